@@ -1,0 +1,298 @@
+"""`cunet train`: learn from a folder of images and labels."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cunet.cli import common
+
+# Settings of cunet.config.Config that are plain options: name, type, help.
+SETTINGS = [
+    ("dataset", str, "Kind of data set: isbi2012 or folder (default: found from the folder)."),
+    ("out", str, "Run folder (default: runs/<data>-<n>)."),
+    ("width", int, "Channels of the first level (paper: 64)."),
+    ("depth", int, "Number of poolings (paper: 4)."),
+    ("variant", str, "paper, or release2015 (the authors' release)."),
+    ("dropout", float, "Dropout rate at the end of the contracting path."),
+    ("tile", int, "Side of the input tile in pixels (paper: 572)."),
+    ("batch", int, "Tiles a step (paper: 1)."),
+    ("steps", int, "Number of updates."),
+    ("minutes", float, "Train for about so long: fits the steps to the measured speed."),
+    ("solver", str, "sgd (Caffe's, momentum 0.99) or adam."),
+    ("lr", float, "Learning rate."),
+    ("lr_policy", str, "fixed, step, exp, inv, multistep, poly, sigmoid or cosine."),
+    ("gamma", float, "Factor of the policies step, exp, inv, multistep and sigmoid."),
+    ("power", float, "Exponent of the policies inv and poly."),
+    ("step_size", int, "Steps between drops (policy step), or the middle (sigmoid)."),
+    ("momentum", float, "Momentum (0.99 for sgd, 0.9 for adam)."),
+    ("weight_decay", float, "L2 decay of the filters."),
+    ("clip", float, "Largest global norm of the gradient; 0: off."),
+    ("iter_size", int, "Batches averaged in one update."),
+    ("normalize", str, "Divide the loss by: weights, pixels or none."),
+    ("weight_map", str, "paper (class balance and border term), falk2019, balance or none."),
+    ("w0", float, "Height of the border term (paper: 10)."),
+    ("border_sigma", float, "Width of the border term in pixels (paper: 5)."),
+    ("elastic", str, "grid (paper: 3x3 random vectors), simard or none."),
+    ("elastic_sigma", float, "Deviation of the random vectors in pixels (paper: 10)."),
+    ("contrast", float, "Largest change of contrast."),
+    ("brightness", float, "Largest change of brightness, in standard deviations."),
+    ("noise", float, "Largest deviation of the added noise, in standard deviations."),
+    ("fold", str, "k/n: hold out slices k, k+n, k+2n ... for validation."),
+    ("validate_every", int, "Steps between validations and saves."),
+    ("seed", int, "All random numbers follow from it."),
+    ("device", str, "auto, cpu, cuda or cuda:1."),
+    ("precision", str, "float32 or float64."),
+    ("threads", int, "CPU threads (all)."),
+]
+WITH_RESUME = {"steps", "minutes", "threads", "device"}
+
+
+def settings_options(function):
+    """All of SETTINGS as options, without defaults: what is not given is not set."""
+    for name, kind, text in reversed(SETTINGS):
+        option = f"--{name.replace('_', '-')}"
+        function = click.option(option, name, type=kind, default=None, help=text)(function)
+    return function
+
+
+@click.command()
+@click.option("--data", type=str, help="Folder with the data set.")
+@click.option("--preset", type=str, help="paper or cpu (default: cpu on a CPU, paper on a GPU).")
+@click.option("--config", "config_file", type=str, help="TOML file of settings.")
+@settings_options
+@click.option("--augment/--no-augment", "augment", default=None, help="Vary samples (default: yes).")
+@click.option("--step-values", type=str, help="Steps of the policy multistep: 4000,6000.")
+@click.option("--resume", type=str, help="Continue this run folder.")
+@click.option("--stop-after", type=int, help="Save and stop after this step, exit 130.")
+@click.option("-n", "--dry-run", is_flag=True, help="Check everything, train nothing.")
+@common.quiet_option
+@common.json_option
+def command(data, preset, config_file, step_values, resume, stop_after, dry_run, quiet, as_json, **given):
+    """Train a U-Net on a folder of images and labels.
+
+    DATA is the ISBI 2012 folder (train-volume.tif, train-labels.tif) or a folder with images/ and
+    labels/. Labels may be 0/1, 0/255 or class ids 0 ... K-1 (255 beside them: ignored).
+
+    \b
+    Examples:
+      cunet train --data isbi2012/ --dry-run
+      cunet train --data isbi2012/ --fold 0/5
+      cunet train --data isbi2012/ --minutes 60 --width 32
+      cunet train --resume runs/isbi2012-1
+    """
+    options = {name: value for name, value in given.items() if value is not None}
+    if step_values is not None:
+        options["step_values"] = parse_steps(step_values)
+    if resume is not None:
+        config, prepared = resumed(resume, data, preset, config_file, options, quiet)
+    else:
+        config, prepared = fresh(data, preset, config_file, options, quiet)
+    if dry_run:
+        summary = dry(config, prepared, quiet)
+        if as_json:
+            common.print_json(summary)
+        common.say(f"next: cunet train --data {config.data}", quiet)
+        return None
+    return run(config, prepared, resume is not None, stop_after, quiet, as_json)
+
+
+def parse_steps(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise click.UsageError(f"--step-values: expected steps such as 4000,6000, found '{text}'") from error
+
+
+def fresh(data, preset, config_file, options: dict[str, Any], quiet: bool):
+    """The settings and the checked data of a new run."""
+    from cunet import config as configs
+    from cunet.backend import cuda_problem, resolve_device
+    from cunet.training import prepare
+
+    if data is not None:
+        options["data"] = data
+    device = resolve_device(options.get("device", "auto"))
+    if preset is None:
+        preset = "cpu" if device == "cpu" else "paper"
+        why = "no --preset given, and " + ("running on the CPU" if device == "cpu" else "a GPU is there")
+        if options.get("device", "auto") == "auto" and device == "cpu":
+            why += f": {cuda_problem()}".split(";")[0].split(" (")[0]
+        common.say(f"preset {preset} ({why})", quiet)
+    else:
+        common.say(f"preset {preset}", quiet)
+    config = configs.make(preset, config_file, options)
+    if not config.data:
+        raise click.UsageError("Missing option '--data': the folder with the data set.")
+    prepared = prepare(config)
+    for note in prepared.dataset.notes:
+        common.say(f"  {note}", quiet)
+    return config, prepared
+
+
+def resumed(resume, data, preset, config_file, options: dict[str, Any], quiet: bool):
+    """The settings and the data of a run that goes on."""
+    import json
+
+    from cunet import config as configs
+    from cunet.errors import CunetError, DataError
+    from cunet.run_folder import read_settings
+    from cunet.training import prepare
+
+    beside = sorted(set(options) - WITH_RESUME)
+    if data or preset or config_file or beside:
+        named = "data preset config".split() if not beside else beside
+        raise CunetError(
+            f"--resume continues a run with its own settings; beside it only --steps, --minutes, "
+            f"--threads, --device and --stop-after may be given, found --{named[0].replace('_', '-')}"
+        )
+    config = configs.make(None, None, read_settings(resume) | options | {"out": resume})
+    prepared = prepare(config)
+    recorded = json.loads((Path(resume) / "env.json").read_text(encoding="utf-8"))["data"]
+    changed = [name for name, value in prepared.dataset.hashes.items() if recorded.get(name) != value]
+    if changed:
+        raise DataError(
+            f"'{changed[0]}' in '{config.data}' is not the file that run '{resume}' was trained "
+            "on: a resumed run would not continue it; restore the file or start a new run"
+        )
+    common.say(f"continuing {resume}", quiet)
+    return config, prepared
+
+
+def dry(config, prepared, quiet: bool) -> dict[str, Any]:
+    """What a training would do: slices, memory, time."""
+    from cunet.backend import resolve_device
+    from cunet.explain import memory_bytes
+    from cunet.training import measure_speed
+
+    config = with_device(config)
+    seconds = measure_speed(config, prepared)
+    dataset = prepared.dataset
+    memory = memory_bytes(
+        config.width, config.depth, config.tile, len(dataset.class_names),
+        dataset.images[0].shape[2], config.variant, batch=config.batch,
+    )["training"]
+    steps = fitted_steps(config, seconds)
+    summary = {
+        "dataset": dataset.name,
+        "kind": dataset.kind,
+        "classes": list(dataset.class_names),
+        "training_slices": len(prepared.training),
+        "held_out_slices": len(prepared.held_out),
+        "device": resolve_device(config.device),
+        "steps": steps,
+        "seconds_per_step": seconds,
+        "expected_seconds": steps * seconds,
+        "memory_bytes": memory,
+    }
+    common.say(
+        f"{len(prepared.training)} slices to train on, {len(prepared.held_out)} held out; "
+        f"{steps:,} steps at {seconds:.2f} s: about {common.duration(steps * seconds)}; "
+        f"memory about {common.size(memory)}",
+        quiet,
+    )
+    return summary
+
+
+def with_device(config):
+    """The settings with the device resolved and the threads set."""
+    from dataclasses import replace
+
+    from cunet.backend import resolve_device
+    from cunet.threads import set_threads
+
+    if config.threads is not None:
+        set_threads(config.threads)
+    return replace(config, device=resolve_device(config.device))
+
+
+def fitted_steps(config, seconds: float, done: int = 0) -> int:
+    """The number of steps that --minutes allows at this speed, or the number asked for."""
+    if config.minutes is None:
+        return config.steps
+    return done + max(1, round(config.minutes * 60 / seconds))
+
+
+def run(config, prepared, resume: bool, stop_after, quiet: bool, as_json: bool) -> int:
+    """Train, print, report; the exit code."""
+    from dataclasses import replace
+
+    from cunet.run_folder import next_name
+    from cunet.training import measure_speed, train
+
+    config = with_device(config)
+    done = last_step(config.out) if resume else 0
+    seconds = measure_speed(config, prepared)
+    config = replace(config, steps=fitted_steps(config, seconds, done), minutes=None)
+    if config.out is None:
+        config = replace(config, out=str(next_name("runs", Path(config.data).resolve().name)))
+    common.say(
+        f"width {config.width}, tile {config.tile}, {config.solver}, {len(prepared.training)} slices "
+        f"to train on, {len(prepared.held_out)} held out, device {config.device}, "
+        f"{config.steps - done:,} steps at {seconds:.2f} s: about "
+        f"{common.duration((config.steps - done) * seconds)}  ->  {config.out}",
+        quiet,
+    )
+    progress = common.Progress(config.steps, done, quiet)
+    records = train(config, prepared, resume)
+    stopped = step = False
+    smooth = final = None
+    with common.stop_on_signals() as asked:
+        for record in records:
+            step, loss = record["step"], record["loss"]
+            smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
+            progress.update(step, f"loss {smooth:.4f}  lr {record['lr']:.2e}")
+            if "val_pixel_error" in record:
+                final = record
+                progress.line(validation_line(record))
+                warn_one_class(record, prepared, progress)
+            if step < config.steps and (asked() or step == stop_after):
+                stopped = True
+                records.close()
+                break
+    progress.close()
+    if stopped:
+        common.say(f"stopped after step {step}; everything is saved", quiet)
+        common.say(f"next: cunet train --resume {config.out}", quiet)
+        if as_json:
+            common.print_json({"run": config.out, "step": step, "finished": False})
+        return 130
+    finish(config, quiet)
+    if as_json:
+        document = {"run": config.out, "step": config.steps, "finished": True}
+        common.print_json(document | {k: v for k, v in (final or {}).items() if k.startswith("val_")})
+    common.say(f"next: cunet segment IMAGE.tif --model {config.out}", quiet)
+    return 0
+
+
+def last_step(out: str) -> int:
+    from cunet.checkpoint import read
+
+    return read(Path(out) / "last.npz")[0]["progress"]["step"]
+
+
+def validation_line(record: dict) -> str:
+    return (
+        f"step {record['step']:>6}  held-out slices: loss {record['val_loss']:.4f}  "
+        f"Dice {record['val_dice']:.4f}  pixel error {record['val_pixel_error']:.4f}"
+    )
+
+
+def warn_one_class(record: dict, prepared, progress) -> None:
+    lone = record.get("val_one_class")
+    if lone is None:
+        return
+    names = prepared.dataset.class_names
+    progress.line(
+        f"warning: the net predicts '{names[lone] if lone < len(names) else lone}' everywhere on the "
+        "held-out slices; early in a training that is usual, later try --weight-map balance or a "
+        "smaller --lr"
+    )
+
+
+def finish(config, quiet: bool) -> None:
+    """The report of a finished run."""
+    from cunet.report import write_report
+
+    path = write_report(config.out)
+    common.say(f"report: {path}", quiet)

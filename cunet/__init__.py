@@ -1,0 +1,34 @@
+"""cunet: the original U-Net, every forward and backward pass by hand, on NumPy and CuPy arrays."""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "UNet": "cunet.unet:UNet",
+    "SGD": "cunet.sgd:SGD",
+    "Adam": "cunet.adam:Adam",
+    "LearningRate": "cunet.sgd:LearningRate",
+    "softmax_loss": "cunet.layers:weighted_softmax_loss",
+    "segment": "cunet.tiling:segment",
+    "save": "cunet.checkpoint:save",
+    "load": "cunet.checkpoint:load",
+    "Config": "cunet.config:Config",
+    "train": "cunet.training:train",
+    "set_threads": "cunet.threads:set_threads",
+    "CunetError": "cunet.errors:CunetError",
+}
+__all__ = [*_HOME, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import each public name where it is first used, so that `import cunet` costs little."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'cunet' has no attribute '{name}'")
+    module, _, attribute = _HOME[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

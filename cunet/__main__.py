@@ -1,0 +1,5 @@
+"""`python -m cunet` is the command line."""
+
+from cunet.cli import main
+
+main()

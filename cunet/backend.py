@@ -1,0 +1,90 @@
+"""Arrays and devices: which library owns an array, and the three places where arrays change device.
+
+`xp` always comes from the array itself, so every operation runs on NumPy and on CuPy from one
+body of code. The device is named once, at the edge, as "cpu", "cuda" or "cuda:1".
+"""
+
+import re
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from cunet.errors import CunetError, DeviceError
+
+Array = Any  # numpy.ndarray or cupy.ndarray
+
+
+def array_module(x: Array) -> ModuleType:
+    """The library that owns x: numpy, or the package that defines the type of x (cupy)."""
+    if isinstance(x, np.ndarray):
+        return np
+    return sys.modules[type(x).__module__.partition(".")[0]]
+
+
+def as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+    """A view of x by the strides given, in whichever library owns x."""
+    return array_module(x).lib.stride_tricks.as_strided(x, shape, strides)
+
+
+def import_cupy() -> ModuleType:
+    """CuPy, or a DeviceError that says which package to install or that no GPU answers."""
+    try:
+        import cupy
+    except ImportError as error:
+        raise DeviceError(
+            f"device 'cuda' needs CuPy, which cannot be imported ({error}): "
+            'run  pip install "cunet[cuda12]"  or  "cunet[cuda13]"  as your driver allows, '
+            "or use --device cpu"
+        ) from error
+    return cupy
+
+
+def cuda_problem() -> str | None:
+    """Why no GPU can be used, in one line; None where one answers."""
+    try:
+        cupy = import_cupy()
+        if not cupy.is_available():
+            return "no usable NVIDIA GPU"
+        cupy.ones((2, 2), np.float32) @ cupy.ones((2, 2), np.float32)  # cuBLAS can be loaded
+        cupy.ones(2, np.float32) + 1  # NVRTC can compile
+    except DeviceError as error:
+        return str(error)
+    except Exception as error:  # the driver, cuBLAS and NVRTC each raise types of their own
+        return f"the GPU cannot be used ({type(error).__name__}: {error}); run  cunet doctor"
+    return None
+
+
+def resolve_device(name: str) -> str:
+    """"auto", "cpu", "cuda" or "cuda:i" -> "cpu" or "cuda:i"; DeviceError where it is not usable."""
+    if name == "cpu":
+        return name
+    if name == "auto":
+        return "cuda:0" if cuda_problem() is None else "cpu"
+    match = re.fullmatch(r"cuda(?::(\d+))?", name)
+    if match is None:
+        raise CunetError(
+            f"device '{name}' is not known: expected auto, cpu, cuda or cuda:0, cuda:1 ..."
+        )
+    problem = cuda_problem()
+    if problem is not None:
+        raise DeviceError(f"device '{name}': {problem}")
+    index, count = int(match[1] or 0), import_cupy().cuda.runtime.getDeviceCount()
+    if index >= count:
+        raise DeviceError(f"device '{name}': this machine has {count} GPU(s), numbered from 0")
+    return f"cuda:{index}"
+
+
+def to_device(x: Array, device: str) -> Array:
+    """x as an array on the device; no copy where it is there already."""
+    if device == "cpu":
+        return to_host(x)
+    cupy = import_cupy()
+    with cupy.cuda.Device(int(device.partition(":")[2] or 0)):
+        return cupy.asarray(x)
+
+
+def to_host(x: Array) -> np.ndarray:
+    """x as a NumPy array; no copy where it is one already."""
+    return x if isinstance(x, np.ndarray) else x.get()

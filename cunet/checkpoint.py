@@ -1,0 +1,126 @@
+"""Model files: one .npz with a JSON header, never pickle; written whole or not at all.
+
+A model file holds the parameters, the arguments of the network and its normalization. The file a
+training leaves to be resumed holds the solver's arrays and its position as well.
+"""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cunet.backend import to_device, to_host
+from cunet.data.atomic import publish, temporary_name, write_error
+from cunet.errors import CunetError, DataError
+from cunet.normalization import Normalization
+from cunet.unet import UNet
+
+FORMAT = 1
+
+
+def save(path: str | Path, net: UNet, solver=None, progress: dict[str, Any] | None = None) -> None:
+    """Write the net, and with a solver all that a resumed training needs. Replaces `path`."""
+    path = Path(path)
+    arrays = {p.name: to_host(p.value) for p in net.parameters()}
+    header = {
+        "format": FORMAT,
+        "net": net.settings(),
+        "normalization": vars(net.normalization),
+        "progress": progress or {},
+    }
+    if solver is not None:
+        header["done"] = solver.done
+        arrays |= {f"solver/{name}": to_host(v) for name, v in solver.state().items()}
+    arrays["header"] = np.array(json.dumps(header))
+    temporary = temporary_name(path)
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+        publish(temporary, path)
+    except OSError as error:
+        needed = sum(a.nbytes for a in arrays.values())
+        raise write_error(error, path, needed) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The header and the arrays of a model file; CunetError where it is missing, DataError where
+    it is damaged or not a model."""
+    path = Path(path)
+    if not path.is_file():
+        raise CunetError(
+            f"model '{path}' does not exist; expected a .npz file or a run folder that "
+            "`cunet train` wrote"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            header = json.loads(str(file["header"]))
+            arrays = {name: file[name] for name in file.files if name != "header"}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"model '{path}' is damaged or not a cunet model ({type(error).__name__}: {error}); "
+            "use another copy or train again"
+        ) from error
+    if header.get("format") != FORMAT:
+        raise DataError(
+            f"model '{path}' has format {header.get('format')}, this cunet reads {FORMAT}; "
+            "update cunet"
+        )
+    return header, arrays
+
+
+def load(path: str | Path, device: str = "cpu") -> UNet:
+    """The network in a model file, or the best one of a run folder."""
+    path = model_file(path)
+    header, arrays = read(path)
+    return build(path, header, arrays, device)
+
+
+def build(path: Path, header: dict, arrays: dict[str, np.ndarray], device: str) -> UNet:
+    """The network that a header and its arrays describe."""
+    try:
+        net = UNet(**header["net"], device=device)
+        numbers = {k: tuple(map(float, v)) for k, v in header["normalization"].items()}
+        net.normalization = Normalization(**numbers)
+    except (TypeError, KeyError) as error:
+        raise DataError(f"model '{path}': the header is damaged ({error})") from error
+    put(path, {p.name: p.value for p in net.parameters()}, arrays)
+    return net
+
+
+def restore(path: Path, arrays: dict[str, np.ndarray], solver, done: int) -> None:
+    """Put the solver back where the file left it."""
+    state = {f"solver/{name}": value for name, value in solver.state().items()}
+    put(path, state, arrays)
+    solver.done = done
+
+
+def put(path: Path, targets: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Copy arrays into the targets of the same names; CunetError where shapes differ."""
+    for name, target in targets.items():
+        if name not in arrays:
+            raise DataError(f"model '{path}': array '{name}' is missing; the file is damaged")
+        if arrays[name].shape != target.shape:
+            raise CunetError(
+                f"model '{path}': array '{name}' has shape {arrays[name].shape}, the network "
+                f"needs {target.shape}: it is a model of another width, depth or class count"
+            )
+        target[...] = to_device(arrays[name], "cpu" if isinstance(target, np.ndarray) else "cuda")
+
+
+def model_file(path: str | Path) -> Path:
+    """The model file meant by a path: a file itself, or best.npz (else last.npz) of a run."""
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    for name in ("best.npz", "last.npz"):
+        if (path / name).is_file():
+            return path / name
+    found = ", ".join(sorted(os.listdir(path))[:5]) or "nothing"
+    raise CunetError(
+        f"run folder '{path}' holds no best.npz or last.npz (found: {found}); train first"
+    )

@@ -1,0 +1,214 @@
+"""The settings of a training: one flat, frozen record, its presets, and its TOML form.
+
+Settings are resolved as defaults < preset < configuration file < options. TOML keys are the names
+below, which are the command line's option names with underscores.
+"""
+
+import tomllib
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args
+
+from cunet.adam import Adam
+from cunet.data.augment import OFF, Augmentation
+from cunet.errors import CunetError
+from cunet.layers import Parameter
+from cunet.sgd import SGD, LearningRate
+from cunet.sizes import check_tile
+
+WEIGHT_MAPS = ("paper", "falk2019", "balance", "none")
+SOLVERS = ("sgd", "adam")
+PRECISIONS = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that decides a training. Where the paper is silent the value is ours (see README)."""
+
+    data: str = ""
+    dataset: str | None = None  # kind of data set; None: found from the folder
+    out: str | None = None  # run folder; None: keep nothing
+    width: int = 64
+    depth: int = 4
+    variant: str = "paper"
+    dropout: float = 0.5
+    tile: int = 572
+    batch: int = 1
+    steps: int = 30_000
+    minutes: float | None = None  # fit steps to the measured speed
+    solver: str = "sgd"
+    lr: float = 1e-3
+    lr_policy: str = "cosine"
+    gamma: float = 0.1
+    power: float = 1.0
+    step_size: int = 10_000
+    step_values: tuple[int, ...] = ()
+    momentum: float | None = None  # None: 0.99 for sgd, 0.9 for adam
+    weight_decay: float = 0.0
+    clip: float | None = 1.0  # global norm of the gradient; 0: off
+    iter_size: int = 1
+    normalize: str = "weights"
+    weight_map: str = "paper"
+    w0: float = 10.0
+    border_sigma: float = 5.0
+    augment: bool = True
+    elastic: str = "grid"
+    elastic_sigma: float = 10.0
+    contrast: float = 0.25
+    brightness: float = 0.25
+    noise: float = 0.1
+    fold: str | None = None  # "k/n": hold out slices k, k + n, k + 2n ...
+    validate_every: int = 500
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "float32"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        check_tile(self.tile, self.depth)
+        parse_fold(self.fold)
+        for name, allowed in (
+            ("solver", SOLVERS),
+            ("weight_map", WEIGHT_MAPS),
+            ("precision", PRECISIONS),
+        ):
+            if getattr(self, name) not in allowed:
+                raise CunetError(
+                    f"{name}: expected one of {', '.join(allowed)}, found '{getattr(self, name)}'"
+                )
+        for name in ("batch", "steps", "iter_size", "validate_every", "step_size"):
+            if getattr(self, name) < 1:
+                raise CunetError(f"{name}: expected 1 or more, found {getattr(self, name)}")
+        if self.lr <= 0:
+            raise CunetError(f"lr: expected a positive number, found {self.lr}")
+        if self.minutes is not None and self.minutes <= 0:
+            raise CunetError(f"minutes: expected a positive number, found {self.minutes}")
+        self.learning_rate()
+
+    def learning_rate(self) -> LearningRate:
+        """The learning rate as a function of the step."""
+        return LearningRate(
+            base=self.lr,
+            policy=self.lr_policy,
+            gamma=self.gamma,
+            power=self.power,
+            stepsize=self.step_size,
+            stepvalues=tuple(self.step_values),
+            max_iter=self.steps,
+        )
+
+    def augmentation(self) -> Augmentation:
+        """What varies from sample to sample."""
+        if not self.augment:
+            return replace(OFF, shift=True)  # a random part of the slice, otherwise as it is
+        return Augmentation(
+            elastic=self.elastic,
+            sigma=self.elastic_sigma,
+            contrast=self.contrast,
+            brightness=self.brightness,
+            noise=self.noise,
+        )
+
+    def make_solver(self, parameters: list[Parameter]) -> SGD | Adam:
+        """The solver named by these settings."""
+        shared = {
+            "lr": self.learning_rate(),
+            "weight_decay": self.weight_decay,
+            "clip": self.clip or None,
+            "iter_size": self.iter_size,
+        }
+        make, usual = (SGD, 0.99) if self.solver == "sgd" else (Adam, 0.9)
+        momentum = usual if self.momentum is None else self.momentum
+        return make(parameters, momentum=momentum, **shared)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The paper's network, loss, solver and augmentation; what it does not state is ours.
+    "paper": {},
+    # A quarter of an hour's worth: a quarter of the width, Adam, class balance without border term.
+    "cpu": {
+        "width": 16,
+        "tile": 412,
+        "steps": 8000,
+        "solver": "adam",
+        "weight_map": "balance",
+        "dropout": 0.0,
+        "clip": 0.0,
+    },
+}
+
+
+def make(
+    preset: str | None = None, file: str | Path | None = None, options: dict[str, Any] | None = None
+) -> Config:
+    """Settings from a preset, a TOML file and options, the later ones winning."""
+    settings: dict[str, Any] = {}
+    if preset is not None:
+        if preset not in PRESETS:
+            raise CunetError(f"preset: expected one of {', '.join(PRESETS)}, found '{preset}'")
+        settings |= PRESETS[preset]
+    if file is not None:
+        settings |= read_toml(Path(file))
+    return Config(**settings | (options or {}))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file; CunetError for a missing file, an unknown key, a wrong type."""
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CunetError(f"config file '{path}' cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CunetError(f"config file '{path}' is not valid TOML: {error}") from error
+    types = {field.name: field.type for field in fields(Config)}
+    settings = {}
+    for key, value in found.items():
+        if key not in types:
+            raise CunetError(
+                f"config file '{path}': unknown key '{key}'; known keys: {', '.join(sorted(types))}"
+            )
+        settings[key] = _typed(path, key, value, types[key])
+    return settings
+
+
+def _typed(path: Path, key: str, value: Any, kind: Any) -> Any:
+    if isinstance(value, list):
+        value = tuple(value)
+    options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    names = [getattr(option, "__origin__", option) for option in options]
+    if float in names and type(value) is int:
+        return float(value)
+    if type(value) not in names:
+        expected = " or ".join(n.__name__ for n in names if n is not type(None))
+        raise CunetError(f"config file '{path}': {key} must be {expected}, found {value!r}")
+    return value
+
+
+def write_toml(config: Config) -> str:
+    """The settings as TOML text; what is None is left out."""
+    lines = []
+    for name, value in asdict(config).items():
+        if isinstance(value, bool):
+            lines.append(f"{name} = {str(value).lower()}")
+        elif isinstance(value, str):
+            escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+            lines.append(f'{name} = "{escaped}"')
+        elif isinstance(value, tuple):
+            lines.append(f"{name} = [{', '.join(map(str, value))}]")
+        elif value is not None:
+            lines.append(f"{name} = {value!r}")
+    return "\n".join(lines) + "\n"
+
+
+def parse_fold(fold: str | None) -> tuple[int, int] | None:
+    """"k/n" -> (k, n) with 0 <= k < n and n >= 2; None stays None."""
+    if fold is None:
+        return None
+    try:
+        k, n = map(int, fold.split("/"))
+    except ValueError:
+        k, n = -1, 0
+    if not (n >= 2 and 0 <= k < n):
+        raise CunetError(f"fold: expected k/n with 0 <= k < n, for example 0/5, found '{fold}'")
+    return k, n

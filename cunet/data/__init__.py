@@ -1,0 +1,1 @@
+"""Images, labels and data sets: reading, checking, writing, augmentation."""

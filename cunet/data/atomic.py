@@ -1,0 +1,50 @@
+"""Files that appear whole or not at all: written under a temporary name, synced, renamed."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+from cunet.errors import CunetError, DeviceError
+
+_DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside `path`: a rename is atomic only within one file system."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Syncs the closed file `temporary` to the disk and renames it to `path`.
+
+    The folder is synced as well, or the new name could be lost with the power.
+    """
+    _sync(temporary, os.O_RDWR)
+    os.replace(temporary, path)
+    if os.name == "posix":  # Windows opens no folders
+        _sync(path.parent, os.O_RDONLY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes free in the folder where `path` is to be written."""
+    return shutil.disk_usage(path.parent).free
+
+
+def write_error(error: OSError, path: Path, needed: int) -> CunetError:
+    """The error to raise when writing `path`, a file of `needed` bytes, failed with `error`."""
+    if error.errno in _DISK_FULL:
+        free = free_bytes(path)
+        return DeviceError(
+            f"no room for '{path}': it needs {needed:,} bytes, {free:,} are free on that disk. "
+            "Free some space or write to another folder."
+        )
+    return CunetError(f"cannot write '{path}': {error.strerror or error}")

@@ -1,0 +1,237 @@
+"""Random training samples: shift, rotation, mirroring, elastic deformation and gray values
+(section 3.1 of the paper).
+
+A tile is a square of points in its own frame; a sample is the image looked up at the moved points.
+One field of moved points serves the image (bilinear), the labels (nearest) and the weights
+(bilinear). Image (H, W, C), labels and weights (H, W); n is the side of the input tile, g the side
+of the grid of random vectors.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import ndimage
+
+from cunet.data.dataset import IGNORE
+from cunet.errors import CunetError, DataError
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What varies from sample to sample. Lengths are in pixels, gray values in image deviations.
+
+    elastic: "grid" is the paper's, grid x grid vectors with components from N(0, sigma), bicubic in
+    between; "simard" is that of Simard et al. 2003, a field uniform in (-1, 1), smoothed by a
+    Gaussian and scaled by alpha; "none" leaves it out. contrast, brightness and curve are the
+    largest change of slope, of level, and of the slope at the dark and bright ends; noise is the
+    largest deviation of the per-pixel noise. Raises CunetError.
+    """
+
+    elastic: str = "grid"
+    grid: int = 3
+    sigma: float = 10.0
+    alpha: float = 34.0
+    smoothing: float = 4.0
+    rotate: bool = True
+    mirror: bool = True
+    shift: bool = True
+    contrast: float = 0.25
+    brightness: float = 0.25
+    curve: float = 0.25
+    noise: float = 0.1
+
+    def __post_init__(self):
+        if self.elastic not in ("grid", "simard", "none"):
+            raise CunetError(f"elastic must be grid, simard or none, found {self.elastic!r}")
+        if self.grid < 2:
+            raise CunetError(f"grid must be 2 or more, a node at each corner, found {self.grid}")
+        if not (0 <= self.contrast < 1 and 0 <= self.curve < 1):
+            raise CunetError(
+                "contrast and curve must be in 0 <= value < 1, or gray values could turn over, "
+                f"found {self.contrast} and {self.curve}"
+            )
+
+
+OFF = Augmentation(
+    elastic="none",
+    rotate=False,
+    mirror=False,
+    shift=False,
+    contrast=0,
+    brightness=0,
+    curve=0,
+    noise=0,
+)
+
+
+def draw(
+    rng: np.random.Generator,
+    image: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    input_size: int,
+    output_size: int,
+    how: Augmentation,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One sample, n the input and m the output size: x (n, n, C), w (m, m) float32, y (m, m).
+
+    The image has zero mean and unit deviation. y (of the labels' dtype) and w are the middle m x m
+    pixels of the tile. Beyond its border the image is mirrored, the edge pixel not repeated.
+    Weights are 0 where the label is "ignore". With everything off (`OFF`) the sample is the centred
+    crop, exactly. Raises DataError for images that differ in size.
+    """
+    if not image.shape[:2] == labels.shape == weights.shape:
+        raise DataError(
+            "image, labels and weights must be of one height and width, "
+            f"found {image.shape[:2]}, {labels.shape} and {weights.shape}"
+        )
+    (top, left), rows, columns = _points(rng, labels.shape, input_size, how)
+    edge = (input_size - output_size) // 2
+    middle = (slice(edge, edge + output_size),) * 2
+    x = _bilinear(image, rows, columns, top, left)
+    y = _nearest(labels, rows[middle], columns[middle], top, left)
+    w = _bilinear(weights[..., None], rows[middle], columns[middle], top, left)[..., 0]
+    w[y == IGNORE] = 0
+    return _vary_gray(rng, x, how), y, w
+
+
+def displacement(vectors: np.ndarray, size: int) -> np.ndarray:
+    """The field (n, n) float32 through vectors (g, g) that stand from corner to corner of a tile.
+
+    It is the interpolating cubic spline, mirrored at the tile's edges. Splines are linear and
+    separable, hence B^T vectors B with one small basis B (g, n) for each size.
+    """
+    basis = _basis(size, len(vectors))
+    # einsum, unlike BLAS, sums in one order whatever the number of threads.
+    lines = np.einsum("in,ij->nj", basis, vectors.astype(np.float32))
+    return np.einsum("nj,jm->nm", lines, basis)
+
+
+def _points(rng, shape, size, how):
+    """The tile's origin (a whole pixel), and the points to look up: rows, columns (n, n) float32.
+
+    The tile is bent first, then mirrored, rotated about its centre and shifted. Points are counted
+    from the tile's origin: so float32 places them within 1e-4 pixels in an image of any size.
+    """
+    if how.shift:
+        origin = [int(rng.integers(length)) - size // 2 for length in shape]
+    else:
+        origin = [(length - size) // 2 for length in shape]
+    turn = rng.uniform(0, 2 * np.pi) if how.rotate else 0.0
+    flips = rng.choice((-1.0, 1.0), 2) if how.mirror else np.ones(2)
+    sine, cosine = np.sin(turn), np.cos(turn)
+    move = (np.array([[cosine, -sine], [sine, cosine]]) * flips).astype(np.float32)
+
+    centre = np.float32((size - 1) / 2)
+    line = np.arange(size, dtype=np.float32) - centre
+    points = [np.add.outer(down * line, right * line + centre) for down, right in move]
+    if how.elastic != "none":
+        bend = _grid_field if how.elastic == "grid" else _simard_field
+        for point, field in zip(points, bend(rng, size, how, move), strict=True):
+            point += field
+    return origin, *points
+
+
+def _grid_field(rng, size, how, move):
+    """The paper's displacements (2, n, n): random vectors at the nodes, splines in between.
+
+    Mirrored and rotated by move (2, 2), which is cheaper on the vectors than on the field.
+    """
+    vectors = rng.normal(0, how.sigma, (2, how.grid, how.grid))
+    return [displacement(part, size) for part in np.einsum("ab,bij->aij", move, vectors)]
+
+
+def _simard_field(rng, size, how, move):
+    """Displacements (2, n, n) of Simard et al. 2003: noise, smoothed, times alpha, then moved."""
+    field = rng.random((2, size, size), np.float32) * 2 - 1
+    smooth = ndimage.gaussian_filter(field, how.smoothing, mode="constant", axes=(1, 2))
+    return np.einsum("ab,bnm->anm", how.alpha * move, smooth)
+
+
+@lru_cache(maxsize=16)
+def _basis(size: int, nodes: int) -> np.ndarray:
+    """(g, n) float32: row j is the spline through 1 at node j and 0 at the other nodes."""
+    where = np.linspace(0, nodes - 1, size)[None]
+    basis = np.empty((nodes, size), np.float32)
+    for node, unit in enumerate(np.eye(nodes)):
+        basis[node] = ndimage.map_coordinates(unit, where, order=3, mode="mirror")
+    basis.flags.writeable = False
+    return basis
+
+
+def _bilinear(source, rows, columns, top, left):
+    """source (H, W, C) at the points (n, n) counted from pixel (top, left): (n, n, C) float32."""
+    region, first_row, first_column = _region(source, rows, columns, top, left)
+    width = region.shape[1]
+    pixels = region.reshape(-1, region.shape[2]).astype(np.float32, copy=False)
+    found = np.empty((*rows.shape, region.shape[2]), np.float32)
+    # In blocks of rows the many temporaries stay in the cache: 2.5 times faster than all at once.
+    for start in range(0, len(rows), 64):
+        block = slice(start, start + 64)
+        down = rows[block] - np.float32(first_row)
+        right = columns[block] - np.float32(first_column)
+        # Not negative, so the cut to an integer is the floor.
+        row, column = down.astype(np.int32), right.astype(np.int32)
+        index = (row * width + column).astype(np.intp)
+        down = (down - row.astype(np.float32))[..., None]
+        right = (right - column.astype(np.float32))[..., None]
+        upper = pixels.take(index, axis=0)
+        upper += right * (pixels.take(index + 1, axis=0) - upper)
+        index += width
+        lower = pixels.take(index, axis=0)
+        lower += right * (pixels.take(index + 1, axis=0) - lower)
+        found[block] = upper + down * (lower - upper)
+    return found
+
+
+def _nearest(source, rows, columns, top, left):
+    """source (H, W) at the pixels nearest to the points (n, n) counted from pixel (top, left)."""
+    rows, columns = np.rint(rows), np.rint(columns)
+    region, first_row, first_column = _region(source, rows, columns, top, left)
+    return region[rows.astype(np.int32) - first_row, columns.astype(np.int32) - first_column]
+
+
+def _region(source, rows, columns, top, left):
+    """The part of source around the points, mirrored beyond its border, and its first pixel.
+
+    Every point in it has a neighbour below and to the right.
+    """
+    first_row, first_column = math.floor(rows.min()), math.floor(columns.min())
+    height = math.floor(rows.max()) + 2 - first_row
+    width = math.floor(columns.max()) + 2 - first_column
+    region = source.take(_mirrored(top + first_row, height, source.shape[0]), axis=0)
+    region = region.take(_mirrored(left + first_column, width, source.shape[1]), axis=1)
+    return region, first_row, first_column
+
+
+def _mirrored(start, count, length):
+    """The pixels that start, start + 1, ... mean on an axis mirrored with period 2 length - 2."""
+    if length == 1:
+        return np.zeros(count, np.intp)
+    index = np.abs(np.arange(start, start + count)) % (2 * length - 2)
+    return np.minimum(index, 2 * length - 2 - index)
+
+
+def _vary_gray(rng, x, how):
+    """Changes contrast, brightness and value curve of each channel of x (n, n, C), and adds noise.
+
+    In place: x becomes slope (x + bend (sqrt(1 + x^2) - 1)) + level + noise. The curve is smooth
+    and always rises, since the slope of the bracket stays within 1 - |bend| and 1 + |bend|.
+    """
+    channels = x.shape[-1]
+    slope, bend, level = (
+        rng.uniform(-most, most, channels).astype(np.float32)
+        for most in (how.contrast, how.curve, how.brightness)
+    )
+    deviation = np.float32(rng.uniform(0, how.noise))
+    if how.curve:
+        x += bend * (np.sqrt(1 + x * x) - 1)
+    if how.contrast:
+        x *= 1 + slope
+    if how.brightness:
+        x += level
+    if how.noise:
+        x += deviation * rng.standard_normal(x.shape, np.float32)
+    return x

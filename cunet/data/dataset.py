@@ -1,0 +1,142 @@
+"""A data set in memory: images, labels, and what was found out about them before any training.
+
+H W are a slice's height and width, C its channels; slices may differ in size, not in C or dtype.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from cunet.data.label_check import IGNORE, class_ids
+from cunet.errors import CunetError, DataError
+
+__all__ = ["IGNORE", "Dataset", "load"]
+
+LAYOUTS = (
+    "expected either the ISBI 2012 layout (train-volume.tif and train-labels.tif) or the folders "
+    "images/ and labels/ with TIFF or PNG files of matching names"
+)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images and labels of equal length, loaded and checked.
+
+    images     (H, W, C) arrays in the dtype of the files
+    labels     (H, W) uint8 class ids; IGNORE marks pixels that do not count
+    notes      what was found and decided, one sentence each
+    hashes     SHA-256 of every file read, by its path inside the folder
+    instances  (H, W) integer cell numbers where the data set has them
+    """
+
+    name: str
+    kind: str
+    images: list[np.ndarray]
+    labels: list[np.ndarray]
+    class_names: tuple[str, ...]
+    slice_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    hashes: dict[str, str] = field(default_factory=dict)
+    instances: list[np.ndarray] | None = None
+
+
+def load(folder: str | Path, kind: str | None = None) -> Dataset:
+    """Loads and checks the data set in `folder`; `kind` overrides what its files say.
+
+    Raises CunetError if the folder is missing or of no known layout, DataError for invalid content.
+    """
+    from cunet.data import folder as pairs
+    from cunet.data import isbi2012
+
+    path = Path(folder)
+    if not path.is_dir():
+        found = "a file" if path.exists() else "nothing there"
+        raise CunetError(f"data folder '{path}': expected a folder, found {found}. Check the path.")
+    kinds = {"isbi2012": isbi2012, "folder": pairs}
+    if kind is None:
+        kind = next((name for name, module in kinds.items() if module.matches(path)), None)
+    if kind is None:
+        raise CunetError(f"data folder '{path}': {LAYOUTS}; found {listing(path)}.")
+    if kind not in kinds:
+        raise CunetError(f"no kind of data set '{kind}'; there are {', '.join(kinds)}.")
+    return kinds[kind].load(path)
+
+
+def listing(folder: Path) -> str:
+    """What a folder holds, in a few words, for errors."""
+    names = sorted(p.name + ("/" if p.is_dir() else "") for p in folder.iterdir())
+    if not names:
+        return "an empty folder"
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's bytes, as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One image and its raw labels as read, with the names that errors use."""
+
+    name: str
+    image: np.ndarray
+    labels: np.ndarray
+    image_name: str
+    label_name: str
+
+
+def checked(
+    slices: Sequence[Slice],
+) -> tuple[list[np.ndarray], list[np.ndarray], int, list[str]]:
+    """(images, labels as class ids, number of classes, notes), after every check of the pixels.
+
+    Raises DataError, naming the file and the values, for labels of another size than their image,
+    mixed dtypes or channel counts, infinite or NaN pixels and all that `class_ids` refuses.
+    """
+    first = slices[0]
+    for s in slices:
+        if s.labels.shape != s.image.shape[:2]:
+            raise DataError(
+                f"labels {s.label_name} are {_size(s.labels)} but the image {s.image_name} is "
+                f"{_size(s.image)} (height x width); expected equal sizes."
+            )
+        if s.image.dtype != first.image.dtype or s.image.shape[2] != first.image.shape[2]:
+            raise DataError(
+                f"image {s.image_name} has {s.image.shape[2]} channels of {s.image.dtype}, "
+                f"{first.image_name} has {first.image.shape[2]} of {first.image.dtype}; expected "
+                "the same in all images. Convert one of them."
+            )
+        if s.image.dtype.kind == "f" and not np.all(np.isfinite(s.image)):
+            bad = int(np.sum(~np.isfinite(s.image)))
+            raise DataError(f"image {s.image_name} holds {bad} values that are NaN or infinite.")
+    labels, classes, coding = class_ids([s.labels for s in slices], [s.label_name for s in slices])
+    notes = [_summary([s.image for s in slices]), coding]
+    flat = [s.image_name for s in slices if s.image.min() == s.image.max()]
+    if flat:
+        notes.append(f"{len(flat)} images are of one grey value throughout: {', '.join(flat[:3])}")
+    return [s.image for s in slices], labels, classes, notes
+
+
+def shares(labels: Sequence[np.ndarray], classes: int) -> np.ndarray:
+    """The share of each class among the pixels that are not ignored; (K,), sums to 1."""
+    counts = sum(np.bincount(page.ravel(), minlength=256) for page in labels)[:classes]
+    return counts / counts.sum()
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[0]} x {array.shape[1]}"
+
+
+def _summary(images: Sequence[np.ndarray]) -> str:
+    sizes = sorted({_size(image) for image in images})
+    size = sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes from {sizes[0]} to {sizes[-1]}"
+    channels = images[0].shape[2]
+    return (
+        f"{len(images)} slices, {size} pixels (height x width), {channels} "
+        f"channel{'s' if channels > 1 else ''} of {images[0].dtype}"
+    )

@@ -1,0 +1,107 @@
+"""A folder of pairs: images/ and labels/ with TIFF or PNG files of the same stems.
+
+A file of several pages is several slices.
+"""
+
+from pathlib import Path
+
+from cunet.data.dataset import LAYOUTS, Dataset, Slice, checked, listing, sha256, shares
+from cunet.data.images import open_image
+from cunet.data.label_check import read_labels
+from cunet.errors import CunetError, DataError
+
+_SUFFIXES = (".tif", ".tiff", ".png")
+_LOSSY_OR_UNKNOWN = (".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+
+
+def matches(folder: Path) -> bool:
+    """Whether the folder has this layout."""
+    return (folder / "images").is_dir() and (folder / "labels").is_dir()
+
+
+def load(folder: str | Path) -> Dataset:
+    """Loads and checks all pairs, in the order of their names.
+
+    Raises CunetError if a folder is missing or empty, DataError if files have no partner, are
+    invalid or do not fit together.
+    """
+    folder = Path(folder)
+    if not matches(folder):
+        raise CunetError(f"data folder '{folder}': {LAYOUTS}; found {listing(folder)}.")
+    images, notes = _files(folder / "images")
+    labels, more = _files(folder / "labels")
+    notes += more
+    for stem in sorted(images.keys() ^ labels.keys()):
+        have, want = ("images", "labels") if stem in images else ("labels", "images")
+        path = (images | labels)[stem]
+        raise DataError(
+            f"'{path}' in {have}/ has no partner in {want}/; expected a file named {stem}.tif or "
+            f"{stem}.png there ({len(images)} images, {len(labels)} label files)."
+        )
+    slices: list[Slice] = []
+    for stem in sorted(images):
+        pair, said = _pair(stem, images[stem], labels[stem])
+        slices += pair
+        notes += [note for note in said if note not in notes]
+    pixels, ids, classes, found = checked(slices)
+    shown = ", ".join(f"{100 * s:.1f} %" for s in shares(ids, classes))
+    return Dataset(
+        name=folder.resolve().name,
+        kind="folder",
+        images=pixels,
+        labels=ids,
+        class_names=tuple(f"class {k}" for k in range(classes)),
+        slice_names=tuple(s.name for s in slices),
+        notes=(*notes, *found, f"shares of classes 0 to {classes - 1}: {shown}"),
+        hashes={
+            str(path.relative_to(folder).as_posix()): sha256(path)
+            for stem in sorted(images)
+            for path in (images[stem], labels[stem])
+        },
+    )
+
+
+def _files(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """The image files of a folder by stem, and a note on what else lies there."""
+    files: dict[str, Path] = {}
+    others = []
+    for path in sorted(p for p in folder.iterdir() if not p.name.startswith(".")):
+        suffix = path.suffix.lower()
+        if suffix in _LOSSY_OR_UNKNOWN:
+            raise DataError(f"'{path}' is not TIFF or PNG; expected these. Convert or remove it.")
+        if suffix not in _SUFFIXES or not path.is_file():
+            others.append(path.name)
+            continue
+        stem = path.stem.removesuffix(".ome")
+        if stem in files:
+            raise DataError(f"'{path}' and '{files[stem]}' have the same stem; keep one of them.")
+        files[stem] = path
+    if not files:
+        raise CunetError(f"'{folder}' holds no TIFF or PNG file; found {listing(folder)}.")
+    note = [f"{folder.name}/: not used: {', '.join(others[:5])}"] if others else []
+    return files, note
+
+
+def _pair(stem: str, image_path: Path, label_path: Path) -> tuple[list[Slice], list[str]]:
+    """The slices of one image file and its label file, and what was noticed."""
+    with open_image(image_path) as image:
+        images = [image.read(page) for page in range(image.pages)]
+        notes = [f"images/: {note}" for note in (f"axes {image.axes}", *image.notes)]
+    labels, said = read_labels(label_path)
+    notes += [f"labels/: {note}" for note in said]
+    if len(images) != len(labels):
+        raise DataError(
+            f"'{label_path}' and '{image_path}' differ in pages, {len(labels)} against "
+            f"{len(images)}; expected a page of labels for every page of the image."
+        )
+    many = len(images) > 1
+    return [
+        Slice(
+            f"{stem}[{i}]" if many else stem,
+            x,
+            y,
+            f"'{image_path}'" + (f" page {i}" if many else ""),
+            f"'{label_path}'" + (f" page {i}" if many else ""),
+        )
+        for i, (x, y) in enumerate(zip(images, labels, strict=True))
+    ], notes

@@ -1,0 +1,71 @@
+"""The ISBI 2012 challenge's layout: train-volume.tif and train-labels.tif, a page per section.
+
+In the labels 0 is membrane and 255 is cell interior (class 1); 73-83 % of a section is interior.
+"""
+
+from pathlib import Path
+
+from cunet.data.dataset import Dataset, Slice, checked, listing, sha256, shares
+from cunet.data.images import open_image
+from cunet.data.label_check import IGNORE, read_labels
+from cunet.errors import CunetError, DataError
+
+VOLUME, LABELS = "train-volume.tif", "train-labels.tif"
+CLASS_NAMES = ("membrane", "cell")
+
+
+def matches(folder: Path) -> bool:
+    """Whether the folder is meant to be of this layout: one of the two files is enough."""
+    return (folder / VOLUME).is_file() or (folder / LABELS).is_file()
+
+
+def load(folder: str | Path) -> Dataset:
+    """Loads and checks the labelled stack; the test volume has no labels and is not read.
+
+    Raises CunetError if a file is missing, DataError if one is invalid or they do not fit together.
+    """
+    folder = Path(folder)
+    volume, truth = folder / VOLUME, folder / LABELS
+    for path in (volume, truth):
+        if not path.is_file():
+            raise CunetError(
+                f"no file '{path}': the ISBI 2012 layout is {VOLUME} and {LABELS}; "
+                f"found {listing(folder)}."
+            )
+    with open_image(volume) as image:
+        images = [image.read(page) for page in range(image.pages)]
+        notes = [f"{VOLUME}: axes {image.axes}", *(f"{VOLUME}: {note}" for note in image.notes)]
+    raw, label_notes = read_labels(truth)
+    notes += [f"{LABELS}: {note}" for note in label_notes]
+    if len(raw) != len(images):
+        raise DataError(
+            f"'{truth}' and '{volume}' differ in pages, {len(raw)} against {len(images)}; expected "
+            "a page of labels for every page of the volume."
+        )
+    images, labels, classes, found = checked(
+        [
+            Slice(f"slice {i:02d}", x, y, f"'{volume}' page {i}", f"'{truth}' page {i}")
+            for i, (x, y) in enumerate(zip(images, raw, strict=True))
+        ]
+    )
+    notes += found
+    if classes != 2:
+        raise DataError(
+            f"'{truth}' holds {classes} classes; ISBI 2012 has two: 0 membrane, 255 (or 1) cell."
+        )
+    share = 100 * shares(labels, 2)[1]
+    notes.append(f"class 0 is membrane, class 1 is cell: {share:.1f} % of the pixels are cell")
+    if share < 50:
+        notes.append("the challenge's labels are 73-83 % cell: are these inverted?")
+    if any((page == IGNORE).any() for page in labels):
+        notes.append("the challenge's labels have no ignored pixels, these do")
+    return Dataset(
+        name=folder.resolve().name,
+        kind="isbi2012",
+        images=images,
+        labels=labels,
+        class_names=CLASS_NAMES,
+        slice_names=tuple(f"slice {i:02d}" for i in range(len(images))),
+        notes=tuple(notes),
+        hashes={VOLUME: sha256(volume), LABELS: sha256(truth)},
+    )

@@ -1,0 +1,147 @@
+"""Layers: operations with their parameters.
+
+A layer is called with x and answers (y, backward); backward(dy) adds into its parameters' .grad
+and answers dx. What backward must remember lives in the closure and is freed with it. With
+remember=False nothing is kept and backward is None.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from cunet import kernels
+from cunet.backend import Array, array_module, to_device
+from cunet.ops import dropout, max_pool, relu, softmax_loss, up_conv
+
+Backward = Callable[..., Array] | None
+
+
+class Parameter:
+    """An array that is learned, its gradient, and Caffe's two multipliers for it."""
+
+    def __init__(self, name: str, value: Array, lr_mult: float = 1, decay_mult: float = 1):
+        self.name, self.value = name, value
+        self.grad = array_module(value).zeros_like(value)
+        self.lr_mult, self.decay_mult = lr_mult, decay_mult
+
+
+def he_normal(rng: np.random.Generator, shape: tuple[int, ...], incoming: int, dtype: str) -> Array:
+    """N(0, sqrt(2 / incoming)), drawn in float64 on the host: the same numbers for every device.
+
+    `incoming` is the number of input nodes of one neuron (paper section 3, He et al. 2015).
+    """
+    return (rng.standard_normal(shape) * np.sqrt(2 / incoming)).astype(dtype)
+
+
+def parameters(name: str, filters: Array, device: str) -> tuple[Parameter, Parameter]:
+    """The filters and the zero biases of a layer, with the authors' multipliers: biases learn
+    twice as fast and do not decay."""
+    biases = np.zeros(filters.shape[-1], filters.dtype)
+    return (
+        Parameter(f"{name}.filters", to_device(filters, device), 1, 1),
+        Parameter(f"{name}.biases", to_device(biases, device), 2, 0),
+    )
+
+
+class Conv:
+    """A valid size x size convolution, followed by a ReLU where relu is true."""
+
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        channels: int,
+        outputs: int,
+        rng: np.random.Generator,
+        *,
+        relu: bool = True,
+        dtype: str = "float32",
+        device: str = "cpu",
+    ):
+        filters = he_normal(rng, (size, size, channels, outputs), size * size * channels, dtype)
+        self.name, self.relu = name, relu
+        self.w, self.b = parameters(name, filters, device)
+
+    def __call__(self, x: Array | tuple[Array, ...], remember: bool = True) -> tuple:
+        w, b = self.w, self.b
+        algorithm = kernels.choose(x, w.value)
+        y = algorithm.forward(x, w.value, b.value)
+        if self.relu:
+            relu.forward(y, out=y)
+        if not remember:
+            return y, None
+
+        def backward(dy: Array, input_gradient: bool = True) -> Array | None:
+            dz = relu.backward(dy, y) if self.relu else dy
+            dw, db = algorithm.backward_weights(x, dz, w.value.shape[:2])
+            w.grad += dw
+            b.grad += db
+            return algorithm.backward_data(dz, w.value) if input_gradient else None
+
+        return y, backward
+
+
+class UpConv:
+    """A 2x2 up-convolution, followed by a ReLU where relu is true."""
+
+    def __init__(
+        self,
+        name: str,
+        channels: int,
+        outputs: int,
+        rng: np.random.Generator,
+        *,
+        relu: bool = False,
+        dtype: str = "float32",
+        device: str = "cpu",
+    ):
+        # Each output pixel sees one input pixel, so a neuron has `channels` incoming nodes.
+        # (Caffe's filler would take count / shape[0] = 4 * outputs for a deconvolution's blob.)
+        filters = he_normal(rng, (2, 2, channels, outputs), channels, dtype)
+        self.name, self.relu = name, relu
+        self.w, self.b = parameters(name, filters, device)
+
+    def __call__(self, x: Array, remember: bool = True) -> tuple[Array, Backward]:
+        w, b = self.w, self.b
+        y = up_conv.forward(x, w.value, b.value)
+        if self.relu:
+            relu.forward(y, out=y)
+        if not remember:
+            return y, None
+
+        def backward(dy: Array) -> Array:
+            dx, dw, db = up_conv.backward(relu.backward(dy, y) if self.relu else dy, x, w.value)
+            w.grad += dw
+            b.grad += db
+            return dx
+
+        return y, backward
+
+
+def pool(x: Array, remember: bool = True) -> tuple[Array, Backward]:
+    """2x2 max-pooling."""
+    y = max_pool.forward(x)
+    return y, (lambda dy: max_pool.backward(dy, x, y)) if remember else None
+
+
+def drop(x: Array, rate: float, rng: np.random.Generator | None) -> tuple[Array, Backward]:
+    """Dropout with one 64-bit key drawn from rng; the identity without rng or at rate 0."""
+    if rng is None or rate == 0:
+        return x, lambda dy: dy
+    key = int(rng.integers(2**64, dtype=np.uint64))
+    return dropout.forward(x, rate, key), lambda dy: dropout.backward(dy, rate, key)
+
+
+def weighted_softmax_loss(
+    logits: Array,
+    labels: Array,
+    weights: Array | None = None,
+    ignore: int | None = None,
+    normalize: str = "weights",
+) -> tuple[float, Array]:
+    """The loss (a float) and dlogits (N, P, Q, K); see ops/softmax_loss.py for the formula.
+
+    logits (N, P, Q, K), labels (N, P, Q) integers, weights (N, P, Q) or None for all ones.
+    """
+    loss, log_p = softmax_loss.forward(logits, labels, weights, ignore, normalize)
+    return loss, softmax_loss.backward(log_p, labels, weights, ignore, normalize)

@@ -1,0 +1,55 @@
+"""Pixel error as the ISBI 2012 challenge defines it: 1 - the maximal F-score of the white class.
+
+Probabilities are cut at the thresholds 0, 0.1 ... 1 (white where p > threshold); true and false
+positives and negatives are summed over all slices before F is formed. It is not the fraction of
+wrong pixels. Source: PixelError.java of the organisers' Trainable_Segmentation.
+"""
+
+import numpy as np
+
+THRESHOLDS = np.arange(11) / 10
+
+
+class PixelCounts:
+    """Sums over slices, from which the scores follow; add() each slice."""
+
+    def __init__(self) -> None:
+        self.tp = np.zeros(len(THRESHOLDS), np.int64)  # white and found white, per threshold
+        self.positive = np.zeros(len(THRESHOLDS), np.int64)  # found white
+        self.white = 0
+        self.pixels = 0
+
+    def add(self, probability: np.ndarray, white: np.ndarray, counted: np.ndarray | None = None):
+        """One slice: probability of white (H, W), truth (H, W) bool, which pixels count."""
+        if counted is not None:
+            probability, white = probability[counted], white[counted]
+        edges = np.concatenate([[-np.inf], THRESHOLDS.astype(probability.dtype), [np.inf]])
+        # p > threshold: every pixel falls into one bin; the sums from the right are the counts
+        bins = np.searchsorted(edges[1:-1], probability.ravel(), side="left")
+        for target, weights in ((self.positive, None), (self.tp, white.ravel())):
+            in_bin = np.bincount(bins, weights, len(THRESHOLDS) + 1).astype(np.int64)
+            target += in_bin[::-1].cumsum()[::-1][1:]
+        self.white += int(white.sum())
+        self.pixels += white.size
+
+    def f_scores(self) -> np.ndarray:
+        """F of white at each threshold; 1 where there is neither white truth nor white found."""
+        fp, fn = self.positive - self.tp, self.white - self.tp
+        bottom = 2 * self.tp + fp + fn
+        return np.where(bottom == 0, 1.0, 2 * self.tp / np.maximum(bottom, 1))
+
+    def pixel_error(self) -> float:
+        """1 - the best F-score."""
+        return float(1 - self.f_scores().max())
+
+    def best_threshold(self) -> float:
+        """The threshold of the best F-score, the lowest of several."""
+        return float(THRESHOLDS[self.f_scores().argmax()])
+
+    def dice(self) -> float:
+        """F of white at threshold 0.5."""
+        return float(self.f_scores()[5])
+
+    def shares(self) -> tuple[float, float]:
+        """The fractions of pixels that are white and that are found white at 0.5."""
+        return self.white / max(1, self.pixels), float(self.positive[5] / max(1, self.pixels))

@@ -1,0 +1,55 @@
+"""How images become the numbers a network was trained on: fixed at training, stored in the model."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """(image - mean) / deviation for every channel, and the range of the training images.
+
+    low and high are the 0.1 and 99.9 percentiles of the training pixels; NaN where unknown.
+    """
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @classmethod
+    def identity(cls, channels: int) -> "Normalization":
+        """Leaves images as they are."""
+        nan = (float("nan"),) * channels
+        return cls((0.0,) * channels, (1.0,) * channels, nan, nan)
+
+    @classmethod
+    def of(cls, images: Iterable[np.ndarray]) -> "Normalization":
+        """Zero mean and unit deviation over all pixels of the images (H, W, C), per channel."""
+        pixels = np.concatenate([i.reshape(-1, i.shape[2]) for i in images]).astype(np.float64)
+        deviation = pixels.std(axis=0)
+        low, high = np.percentile(pixels, (0.1, 99.9), axis=0)
+        deviation[deviation == 0] = 1.0  # a constant channel stays constant
+        return cls(*(tuple(v.tolist()) for v in (pixels.mean(axis=0), deviation, low, high)))
+
+    def apply(self, image: np.ndarray, dtype: str = "float32") -> np.ndarray:
+        """The normalised image, (..., C) of any dtype in, of `dtype` out."""
+        mean, deviation = np.asarray(self.mean), np.asarray(self.deviation)
+        return ((image - mean) / deviation).astype(dtype)
+
+    def far_from_training(self, low: np.ndarray, high: np.ndarray) -> str | None:
+        """One line of warning where an image's 0.1 and 99.9 percentiles (per channel) lie far from
+        the training images': the ranges do not meet, or their widths differ five-fold."""
+        for c, (seen_low, seen_high) in enumerate(zip(self.low, self.high, strict=True)):
+            if not seen_low < seen_high:
+                continue
+            width, apart = high[c] - low[c], high[c] < seen_low or low[c] > seen_high
+            ratio = width / (seen_high - seen_low)
+            if apart or not 0.2 <= ratio <= 5:
+                return (
+                    f"intensities {low[c]:g} ... {high[c]:g} (channel {c}) lie far from the "
+                    f"training images' {seen_low:g} ... {seen_high:g}: expect a poor result; "
+                    "was the image rescaled, inverted or converted?"
+                )
+        return None

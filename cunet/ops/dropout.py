@@ -1,0 +1,48 @@
+"""Dropout:  y = x * m / (1 - p)  with m = 0 with probability p, else 1 (Caffe's dropout_layer.cpp).
+
+The mask is counter-based: element i of x, in reading order, is dropped where the i-th 32-bit
+number of Philox4x32-10 (Salmon et al. 2011) under a 64-bit key lies below p * 2^32. Nothing is
+stored but the key, every element can be drawn alone and in parallel, and all devices draw the
+same mask.
+"""
+
+import numpy as np
+
+from cunet.backend import Array, array_module
+
+MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
+WEYL = 0x9E3779B9, 0xBB67AE85  # what the two key words grow by in each round
+WORD = 0xFFFFFFFF
+
+
+def forward(x: Array, rate: float, key: int) -> Array:
+    """x with a fraction `rate` (0 <= rate < 1) of its elements zeroed, the rest scaled up."""
+    return x * mask(x, rate, key)
+
+
+def backward(dy: Array, rate: float, key: int) -> Array:
+    """dx = dy * m / (1 - p) with the same mask, drawn again from the key."""
+    return dy * mask(dy, rate, key)
+
+
+def mask(x: Array, rate: float, key: int) -> Array:
+    """0 or 1 / (1 - rate) for each element of x, in the shape and dtype of x."""
+    xp = array_module(x)
+    numbers = philox(xp, -(-x.size // 4), key).ravel()[: x.size].reshape(x.shape)
+    scale = x.dtype.type(1 / (1 - rate))
+    return (numbers >= xp.uint32(min(int(rate * 2**32), WORD))).astype(x.dtype) * scale
+
+
+def philox(xp, counters: int, key: int) -> Array:
+    """(counters, 4) random uint32: row i is Philox4x32-10 of counter (i, 0, 0, 0) under the key."""
+    low = xp.arange(counters, dtype=np.uint64)
+    c0, c1 = low & xp.uint64(WORD), low >> xp.uint64(32)
+    c2 = c3 = xp.zeros_like(low)
+    k0, k1 = key & WORD, key >> 32 & WORD
+    for _ in range(10):
+        first, second = c0 * xp.uint64(MULTIPLIERS[0]), c2 * xp.uint64(MULTIPLIERS[1])
+        c0 = (second >> xp.uint64(32)) ^ c1 ^ xp.uint64(k0)
+        c2 = (first >> xp.uint64(32)) ^ c3 ^ xp.uint64(k1)
+        c1, c3 = second & xp.uint64(WORD), first & xp.uint64(WORD)
+        k0, k1 = k0 + WEYL[0] & WORD, k1 + WEYL[1] & WORD
+    return xp.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)

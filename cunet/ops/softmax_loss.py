@@ -1,0 +1,89 @@
+"""Pixel-wise softmax and the weighted cross-entropy of the paper (eq. 1).
+
+    p_k(x) = exp(a_k(x)) / sum over j of exp(a_j(x))
+    loss   = - sum over pixels x of  w(x) * log p_l(x)(x)  /  norm
+
+Shapes: logits a (N, P, Q, K), labels l (N, P, Q) integers 0 ... K-1, weights w (N, P, Q). The
+norm is the sum of the weights by default (the authors' softmax_loss_layer.cpp), the number of
+pixels (Caffe's VALID) or 1. Pixels of the ignore label count nowhere and have no gradient.
+log p = a - max - log(sum exp(a - max)) never overflows and never takes the logarithm of 0.
+"""
+
+from cunet.backend import Array, array_module
+from cunet.errors import CunetError
+
+NORMALIZE = ("weights", "pixels", "none")
+
+
+def forward(
+    logits: Array,
+    labels: Array,
+    weights: Array | None = None,
+    ignore: int | None = None,
+    normalize: str = "weights",
+) -> tuple[float, Array]:
+    """The loss and the log-probabilities (N, P, Q, K), which backward needs.
+
+    Where the norm is 0 (no pixel, no weight) the loss is 0 and so is the gradient.
+    """
+    xp = array_module(logits)
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    log_p = shifted - xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
+    target, scale = targets(logits, labels, weights, ignore, normalize)
+    picked = xp.take_along_axis(log_p, target[..., None], axis=-1)[..., 0]
+    return float(-(picked * scale).sum(dtype="float64")), log_p
+
+
+def backward(
+    log_p: Array,
+    labels: Array,
+    weights: Array | None = None,
+    ignore: int | None = None,
+    normalize: str = "weights",
+) -> Array:
+    """dlogits (N, P, Q, K):  w (p_k - [k = l]) / norm."""
+    xp = array_module(log_p)
+    target, scale = targets(log_p, labels, weights, ignore, normalize)
+    one_hot = target[..., None] == xp.arange(log_p.shape[-1])
+    return (xp.exp(log_p) - one_hot) * scale[..., None]
+
+
+def targets(
+    logits: Array, labels: Array, weights: Array | None, ignore: int | None, normalize: str
+) -> tuple[Array, Array]:
+    """The labels with ignored pixels set to 0, and w / norm with 0 at ignored pixels."""
+    xp = array_module(logits)
+    if labels.shape != logits.shape[:-1] or (weights is not None and weights.shape != labels.shape):
+        raise CunetError(
+            f"softmax loss: logits {logits.shape} need labels and weights of shape "
+            f"{logits.shape[:-1]}, found {labels.shape}"
+            + (f" and {weights.shape}" if weights is not None else "")
+        )
+    counted = xp.ones(labels.shape, bool) if ignore is None else labels != ignore
+    target = xp.where(counted, labels, 0).astype(xp.int64)
+    if bool((target < 0).any()) or bool((target >= logits.shape[-1]).any()):
+        raise CunetError(
+            f"softmax loss: labels must be 0 ... {logits.shape[-1] - 1}"
+            + (f" or {ignore} (ignored)" if ignore is not None else "")
+            + f", found {int(labels.min())} ... {int(labels.max())}"
+        )
+    scale = counted.astype(logits.dtype)
+    if weights is not None:
+        scale = xp.where(counted, weights, 0).astype(logits.dtype)
+    if normalize == "weights":
+        norm = float(scale.sum(dtype="float64"))
+    elif normalize == "pixels":
+        norm = float(counted.sum())
+    elif normalize == "none":
+        norm = 1.0
+    else:
+        raise CunetError(f"softmax loss: normalize is one of {NORMALIZE}, found '{normalize}'")
+    return target, scale / logits.dtype.type(norm) if norm else xp.zeros_like(scale)
+
+
+def softmax(logits: Array) -> Array:
+    """The probabilities p (N, P, Q, K), which sum to 1 over the last axis."""
+    xp = array_module(logits)
+    p = xp.exp(logits - logits.max(axis=-1, keepdims=True))
+    p /= p.sum(axis=-1, keepdims=True)
+    return p

@@ -1,0 +1,126 @@
+"""Caffe's stochastic gradient descent and its learning-rate policies (sgd_solver.cpp).
+
+    g <- clip(g);  g <- g / iter_size;  g <- g + weight_decay * decay_mult * W
+    V <- momentum * V + rate * lr_mult * g
+    W <- W - V
+
+The rate stands inside V, so a drop of the rate does not shrink the steps already under way.
+With momentum 0.99 the effective step is rate / (1 - momentum) = 100 rate.
+"""
+
+import math
+from dataclasses import dataclass
+
+from cunet.backend import Array, array_module
+from cunet.errors import CunetError
+from cunet.layers import Parameter
+
+POLICIES = ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid", "cosine")
+
+
+@dataclass(frozen=True)
+class LearningRate:
+    """The rate as a function of the number of completed updates; words as in Caffe's solver.
+
+    cosine, which Caffe lacks, falls from base to 0 at max_iter along half a cosine.
+    """
+
+    base: float
+    policy: str = "fixed"
+    gamma: float = 0.1
+    power: float = 1.0
+    stepsize: int = 1000
+    stepvalues: tuple[int, ...] = ()
+    max_iter: int = 1
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise CunetError(f"lr policy: expected one of {POLICIES}, found '{self.policy}'")
+
+    def __call__(self, done: int) -> float:
+        base, gamma = self.base, self.gamma
+        match self.policy:
+            case "step":
+                return base * gamma ** (done // self.stepsize)
+            case "exp":
+                return base * gamma**done
+            case "inv":
+                return base * (1 + gamma * done) ** -self.power
+            case "multistep":
+                return base * gamma ** self._multistep_stage(done)
+            case "poly":
+                return base * (1 - done / self.max_iter) ** self.power
+            case "sigmoid":
+                return base / (1 + math.exp(-gamma * (done - self.stepsize)))
+            case "cosine":
+                return base * (1 + math.cos(math.pi * min(1, done / self.max_iter))) / 2
+        return base
+
+    def _multistep_stage(self, done: int) -> int:
+        """Caffe raises its stage by one at most per update, even where two values coincide."""
+        stage, last = 0, -1
+        for value in self.stepvalues:
+            last = max(value, last + 1)
+            stage += last <= done
+        return stage
+
+
+class SGD:
+    """The solver over a list of parameters. lr: a number (fixed policy) or a LearningRate.
+
+    clip: largest global L2 norm of the gradient (None: off). iter_size: how many backward passes
+    one update averages. step() updates every parameter and clears its gradient.
+    """
+
+    def __init__(
+        self,
+        parameters: list[Parameter],
+        lr: float | LearningRate = 1e-3,
+        momentum: float = 0.99,
+        weight_decay: float = 0.0,
+        clip: float | None = None,
+        iter_size: int = 1,
+    ):
+        self.parameters = parameters
+        self.rate = lr if isinstance(lr, LearningRate) else LearningRate(lr)
+        self.momentum, self.weight_decay = momentum, weight_decay
+        self.clip, self.iter_size = clip, iter_size
+        self.done = 0  # completed updates
+        self.velocity = [array_module(p.value).zeros_like(p.value) for p in parameters]
+
+    def step(self) -> float:
+        """One update; answers the learning rate it used."""
+        rate = self.rate(self.done)
+        prepare_gradients(self.parameters, self.clip, self.iter_size, self.weight_decay)
+        for p, v in zip(self.parameters, self.velocity, strict=True):
+            v *= self.momentum
+            v += rate * p.lr_mult * p.grad
+            p.value -= v
+            p.grad.fill(0)
+        self.done += 1
+        return rate
+
+    def state(self) -> dict[str, Array]:
+        """The arrays that a resumed solver needs, by name."""
+        return {f"velocity/{p.name}": v for p, v in zip(self.parameters, self.velocity, strict=True)}
+
+
+def prepare_gradients(
+    parameters: list[Parameter], clip: float | None, iter_size: int, weight_decay: float
+) -> None:
+    """Caffe's order, in place: clip the accumulated gradients, average them, add L2 decay."""
+    if clip is not None:
+        norm = gradient_norm(parameters)
+        if norm > clip:
+            for p in parameters:
+                p.grad *= clip / norm
+    for p in parameters:
+        if iter_size != 1:
+            p.grad /= iter_size
+        if weight_decay * p.decay_mult:
+            p.grad += weight_decay * p.decay_mult * p.value
+
+
+def gradient_norm(parameters: list[Parameter]) -> float:
+    """The L2 norm of all gradients together."""
+    return math.sqrt(sum(float((p.grad * p.grad).sum(dtype="float64")) for p in parameters))

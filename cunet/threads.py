@@ -1,0 +1,105 @@
+"""Threads: a small pool that takes pieces of work in turn, and BLAS held to one thread.
+
+The sums that BLAS forms depend on how many threads it uses. cunet therefore limits BLAS to one
+thread inside every operation and cuts the work itself, by shapes alone: results are the same
+bit for bit whatever the number of threads.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
+from threading import Lock, current_thread
+from typing import Any
+
+from cunet.errors import CunetError
+
+_PREFIX = "cunet-worker"
+_lock = Lock()
+_pool: ThreadPoolExecutor | None = None
+_count = 0  # 0: not chosen yet
+_limit: Any = None  # the BLAS limit in force while _inside > 0
+_inside = 0
+_controller: Any = None
+
+
+def available_threads() -> int:
+    """The processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def get_threads() -> int:
+    """The number of threads that operations use."""
+    return _count or available_threads()
+
+
+def set_threads(count: int) -> None:
+    """Use `count` threads in every operation from now on (1: none but the caller's own)."""
+    global _pool, _count
+    if count < 1:
+        raise CunetError(f"threads: expected 1 or more, found {count}")
+    with _lock:
+        if _pool is not None:
+            _pool.shutdown()
+        _pool, _count = None, count
+
+
+def parallel(work: Callable[[Any], None], items: Iterable[Any]) -> None:
+    """Call work(item) for every item, each exactly once, in no fixed order; errors are raised here.
+
+    Each call must write to places of its own. From inside a worker the items run in turn.
+    """
+    global _pool
+    items = list(items)
+    threads = min(get_threads(), len(items))
+    if threads <= 1 or current_thread().name.startswith(_PREFIX):
+        for item in items:
+            work(item)
+        return
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(get_threads(), thread_name_prefix=_PREFIX)
+        pool = _pool
+    for _ in pool.map(work, items):
+        pass
+
+
+def strips(rows: int, row_bytes: int, target: int = 1 << 20) -> list[slice]:
+    """Cut `rows` rows into strips of about `target` bytes, at least four where there are rows."""
+    height = max(1, min(target // max(1, row_bytes), -(-rows // 4)))
+    return [slice(first, min(rows, first + height)) for first in range(0, rows, height)]
+
+
+class one_blas_thread:  # noqa: N801 - used as a with-statement's keyword
+    """While any thread is inside this context BLAS uses one thread; after the last one has left,
+    the caller's own setting is back."""
+
+    def __enter__(self) -> None:
+        global _inside, _limit, _controller
+        with _lock:
+            if _inside == 0:
+                if _controller is None:
+                    import threadpoolctl
+
+                    _controller = threadpoolctl.ThreadpoolController()
+                _limit = _controller.limit(limits=1, user_api="blas")
+            _inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        global _inside
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _limit.restore_original_limits()
+
+
+def fixed_sums(operation: Callable) -> Callable:
+    """Decorate an operation whose matrix products must not depend on BLAS' threads."""
+
+    @wraps(operation)
+    def limited(*args, **kwargs):
+        with one_blas_thread():
+            return operation(*args, **kwargs)
+
+    return limited

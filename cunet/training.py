@@ -1,0 +1,275 @@
+"""Training: one step, validation, and the loop as a generator of records. It prints nothing."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from cunet import checkpoint
+from cunet.backend import array_module, resolve_device, to_device
+from cunet.config import Config, parse_fold
+from cunet.data.dataset import IGNORE, Dataset, load
+from cunet.data.samples import Samples
+from cunet.data.weight_map import class_weights, components, falk2019_map, open_gaps, paper_map
+from cunet.errors import CunetError, NumericError
+from cunet.layers import weighted_softmax_loss
+from cunet.metrics.pixel import PixelCounts
+from cunet.normalization import Normalization
+from cunet.run_folder import RunFolder
+from cunet.sizes import output_size, tile_for_output
+from cunet.threads import parallel, set_threads
+from cunet.tiling import segment
+from cunet.unet import UNet
+
+DROPOUT_STREAM = 2  # the purpose that separates these random numbers from all others of a seed
+ONE_CLASS = 0.999  # a share of pixels above this is called "one class only"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set that was checked, split and made ready to be drawn from."""
+
+    dataset: Dataset
+    training: list[int]  # indices of slices
+    held_out: list[int]
+    normalization: Normalization
+    samples: Samples
+
+
+def prepare(config: Config) -> Prepared:
+    """Load and check the data, split it, normalise the images and compute the weight maps."""
+    dataset = load(config.data, config.dataset)
+    fold, everything = parse_fold(config.fold), range(len(dataset.images))
+    held_out = [i for i in everything if fold and i % fold[1] == fold[0]]
+    training = [i for i in everything if i not in held_out]
+    if not training or (fold and not held_out):
+        raise CunetError(
+            f"fold {config.fold} of {len(everything)} slices leaves {len(training)} to train on "
+            f"and {len(held_out)} held out; use a smaller n"
+        )
+    normalization = Normalization.of(dataset.images[i] for i in training)
+    labels, weights = weigh(config, dataset, training)
+    samples = Samples(
+        [normalization.apply(dataset.images[i]) for i in training],
+        labels,
+        weights,
+        config.tile,
+        output_size(config.tile, config.depth),
+        config.augmentation(),
+        config.seed,
+        config.batch,
+    )
+    return Prepared(dataset, training, held_out, normalization, samples)
+
+
+def weigh(config: Config, dataset: Dataset, slices: list[int]) -> tuple[list, list]:
+    """The labels and the weight maps (H, W) of the slices, as config.weight_map says.
+
+    Class frequencies are counted over these slices. Touching instances are cut apart.
+    """
+    labels = [dataset.labels[i] for i in slices]
+    if config.weight_map == "none":
+        return labels, [(y != IGNORE).astype(np.float32) for y in labels]
+    given = dataset.instances
+    instances = [given[i] if given else components(cells(dataset.labels[i])) for i in slices]
+    if given:
+        labels = [open_gaps(y, cell) for y, cell in zip(labels, instances, strict=True)]
+    balance = class_weights(labels, len(dataset.class_names), IGNORE)
+    weights: list = [None] * len(labels)
+
+    def one(i: int) -> None:
+        if config.weight_map == "falk2019":
+            weights[i] = falk2019_map(labels[i], instances[i], ignore=IGNORE)
+        else:
+            w0 = config.w0 if config.weight_map == "paper" else 0.0
+            if w0:
+                maps = paper_map(labels[i], instances[i], balance, w0, config.border_sigma, IGNORE)
+            else:
+                maps = np.append(balance, np.zeros(256 - len(balance)))[labels[i]]
+            weights[i] = maps.astype(np.float32)
+
+    parallel(one, range(len(labels)))
+    return labels, weights
+
+
+def cells(labels: np.ndarray) -> np.ndarray:
+    """Which pixels belong to a cell: every class but the background, ignored pixels apart."""
+    return (labels > 0) & (labels != IGNORE)
+
+
+def make_net(config: Config, prepared: Prepared) -> UNet:
+    """The untrained network of these settings for this data."""
+    net = UNet(
+        config.width,
+        config.depth,
+        prepared.dataset.images[0].shape[2],
+        len(prepared.dataset.class_names),
+        config.dropout,
+        config.variant,
+        config.precision,
+        config.seed,
+        config.device,
+    )
+    net.normalization = prepared.normalization
+    return net
+
+
+def train(
+    config: Config, prepared: Prepared | None = None, resume: bool = False
+) -> Iterator[dict]:
+    """Train, yielding a record after every step: step, seconds, lr, loss, wait (the share of the
+    step spent waiting for its sample) and, where the net was validated, val_loss, val_dice,
+    val_pixel_error, val_threshold and val_one_class.
+
+    With config.out the run is kept there; closing the generator saves it, and resume=True
+    continues from its last.npz, on the CPU bit for bit. Raises NumericError when the loss is not
+    finite.
+    """
+    config = replace(config, device=resolve_device(config.device))
+    if config.threads is not None:
+        set_threads(config.threads)
+    prepared = prepared or prepare(config)
+    net = make_net(config, prepared)
+    solver = config.make_solver(net.parameters())
+    progress = {"step": 0, "seconds": 0.0, "best": None, "best_step": None}
+    run = None
+    if resume:
+        last = Path(config.out or "") / "last.npz"
+        header, arrays = checkpoint.read(last)
+        net = checkpoint.build(last, header, arrays, config.device)
+        solver = config.make_solver(net.parameters())
+        checkpoint.restore(last, arrays, solver, header["done"])
+        progress = header["progress"]
+        run = RunFolder.reopen(config.out, progress["step"])
+    elif config.out is not None:
+        run = RunFolder.create(config.out, config, prepared.dataset.hashes)
+    try:
+        yield from _loop(config, prepared, net, solver, progress, run)
+    except GeneratorExit:  # the consumer stopped, between two steps
+        if run is not None:
+            run.save_last(net, solver, progress)
+        raise
+
+
+def _loop(config, prepared, net, solver, progress, run) -> Iterator[dict]:
+    """The steps after progress["step"]; progress is kept up to date in place."""
+    first, start = progress["step"], time.perf_counter() - progress["seconds"]
+    stream = prepared.samples.stream(first * config.iter_size, config.steps * config.iter_size)
+    final: dict = {}
+    for step in range(first + 1, config.steps + 1):
+        began = time.perf_counter()
+        loss, waited = 0.0, 0.0
+        rng = np.random.default_rng([config.seed, DROPOUT_STREAM, step])
+        for _ in range(config.iter_size):
+            batch, wait = next(stream)
+            loss += accumulate(net, batch, config.normalize, rng) / config.iter_size
+            waited += wait
+            if not math.isfinite(loss):
+                raise NumericError(describe_failure(net, batch, step, loss, run))
+        rate = solver.step()
+        now = time.perf_counter()
+        record = {"step": step, "seconds": round(now - start, 3), "lr": rate, "loss": loss}
+        record["wait"] = round(waited / (now - began), 4)
+        progress |= {"step": step, "seconds": now - start}
+        due = step % config.validate_every == 0 or step == config.steps
+        if due and prepared.held_out:
+            final = validate(net, prepared)
+            record |= final
+            progress["seconds"] = time.perf_counter() - start
+            error = final["val_pixel_error"]
+            if progress["best"] is None or error < progress["best"]:
+                progress |= {"best": error, "best_step": step}
+                if run is not None:
+                    run.save_best(net, progress)
+        if run is not None:
+            run.log(record)
+            if due:
+                run.save_last(net, solver, progress)
+            if step == config.steps:
+                if not prepared.held_out:
+                    run.save_best(net, progress)
+                run.save_metrics({"last": final | {"step": step, "loss": loss}} | progress)
+        yield record
+
+
+def accumulate(net: UNet, batch: tuple, normalize: str, rng: np.random.Generator | None) -> float:
+    """One forward and backward pass: adds into the gradients, answers the loss.
+
+    batch: x (N, H, W, C), labels (N, P, Q), weights (N, P, Q), on the host.
+    """
+    x, labels, weights = (to_device(array, net.device) for array in batch)
+    logits, backward = net(x.astype(net.dtype, copy=False), rng)
+    loss, dlogits = weighted_softmax_loss(logits, labels, weights, IGNORE, normalize)
+    backward(dlogits)
+    return loss
+
+
+def validate(net: UNet, prepared: Prepared) -> dict:
+    """Scores on the held-out slices, each segmented whole: mean cross-entropy of the pixels, Dice
+    of the white class at 0.5, pixel error and its threshold, and the class predicted alone."""
+    counts, losses, pixels = PixelCounts(), 0.0, 0
+    for i in prepared.held_out:
+        image, labels = prepared.dataset.images[i], prepared.dataset.labels[i]
+        probability = segment(image, net, whole_tile(image.shape, net.depth))
+        counted = labels != IGNORE
+        target = np.where(counted, labels, 0)[..., None].astype(np.intp)
+        picked = np.take_along_axis(probability, target, axis=2)[..., 0][counted]
+        losses -= float(np.log(np.maximum(picked, 1e-30)).sum(dtype=np.float64))
+        pixels += picked.size
+        counts.add(1 - probability[..., 0], cells(labels), counted)
+    share = counts.shares()[1]
+    one_class = 1 if share > ONE_CLASS else 0 if share < 1 - ONE_CLASS else None
+    return {
+        "val_loss": losses / max(1, pixels),
+        "val_dice": counts.dice(),
+        "val_pixel_error": counts.pixel_error(),
+        "val_threshold": counts.best_threshold(),
+        "val_one_class": one_class,
+    }
+
+
+def whole_tile(shape: tuple[int, ...], depth: int, largest: int = 764) -> int:
+    """The tile around a whole image, or one of about 572 pixels where that would be too large."""
+    whole = tile_for_output(max(shape[:2]), depth)
+    return whole if whole <= largest else tile_for_output(388, depth)
+
+
+def describe_failure(net: UNet, batch: tuple, step: int, loss: float, run) -> str:
+    """What to say of a loss that is not finite; keeps the batch in the run folder."""
+    bad: list[str] = []
+
+    def watch(name: str, y) -> None:
+        if not bool(array_module(y).isfinite(y).all()):
+            bad.append(name)
+
+    net(to_device(batch[0], net.device).astype(net.dtype, copy=False), remember=False, watch=watch)
+    where = f"first bad layer: {bad[0]}" if bad else "every layer is finite: look at the weights"
+    kept = ""
+    if run is not None:
+        run.flush()
+        path = run.path / "nonfinite_batch.npz"
+        np.savez(path, **dict(zip(("x", "labels", "weights"), batch, strict=True)))
+        kept = f"; the batch is kept in '{path}'"
+    return (
+        f"loss is {loss} at step {step} ({where}){kept}. Lower --lr, or set --clip 1; with "
+        "momentum 0.99 rates above 1e-3 tend to diverge"
+    )
+
+
+def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
+    """Seconds a step takes here, measured on a network that is thrown away; validation apart."""
+    net = make_net(config, prepared)
+    solver = config.make_solver(net.parameters())
+    seconds = []
+    number = (steps + 2) * config.iter_size
+    for i, (batch, _) in enumerate(prepared.samples.stream(0, number)):
+        if i % config.iter_size == 0:
+            start = time.perf_counter()
+        accumulate(net, batch, config.normalize, np.random.default_rng(0))
+        if (i + 1) % config.iter_size == 0:
+            solver.step()
+            seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds[2:]))

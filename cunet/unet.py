@@ -1,0 +1,185 @@
+"""The U-Net of Ronneberger, Fischer and Brox (2015), Fig. 1, as a recursion.
+
+A U-Net is a level inside a level: a level contracts, hands half the resolution to the level
+below, and merges what comes back with what it kept. Images are (N, H, W, C), channels last.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cunet.backend import Array, resolve_device
+from cunet.errors import CunetError
+from cunet.layers import Backward, Conv, Parameter, UpConv, drop, pool
+from cunet.normalization import Normalization
+from cunet.ops import crop_concat
+from cunet.sizes import check_tile
+
+VARIANTS = ("paper", "release2015")
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Level:
+    """The layers of one resolution; the bottom has no up-convolution and no expanding pair."""
+
+    contract: tuple[Conv, Conv]
+    up: UpConv | None = None
+    expand: tuple[Conv, Conv] | None = None
+
+
+class UNet:
+    """The network. width: channels of the first level (64 in the paper); depth: poolings (4).
+
+    dropout is the rate at the end of the contracting path (after the second convolution of the
+    last contracting level and of the bottom). variant "release2015" is the network of the
+    authors' release: ReLU after each up-convolution, and twice the channels in the last one.
+    All weights follow from the seed.
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        depth: int = 4,
+        in_channels: int = 1,
+        classes: int = 2,
+        dropout: float = 0.5,
+        variant: str = "paper",
+        dtype: str = "float32",
+        seed: int = 0,
+        device: str = "cpu",
+    ):
+        check_shape(width, depth, in_channels, classes, dropout, variant, dtype)
+        self.width, self.depth, self.in_channels, self.classes = width, depth, in_channels, classes
+        self.dropout, self.variant, self.dtype, self.seed = dropout, variant, str(dtype), seed
+        self.device = resolve_device(device)
+        self.normalization = Normalization.identity(in_channels)
+        rng, release = np.random.default_rng(seed), variant == "release2015"
+        place = {"dtype": self.dtype, "device": self.device}
+        channels = [width << i for i in range(depth + 1)]
+
+        def pair(name: str, inputs: int, outputs: int) -> tuple[Conv, Conv]:
+            return (
+                Conv(f"{name}.conv1", 3, inputs, outputs, rng, **place),
+                Conv(f"{name}.conv2", 3, outputs, outputs, rng, **place),
+            )
+
+        contract = [
+            pair(f"contract{i}", channels[i - 1] if i else in_channels, channels[i])
+            for i in range(depth + 1)
+        ]
+        levels = [Level(contract[depth])]
+        for i in reversed(range(depth)):
+            below, here = channels[i + 1], channels[i]
+            up_channels = below if release and i == 0 else here
+            up = UpConv(f"expand{i}.up", below, up_channels, rng, relu=release, **place)
+            expand = pair(f"expand{i}", up_channels + here, here)
+            levels.insert(0, Level(contract[i], up, expand))
+        self.levels = levels
+        self.head = Conv("head", 1, width, classes, rng, relu=False, **place)
+
+    def __call__(
+        self,
+        x: Array,
+        rng: np.random.Generator | None = None,
+        remember: bool = True,
+        watch: Callable[[str, Array], None] | None = None,
+    ):
+        """x (N, H, W, C) -> (logits (N, P, Q, K), backward), P = H - 184 at depth 4.
+
+        backward(dlogits) adds into every parameter's .grad; with input_gradient=True it also
+        answers dx. Dropout draws from rng; without one it is the identity. remember=False keeps
+        nothing and answers the logits alone. watch(name, y) sees every layer's output.
+        """
+        self.check_input(x)
+        watch = watch or (lambda name, y: None)
+        y, back_levels = self._level(0, x, rng, remember, watch)
+        logits, back_head = self.head(y, remember)
+        watch(self.head.name, logits)
+        if not remember:
+            return logits
+
+        def backward(dlogits: Array, input_gradient: bool = False) -> Array | None:
+            return back_levels(back_head(dlogits), input_gradient)
+
+        return logits, backward
+
+    def _level(self, i: int, x: Array, rng, remember: bool, watch) -> tuple[Array, Backward]:
+        level = self.levels[i]
+        x, back_contract = _pair(level.contract, x, remember, watch)
+        x, back_drop = drop(x, self.dropout if i >= self.depth - 1 else 0, rng)
+        if level.up is None:
+            return x, lambda dx, input_gradient=True: back_contract(back_drop(dx), input_gradient)
+
+        pooled, back_pool = pool(x, remember)
+        y, back_below = self._level(i + 1, pooled, rng, remember, watch)
+        up, back_up = level.up(y, remember)
+        watch(level.up.name, up)
+        y, back_expand = _pair(level.expand, crop_concat.forward(up, x), remember, watch)
+
+        def backward(dy: Array, input_gradient: bool = True) -> Array | None:
+            dup, dskip = crop_concat.backward(back_expand(dy), up.shape[3])
+            dx = back_pool(back_below(back_up(dup)))
+            centre = crop_concat.centre(dx, *dskip.shape[1:3])
+            centre += dskip  # x went two ways, down and across: its gradient is the sum
+            return back_contract(back_drop(dx), input_gradient)
+
+        return y, backward
+
+    def parameters(self) -> list[Parameter]:
+        """All parameters in the order in which data meets them, filters before biases."""
+        return [p for layer in self.layers() for p in (layer.w, layer.b)]
+
+    def layers(self) -> list[Conv | UpConv]:
+        """All convolutional layers (23 in the paper) in the order in which data meets them."""
+        down = [conv for level in self.levels for conv in level.contract]
+        up = [layer for level in self.levels[-2::-1] for layer in (level.up, *level.expand)]
+        return [*down, *up, self.head]
+
+    def check_input(self, x: Array) -> None:
+        """CunetError where x has not the dimensions, channels, dtype or size this net takes."""
+        if x.ndim != 4 or x.shape[3] != self.in_channels:
+            raise CunetError(
+                f"U-Net input: expected shape (N, H, W, {self.in_channels}), found {x.shape}; "
+                "images are channels last"
+            )
+        if str(x.dtype) != self.dtype:
+            raise CunetError(
+                f"U-Net input: expected dtype {self.dtype}, found {x.dtype}; "
+                f'use x.astype("{self.dtype}") or UNet(dtype=...)'
+            )
+        for side in x.shape[1:3]:
+            check_tile(side, self.depth)
+
+    def settings(self) -> dict:
+        """The arguments that make a network of this shape again."""
+        names = ("width", "depth", "in_channels", "classes", "dropout", "variant", "dtype", "seed")
+        return {name: getattr(self, name) for name in names}
+
+
+def _pair(convs: tuple[Conv, Conv], x: Array | tuple, remember: bool, watch) -> tuple:
+    """Two convolutions, one after the other."""
+    y, back_first = convs[0](x, remember)
+    watch(convs[0].name, y)
+    y, back_second = convs[1](y, remember)
+    watch(convs[1].name, y)
+    return y, lambda dy, input_gradient=True: back_first(back_second(dy), input_gradient)
+
+
+def check_shape(width, depth, in_channels, classes, dropout, variant, dtype) -> None:
+    """CunetError for arguments that no U-Net has."""
+    for name, value, least in (
+        ("width", width, 1),
+        ("depth", depth, 1),
+        ("in_channels", in_channels, 1),
+        ("classes", classes, 2),
+    ):
+        if value < least:
+            raise CunetError(f"U-Net {name}: expected {least} or more, found {value}")
+    if not 0 <= dropout < 1:
+        raise CunetError(f"U-Net dropout: expected a rate from 0 to below 1, found {dropout}")
+    if variant not in VARIANTS:
+        raise CunetError(f"U-Net variant: expected one of {VARIANTS}, found '{variant}'")
+    if str(dtype) not in DTYPES:
+        raise CunetError(f"U-Net dtype: expected one of {DTYPES}, found '{dtype}'")

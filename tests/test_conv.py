@@ -1,0 +1,118 @@
+"""Convolution by every algorithm against the oracle: both dtypes, batches, awkward layouts."""
+
+import inspect
+
+import numpy as np
+import pytest
+from inputs import TOLERANCE, Inputs, conv_case, normal
+
+from cunet import kernels, threads
+from cunet.errors import CunetError
+from cunet.ops import conv
+
+FILTERS = (1, 2, 3, 4, 5, (2, 3), (5, 1))
+algorithms = pytest.mark.parametrize("algorithm", kernels.ALGORITHMS)
+
+
+def check_conv(algorithm, inputs, case, padding, parts=None):
+    """All three functions; with parts, x is the tuple of images of so many channels."""
+    (x, w, b, dy), (y, dx, dw, db) = case
+    w_in, b_in, dy_in = inputs(w, b, dy)
+    if parts is None:
+        x_in = inputs(x)
+    else:
+        x_in = tuple(inputs(part) for part in np.split(x, np.cumsum(parts)[:-1], axis=3))
+    inputs.close(algorithm.forward(x_in, w_in, b_in, padding), y)
+    inputs.close(algorithm.backward_data(dy_in, w_in, padding), dx)
+    dw_out, db_out = algorithm.backward_weights(x_in, dy_in, w.shape[:2], padding)
+    inputs.close(dw_out, dw)
+    inputs.close(db_out, db)
+
+
+@algorithms
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("size", FILTERS)
+def test_conv(inputs, algorithm, size, padding):
+    case = conv_case(inputs.batch, size, padding)
+    check_conv(kernels.ALGORITHMS[algorithm], inputs, case, padding)
+
+
+@algorithms
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("parts", [(3,), (1, 2), (1, 1, 1)])
+def test_conv_of_a_tuple_takes_the_channels_side_by_side(inputs, algorithm, parts, padding):
+    case = conv_case(inputs.batch, 3, padding)
+    check_conv(kernels.ALGORITHMS[algorithm], inputs, case, padding, parts)
+
+
+@algorithms
+@pytest.mark.parametrize(
+    "shape",
+    [(4, 3, 96, 88), (29, 3, 1, 2), (3, 31, 2, 1), (7, 9, 1, 1)],
+    ids=lambda shape: "x".join(map(str, shape)),
+)
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+def test_conv_of_other_shapes(algorithm, shape, dtype):
+    """Many channels, tall, wide and single-channel images; (H, W, C, K)."""
+    case = conv_case(1, 3 if shape[2] < 9 else 2, "valid", *shape)
+    check_conv(kernels.ALGORITHMS[algorithm], Inputs(dtype, 1, "writeable"), case, "valid")
+
+
+@algorithms
+def test_conv_pads_with_nothing_by_default(algorithm):
+    (x, w, b, dy), (y, dx, dw, _) = conv_case(1, 3, "valid")
+    module = kernels.ALGORITHMS[algorithm]
+    assert module.forward(x, w, b).shape == y.shape
+    assert module.backward_data(dy, w).shape == dx.shape
+    assert module.backward_weights(x, dy, (3, 3))[0].shape == dw.shape
+
+
+@algorithms
+def test_conv_is_the_same_with_any_number_of_threads(algorithm):
+    module, results = kernels.ALGORITHMS[algorithm], []
+    x, w, b, dy = (
+        normal(1, 2, 40, 30, 8),
+        normal(2, 3, 3, 8, 5),
+        normal(3, 5),
+        normal(4, 2, 38, 28, 5),
+    )
+    before = threads.get_threads()
+    try:
+        for count in (1, 2, 5):
+            threads.set_threads(count)
+            results.append(
+                (
+                    module.forward(x, w, b),
+                    module.backward_data(dy, w),
+                    *module.backward_weights(x, dy, (3, 3)),
+                )
+            )
+    finally:
+        threads.set_threads(before)
+    for other in results[1:]:
+        for a, same in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, same)
+
+
+@algorithms
+@pytest.mark.parametrize("name", ["forward", "backward_data", "backward_weights"])
+def test_algorithms_have_the_signatures_of_the_operation(algorithm, name):
+    def parameters(module):
+        found = inspect.signature(getattr(module, name)).parameters.values()
+        return [(p.name, p.kind, p.default) for p in found]
+
+    assert parameters(kernels.ALGORITHMS[algorithm]) == parameters(conv)
+
+
+@algorithms
+def test_conv_errors(algorithm):
+    forward = kernels.ALGORITHMS[algorithm].forward
+    x, b = np.ones((1, 4, 6, 2)), np.zeros(1)
+    with pytest.raises(CunetError, match="3 channels.* 2"):
+        forward(x, np.ones((3, 3, 3, 1)), b)
+    with pytest.raises(CunetError, match="3 channels.* 4"):
+        forward((x, x), np.ones((3, 3, 3, 1)), b)
+    with pytest.raises(CunetError, match="5x5.*4x6"):
+        forward(x, np.ones((5, 5, 2, 1)), b)
+    with pytest.raises(CunetError, match="'valid' or 'same'.*'full'"):
+        forward(x, np.ones((3, 3, 2, 1)), b, "full")
