@@ -37,6 +37,11 @@ def say(text: str = "", quiet: bool = False) -> None:
         click.echo(text, err=True)
 
 
+def next_command(command: str, quiet: bool = False) -> None:
+    """The last line of every command: what to run next, ready to paste."""
+    say(f"Next:\n  {command}", quiet)
+
+
 def print_json(document: Any) -> None:
     """One JSON document on stdout; NaN and infinity become null."""
     click.echo(json.dumps(_finite(document), indent=2))
@@ -63,7 +68,9 @@ def size(count: float) -> str:
     """Bytes as a person reads them: 640 MB."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000:
-            return f"{count:.0f} {unit}" if count >= 10 or unit == "bytes" else f"{count:.1f} {unit}"
+            return (
+                f"{count:.0f} {unit}" if count >= 10 or unit == "bytes" else f"{count:.1f} {unit}"
+            )
         count /= 1000
     return f"{count:.1f} TB"
 
@@ -79,7 +86,9 @@ class Progress:
     def update(self, done: int, text: str) -> None:
         """`done` of `total` are finished; text says how it goes."""
         now = time.perf_counter()
-        if self.quiet or (done < self.total and now - self.shown < (0.1 if self.live else self.every)):
+        if self.quiet or (
+            done < self.total and now - self.shown < (0.1 if self.live else self.every)
+        ):
             return
         self.shown = now
         rate = (done - self.first) / max(1e-9, now - self.start)

@@ -1,5 +1,7 @@
 """`cunet train`: learn from a folder of images and labels."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +33,13 @@ SETTINGS = [
     ("iter_size", int, "Batches averaged in one update."),
     ("normalize", str, "Divide the loss by: weights, pixels or none."),
     ("weight_map", str, "paper (class balance and border term), falk2019, balance or none."),
-    ("w0", float, "Height of the border term (paper: 10)."),
-    ("border_sigma", float, "Width of the border term in pixels (paper: 5)."),
+    ("w0", float, "Height of the border term (paper: 10; falk2019: 50)."),
+    ("border_sigma", float, "Width of the border term in pixels (paper: 5; falk2019: 6)."),
     ("elastic", str, "grid (paper: 3x3 random vectors), simard or none."),
     ("elastic_sigma", float, "Deviation of the random vectors in pixels (paper: 10)."),
     ("contrast", float, "Largest change of contrast."),
     ("brightness", float, "Largest change of brightness, in standard deviations."),
+    ("curve", float, "Largest change of slope at the dark and the bright end."),
     ("noise", float, "Largest deviation of the added noise, in standard deviations."),
     ("fold", str, "k/n: hold out slices k, k+n, k+2n ... for validation."),
     ("validate_every", int, "Steps between validations and saves."),
@@ -61,14 +64,18 @@ def settings_options(function):
 @click.option("--preset", type=str, help="paper or cpu (default: cpu on a CPU, paper on a GPU).")
 @click.option("--config", "config_file", type=str, help="TOML file of settings.")
 @settings_options
-@click.option("--augment/--no-augment", "augment", default=None, help="Vary samples (default: yes).")
+@click.option(
+    "--augment/--no-augment", "augment", default=None, help="Vary samples (default: yes)."
+)
 @click.option("--step-values", type=str, help="Steps of the policy multistep: 4000,6000.")
 @click.option("--resume", type=str, help="Continue this run folder.")
 @click.option("--stop-after", type=int, help="Save and stop after this step, exit 130.")
 @click.option("-n", "--dry-run", is_flag=True, help="Check everything, train nothing.")
 @common.quiet_option
 @common.json_option
-def command(data, preset, config_file, step_values, resume, stop_after, dry_run, quiet, as_json, **given):
+def command(
+    data, preset, config_file, step_values, resume, stop_after, dry_run, quiet, as_json, **given
+):
     """Train a U-Net on a folder of images and labels.
 
     DATA is the ISBI 2012 folder (train-volume.tif, train-labels.tif) or a folder with images/ and
@@ -92,7 +99,8 @@ def command(data, preset, config_file, step_values, resume, stop_after, dry_run,
         summary = dry(config, prepared, quiet)
         if as_json:
             common.print_json(summary)
-        common.say(f"next: cunet train --data {config.data}", quiet)
+        again = [part for part in sys.argv[1:] if part not in ("-n", "--dry-run", "--json")]
+        common.next_command(shlex.join(["cunet", *again]), quiet)
         return None
     return run(config, prepared, resume is not None, stop_after, quiet, as_json)
 
@@ -101,7 +109,9 @@ def parse_steps(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
-        raise click.UsageError(f"--step-values: expected steps such as 4000,6000, found '{text}'") from error
+        raise click.UsageError(
+            f"--step-values: expected steps such as 4000,6000, found '{text}'"
+        ) from error
 
 
 def fresh(data, preset, config_file, options: dict[str, Any], quiet: bool):
@@ -115,7 +125,9 @@ def fresh(data, preset, config_file, options: dict[str, Any], quiet: bool):
     device = resolve_device(options.get("device", "auto"))
     if preset is None:
         preset = "cpu" if device == "cpu" else "paper"
-        why = "no --preset given, and " + ("running on the CPU" if device == "cpu" else "a GPU is there")
+        why = "no --preset given, and " + (
+            "running on the CPU" if device == "cpu" else "a GPU is there"
+        )
         if options.get("device", "auto") == "auto" and device == "cpu":
             why += f": {cuda_problem()}".split(";")[0].split(" (")[0]
         common.say(f"preset {preset} ({why})", quiet)
@@ -144,12 +156,15 @@ def resumed(resume, data, preset, config_file, options: dict[str, Any], quiet: b
         named = "data preset config".split() if not beside else beside
         raise CunetError(
             f"--resume continues a run with its own settings; beside it only --steps, --minutes, "
-            f"--threads, --device and --stop-after may be given, found --{named[0].replace('_', '-')}"
+            f"--threads, --device and --stop-after may be given, found "
+            f"--{named[0].replace('_', '-')}"
         )
     config = configs.make(None, None, read_settings(resume) | options | {"out": resume})
     prepared = prepare(config)
     recorded = json.loads((Path(resume) / "env.json").read_text(encoding="utf-8"))["data"]
-    changed = [name for name, value in prepared.dataset.hashes.items() if recorded.get(name) != value]
+    changed = [
+        name for name, value in prepared.dataset.hashes.items() if recorded.get(name) != value
+    ]
     if changed:
         raise DataError(
             f"'{changed[0]}' in '{config.data}' is not the file that run '{resume}' was trained "
@@ -169,8 +184,13 @@ def dry(config, prepared, quiet: bool) -> dict[str, Any]:
     seconds = measure_speed(config, prepared)
     dataset = prepared.dataset
     memory = memory_bytes(
-        config.width, config.depth, config.tile, len(dataset.class_names),
-        dataset.images[0].shape[2], config.variant, batch=config.batch,
+        config.width,
+        config.depth,
+        config.tile,
+        len(dataset.class_names),
+        dataset.images[0].shape[2],
+        config.variant,
+        batch=config.batch,
     )["training"]
     steps = fitted_steps(config, seconds)
     summary = {
@@ -227,8 +247,8 @@ def run(config, prepared, resume: bool, stop_after, quiet: bool, as_json: bool) 
     if config.out is None:
         config = replace(config, out=str(next_name("runs", Path(config.data).resolve().name)))
     common.say(
-        f"width {config.width}, tile {config.tile}, {config.solver}, {len(prepared.training)} slices "
-        f"to train on, {len(prepared.held_out)} held out, device {config.device}, "
+        f"width {config.width}, tile {config.tile}, {config.solver}, {len(prepared.training)} "
+        f"slices to train on, {len(prepared.held_out)} held out, device {config.device}, "
         f"{config.steps - done:,} steps at {seconds:.2f} s: about "
         f"{common.duration((config.steps - done) * seconds)}  ->  {config.out}",
         quiet,
@@ -253,15 +273,17 @@ def run(config, prepared, resume: bool, stop_after, quiet: bool, as_json: bool) 
     progress.close()
     if stopped:
         common.say(f"stopped after step {step}; everything is saved", quiet)
-        common.say(f"next: cunet train --resume {config.out}", quiet)
+        common.next_command(f"cunet train --resume {shlex.quote(config.out)}", quiet)
         if as_json:
             common.print_json({"run": config.out, "step": step, "finished": False})
         return 130
     finish(config, quiet)
     if as_json:
         document = {"run": config.out, "step": config.steps, "finished": True}
-        common.print_json(document | {k: v for k, v in (final or {}).items() if k.startswith("val_")})
-    common.say(f"next: cunet segment IMAGE.tif --model {config.out}", quiet)
+        common.print_json(
+            document | {k: v for k, v in (final or {}).items() if k.startswith("val_")}
+        )
+    common.next_command(f"cunet segment IMAGE.tif --model {shlex.quote(config.out)}", quiet)
     return 0
 
 
@@ -284,8 +306,8 @@ def warn_one_class(record: dict, prepared, progress) -> None:
         return
     names = prepared.dataset.class_names
     progress.line(
-        f"warning: the net predicts '{names[lone] if lone < len(names) else lone}' everywhere on the "
-        "held-out slices; early in a training that is usual, later try --weight-map balance or a "
+        f"warning: the net predicts '{names[lone] if lone < len(names) else lone}' everywhere "
+        "on the held-out slices; early in a training that is usual, later try --weight-map balance or a "
         "smaller --lr"
     )
 

@@ -68,7 +68,7 @@ def command(labels, out, form, w0, sigma, overwrite, as_json, quiet):
         common.say(f"class weights: background {balance[0]:.4g}, cell {balance[1]:.4g}", quiet)
     common.say(f"{out}: weights {answer['minimum']:.4g} to {answer['maximum']:.4g}", quiet)
     folder = shlex.quote(str(labels.parent))
-    common.say(f"cunet train --data {folder} --weight-map {form}", quiet)
+    common.next_command(f"cunet train --data {folder} --weight-map {form}", quiet)
 
 
 def write(pages, name, out, form, w0, sigma, calibration) -> dict:

@@ -57,7 +57,7 @@ def cuda_problem() -> str | None:
 
 
 def resolve_device(name: str) -> str:
-    """"auto", "cpu", "cuda" or "cuda:i" -> "cpu" or "cuda:i"; DeviceError where it is not usable."""
+    """The device "cpu" or "cuda:i" meant by "auto", "cpu", "cuda" or "cuda:i"; else DeviceError."""
     if name == "cpu":
         return name
     if name == "auto":
@@ -70,19 +70,19 @@ def resolve_device(name: str) -> str:
     problem = cuda_problem()
     if problem is not None:
         raise DeviceError(f"device '{name}': {problem}")
-    index, count = int(match[1] or 0), import_cupy().cuda.runtime.getDeviceCount()
+    cuda = import_cupy().cuda
+    index, count = int(match[1] or 0), cuda.runtime.getDeviceCount()
     if index >= count:
         raise DeviceError(f"device '{name}': this machine has {count} GPU(s), numbered from 0")
+    cuda.Device(index).use()  # all that follows in this thread runs there
     return f"cuda:{index}"
 
 
 def to_device(x: Array, device: str) -> Array:
-    """x as an array on the device; no copy where it is there already."""
+    """x as an array on the device in use; no copy where it is there already."""
     if device == "cpu":
         return to_host(x)
-    cupy = import_cupy()
-    with cupy.cuda.Device(int(device.partition(":")[2] or 0)):
-        return cupy.asarray(x)
+    return import_cupy().asarray(x)
 
 
 def to_host(x: Array) -> np.ndarray:

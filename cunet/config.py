@@ -46,17 +46,18 @@ class Config:
     step_values: tuple[int, ...] = ()
     momentum: float | None = None  # None: 0.99 for sgd, 0.9 for adam
     weight_decay: float = 0.0
-    clip: float | None = 1.0  # global norm of the gradient; 0: off
+    clip: float = 1.0  # largest global norm of the gradient; 0: off
     iter_size: int = 1
     normalize: str = "weights"
     weight_map: str = "paper"
-    w0: float = 10.0
-    border_sigma: float = 5.0
+    w0: float | None = None  # None: 10 for paper, 50 for falk2019
+    border_sigma: float | None = None  # pixels; None: 5 for paper, 6 for falk2019
     augment: bool = True
     elastic: str = "grid"
     elastic_sigma: float = 10.0
     contrast: float = 0.25
     brightness: float = 0.25
+    curve: float = 0.25
     noise: float = 0.1
     fold: str | None = None  # "k/n": hold out slices k, k + n, k + 2n ...
     validate_every: int = 500
@@ -107,6 +108,7 @@ class Config:
             sigma=self.elastic_sigma,
             contrast=self.contrast,
             brightness=self.brightness,
+            curve=self.curve,
             noise=self.noise,
         )
 
@@ -202,7 +204,7 @@ def write_toml(config: Config) -> str:
 
 
 def parse_fold(fold: str | None) -> tuple[int, int] | None:
-    """"k/n" -> (k, n) with 0 <= k < n and n >= 2; None stays None."""
+    """From "k/n" -> (k, n) with 0 <= k < n and n >= 2; None stays None."""
     if fold is None:
         return None
     try:

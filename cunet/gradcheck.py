@@ -16,7 +16,7 @@ import numpy as np
 
 from cunet import kernels
 from cunet.layers import weighted_softmax_loss
-from cunet.ops import conv, crop_concat, dropout, max_pool, relu, softmax_loss, up_conv
+from cunet.ops import crop_concat, dropout, max_pool, relu, softmax_loss, up_conv
 from cunet.sizes import smallest_tile
 from cunet.unet import UNet
 
@@ -60,7 +60,7 @@ def check(
     inputs: dict[str, np.ndarray],
     rng: np.random.Generator,
 ) -> Iterator[Result]:
-    """Compare backward(dy) with differences of sum(dy * forward()) in all elements of all inputs."""
+    """Compare backward(dy) with differences of sum(dy * forward()) in every input element."""
     dy = rng.standard_normal(forward().shape)
     gradients = backward(dy)
     for array, x in inputs.items():
@@ -77,12 +77,18 @@ def check_operations(seed: int = 0) -> Iterator[Result]:
     draw = rng.standard_normal
     for name, algorithm in kernels.ALGORITHMS.items():
         for size, padding in ((3, "valid"), (3, "same"), (2, "valid"), (1, "valid")):
-            yield from _check_conv(f"conv {size}x{size} {padding}, {name}", algorithm, size, padding, rng)
+            yield from _check_conv(
+                f"conv {size}x{size} {padding}, {name}", algorithm, size, padding, rng
+            )
 
     x = draw((2, 4, 5, 3))
     x += np.sign(x) * 0.01
     yield from check(
-        "relu", lambda: relu.forward(x), lambda dy: {"x": relu.backward(dy, relu.forward(x))}, {"x": x}, rng
+        "relu",
+        lambda: relu.forward(x),
+        lambda dy: {"x": relu.backward(dy, relu.forward(x))},
+        {"x": x},
+        rng,
     )
     p = rng.permutation(2 * 4 * 6 * 3).reshape(2, 4, 6, 3) * 0.01
     yield from check(
@@ -128,7 +134,9 @@ def _check_conv(name, algorithm, size, padding, rng) -> Iterator[Result]:
         return {"x, first image": dx[..., :2], "x, second image": dx[..., 2:], "w": dw, "b": db}
 
     inputs = {"x, first image": a, "x, second image": b, "w": w, "b": bias}
-    yield from check(name, lambda: algorithm.forward((a, b), w, bias, padding), backward, inputs, rng)
+    yield from check(
+        name, lambda: algorithm.forward((a, b), w, bias, padding), backward, inputs, rng
+    )
 
 
 def _crop_concat_gradients(dy: np.ndarray, c: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -155,10 +163,21 @@ def _check_loss(rng: np.random.Generator) -> Iterator[Result]:
         )
 
 
-def check_net(depth: int = 2, width: int = 2, seed: int = 0, variant: str = "paper") -> Iterator[Result]:
+def check_net(
+    depth: int = 2, width: int = 2, seed: int = 0, variant: str = "paper"
+) -> Iterator[Result]:
     """The whole net with loss and dropout: all parameter arrays and the input."""
     rng = np.random.default_rng([seed, depth, width])
-    net = UNet(width, depth, in_channels=2, classes=3, dropout=0.5, variant=variant, dtype="float64", seed=seed)
+    net = UNet(
+        width,
+        depth,
+        in_channels=2,
+        classes=3,
+        dropout=0.5,
+        variant=variant,
+        dtype="float64",
+        seed=seed,
+    )
     for p in net.parameters():
         if p.value.ndim == 1:  # zero biases would put many ReLUs on their kink
             p.value += 0.1 * rng.standard_normal(p.value.shape)
@@ -170,7 +189,9 @@ def check_net(depth: int = 2, width: int = 2, seed: int = 0, variant: str = "pap
     net(x, np.random.default_rng(1))  # the same key for every pass: the generator is made anew
 
     def loss() -> float:
-        return softmax_loss.forward(net(x, np.random.default_rng(1), remember=False), labels, weights)[0]
+        return softmax_loss.forward(
+            net(x, np.random.default_rng(1), remember=False), labels, weights
+        )[0]
 
     logits, backward = net(x, np.random.default_rng(1))
     dx = backward(weighted_softmax_loss(logits, labels, weights)[1], input_gradient=True)
@@ -193,6 +214,3 @@ def _sampled(loss, value, gradient, rng) -> tuple[np.ndarray, np.ndarray]:
         if len(analytic) == SAMPLES:
             break
     return np.array(analytic), np.array(numeric)
-
-
-__all__ = ["LIMIT", "Result", "check_net", "check_operations", "conv"]

@@ -1,4 +1,4 @@
-"""How images become the numbers a network was trained on: fixed at training, stored in the model."""
+"""How images become the numbers a network was trained on: fixed then, stored in the model."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """The folder of a run: what was asked, where it ran, how it went, and the networks it left.
 
-    run.toml      the resolved settings          log.csv      one line a step
-    env.json      versions, machine, data        last.npz     the net and all a resumed run needs
-    metrics.json  the final figures              best.npz     lowest validation pixel error
+run.toml      the resolved settings          log.csv      one line a step
+env.json      versions, machine, data        last.npz     the net and all a resumed run needs
+metrics.json  the final figures              best.npz     lowest validation pixel error
 """
 
 import csv

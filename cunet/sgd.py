@@ -102,7 +102,9 @@ class SGD:
 
     def state(self) -> dict[str, Array]:
         """The arrays that a resumed solver needs, by name."""
-        return {f"velocity/{p.name}": v for p, v in zip(self.parameters, self.velocity, strict=True)}
+        return {
+            f"velocity/{p.name}": v for p, v in zip(self.parameters, self.velocity, strict=True)
+        }
 
 
 def prepare_gradients(

@@ -8,6 +8,7 @@ bit for bit whatever the number of threads.
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import wraps
 from threading import Lock, current_thread
 from typing import Any
@@ -61,8 +62,9 @@ def parallel(work: Callable[[Any], None], items: Iterable[Any]) -> None:
         if _pool is None:
             _pool = ThreadPoolExecutor(get_threads(), thread_name_prefix=_PREFIX)
         pool = _pool
-    for _ in pool.map(work, items):
-        pass
+    # each worker sees the caller's context, which holds NumPy's handling of overflow
+    for future in [pool.submit(copy_context().run, work, item) for item in items]:
+        future.result()
 
 
 def strips(rows: int, row_bytes: int, target: int = 1 << 20) -> list[slice]:

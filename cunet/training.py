@@ -68,28 +68,30 @@ def prepare(config: Config) -> Prepared:
 def weigh(config: Config, dataset: Dataset, slices: list[int]) -> tuple[list, list]:
     """The labels and the weight maps (H, W) of the slices, as config.weight_map says.
 
-    Class frequencies are counted over these slices. Touching instances are cut apart.
+    Class frequencies are counted over these slices. With a border term, and wherever instances are
+    given, the gap between touching cells becomes background in the labels too.
     """
+    form, given = config.weight_map, dataset.instances
     labels = [dataset.labels[i] for i in slices]
-    if config.weight_map == "none":
-        return labels, [(y != IGNORE).astype(np.float32) for y in labels]
-    given = dataset.instances
-    instances = [given[i] if given else components(cells(dataset.labels[i])) for i in slices]
-    if given:
-        labels = [open_gaps(y, cell) for y, cell in zip(labels, instances, strict=True)]
+    if form in ("none", "balance") and not given:
+        instances: list = [None] * len(labels)
+    else:
+        instances = [given[i] if given else components(cells(dataset.labels[i])) for i in slices]
+        labels = [open_gaps(y, cell, IGNORE) for y, cell in zip(labels, instances, strict=True)]
     balance = class_weights(labels, len(dataset.class_names), IGNORE)
+    table = np.zeros(256, np.float32)  # the ignored label weighs nothing
+    table[: len(balance)] = 1 if form == "none" else balance
+    shape = {"w0": config.w0, "sigma": config.border_sigma}
+    shape = {name: value for name, value in shape.items() if value is not None}
     weights: list = [None] * len(labels)
 
     def one(i: int) -> None:
-        if config.weight_map == "falk2019":
-            weights[i] = falk2019_map(labels[i], instances[i], ignore=IGNORE)
+        if form == "paper":
+            weights[i] = paper_map(labels[i], instances[i], balance, ignore=IGNORE, **shape)
+        elif form == "falk2019":
+            weights[i] = falk2019_map(labels[i], instances[i], ignore=IGNORE, **shape)
         else:
-            w0 = config.w0 if config.weight_map == "paper" else 0.0
-            if w0:
-                maps = paper_map(labels[i], instances[i], balance, w0, config.border_sigma, IGNORE)
-            else:
-                maps = np.append(balance, np.zeros(256 - len(balance)))[labels[i]]
-            weights[i] = maps.astype(np.float32)
+            weights[i] = table[labels[i]]
 
     parallel(one, range(len(labels)))
     return labels, weights
@@ -117,9 +119,7 @@ def make_net(config: Config, prepared: Prepared) -> UNet:
     return net
 
 
-def train(
-    config: Config, prepared: Prepared | None = None, resume: bool = False
-) -> Iterator[dict]:
+def train(config: Config, prepared: Prepared | None = None, resume: bool = False) -> Iterator[dict]:
     """Train, yielding a record after every step: step, seconds, lr, loss, wait (the share of the
     step spent waiting for its sample) and, where the net was validated, val_loss, val_dice,
     val_pixel_error, val_threshold and val_one_class.
@@ -169,7 +169,7 @@ def _loop(config, prepared, net, solver, progress, run) -> Iterator[dict]:
             waited += wait
             if not math.isfinite(loss):
                 raise NumericError(describe_failure(net, batch, step, loss, run))
-        rate = solver.step()
+        rate = update(solver)
         now = time.perf_counter()
         record = {"step": step, "seconds": round(now - start, 3), "lr": rate, "loss": loss}
         record["wait"] = round(waited / (now - began), 4)
@@ -195,6 +195,17 @@ def _loop(config, prepared, net, solver, progress, run) -> Iterator[dict]:
         yield record
 
 
+# Overflow shows in the loss, which is checked; NumPy's own warnings would say it twice.
+quiet = np.errstate(over="ignore", invalid="ignore")
+
+
+@quiet
+def update(solver) -> float:
+    """One update by the solver; answers the learning rate."""
+    return solver.step()
+
+
+@quiet
 def accumulate(net: UNet, batch: tuple, normalize: str, rng: np.random.Generator | None) -> float:
     """One forward and backward pass: adds into the gradients, answers the loss.
 
@@ -219,7 +230,7 @@ def validate(net: UNet, prepared: Prepared) -> dict:
         picked = np.take_along_axis(probability, target, axis=2)[..., 0][counted]
         losses -= float(np.log(np.maximum(picked, 1e-30)).sum(dtype=np.float64))
         pixels += picked.size
-        counts.add(1 - probability[..., 0], cells(labels), counted)
+        counts.add(probability[..., 1:].sum(axis=2), cells(labels), counted)
     share = counts.shares()[1]
     one_class = 1 if share > ONE_CLASS else 0 if share < 1 - ONE_CLASS else None
     return {
@@ -245,7 +256,8 @@ def describe_failure(net: UNet, batch: tuple, step: int, loss: float, run) -> st
         if not bool(array_module(y).isfinite(y).all()):
             bad.append(name)
 
-    net(to_device(batch[0], net.device).astype(net.dtype, copy=False), remember=False, watch=watch)
+    x = to_device(batch[0], net.device).astype(net.dtype, copy=False)
+    quiet(net)(x, remember=False, watch=watch)
     where = f"first bad layer: {bad[0]}" if bad else "every layer is finite: look at the weights"
     kept = ""
     if run is not None:
@@ -270,6 +282,6 @@ def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
             start = time.perf_counter()
         accumulate(net, batch, config.normalize, np.random.default_rng(0))
         if (i + 1) % config.iter_size == 0:
-            solver.step()
+            update(solver)
             seconds.append(time.perf_counter() - start)
     return float(np.median(seconds[2:]))

@@ -99,6 +99,8 @@ def _plain_unit(unit: str) -> str:
 
 
 def _ratio(value: tuple[int, int] | None) -> float | None:
-    if not value or not value[0] or not value[1]:
+    """A TIFF rational; None where it is missing, zero or damaged."""
+    try:
+        return value[0] / value[1] or None
+    except (TypeError, ZeroDivisionError, IndexError):
         return None
-    return value[0] / value[1]

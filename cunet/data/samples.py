@@ -55,7 +55,9 @@ class Samples:
     def stream(self, first: int, last: int) -> Iterator[tuple[tuple, float]]:
         """Yields (batch, seconds waited for it) for the batches first ... last - 1, in order."""
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="cunet-samples") as pool:
-            ready = deque(pool.submit(self.stacked, i) for i in range(first, min(first + AHEAD, last)))
+            ready = deque(
+                pool.submit(self.stacked, i) for i in range(first, min(first + AHEAD, last))
+            )
             try:
                 for number in range(first, last):
                     start = time.perf_counter()

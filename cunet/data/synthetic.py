@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-SPACING = 12.0  # height of a section in pixels: neighbouring sections are similar, not equal
+SPACING = 6.0  # height of a section in pixels: neighbouring sections are similar, not equal
 CELL = 34.0  # mean distance of neighbouring cells in pixels
 
 
@@ -42,7 +42,7 @@ def membranes(slices: int, height: int, width: int, seed: int) -> tuple[np.ndarr
         _darken(image, share * np.clip(half + 0.5 - depth, 0, 1))
         image = ndimage.gaussian_filter(image, 0.7)
         image *= 1 + 0.1 * _smooth_noise(rng, shape, 50)
-        image += rng.normal(0, 6) + rng.normal(0, 16, shape)
+        image += rng.normal(0, 6) + rng.normal(0, 18, shape)
         images[z] = np.clip(np.rint(image), 0, 255)
         labels[z] = np.where(wall, 0, 255)
     return images, labels
@@ -63,7 +63,7 @@ def _cells(rng, slices, height, width):
     bend = [7 * _smooth_noise(rng, (height, width), 14) for _ in range(2)]
     for z in range(slices):
         # The bending drifts slowly too, so walls do not keep their shape through the stack.
-        bend = [0.9 * part + 3 * _smooth_noise(rng, (height, width), 14) for part in bend]
+        bend = [0.97 * part + 1.7 * _smooth_noise(rng, (height, width), 14) for part in bend]
         where = [np.full(rows.shape, z * SPACING), rows + bend[0], columns + bend[1]]
         cells[z] = tree.query(np.stack(where, axis=-1))[1]
     return cells

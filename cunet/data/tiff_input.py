@@ -35,12 +35,10 @@ class TiffImage(ImageFile):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self._tif = tifffile.TiffFile(path)
-        except (tifffile.TiffFileError, struct.error, ValueError) as error:
-            raise DataError(f"'{path}' is not a readable TIFF, or is cut off: {error}") from error
+        self._tif: tifffile.TiffFile | None = None
         self._kept: tuple[int, np.ndarray] | None = None
         try:
+            self._tif = tifffile.TiffFile(path)
             self._series = self._only_series()
             self._set_layout()
             self._check_pages()
@@ -49,7 +47,7 @@ class TiffImage(ImageFile):
             raise
         except Exception as error:  # a damaged directory fails in too many ways to list
             self.close()
-            raise DataError(f"'{path}' is a damaged TIFF: {error}") from error
+            raise DataError(f"'{path}' is a damaged or truncated TIFF: {error}") from error
 
     def _only_series(self) -> tifffile.TiffPageSeries:
         """The one image in the file, at full resolution; thumbnails do not count."""
@@ -243,7 +241,8 @@ class TiffImage(ImageFile):
 
     def close(self) -> None:
         self._kept = None
-        self._tif.close()
+        if self._tif is not None:
+            self._tif.close()
 
 
 def _contiguous(page: tifffile.TiffPage | tifffile.TiffFrame) -> bool:

@@ -16,7 +16,7 @@ def forward(up: Array, skip: Array) -> tuple[Array, Array]:
 
 
 def backward(dy: Array, up_channels: int) -> tuple[Array, Array]:
-    """The pair (dup, dcentre), views of dy. The skip's gradient is dcentre at its centre, else 0."""
+    """The pair (dup, dcentre), views of dy; outside its centre the skip's gradient is 0."""
     return dy[..., :up_channels], dy[..., up_channels:]
 
 

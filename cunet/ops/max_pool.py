@@ -1,4 +1,6 @@
-"""2x2 max-pooling with stride 2:  y[n, p, q, c] = max of x[n, 2p + a, 2q + b, c] over a, b in {0, 1}.
+"""2x2 max-pooling with stride 2:
+
+    y[n, p, q, c] = max over a, b in {0, 1} of  x[n, 2p + a, 2q + b, c]
 
 Shapes: x (N, 2P, 2Q, C), y (N, P, Q, C). Of several equal maxima the first in reading order
 gets the gradient, as in Caffe (pooling_layer.cpp). No index is stored: x and y tell where it was.

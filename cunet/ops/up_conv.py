@@ -1,9 +1,9 @@
 """2x2 up-convolution with stride 2 (transposed convolution): every pixel becomes a 2x2 block.
 
-    y[n, 2i + a, 2j + b, k] = bias[k] + sum over c of  x[n, i, j, c] * w[a, b, c, k],   a, b in {0, 1}
+    y[n, 2i + a, 2j + b, k] = bias[k] + sum over c of  x[n, i, j, c] * w[a, b, c, k]
 
-Shapes: x (N, H, W, C), w (2, 2, C, K), bias (K), y (N, 2H, 2W, K). The blocks do not overlap, so
-each output sees exactly one input pixel.
+for a, b in {0, 1}. Shapes: x (N, H, W, C), w (2, 2, C, K), bias (K), y (N, 2H, 2W, K). The blocks
+do not overlap, so each output sees exactly one input pixel.
 """
 
 from cunet.backend import Array, array_module

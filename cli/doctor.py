@@ -1,0 +1,37 @@
+"""`cunet doctor`: whether this installation and the GPU work."""
+
+import click
+
+from cunet.cli import common
+
+
+@click.command()
+@common.quiet_option
+@common.json_option
+def command(quiet, as_json):
+    """Try what cunet needs: Python, BLAS, a convolution, and CuPy with the GPU where it is there.
+
+    Whatever is wrong comes with the line that mends it. Exit code 0: all that is installed works
+    (a machine without a GPU is fine); 4: something installed is broken.
+
+    \b
+    Example:
+      cunet doctor
+    """
+    from dataclasses import asdict
+
+    from cunet.doctor import BROKEN, OK, examine, healthy
+
+    findings = examine()
+    well = healthy(findings)
+    if as_json:
+        common.print_json({"healthy": well, "findings": [asdict(one) for one in findings]})
+    else:
+        for one in findings:
+            if not quiet or one.state == BROKEN:
+                click.echo(f"{one.state:<7} {one.name:<16} {one.found}")
+                if one.mend and one.state != OK:
+                    click.echo(f"{'':<24} mend:  {one.mend}")
+    broken = [one.mend for one in findings if one.state == BROKEN and one.mend]
+    common.next_command(broken[0] if broken else "cunet demo", quiet)
+    return 0 if well else 4

@@ -1,0 +1,70 @@
+"""`cunet explain`: the paper's Fig. 1 as a table."""
+
+import click
+
+from cunet.cli import common
+
+
+@click.command()
+@click.option(
+    "--width", type=int, default=64, show_default=True, help="Channels of the first level."
+)
+@click.option("--depth", type=int, default=4, show_default=True, help="Number of poolings.")
+@click.option("--tile", type=int, help="Side of the input tile (572, or the next that fits).")
+@click.option("--classes", type=int, default=2, show_default=True)
+@click.option("--in-channels", type=int, default=1, show_default=True)
+@click.option("--variant", default="paper", show_default=True, help="paper or release2015.")
+@common.quiet_option
+@common.json_option
+def command(width, depth, tile, classes, in_channels, variant, quiet, as_json):
+    """The network as a table: the size of every layer, parameters, operations, memory.
+
+    \b
+    Examples:
+      cunet explain
+      cunet explain --width 16 --tile 412
+      cunet explain --variant release2015 --json
+    """
+    from cunet.explain import explain
+    from cunet.sizes import tile_for_output
+    from cunet.unet import check_shape
+
+    check_shape(width, depth, in_channels, classes, 0.0, variant, "float32")
+    document = explain(
+        width, depth, tile or tile_for_output(388, depth), classes, in_channels, variant
+    )
+    if as_json:
+        common.print_json(document)
+    elif not quiet:
+        show(document)
+    common.next_command(
+        f"cunet train --data DIR --width {width} --tile {document['input'][0]}", quiet
+    )
+
+
+def show(document: dict) -> None:
+    """The table and what follows from it, on stdout."""
+    click.echo(f"{'layer':<18}{'kind':<24}{'output':>18}{'parameters':>14}{'GFLOP':>9}{'MB':>9}")
+    for layer in document["layers"]:
+        shape = " x ".join(map(str, layer["shape"]))
+        parameters = f"{layer['parameters']:,}" if layer["parameters"] else ""
+        flops = f"{layer['flops'] / 1e9:.2f}" if layer["flops"] else ""
+        click.echo(
+            f"{layer['name']:<18}{layer['kind']:<24}{shape:>18}{parameters:>14}{flops:>9}"
+            f"{layer['bytes'] / 1e6:>9.1f}"
+        )
+    memory, sees = document["memory_bytes"], " or ".join(map(str, document["receptive_field"]))
+    size_in, size_out = document["input"][0], document["output"][0]
+    near = sorted(sorted(document["valid_tiles"], key=lambda t: abs(t - size_in))[:7])
+    click.echo(
+        f"\n{document['conv_layers']} convolutional layers, {document['parameters']:,} parameters, "
+        f"{document['flops'] / 1e9:.1f} GFLOP forward\n"
+        f"{size_in} x {size_in} pixels in, {size_out} x {size_out} out: {document['border']} "
+        "pixels of context on each side\n"
+        f"an output pixel sees {sees} input pixels along each axis, by its phase on the pooling "
+        f"grid of {2 ** document['depth']}\n"
+        f"tiles that fit: {', '.join(map(str, near))} ... (every "
+        f"{2 ** document['depth']} pixels)\n"
+        f"memory about {common.size(memory['training'])} to train (batch 1, SGD), "
+        f"{common.size(memory['inference'])} to segment"
+    )

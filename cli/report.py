@@ -1,0 +1,32 @@
+"""`cunet report`: the HTML page of a run."""
+
+import shlex
+
+import click
+
+from cunet.cli import common
+
+
+@click.command()
+@click.argument("run", type=click.Path())
+@common.quiet_option
+@common.json_option
+def command(run, quiet, as_json):
+    """Write RUN/report.html: figures, curves, pictures and settings of a run on one page.
+
+    The page needs no other file and no network. The held-out slices are segmented once more with
+    last.npz, for the pictures; where the data are gone, the page is made without and says so.
+    An older report of the run is replaced.
+
+    \b
+    Example:
+      cunet report runs/isbi2012-1
+    """
+    from cunet.report import write_report
+
+    path = write_report(run)
+    if as_json:
+        common.print_json({"run": str(run), "report": str(path)})
+    elif not quiet:
+        click.echo(str(path))
+    common.next_command(f"cunet segment IMAGE.tif --model {shlex.quote(str(run))}", quiet)

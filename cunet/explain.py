@@ -1,0 +1,137 @@
+"""The paper's Fig. 1 as numbers: every layer's size, parameters, operations and memory.
+
+The rows come from the layers of a network of these settings, walked in the order in which data
+meets them. H W C are a layer's output.
+"""
+
+from dataclasses import dataclass
+
+from cunet.sizes import check_tile, output_size, receptive_field, valid_tiles
+from cunet.unet import check_shape
+
+FLOAT = 4  # bytes of a float32
+BASE_BYTES = 100e6  # Python, NumPy and SciPy themselves
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer: its name, kind, output shape, parameters, forward operations, output bytes."""
+
+    name: str
+    kind: str
+    shape: tuple[int, int, int]
+    parameters: int = 0
+    flops: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the float32 output."""
+        height, width, channels = self.shape
+        return FLOAT * height * width * channels
+
+
+def rows(
+    width: int = 64,
+    depth: int = 4,
+    tile: int = 572,
+    classes: int = 2,
+    in_channels: int = 1,
+    variant: str = "paper",
+) -> list[Row]:
+    """All layers of the network for a square tile, from the input to the head."""
+    check_shape(width, depth, in_channels, classes, 0.0, variant, "float32")
+    check_tile(tile, depth)
+    table = [Row("input", "image", (tile, tile, in_channels))]
+
+    def add(name: str, kind: str, side: int, channels: int, taps: int = 0, incoming: int = 0):
+        # an up-convolution has four taps, but each of its outputs uses only one
+        used = 1 if kind == "up-conv 2x2" else taps
+        parameters = taps * incoming * channels + channels if taps else 0
+        flops = 2 * used * incoming * channels * side * side
+        table.append(Row(name, kind, (side, side, channels), parameters, flops))
+        return side
+
+    side, channels, skips = tile, in_channels, []
+    for i in range(depth + 1):
+        here = width << i
+        side = add(f"contract{i}.conv1", "conv 3x3, ReLU", side - 2, here, 9, channels)
+        side = add(f"contract{i}.conv2", "conv 3x3, ReLU", side - 2, here, 9, here)
+        channels = here
+        if i < depth:
+            skips.append(side)
+            side = add(f"contract{i}.pool", "max-pool 2x2", side // 2, here)
+    for i in reversed(range(depth)):
+        here = width << i
+        up = channels if variant == "release2015" and i == 0 else here
+        side = add(f"expand{i}.up", "up-conv 2x2", 2 * side, up, 4, channels)
+        crop = (skips[i] - side) // 2
+        add(f"expand{i}.concat", f"crop {crop}, concatenate", side, up + here)
+        side = add(f"expand{i}.conv1", "conv 3x3, ReLU", side - 2, here, 9, up + here)
+        side = add(f"expand{i}.conv2", "conv 3x3, ReLU", side - 2, here, 9, here)
+        channels = here
+    add("head", "conv 1x1", side, classes, 1, channels)
+    return table
+
+
+def memory_bytes(
+    width: int,
+    depth: int,
+    tile: int,
+    classes: int = 2,
+    in_channels: int = 1,
+    variant: str = "paper",
+    batch: int = 1,
+) -> dict[str, int]:
+    """About how many bytes a process needs, for training with SGD and for inference.
+
+    Training holds every layer's output (the concatenation is a view), the two largest gradients,
+    and the parameters with gradient, velocity and one temporary. Inference holds the skips and
+    the two largest neighbouring outputs.
+    """
+    table = rows(width, depth, tile, classes, in_channels, variant)
+    kept = [row for row in table if "concatenate" not in row.kind]
+    parameters = FLOAT * sum(row.parameters for row in table)
+    largest = sorted((row.bytes for row in kept), reverse=True)
+    skips = sum(
+        r.bytes for r in table if r.name.startswith("contract") and r.name.endswith("conv2")
+    )
+    training = BASE_BYTES + 4 * parameters + batch * (sum(largest) + 3 * largest[0])
+    inference = BASE_BYTES + parameters + batch * (skips + 2 * largest[0])
+    return {"training": int(training), "inference": int(inference)}
+
+
+def explain(
+    width: int = 64,
+    depth: int = 4,
+    tile: int = 572,
+    classes: int = 2,
+    in_channels: int = 1,
+    variant: str = "paper",
+) -> dict:
+    """Everything `cunet explain` says, ready for JSON."""
+    table = rows(width, depth, tile, classes, in_channels, variant)
+    return {
+        "width": width,
+        "depth": depth,
+        "variant": variant,
+        "parameters": sum(row.parameters for row in table),
+        "conv_layers": sum("conv " in row.kind for row in table),
+        "input": list(table[0].shape),
+        "output": list(table[-1].shape),
+        "border": (tile - output_size(tile, depth)) // 2,
+        "flops": sum(row.flops for row in table),
+        "memory_bytes": memory_bytes(width, depth, tile, classes, in_channels, variant),
+        "valid_tiles": valid_tiles(depth, min(tile, 188), max(tile + 64, 764)),
+        "receptive_field": receptive_field(depth),
+        "layers": [
+            {
+                "name": row.name,
+                "kind": row.kind,
+                "shape": list(row.shape),
+                "parameters": row.parameters,
+                "flops": row.flops,
+                "bytes": row.bytes,
+            }
+            for row in table
+        ],
+    }

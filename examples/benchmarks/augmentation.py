@@ -1,0 +1,66 @@
+"""How much do fresh augmented samples slow training down? Paired against one cached sample.
+
+    env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python examples/benchmarks/augmentation.py
+
+The same steps of the same network in turn: samples prepared by the background threads, and one
+sample used again and again. Prints the share of the time that the loop waits and the ratio of the
+step times, pair by pair.
+"""
+
+import tempfile
+import time
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+import threadpoolctl
+
+from cunet.config import make
+from cunet.demo import write_stack
+from cunet.threads import get_threads
+from cunet.training import accumulate, make_net, prepare, update
+
+PAIRS, STEPS = 5, 20
+
+
+def seconds_per_step(config, net, solver, stream) -> tuple[float, float]:
+    """Seconds a step, and the share of them spent waiting for the sample."""
+    waited, start = 0.0, time.perf_counter()
+    for batch, wait in stream:
+        accumulate(net, batch, config.normalize, None)
+        update(solver)
+        waited += wait
+    total = time.perf_counter() - start
+    return total / STEPS, waited / total
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        write_stack(Path(folder), seed=0)
+        config = make("cpu", None, {"data": folder, "device": "cpu"})
+        prepared = prepare(config)
+    net = make_net(config, prepared)
+    solver = config.make_solver(net.parameters())
+    cached = prepared.samples.stacked(0)
+    cores = [
+        p.get("architecture") for p in threadpoolctl.threadpool_info() if "blas" in p["user_api"]
+    ]
+    print(
+        f"width {config.width}, tile {config.tile}, {get_threads()} threads, BLAS core type {cores}"
+    )
+    seconds_per_step(config, net, solver, repeat((cached, 0.0), STEPS))  # warm-up
+    ratios, waits = [], []
+    for pair in range(PAIRS):
+        fixed, _ = seconds_per_step(config, net, solver, repeat((cached, 0.0), STEPS))
+        stream = prepared.samples.stream(pair * STEPS, (pair + 1) * STEPS)
+        fresh, wait = seconds_per_step(config, net, solver, stream)
+        ratios.append(fresh / fixed)
+        waits.append(wait)
+        print(
+            f"cached {fixed:.3f} s   fresh {fresh:.3f} s   ratio {fresh / fixed:.3f}   wait {wait:.1%}"
+        )
+    print(f"median ratio {np.median(ratios):.3f}, median wait {np.median(waits):.1%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""Settings: presets, files, precedence, and what is refused."""
+
+from dataclasses import asdict, fields
+
+import pytest
+
+from cunet import config as configs
+from cunet.adam import Adam
+from cunet.config import Config
+from cunet.errors import CunetError
+from cunet.sgd import SGD
+
+
+def write(tmp_path, text):
+    path = tmp_path / "settings.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_paper_preset_is_the_papers():
+    config = configs.make("paper")
+    assert (config.width, config.depth, config.tile, config.batch) == (64, 4, 572, 1)
+    assert (config.variant, config.dropout, config.solver) == ("paper", 0.5, "sgd")
+    assert config.weight_map == "paper"  # its 10 and 5 pixels: test_training.py
+    assert (config.augment, config.elastic, config.elastic_sigma) == (True, "grid", 10)
+    solver = config.make_solver([])
+    assert type(solver) is SGD and solver.momentum == 0.99
+
+
+def test_the_cpu_preset_is_smaller():
+    config, paper = configs.make("cpu"), configs.make("paper")
+    assert config.width < paper.width and config.tile < paper.tile
+    solver = config.make_solver([])
+    assert type(solver) is Adam and (solver.momentum, solver.clip) == (0.9, None)
+
+
+@pytest.mark.parametrize("name", configs.PRESETS)
+def test_every_preset_is_valid_and_survives_a_file(tmp_path, name):
+    config = configs.make(name, options={"data": "somewhere"})
+    assert configs.make(file=write(tmp_path, configs.write_toml(config))) == config
+
+
+def test_options_win_over_the_file_and_the_file_over_the_preset(tmp_path):
+    path = write(tmp_path, "width = 8\nlr = 0.5\n")
+    config = configs.make("cpu", path, {"lr": 0.25})
+    assert (config.width, config.lr) == (8, 0.25)
+    assert config.tile == configs.PRESETS["cpu"]["tile"]
+    assert config.batch == Config().batch
+
+
+def test_every_kind_of_value_survives_a_file(tmp_path):
+    config = Config(
+        data='C:\\data\\"quoted" Zellen µ',
+        out="läuft = #1",
+        fold="1/5",
+        minutes=2.5,
+        lr=3e-7,
+        lr_policy="multistep",
+        step_values=(100, 2000),
+        momentum=0.5,
+        augment=False,
+        threads=3,
+        depth=3,
+        tile=108,
+    )
+    again = configs.make(file=write(tmp_path, configs.write_toml(config)))
+    assert again == config
+    assert {f.name for f in fields(again)} == set(asdict(config))
+
+
+def test_a_name_with_a_line_break_survives_a_file(tmp_path):
+    config = Config(data="two\nlines\tand a tab")
+    assert configs.read_toml(write(tmp_path, configs.write_toml(config)))["data"] == config.data
+
+
+@pytest.mark.parametrize("off", [0.0, None])
+def test_no_clipping_survives_a_file(tmp_path, off):
+    text = configs.write_toml(Config(clip=off))
+    assert configs.make(file=write(tmp_path, text)).make_solver([]).clip is None
+
+
+def test_whole_numbers_are_taken_for_floats(tmp_path):
+    found = configs.read_toml(write(tmp_path, "lr = 1\nclip = 2\nminutes = 5\nstep_values = [1]\n"))
+    assert found == {"lr": 1.0, "clip": 2.0, "minutes": 5.0, "step_values": (1,)}
+    assert [type(v) for v in found.values()] == [float, float, float, tuple]
+
+
+@pytest.mark.parametrize(
+    "text,said",
+    [
+        ("widht = 3", ["'widht'", "unknown key", "width"]),
+        ("[train]\nwidth = 3", ["'train'", "unknown key"]),
+        ("width = 'wide'", ["width", "int", "'wide'"]),
+        ("width = 3.0", ["width", "int", "3.0"]),
+        ("width = true", ["width", "int", "True"]),
+        ("augment = 1", ["augment", "bool", "1"]),
+        ("lr = '1e-3'", ["lr", "float", "1e-3"]),
+        ("momentum = 'high'", ["momentum", "float", "high"]),
+        ("fold = 5", ["fold", "str", "5"]),
+        ("step_values = 3", ["step_values", "tuple", "3"]),
+        ("step_values = ['a']", ["step_values", "'a'"]),
+        ("step_values = [1.5]", ["step_values", "1.5"]),
+        ("width = 3\nlr = \ntile = 4", ["not valid TOML", "line 2"]),
+    ],
+)
+def test_a_file_that_is_refused(tmp_path, text, said):
+    path = write(tmp_path, text)
+    with pytest.raises(CunetError) as caught:
+        configs.make(file=path)
+    for part in [str(path), *said]:
+        assert part in str(caught.value), str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    (tmp_path / "latin.toml").write_bytes(b"data = '\xe4'")
+    for path in (tmp_path / "missing.toml", tmp_path, tmp_path / "latin.toml"):
+        with pytest.raises(CunetError, match=str(path)) as caught:
+            configs.make(file=path)
+        assert caught.value.exit_code == 2
+
+
+def test_an_unknown_preset_names_the_known_ones():
+    with pytest.raises(CunetError, match="paper, cpu.*found 'gpu'"):
+        configs.make("gpu")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tile": 570},
+        {"tile": 572, "depth": 8},
+        {"solver": "rmsprop"},
+        {"lr_policy": "stairs"},
+        {"weight_map": "border"},
+        {"precision": "float16"},
+        {"batch": 0},
+        {"steps": 0},
+        {"iter_size": 0},
+        {"validate_every": 0},
+        {"step_size": 0},
+        {"lr": 0.0},
+        {"lr": -1.0},
+        {"lr": float("nan")},
+        {"minutes": 0.0},
+        {"fold": "5/5"},
+        {"fold": "0/1"},
+        {"fold": "-1/3"},
+        {"fold": "half"},
+        {"fold": "1/2/3"},
+        {"width": 0},
+        {"depth": 0},
+        {"dropout": 1.0},
+        {"variant": "2016"},
+        {"normalize": "mean"},
+        {"elastic": "rubber"},
+        {"clip": -1.0},
+        {"momentum": 1.0},
+        {"momentum": -0.5},
+        {"weight_decay": -0.1},
+        {"threads": 0},
+        {"seed": -1},
+    ],
+    ids=str,
+)
+def test_values_that_no_training_has_are_refused_before_any_work(options):
+    with pytest.raises(CunetError) as caught:
+        Config(**options)
+    ((name, value),) = options.items()
+    assert name in str(caught.value).replace(" ", "_") or str(value) in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_folds():
+    assert configs.parse_fold(None) is None
+    assert configs.parse_fold("0/5") == (0, 5) and configs.parse_fold("4/5") == (4, 5)
+
+
+def test_the_solver_gets_the_settings():
+    config = Config(
+        lr=0.5, lr_policy="poly", power=2.0, steps=10, momentum=0.25, weight_decay=0.125,
+        clip=3.0, iter_size=4,
+    )  # fmt: skip
+    solver = config.make_solver([])
+    found = (solver.momentum, solver.weight_decay, solver.clip, solver.iter_size)
+    assert found == (0.25, 0.125, 3.0, 4)
+    assert solver.rate(5) == pytest.approx(0.5 * (1 - 5 / 10) ** 2)
+    assert Config(clip=0.0).make_solver([]).clip is None
+
+
+def test_without_augmentation_only_the_place_varies():
+    how = Config(augment=False).augmentation()
+    assert how.shift and not (how.rotate or how.mirror) and how.elastic == "none"
+    assert how.contrast == how.brightness == how.curve == how.noise == 0
+    how = Config(elastic="simard", elastic_sigma=4.0, contrast=0.125).augmentation()
+    assert (how.elastic, how.sigma, how.contrast) == ("simard", 4.0, 0.125)
+    assert how.rotate and how.mirror and how.shift

@@ -1,0 +1,249 @@
+"""The rules of the house, read from the source: who imports whom, sizes, packages, lazy imports."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cunet
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = {"cunet": ROOT / "cunet", "cunet.cli": ROOT / "cli"}
+LARGEST = 300
+
+# A module imports from its own floor and from those below. What is not named stands on top of
+# these, beside training and tiling.
+FLOORS = [
+    {"errors", "backend", "threads", "sizes"},
+    {"ops"},
+    {"kernels"},
+    {"layers"},
+    {"unet", "sgd", "adam", "normalization", "data"},
+]
+TOP, CLI = len(FLOORS), len(FLOORS) + 1
+
+
+def modules():
+    """Dotted name -> file, of everything in the package."""
+    found = {}
+    for package, folder in FILES.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            parts = parts[:-1] if parts[-1] == "__init__" else parts
+            found[".".join((package, *parts))] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(name):
+    """(dotted name, whether at the top of the file) of everything that a module imports."""
+    path = MODULES[name]
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    top = {id(node) for node in tree.body}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) in top
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) + 1 - node.level]
+            start = ".".join([*(parents if node.level else []), *filter(None, [node.module])])
+            for alias in node.names:
+                dotted = f"{start}.{alias.name}"
+                yield dotted if dotted in MODULES else start, id(node) in top
+
+
+def own(name):
+    """The modules of the package that a module imports."""
+    return {target for target, _ in imports(name) if target.partition(".")[0] == "cunet"}
+
+
+def floor(name):
+    part = name.split(".")[1] if "." in name else ""
+    if part in ("cli", "__main__"):
+        return CLI
+    return next((i for i, members in enumerate(FLOORS) if part in members), TOP)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_down(name):
+    for target in own(name):
+        assert target in MODULES, f"{name} imports {target}, which is not there"
+        assert floor(target) <= floor(name), f"{name} must not import {target}"
+
+
+def test_the_rules_see_what_they_should():
+    """The names that the house's one picture shows are on the floors it shows them on."""
+    floors = [floor(f"cunet.{name}") for name in ("backend", "ops.conv", "kernels", "layers")]
+    assert floors == [0, 1, 2, 3]
+    assert floor("cunet.data.dataset") == floor("cunet.sgd") == floor("cunet.unet") == 4
+    assert floor("cunet.tiling") == floor("cunet.metrics.pixel") == floor("cunet.training") == TOP
+    assert "cunet.ops.conv" in own("cunet.kernels") and "cunet.kernels" in own("cunet.layers")
+    assert "cunet.cli.common" in own("cunet.cli.train")
+    assert {"cunet.layers", "cunet.data.dataset"} <= own("cunet.training")
+
+
+def test_nobody_knows_the_command_line():
+    for name in MODULES:
+        if floor(name) < CLI:
+            assert not any(target.startswith("cunet.cli") for target in own(name)), name
+            assert "click" not in {target for target, _ in imports(name)}, name
+
+
+def test_metrics_and_data_know_no_network():
+    for name in MODULES:
+        if name.startswith(("cunet.metrics", "cunet.data")):
+            allowed = ("cunet.data", "cunet.metrics", "cunet.errors", "cunet.threads")
+            assert all(target.startswith(allowed) for target in own(name)), name
+
+
+def test_no_module_is_imported_in_a_circle():
+    """At the top of files; inside a function an import may look up what its caller needs."""
+    graph = {name: {target for target, at_top in imports(name) if at_top} for name in MODULES}
+    while graph:
+        leaves = [name for name, needs in graph.items() if not needs & graph.keys()]
+        assert leaves, f"these import each other: {sorted(graph)}"
+        for name in leaves:
+            del graph[name]
+
+
+def test_matplotlib_is_imported_for_pictures_only():
+    for name in MODULES:
+        part = name.split(".")[1] if "." in name else ""
+        if not (part == "plots" or part.startswith("report")):
+            roots = {target.partition(".")[0] for target, _ in imports(name)}
+            assert "matplotlib" not in roots, name
+        else:
+            tops = {target.partition(".")[0] for target, at_top in imports(name) if at_top}
+            assert part != "report" or "matplotlib" not in tops, name
+
+
+def test_cupy_is_imported_where_devices_are_chosen_and_examined():
+    users = {n for n in MODULES if "cupy" in {t.partition(".")[0] for t, _ in imports(n)}}
+    assert "cunet.backend" in users
+    assert all(name.startswith(("cunet.backend", "cunet.doctor")) for name in users)
+
+
+DEVICE_FILES = [
+    name
+    for name in MODULES
+    if name.startswith("cunet.ops") or name in ("cunet.sgd", "cunet.adam", "cunet.unet")
+]
+
+
+@pytest.mark.parametrize("name", DEVICE_FILES)
+def test_what_runs_on_a_device_calls_no_function_of_numpy(name):
+    """Types and random generators are NumPy's; functions are those of the array's library."""
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) == "np":
+            attribute = getattr(np, node.attr)
+            assert isinstance(attribute, type) or node.attr == "random", f"{name}: np.{node.attr}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_module_is_long(name):
+    lines = MODULES[name].read_text(encoding="utf-8").count("\n")
+    assert lines <= LARGEST, f"{name} has {lines} lines"
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if n.startswith("cunet.")])
+def test_a_file_opens_with_what_it_is(name):
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), name
+
+
+def test_no_global_random_numbers_and_no_assert_for_users():
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not isinstance(node, ast.Assert), f"{name} line {node.lineno}"
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("np.random",):
+                known = ("default_rng", "Generator", "Philox", "SeedSequence", "PCG64")
+                assert node.attr in known, f"{name}: np.random.{node.attr}"
+
+
+def test_the_list_of_packages_equals_the_folders():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = set()
+    for package, folder in FILES.items():
+        for init in folder.rglob("__init__.py"):
+            folders.add(".".join((package, *init.parent.relative_to(folder).parts)))
+    assert sorted(settings["packages"]) == sorted(folders)
+    for package, folder in FILES.items():
+        for path in folder.rglob("*.py"):
+            assert (path.parent / "__init__.py").is_file(), f"{path} is in no package"
+        assert settings["package-dir"].get(package, package.replace(".", "/")) == folder.name
+
+
+def test_every_file_that_is_not_python_is_package_data():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    patterns = settings.get("package-data", {})
+    for package, folder in FILES.items():
+        for path in folder.rglob("*"):
+            if not path.is_file() or path.suffix in (".py", ".pyc"):
+                continue
+            inside = ".".join((package, *path.parent.relative_to(folder).parts))
+            known = [p for key in (inside, "*") for p in patterns.get(key, [])]
+            covered = any(path.match(p) for p in known) or any(
+                path in (folder).glob(p) for p in patterns.get(package, [])
+            )
+            assert covered, f"{path} would be missing from the installed package"
+
+
+# What is imported when
+
+HEAVY = {"scipy", "matplotlib", "tifffile", "PIL", "imagecodecs", "cupy"}
+
+
+def loaded_by(code):
+    """The heavy packages that a fresh interpreter holds after the code."""
+    code += "\nimport sys\nprint('LOADED', *sorted({n.partition('.')[0] for n in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.rpartition("LOADED")[2].split())
+
+
+def test_importing_cunet_costs_little():
+    assert not loaded_by("import cunet\nassert dir(cunet)") & (HEAVY | {"click"})
+
+
+def test_a_network_needs_no_image_library():
+    code = "import cunet\nnet = cunet.UNet(width=1, depth=1)\ncunet.SGD(net.parameters())"
+    loaded = loaded_by(code)
+    assert "numpy" in loaded and not loaded & (HEAVY | {"click"})
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["train", "--help"]], ids=" ".join)
+def test_help_is_fast_because_it_loads_nothing_heavy(arguments):
+    code = f"""
+from cunet.cli import main
+import sys
+sys.argv = ["cunet", *{arguments!r}]
+try:
+    main()
+except SystemExit as end:
+    assert end.code in (0, 2, None), end.code
+"""
+    assert not loaded_by(code) & HEAVY
+
+
+def test_every_public_name_is_there():
+    for name in cunet.__all__:
+        assert getattr(cunet, name) is not None
+        assert name in dir(cunet)
+    for name in ("UNet", "SGD", "softmax_loss", "segment", "save", "load", "train"):
+        assert name in cunet.__all__
+    with pytest.raises(AttributeError, match="cunet.*'UNett'"):
+        cunet.UNett  # noqa: B018
+
+
+def test_the_loop_hides_behind_no_name_of_a_module():
+    """cunet.train is the function whatever was imported before."""
+    import_module("cunet.training")
+    assert callable(cunet.train) and cunet.train.__module__ == "cunet.training"

@@ -1,0 +1,329 @@
+"""The report of small runs on synthetic membranes."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import tifffile
+from click.testing import CliRunner
+
+import cunet
+from cunet.cli.report import command
+from cunet.data.synthetic import membranes
+from cunet.errors import CunetError
+from cunet.report import duration, write_report
+from cunet.report_facts import collect, warnings
+from cunet.report_pictures import INVENTED, MISSED, OUTLINE, Example, error_picture
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+SMALL = {
+    "width": 2, "depth": 2, "tile": 60, "steps": 6, "validate_every": 2, "lr": 1e-3,
+    "solver": "adam", "dropout": 0.0, "clip": 0.0, "weight_map": "balance", "device": "cpu",
+    "threads": 1,
+}  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Parses a page strictly: every element closed in order, all its text and addresses kept."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.text, self.addresses, self.ids = [], [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.handle_startendtag(tag, attributes)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+        for name, value in attributes:
+            if name in ("src", "href", "xlink:href", "srcset", "data", "action"):
+                self.addresses.append(value)
+            if name == "id":
+                self.ids.append(value)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"style", "script"} & set(self.open):
+            self.text.append(data)
+
+    @property
+    def words(self):
+        return " ".join(" ".join(self.text).split())
+
+
+def make_data(folder):
+    folder.mkdir()
+    images, labels = membranes(5, 72, 80, seed=1)
+    tifffile.imwrite(folder / "train-volume.tif", images)
+    tifffile.imwrite(folder / "train-labels.tif", labels)
+    return folder
+
+
+def train(out, data, stop=None, **settings):
+    config = cunet.Config(**SMALL | {"data": str(data), "out": str(out), "fold": "0/2"} | settings)
+    records = cunet.train(config)
+    for record in records:
+        if record["step"] == stop:
+            records.close()
+            break
+    return out
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("report") / "stack")
+
+
+@pytest.fixture(scope="module")
+def finished(data):
+    return train(data.parent / "finished", data)
+
+
+def page_of(run):
+    return Page(write_report(run).read_text(encoding="utf-8"))
+
+
+def log_of(run):
+    with open(run / "log.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def change_log(run, **values):
+    """The same log with other values at every validated step."""
+    rows = log_of(run)
+    for row in rows:
+        row.update({name: value for name, value in values.items() if row[name]})
+    with open(run / "log.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_the_page_is_well_formed_and_needs_nothing_else(finished):
+    path = write_report(finished)
+    assert path == finished / "report.html"
+    text = path.read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.tags.count("img") == 15 and page.tags.count("svg") == 7
+    assert "script" not in page.tags and "link" not in page.tags
+    assert all(a.startswith(("data:image/png;base64,", "#")) for a in page.addresses)
+    assert not re.search(r"https?:|url\((?!#)|@import", text)
+    targets = {a[1:] for a in page.addresses if a.startswith("#")}
+    targets |= set(re.findall(r"url\(#([^)]*)\)", text))
+    assert targets <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+    assert not re.search(r"#0[1-4]0[1-4]0[1-4]", text)  # the stand-ins for the page's colours
+
+
+def test_the_figures_are_those_of_the_log(finished):
+    words, rows = page_of(finished).words, log_of(finished)
+    validated = [row for row in rows if row["val_pixel_error"]]
+    errors = [float(row["val_pixel_error"]) for row in validated]
+    best = validated[errors.index(min(errors))]
+    assert f"Pixel error, last {errors[-1]:.4f} held out, step 6" in words
+    assert f"Pixel error, best {min(errors):.4f} held out, step {best['step']} " in words
+    assert f"Dice, last {float(validated[-1]['val_dice']):.4f}" in words
+    assert "Published held-out figures are those of last.npz" in words
+    assert "Steps 6 of 6" in words
+    parameters = sum(p.value.size for p in cunet.load(finished).parameters())
+    assert f"Parameters {parameters:,} width 2, depth 2" in words
+
+
+def test_the_recomputed_error_is_the_logged_one(finished):
+    facts = collect(finished)
+    assert facts.counts.pixel_error() == float(log_of(finished)[-1]["val_pixel_error"])
+    assert (facts.training, facts.held_out, len(facts.examples)) == (2, 3, 3)
+
+
+def test_the_constant_error_is_that_of_calling_all_white(finished, data):
+    white = (tifffile.imread(data / "train-labels.tif")[0::2] == 255).mean()
+    precision, recall = white, 1.0
+    expected = 1 - 2 * precision * recall / (precision + recall)
+    assert collect(finished).constant_error == pytest.approx(expected, rel=1e-12)
+
+
+def test_settings_that_differ_are_marked(finished):
+    text = (finished / "report.html").read_text(encoding="utf-8")
+    rows = re.findall(
+        r'<tr class="changed"><th scope="row">(\w+)</th><td>(.*?)</td><td>(.*?)</td>', text
+    )
+    changed = {name: (value, usual) for name, value, usual in rows}
+    assert changed["width"] == ("2", "16") and changed["steps"] == ("6", "8000")
+    assert not {"solver", "lr", "data", "seed", "fold"} & changed.keys()
+
+
+@pytest.mark.parametrize(("factor", "said"), [(1.0, True), (0.98, False)])
+def test_never_better_than_calling_all_white_is_said(finished, tmp_path, factor, said):
+    run = shutil.copytree(finished, tmp_path / "run")
+    change_log(run, val_pixel_error=factor * collect(run).constant_error)
+    assert ("Undertrained: at no validation was the network better" in page_of(run).words) == said
+
+
+@pytest.mark.parametrize(("threshold", "said"), [(0.0, True), (0.3, False)])
+def test_without_data_the_thresholds_tell_the_same(finished, tmp_path, threshold, said):
+    run = shutil.copytree(finished, tmp_path / "run")
+    change_log(run, val_threshold=threshold)
+    (run / "last.npz").unlink()
+    assert ("Undertrained: at no validation" in page_of(run).words) == said
+
+
+def test_one_class_only_is_said(finished, tmp_path, data):
+    run = shutil.copytree(finished, tmp_path / "run")
+    net = cunet.load(run / "last.npz")
+    net.head.w.value[...] = 0
+    net.head.b.value[...] = (0, 8)  # white everywhere
+    cunet.save(run / "last.npz", net, progress={"step": 6})
+    assert "One class only: at threshold 0.5 the last network calls every pixel 'cell'" in (
+        page_of(run).words
+    )
+
+
+def test_no_warning_for_a_net_that_learned(finished):
+    facts = collect(finished)
+    facts.log.val_pixel_error[:] = 0.5 * facts.constant_error
+    truth = facts.counts.shares()[0]
+    facts.counts.positive[:] = facts.counts.pixels * truth
+    assert warnings(facts) == []
+
+
+def test_without_held_out_slices(data, tmp_path):
+    page = page_of(train(tmp_path / "run", data, fold=None))
+    assert "No slices were held out" in page.words
+    assert "Training slices, as none is held out" in page.words
+    assert page.tags.count("img") == 15 and page.tags.count("svg") == 4
+    assert "Pixel error, last" not in page.words
+
+
+def test_without_the_data(finished, tmp_path):
+    away = make_data(tmp_path / "data")
+    run = train(tmp_path / "run", away)
+    away.rename(tmp_path / "elsewhere")
+    page = page_of(run)
+    assert page.tags.count("img") == 0 and page.tags.count("svg") == 6
+    assert "No pictures and no threshold curve" in page.words and "Check the path" in page.words
+    error = float(log_of(run)[-1]["val_pixel_error"])
+    assert f"Pixel error, last {error:.4f}" in page.words
+
+
+def test_changed_data_are_said(tmp_path):
+    data = make_data(tmp_path / "data")
+    run = train(tmp_path / "run", data)
+    labels = tifffile.imread(data / "train-labels.tif")
+    tifffile.imwrite(data / "train-labels.tif", 255 - labels)
+    assert "The data changed since this training: train-labels.tif" in page_of(run).words
+
+
+def test_an_interrupted_run(data, tmp_path):
+    run = train(tmp_path / "run", data, stop=5)
+    (run / "best.npz").unlink()
+    words = page_of(run).words
+    assert "Not finished: stopped after step 5 of 6" in words
+    assert f"cunet train --resume {run}" in words
+    assert "last.npz is of step 5, after the last validation" in words
+    assert "held out, step 4" in words
+
+
+def test_interrupted_before_any_validation(data, tmp_path):
+    words = page_of(train(tmp_path / "run", data, stop=1)).words
+    assert "No validation was reached yet" in words and "Steps 1 of 6" in words
+
+
+def test_a_damaged_model_costs_the_pictures_only(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    (run / "last.npz").write_bytes(b"not a model")
+    (run / "env.json").write_text("{")
+    page = page_of(run)
+    assert "damaged or not a cunet model" in page.words and "env.json could not be" in page.words
+    assert page.tags.count("img") == 0
+
+
+def test_text_from_outside_is_escaped(tmp_path):
+    data = make_data(tmp_path / "<i>data & more")
+    run = train(tmp_path / "<b>run & 'all'", data)
+    text = write_report(run).read_text(encoding="utf-8")
+    assert "<b>" not in text and "<i>" not in text
+    page = Page(text)
+    assert "<b>run & 'all'" in page.words and "<i>data & more" in page.words
+
+
+def test_the_errors_are_coloured():
+    truth, found = np.zeros((2, 12, 12), bool)
+    truth[2:9, 2:9] = True
+    found[2:9, 4:11] = True
+    example = Example(
+        "a", np.full((12, 12, 1), 7), truth.astype(np.uint8), truth, found * 0.9, 0.5
+    )  # fmt: skip
+    example.labels[0, 0] = 255
+    picture = error_picture(example)
+    assert picture[5, 4].tolist() == list(OUTLINE)
+    assert picture[5, 2].tolist() == np.rint(0.7 * np.array(MISSED)).tolist()
+    assert picture[5, 9].tolist() == np.rint(0.7 * np.array(INVENTED)).tolist()
+    assert picture[0, 0].tolist() == picture[5, 6].tolist() == [0, 0, 0]
+
+
+def test_several_classes_and_colour_images(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("images", "labels"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    for i in range(2):
+        image = rng.integers(0, 255, (50, 60, 3)).astype(np.uint8)
+        labels = rng.integers(0, 3, (50, 60)).astype(np.uint8)
+        labels[:9] = 255
+        tifffile.imwrite(tmp_path / f"data/images/{i}.tif", image, photometric="rgb")
+        tifffile.imwrite(tmp_path / f"data/labels/{i}.tif", labels)
+    page = page_of(train(tmp_path / "run", tmp_path / "data"))
+    assert page.tags.count("img") == 5 and "All held-out slices" in page.words
+
+
+def test_matplotlib_is_left_as_it_was(finished):
+    code = (
+        "import sys, matplotlib; matplotlib.rcParams['font.size'] = 31;"
+        "before = dict(matplotlib.rcParams.copy());"
+        f"from cunet.report import write_report; write_report({str(finished)!r});"
+        "assert dict(matplotlib.rcParams.copy()) == before;"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_page_is_the_same_twice(finished):
+    first = write_report(finished).read_bytes()
+    assert write_report(finished).read_bytes() == first
+
+
+def test_durations():
+    spans = [0.25, 42.4, 59.6, 725, 11_040]
+    assert [duration(s) for s in spans] == [
+        "0.25 s",
+        "42 s",
+        "1 min 0 s",
+        "12 min 5 s",
+        "3 h 4 min",
+    ]
+
+
+def test_the_command(finished):
+    answer = CliRunner().invoke(command, [str(finished)], standalone_mode=False)
+    assert answer.stdout == f"{finished / 'report.html'}\n"
+    assert answer.stderr.splitlines()[-1].strip() == (f"cunet segment IMAGE.tif --model {finished}")
+    answer = CliRunner().invoke(command, [str(finished), "--json", "-q"], standalone_mode=False)
+    assert json.loads(answer.stdout)["report"] == str(finished / "report.html")
+    assert answer.stderr == ""
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(CunetError, match="not a run folder"):
+        write_report(tmp_path)

@@ -1,0 +1,282 @@
+"""Segmentation by tiles against one pass over the whole image, which the test pads by itself."""
+
+import numpy as np
+import pytest
+
+import cunet
+from cunet import tiling
+from cunet.errors import CunetError
+from cunet.normalization import Normalization
+from cunet.unet import UNet
+
+MARGINS = {1: 8, 2: 20, 3: 44, 4: 92}  # pixels lost on each side
+LEAST = {1: 18, 2: 44, 3: 92, 4: 188}  # smallest input sides; valid ones follow every 2^depth
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+
+
+def random_net(depth, width=2, dtype="float64", **more):
+    net = UNet(width, depth, dtype=dtype, dropout=0, **more)
+    rng = np.random.default_rng(3)
+    for p in net.parameters():
+        if p.name.endswith("biases"):
+            p.value[...] = 0.2 * np.abs(rng.standard_normal(p.value.shape))
+    return net
+
+
+def random_image(*shape):
+    return np.random.default_rng(7).standard_normal(shape)
+
+
+def probabilities(logits):
+    """Softmax along the last axis in float64."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def padded_to(image, sides, depth):
+    """image (H, W, C) with the margin before it, mirrored on all sides to the given sides."""
+    margin = MARGINS[depth]
+    behind = [side - margin - length for side, length in zip(sides, image.shape, strict=False)]
+    return np.pad(image, ((margin, behind[0]), (margin, behind[1]), (0, 0)), mode="reflect")
+
+
+def whole(image, net):
+    """One pass over the image, padded by the margin and grown to the next valid sides."""
+    image = image.reshape(*image.shape[:2], -1)
+    sides = []
+    for length in image.shape[:2]:
+        side = LEAST[net.depth]
+        while side - 2 * MARGINS[net.depth] < length:
+            side += 2**net.depth
+        sides.append(side)
+    x = padded_to(image, sides, net.depth).astype(net.dtype)[None]
+    return probabilities(net(x, remember=False))[0, : image.shape[0], : image.shape[1]]
+
+
+def check(found, expected, dtype="float64"):
+    assert found.shape == expected.shape and found.dtype == dtype
+    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize(
+    "depth,tile,shape",
+    [
+        (1, 18, (9, 14)),
+        (1, 22, (23, 40)),
+        (1, 20, (1, 1)),
+        (2, 44, (33, 18)),
+        (2, 52, (4, 61)),
+        (2, 48, (3, 2)),
+        (3, 100, (40, 61)),
+        (3, 108, (75, 12)),
+        (3, 132, (17, 50)),
+        (4, 204, (35, 70)),
+        (4, 220, (50, 37)),
+        (4, 572, (20, 16)),
+    ],
+)
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_tiles_equal_the_whole_image(depth, tile, shape, dtype):
+    net, image = random_net(depth, dtype=dtype), random_image(*shape)
+    found, expected = cunet.segment(image, net, tile), whole(image, net)
+    check(found, expected, dtype)
+    np.testing.assert_allclose(found.sum(axis=-1), 1, atol=TOLERANCE[dtype])
+    if min(shape) > 3:
+        assert np.ptp(expected[..., 1]) > 0.01, "a flat answer compares nothing"
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (30, 1), (2, 2), (2, 30), (7, 3), (20, 21)])
+def test_images_smaller_than_the_border_are_mirrored_repeatedly(shape):
+    net, image = random_net(2), random_image(*shape)
+    check(cunet.segment(image, net, 44), whole(image, net))
+    check(cunet.segment(image, net, 572), whole(image, net))
+
+
+def test_several_channels_and_classes_and_integer_images():
+    net = random_net(2, in_channels=3, classes=4)
+    image = (255 * np.abs(np.sin(random_image(31, 22, 3)))).astype(np.uint8)
+    image.flags.writeable = False
+    kept = image.copy()
+    net.normalization = Normalization(
+        (100.0, 50.0, 0.0), (20.0, 40.0, 80.0), (0.0,) * 3, (1.0,) * 3
+    )
+    scaled = (image.astype(np.float64) - [100, 50, 0]) / [20, 40, 80]
+    check(cunet.segment(image, net, 48), whole(scaled, net))
+    np.testing.assert_array_equal(image, kept)
+
+
+def test_both_forms_of_a_grey_image_and_strided_images():
+    net, image = random_net(1), random_image(20, 15)
+    expected = cunet.segment(image, net, 22)
+    np.testing.assert_array_equal(cunet.segment(image[..., None], net, 22), expected)
+    strided = np.repeat(image.T, 2, axis=0)[::2].T
+    np.testing.assert_array_equal(cunet.segment(strided, net, 22), expected)
+
+
+@pytest.mark.parametrize("tile", [100, 108])
+def test_the_papers_stride_shows_seams_and_the_exact_one_none(tile):
+    net, image = random_net(3), random_image(40, 45)
+    expected, first = whole(image, net), tile - 88
+    exact, paper = (cunet.segment(image, net, tile, stride=s) for s in ("exact", "paper"))
+    check(exact, expected)
+    assert np.abs(paper - expected).max() > 1e-3
+    # the first tile lies on the lattice, the next are shifted by 4 of its 8 pixels
+    check(paper[:first, :first], expected[:first, :first])
+    assert np.abs(paper - expected)[first : 2 * first, :first].max() > 1e-3
+    assert np.abs(paper - expected)[:first, first : 2 * first].max() > 1e-3
+
+
+def test_the_stride_of_the_papers_tile():
+    """388 pixels come out of 572; 384 is the largest multiple of 16 below."""
+    assert list(tiling.plan(1000, 4, 572).starts) == [0, 384, 768]
+    assert list(tiling.plan(1000, 4, 572, "paper").starts) == [0, 388, 776]
+    assert (tiling.plan(388, 4, 572).tile, len(tiling.plan(388, 4, 572).starts)) == (572, 1)
+    assert (tiling.plan(1, 4, 572).tile, tiling.plan(36, 4, 572).tile) == (188, 220)
+    assert (tiling.plan(37, 4, 572).tile, tiling.plan(389, 4, 572).tile) == (236, 572)
+
+
+@pytest.mark.parametrize("shift", [8, 16])
+def test_an_image_cut_on_the_lattice_gives_the_same_away_from_its_border(shift):
+    net, image = random_net(3), random_image(120, 130)
+    all_of_it, rest = (cunet.segment(i, net, 108) for i in (image, image[shift:, shift:]))
+    inner = np.s_[52:-52, 52:-52]  # a pixel sees 44 pixels around it and the rest of its period
+    np.testing.assert_allclose(rest[inner], all_of_it[shift:, shift:][inner], rtol=0, atol=1e-12)
+
+
+# Averages over flips and rotations
+
+VIEWS = {
+    "none": [(0, False)],
+    "flips": [(0, False), (0, True), (2, False), (2, True)],
+    "rotations": [(turns, flip) for turns in range(4) for flip in (False, True)],
+}
+
+
+def averaged_tiles(image, net, tile, average):
+    """Tile by tile: turn by 90 degrees, flip, one pass, and the same undone; then the mean."""
+    step, height, width = tile - 2 * MARGINS[net.depth], *image.shape
+    step -= step % 2**net.depth
+    result = np.zeros((height, width, net.classes))
+    grown = [tile + step * ((length - 1) // step) for length in (height, width)]
+    mirrored = padded_to(image[..., None], grown, net.depth)
+    for top in range(0, height, step):
+        for left in range(0, width, step):
+            cut, total = mirrored[top : top + tile, left : left + tile], 0
+            for turns, flip in VIEWS[average]:
+                view = np.rot90(cut, turns)
+                view = np.fliplr(view) if flip else view
+                p = probabilities(net(np.ascontiguousarray(view)[None], remember=False))[0]
+                p = np.fliplr(p) if flip else p
+                total = total + np.rot90(p, -turns)
+            piece = result[top : top + step, left : left + step]
+            piece[...] = (total / len(VIEWS[average]))[: piece.shape[0], : piece.shape[1]]
+    return result
+
+
+@pytest.mark.parametrize("average", VIEWS)
+@pytest.mark.parametrize("depth,tile,shape", [(1, 22, (15, 20)), (2, 48, (13, 26))])
+def test_averages_over_transformed_tiles(average, depth, tile, shape):
+    net, image = random_net(depth), random_image(*shape)
+    expected = averaged_tiles(image, net, tile, average)
+    check(cunet.segment(image, net, tile, average), expected)
+    if average != "none":
+        assert np.abs(expected - whole(image, net)).max() > 1e-3
+
+
+@pytest.mark.parametrize("average", VIEWS)
+def test_averages_do_not_depend_on_the_tiles(average):
+    net, image = random_net(2), random_image(18, 29)
+    first, *others = (cunet.segment(image, net, tile, average) for tile in (44, 56, 108))
+    for other in others:
+        np.testing.assert_allclose(other, first, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("average", ["flips", "rotations"])
+def test_an_average_keeps_the_symmetry(average):
+    """One tile that stands symmetrically: the flipped image gives the flipped answer."""
+    net, image = random_net(1), random_image(6, 6)
+    tile = np.pad(image, 8, mode="reflect")[..., None]
+    views = tiling.AVERAGES[average]
+    expected = tiling.average_views(net, tile, views)
+    transforms = [np.flipud, np.fliplr] + [np.rot90] * (average == "rotations")
+    for transform in transforms:
+        found = tiling.average_views(net, np.ascontiguousarray(transform(tile)), views)
+        np.testing.assert_allclose(found, transform(expected), rtol=0, atol=1e-12)
+
+
+# Bands and the plan
+
+
+@pytest.mark.parametrize("height,width", [(1, 5), (8, 20), (9, 7), (41, 13)])
+def test_bands_hold_one_row_of_tiles(height, width):
+    net, image = random_net(2), random_image(height, width, 1)
+    tile, step = 48, 8
+    asked = []
+
+    def read_rows(first, last):
+        assert 0 <= first < last <= height
+        asked.append(last - first)
+        return image[first:last]
+
+    firsts, pieces = [], []
+    for first, band in tiling.bands(read_rows, height, width, net, tile):
+        assert len(asked) == len(pieces) + 1, "rows are read when they are needed"
+        assert len(band) <= step and band.shape[1:] == (width, 2)
+        firsts.append(first)
+        pieces.append(band)
+    assert firsts == list(range(0, height, step)) and max(asked) <= tile
+    np.testing.assert_array_equal(np.concatenate(pieces), cunet.segment(image, net, tile))
+
+
+@pytest.mark.parametrize("first,count,size", [(-5, 20, 7), (-20, 50, 3), (0, 4, 9), (-9, 19, 1)])
+def test_mirrored_indices_are_numpys(first, count, size):
+    before, after = max(0, -first), max(0, first + count - size)
+    reference = np.pad(np.arange(size), (before, after), mode="reflect")
+    start = first + before
+    np.testing.assert_array_equal(
+        tiling.reflect(first, count, size), reference[start : start + count]
+    )
+
+
+@pytest.mark.parametrize("stride", tiling.STRIDES)
+@pytest.mark.parametrize("depth,tile", [(1, 20), (2, 44), (3, 108), (4, 572), (4, 204)])
+def test_plans_cover_every_pixel(depth, tile, stride):
+    for pixels in (1, 2, 16, 20, 21, 50, 388, 389, 777):
+        plan = tiling.plan(pixels, depth, tile, stride)
+        answers, covered = plan.tile - 2 * MARGINS[depth], np.zeros(pixels, bool)
+        assert plan.tile <= tile and (plan.tile - LEAST[depth]) % 2**depth == 0
+        for start in plan.starts:
+            assert stride == "paper" or start % 2**depth == 0
+            covered[start : start + answers] = True
+        assert covered.all() and plan.starts[-1] < pixels
+        if len(plan.starts) == 1:  # no smaller tile would do
+            assert plan.tile == LEAST[depth] or answers - 2**depth < pixels
+
+
+@pytest.mark.parametrize(
+    "arguments,said",
+    [
+        ({"tile": 570}, "570 does not fit"),
+        ({"average": "median"}, "expected one of .*'flips'.*found 'median'"),
+        ({"stride": "wide"}, "expected one of .*'exact'.*found 'wide'"),
+    ],
+)
+def test_invalid_arguments(arguments, said):
+    net = random_net(4, width=1)
+    with pytest.raises(CunetError, match=said) as caught:
+        cunet.segment(random_image(5, 5), net, **arguments)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 5, 2), (2, 5, 5, 1), (0, 5), (5, 0, 1)])
+def test_images_of_another_shape(shape):
+    with pytest.raises(CunetError, match=r"\(H, W\) or \(H, W, 1\)"):
+        cunet.segment(np.zeros(shape), random_net(1), 18)
+
+
+def test_a_tile_below_one_period_says_which_suffices():
+    """188 pixels answer 4, less than the 16 of a period; one tile of it is enough for 4 pixels."""
+    net = random_net(4, width=1)
+    assert cunet.segment(random_image(4, 4), net, 188).shape == (4, 4, 2)
+    with pytest.raises(CunetError, match="tile 188 .* 204"):
+        cunet.segment(random_image(5, 4), net, 188)
