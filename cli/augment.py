@@ -46,4 +46,6 @@ def command(data, out, dataset, seed, tile, overwrite, quiet):
     for note in prepared.dataset.notes:
         common.say(f"{prepared.dataset.name}: {note}", quiet)
     common.say(f"{out}: {SAMPLES} samples of {tile} x {tile} pixels, seed {seed}", quiet)
-    common.say(f"cunet train --data {shlex.quote(data)} --tile {tile} --seed {seed}", quiet)
+    common.next_command(
+        f"cunet train --data {shlex.quote(data)} --tile {tile} --seed {seed}", quiet
+    )

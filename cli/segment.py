@@ -139,7 +139,8 @@ def one_image(file: Path, targets: dict[str, Path], net, how, pages, quiet: bool
 
 def parse_products(text: str) -> list[str]:
     """prob,mask -> ["prob", "mask"]."""
-    known = ("prob", "mask", "labels", "overlay")
+    from cunet.products import PRODUCTS as known
+
     wanted = list(dict.fromkeys(part.strip() for part in text.split(",")))
     for product in wanted:
         if product not in known:

@@ -8,55 +8,9 @@ from typing import Any
 import click
 
 from cunet.cli import common
+from cunet.cli.train_options import parse_steps, settings_options
 
-# Settings of cunet.config.Config that are plain options: name, type, help.
-SETTINGS = [
-    ("dataset", str, "Kind of data set: isbi2012 or folder (default: found from the folder)."),
-    ("out", str, "Run folder (default: runs/<data>-<n>)."),
-    ("width", int, "Channels of the first level (paper: 64)."),
-    ("depth", int, "Number of poolings (paper: 4)."),
-    ("variant", str, "paper, or release2015 (the authors' release)."),
-    ("dropout", float, "Dropout rate at the end of the contracting path."),
-    ("tile", int, "Side of the input tile in pixels (paper: 572)."),
-    ("batch", int, "Tiles a step (paper: 1)."),
-    ("steps", int, "Number of updates."),
-    ("minutes", float, "Train for about so long: fits the steps to the measured speed."),
-    ("solver", str, "sgd (Caffe's, momentum 0.99) or adam."),
-    ("lr", float, "Learning rate."),
-    ("lr_policy", str, "fixed, step, exp, inv, multistep, poly, sigmoid or cosine."),
-    ("gamma", float, "Factor of the policies step, exp, inv, multistep and sigmoid."),
-    ("power", float, "Exponent of the policies inv and poly."),
-    ("step_size", int, "Steps between drops (policy step), or the middle (sigmoid)."),
-    ("momentum", float, "Momentum (0.99 for sgd, 0.9 for adam)."),
-    ("weight_decay", float, "L2 decay of the filters."),
-    ("clip", float, "Largest global norm of the gradient; 0: off."),
-    ("iter_size", int, "Batches averaged in one update."),
-    ("normalize", str, "Divide the loss by: weights, pixels or none."),
-    ("weight_map", str, "paper (class balance and border term), falk2019, balance or none."),
-    ("w0", float, "Height of the border term (paper: 10; falk2019: 50)."),
-    ("border_sigma", float, "Width of the border term in pixels (paper: 5; falk2019: 6)."),
-    ("elastic", str, "grid (paper: 3x3 random vectors), simard or none."),
-    ("elastic_sigma", float, "Deviation of the random vectors in pixels (paper: 10)."),
-    ("contrast", float, "Largest change of contrast."),
-    ("brightness", float, "Largest change of brightness, in standard deviations."),
-    ("curve", float, "Largest change of slope at the dark and the bright end."),
-    ("noise", float, "Largest deviation of the added noise, in standard deviations."),
-    ("fold", str, "k/n: hold out slices k, k+n, k+2n ... for validation."),
-    ("validate_every", int, "Steps between validations and saves."),
-    ("seed", int, "All random numbers follow from it."),
-    ("device", str, "auto, cpu, cuda or cuda:1."),
-    ("precision", str, "float32 or float64."),
-    ("threads", int, "CPU threads (all)."),
-]
 WITH_RESUME = {"steps", "minutes", "threads", "device"}
-
-
-def settings_options(function):
-    """All of SETTINGS as options, without defaults: what is not given is not set."""
-    for name, kind, text in reversed(SETTINGS):
-        option = f"--{name.replace('_', '-')}"
-        function = click.option(option, name, type=kind, default=None, help=text)(function)
-    return function
 
 
 @click.command()
@@ -103,15 +57,6 @@ def command(
         common.next_command(shlex.join(["cunet", *again]), quiet)
         return None
     return run(config, prepared, resume is not None, stop_after, quiet, as_json)
-
-
-def parse_steps(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise click.UsageError(
-            f"--step-values: expected steps such as 4000,6000, found '{text}'"
-        ) from error
 
 
 def fresh(data, preset, config_file, options: dict[str, Any], quiet: bool):
@@ -307,8 +252,8 @@ def warn_one_class(record: dict, prepared, progress) -> None:
     names = prepared.dataset.class_names
     progress.line(
         f"warning: the net predicts '{names[lone] if lone < len(names) else lone}' everywhere "
-        "on the held-out slices; early in a training that is usual, later try --weight-map balance or a "
-        "smaller --lr"
+        "on the held-out slices; early in a training that is usual, later try "
+        "--weight-map balance or a smaller --lr"
     )
 
 

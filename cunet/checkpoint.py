@@ -6,13 +6,12 @@ training leaves to be resumed holds the solver's arrays and its position as well
 
 import json
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cunet.backend import to_device, to_host
+from cunet.backend import resolve_device, to_device, to_host
 from cunet.data.atomic import publish, temporary_name, write_error
 from cunet.errors import CunetError, DataError
 from cunet.normalization import Normalization
@@ -59,16 +58,16 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     try:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
+            found = header.get("format")
             arrays = {name: file[name] for name in file.files if name != "header"}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # damaged bytes make zipfile, NumPy and json raise many types
         raise DataError(
             f"model '{path}' is damaged or not a cunet model ({type(error).__name__}: {error}); "
             "use another copy or train again"
         ) from error
-    if header.get("format") != FORMAT:
+    if found != FORMAT:
         raise DataError(
-            f"model '{path}' has format {header.get('format')}, this cunet reads {FORMAT}; "
-            "update cunet"
+            f"model '{path}' has format {found}, this cunet reads {FORMAT}; update cunet"
         )
     return header, arrays
 
@@ -82,18 +81,21 @@ def load(path: str | Path, device: str = "cpu") -> UNet:
 
 def build(path: Path, header: dict, arrays: dict[str, np.ndarray], device: str) -> UNet:
     """The network that a header and its arrays describe."""
+    device = resolve_device(device)
     try:
         net = UNet(**header["net"], device=device)
         numbers = {k: tuple(map(float, v)) for k, v in header["normalization"].items()}
         net.normalization = Normalization(**numbers)
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise DataError(f"model '{path}': the header is damaged ({error})") from error
     put(path, {p.name: p.value for p in net.parameters()}, arrays)
     return net
 
 
-def restore(path: Path, arrays: dict[str, np.ndarray], solver, done: int) -> None:
+def restore(path: Path, arrays: dict[str, np.ndarray], solver, done: int | None) -> None:
     """Put the solver back where the file left it."""
+    if done is None:
+        raise DataError(f"model '{path}' holds no solver: it cannot be resumed, only applied")
     state = {f"solver/{name}": value for name, value in solver.state().items()}
     put(path, state, arrays)
     solver.done = done

@@ -4,6 +4,8 @@ Settings are resolved as defaults < preset < configuration file < options. TOML 
 below, which are the command line's option names with underscores.
 """
 
+import json
+import math
 import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -14,12 +16,30 @@ from cunet.adam import Adam
 from cunet.data.augment import OFF, Augmentation
 from cunet.errors import CunetError
 from cunet.layers import Parameter
+from cunet.ops.softmax_loss import NORMALIZE
 from cunet.sgd import SGD, LearningRate
 from cunet.sizes import check_tile
+from cunet.unet import check_shape
 
-WEIGHT_MAPS = ("paper", "falk2019", "balance", "none")
-SOLVERS = ("sgd", "adam")
-PRECISIONS = ("float32", "float64")
+CHOICES = {
+    "solver": ("sgd", "adam"),
+    "weight_map": ("paper", "falk2019", "balance", "none"),
+    "normalize": NORMALIZE,
+}
+LIMITS = {  # the least value, and the first that is too large
+    "batch": (1, math.inf),
+    "steps": (1, math.inf),
+    "step_size": (1, math.inf),
+    "iter_size": (1, math.inf),
+    "validate_every": (1, math.inf),
+    "threads": (1, math.inf),
+    "seed": (0, math.inf),
+    "momentum": (0, 1),
+    "weight_decay": (0, math.inf),
+    "clip": (0, math.inf),
+    "w0": (0, math.inf),
+    "border_sigma": (1e-6, math.inf),
+}
 
 
 @dataclass(frozen=True)
@@ -67,25 +87,25 @@ class Config:
     threads: int | None = None
 
     def __post_init__(self) -> None:
+        check_shape(self.width, self.depth, 1, 2, self.dropout, self.variant, self.precision)
         check_tile(self.tile, self.depth)
         parse_fold(self.fold)
-        for name, allowed in (
-            ("solver", SOLVERS),
-            ("weight_map", WEIGHT_MAPS),
-            ("precision", PRECISIONS),
-        ):
+        for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise CunetError(
                     f"{name}: expected one of {', '.join(allowed)}, found '{getattr(self, name)}'"
                 )
-        for name in ("batch", "steps", "iter_size", "validate_every", "step_size"):
-            if getattr(self, name) < 1:
-                raise CunetError(f"{name}: expected 1 or more, found {getattr(self, name)}")
-        if self.lr <= 0:
-            raise CunetError(f"lr: expected a positive number, found {self.lr}")
-        if self.minutes is not None and self.minutes <= 0:
-            raise CunetError(f"minutes: expected a positive number, found {self.minutes}")
+        for name, (least, below) in LIMITS.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value < below:
+                upper = f" and below {below:g}" if math.isfinite(below) else ""
+                raise CunetError(f"{name}: expected {least:g} or more{upper}, found {value}")
+        for name in ("lr", "minutes"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise CunetError(f"{name}: expected a positive number, found {value}")
         self.learning_rate()
+        self.augmentation()
 
     def learning_rate(self) -> LearningRate:
         """The learning rate as a function of the step."""
@@ -184,6 +204,8 @@ def _typed(path: Path, key: str, value: Any, kind: Any) -> Any:
     if type(value) not in names:
         expected = " or ".join(n.__name__ for n in names if n is not type(None))
         raise CunetError(f"config file '{path}': {key} must be {expected}, found {value!r}")
+    if isinstance(value, tuple) and not all(type(v) is int for v in value):
+        raise CunetError(f"config file '{path}': {key} must be whole numbers, found {value!r}")
     return value
 
 
@@ -194,8 +216,7 @@ def write_toml(config: Config) -> str:
         if isinstance(value, bool):
             lines.append(f"{name} = {str(value).lower()}")
         elif isinstance(value, str):
-            escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-            lines.append(f'{name} = "{escaped}"')
+            lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")  # TOML's escapes too
         elif isinstance(value, tuple):
             lines.append(f"{name} = [{', '.join(map(str, value))}]")
         elif value is not None:

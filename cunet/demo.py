@@ -1,4 +1,4 @@
-"""The demonstration: a synthetic membrane stack, a small net, and two baselines that it must beat."""
+"""The demonstration: a synthetic membrane stack, a small net, two baselines that it must beat."""
 
 from pathlib import Path
 

@@ -141,8 +141,8 @@ def _look(facts: Facts, net: UNet) -> None:
         probability = segment(image, net, whole_tile(image.shape, net.depth))
         slice_counts = PixelCounts()
         for total in (counts, slice_counts):
-            total.add(1 - probability[..., 0], cells(labels), labels != IGNORE)
-        scored.append((slice_counts.dice(), i, 1 - probability[..., 0]))
+            total.add(probability[..., 1:].sum(axis=2), cells(labels), labels != IGNORE)
+        scored.append((slice_counts.dice(), i, probability[..., 1:].sum(axis=2)))
     chosen = _spread(sorted(scored, key=lambda one: one[:2]))
     _, weights = weigh(facts.config, dataset, [i for _, i, _ in chosen])
     facts.counts = counts

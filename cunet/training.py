@@ -141,7 +141,7 @@ def train(config: Config, prepared: Prepared | None = None, resume: bool = False
         header, arrays = checkpoint.read(last)
         net = checkpoint.build(last, header, arrays, config.device)
         solver = config.make_solver(net.parameters())
-        checkpoint.restore(last, arrays, solver, header["done"])
+        checkpoint.restore(last, arrays, solver, header.get("done"))
         progress = header["progress"]
         run = RunFolder.reopen(config.out, progress["step"])
     elif config.out is not None:

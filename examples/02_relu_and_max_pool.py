@@ -33,7 +33,5 @@ features = relu.forward(rng.standard_normal((1, 400, 400, 1)))
 pooled = max_pool.forward(features)
 windows = np.stack([features[:, a::2, b::2] for a, b in max_pool.WINDOW])
 tied = (windows == pooled).sum(0) > 1
-print(
-    f"\nIn random features after a ReLU {tied.mean():.1%} of the windows are ties (1/16 expected),"
-)
-print(f"all of the value {pooled[tied].max():g}: there the ReLU before stops the gradient anyway.")
+print(f"\nAfter a ReLU on random numbers {tied.mean():.1%} of the windows are ties (1/16 expected)")
+print(f"of the value {pooled[tied].max():g}: there the ReLU before stops the gradient anyway.")

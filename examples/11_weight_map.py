@@ -37,15 +37,11 @@ for row in range(6, 43, 2):
         line += " .o"[cell] if cell else f"{min(9, int(weight))}"
     print("    " + line)
 
-print(
-    f"\nClass weights N / (K N_k): background {balance[0]:.3f}, cell {balance[1]:.3f}; every class"
-)
-print("has half of the total weight, whatever its area. The border term comes on top of it.")
+print(f"\nClass weights N / (K N_k): background {balance[0]:.3f}, cell {balance[1]:.3f}. So each")
+print("class has half of the total weight, whatever its area. The border term comes on top.")
 touching = (mask > 0) & (labels == 0)
-print(
-    f"\nThe disks touch in {touching.sum()} pixels. These were made background: a gap of one pixel"
-)
-print("is what the net must learn to see, or it finds the two cells as one.")
+print(f"\nThe disks touch in {touching.sum()} pixels, which were made background: this gap is")
+print("what the net must learn to see, or it finds the two cells as one.")
 
 middle = int(np.flatnonzero(touching.any(axis=0))[0])
 print(f"\nDown the gap, column {middle}, from the middle outwards:\n")

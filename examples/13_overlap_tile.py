@@ -20,7 +20,7 @@ image = membranes(1, SIDE, SIDE, seed=0)[0][0]
 image = (image - image.mean()) / image.std()
 
 row = " ".join(str(i) for i in reflect(-4, 13, 5))
-print(f"Beyond the border the image is mirrored. A row of 5 pixels, 4 more on each side:  {row}\n")
+print(f"Beyond its border the image is mirrored; 5 pixels and 4 more on each side: {row}\n")
 print(f"A tile of {TILE} answers {output_size(TILE, 4)} pixels, {margin(4)} lost on each side.")
 for stride in ("exact", "paper"):
     starts = plan(SIDE, 4, TILE, stride).starts
@@ -36,7 +36,7 @@ for stride in ("exact", "paper"):
     far = np.abs(segment(image, net, TILE, stride=stride)[..., 1] - whole)
     cuts = (slice(0, step), slice(step, SIDE))
     tiles = [[f"{far[down, across].max():.1e}" for across in cuts] for down in cuts]
-    print(f"  stride {step}   {'   '.join(tiles[0])}\n{'':13}{'   '.join(tiles[1])}\n")
+    print(f"  stride {step}   {'   '.join(tiles[0])}\n{'':15}{'   '.join(tiles[1])}\n")
 
 print("Where it differs with stride 388 (every 20th row, every 10th column; @ is 0.2 or more):\n")
 for line in picture(far[5::20, 5::10], 0, 0.2):

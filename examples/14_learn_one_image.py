@@ -24,11 +24,9 @@ labels = (truth[:, middle, middle] > 0).astype(np.uint8)  # 0 membrane, 1 cell
 weights = class_weights(labels, classes=2)[labels]
 
 net = UNet(width=8, depth=DEPTH, dropout=0, seed=0)
-solver = Adam(net.parameters(), lr=LearningRate(1e-2, "cosine", max_iter=STEPS))
+solver = Adam(net.parameters(), lr=LearningRate(3e-3, "cosine", max_iter=STEPS))
 count = sum(p.value.size for p in net.parameters())
-print(
-    f"A tile of {TILE} -> {labels.shape[1]} pixels, a net of {count:,} parameters, {STEPS} steps\n"
-)
+print(f"A tile of {TILE} -> {labels.shape[1]}, a net of {count:,} parameters, {STEPS} steps\n")
 
 for step in range(1, STEPS + 1):
     logits, backward = net(x)

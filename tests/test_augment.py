@@ -76,9 +76,7 @@ def test_displacement_is_the_spline_through_the_nodes(size, nodes):
 def test_grid_displacement_at_the_nodes_has_the_given_deviation():
     how = replace(OFF, elastic="grid", sigma=10.0)
     straight = np.stack(looked_up(0, 101, OFF))
-    moves = [
-        (np.stack(looked_up(seed, 101, how)) - straight)[:, ::50, ::50] for seed in range(300)
-    ]
+    moves = [(np.stack(looked_up(seed, 101, how)) - straight)[:, ::50, ::50] for seed in range(300)]
     moves = np.array(moves).reshape(300, 18)
     # 5,400 independent numbers: the deviation is known to 1 %, each correlation to 0.06.
     assert abs(moves.std() - 10) < 0.5
@@ -279,7 +277,7 @@ def test_command_draws_a_sheet(tmp_path):
     arguments = ["--data", str(tmp_path), "-o", str(out), "--tile", "188"]
     result = CliRunner().invoke(command, arguments)
     assert result.exit_code == 0, result.output
-    assert result.stderr.splitlines()[-1].startswith("cunet train --data ")
+    assert result.stderr.splitlines()[-1].strip().startswith("cunet train --data ")
     with Image.open(out) as picture:
         assert min(picture.size) > 500
     before = out.read_bytes()

@@ -121,9 +121,19 @@ def test_an_existing_run_is_not_overwritten(trained, run):
 def test_segment_writes_products_that_equal_the_python_call(trained, run, tmp_path):
     data, folder, _ = trained
     code, _, err = run(
-        "segment", data / "train-volume.tif", "--model", folder, "--out", tmp_path, "--pages", "1,3",
-        "--products", "prob,mask,labels,overlay", "--device", "cpu",
-    )  # fmt: skip
+        "segment",
+        data / "train-volume.tif",
+        "--model",
+        folder,
+        "--out",
+        tmp_path,
+        "--pages",
+        "1,3",
+        "--products",
+        "prob,mask,labels,overlay",
+        "--device",
+        "cpu",
+    )
     assert code == 0, err
     net = cunet.load(folder / "best.npz")
     pages = tifffile.imread(data / "train-volume.tif")[[1, 3]]
@@ -187,9 +197,12 @@ def test_segment_carries_the_calibration_over(trained, run, tmp_path):
     data, folder, _ = trained
     page = tifffile.imread(data / "train-volume.tif")[:1]
     tifffile.imwrite(
-        tmp_path / "nm.tif", page, imagej=True, resolution=(0.25, 0.25),
+        tmp_path / "nm.tif",
+        page,
+        imagej=True,
+        resolution=(0.25, 0.25),
         metadata={"unit": "nm", "spacing": 50.0, "axes": "ZYX"},
-    )  # fmt: skip
+    )
     assert run("segment", tmp_path / "nm.tif", "--model", folder, "--out", tmp_path)[0] == 0
     with tifffile.TiffFile(tmp_path / "nm_prob.tif") as file:
         assert file.imagej_metadata["unit"] == "nm"
@@ -356,9 +369,26 @@ def test_settings_resolve_in_order(trained, run, tmp_path):
     (tmp_path / "c.toml").write_text("width = 3\nsteps = 2\nlr = 1\n")
     out = tmp_path / "run"
     code, _, err = run(
-        "train", "--data", trained[0], "--out", out, "--preset", "cpu", "--config", tmp_path / "c.toml",
-        "--depth", 1, "--tile", 44, "--lr", 0.002, "--threads", 1, "--device", "cpu",
-    )  # fmt: skip
+        "train",
+        "--data",
+        trained[0],
+        "--out",
+        out,
+        "--preset",
+        "cpu",
+        "--config",
+        tmp_path / "c.toml",
+        "--depth",
+        1,
+        "--tile",
+        44,
+        "--lr",
+        0.002,
+        "--threads",
+        1,
+        "--device",
+        "cpu",
+    )
     assert code == 0, err
     settings = tomllib.loads((out / "run.toml").read_text())
     assert (settings["width"], settings["steps"], settings["lr"]) == (3, 2, 0.002)

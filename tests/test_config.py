@@ -73,9 +73,8 @@ def test_a_name_with_a_line_break_survives_a_file(tmp_path):
     assert configs.read_toml(write(tmp_path, configs.write_toml(config)))["data"] == config.data
 
 
-@pytest.mark.parametrize("off", [0.0, None])
-def test_no_clipping_survives_a_file(tmp_path, off):
-    text = configs.write_toml(Config(clip=off))
+def test_no_clipping_survives_a_file(tmp_path):
+    text = configs.write_toml(Config(clip=0.0))
     assert configs.make(file=write(tmp_path, text)).make_solver([]).clip is None
 
 
@@ -129,7 +128,6 @@ def test_an_unknown_preset_names_the_known_ones():
     "options",
     [
         {"tile": 570},
-        {"tile": 572, "depth": 8},
         {"solver": "rmsprop"},
         {"lr_policy": "stairs"},
         {"weight_map": "border"},

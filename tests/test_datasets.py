@@ -101,9 +101,7 @@ def test_a_page_may_lack_classes_that_others_have(tmp_path):
 def test_pairs_of_several_pages_sizes_and_formats(tmp_path):
     write(tmp_path / "labels" / "a.png", halves())
     (tmp_path / "images").mkdir()
-    tifffile.imwrite(
-        tmp_path / "images" / "a.ome.tif", grey(3, 20, 30), metadata={"axes": "ZYX"}
-    )
+    tifffile.imwrite(tmp_path / "images" / "a.ome.tif", grey(3, 20, 30), metadata={"axes": "ZYX"})
     refused(tmp_path, "a.png", "a.ome.tif", "1 against 3")
     os.remove(tmp_path / "labels" / "a.png")
     write(tmp_path / "labels" / "a.tif", np.stack([halves()] * 3))

@@ -179,7 +179,7 @@ def test_command_writes_a_page_for_a_page(tmp_path, blobs):
     tifffile.imwrite(mask, pages, photometric="minisblack")
     result = run(mask, "-o", out, "--json")
     assert result.exit_code == 0, result.output
-    assert result.stderr.splitlines()[-1].startswith("cunet train --data ")
+    assert result.stderr.splitlines()[-1].strip().startswith("cunet train --data ")
     written = tifffile.imread(out)
     cells = wm.components(blobs > 0)
     labels = [wm.open_gaps(pages[0] // 255, cells), pages[1]]

@@ -57,7 +57,8 @@ def main() -> None:
         ratios.append(fresh / fixed)
         waits.append(wait)
         print(
-            f"cached {fixed:.3f} s   fresh {fresh:.3f} s   ratio {fresh / fixed:.3f}   wait {wait:.1%}"
+            f"cached {fixed:.3f} s   fresh {fresh:.3f} s   "
+            f"ratio {fresh / fixed:.3f}   wait {wait:.1%}"
         )
     print(f"median ratio {np.median(ratios):.3f}, median wait {np.median(waits):.1%}")
 
