@@ -3,6 +3,7 @@
 Errors become one clean line and the exit code of their kind; see cunet/errors.py.
 """
 
+import signal
 import sys
 import traceback
 from importlib import import_module
@@ -51,10 +52,16 @@ def cli() -> None:
     """
 
 
+def _terminate(number: int, frame: object) -> None:
+    """SIGTERM ends a command like Ctrl-C: nothing half-written is left behind."""
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the command line and exit with the contract's code."""
     from cunet.errors import CunetError
 
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = cli.main(standalone_mode=False) or 0
     except click.exceptions.Exit as error:

@@ -46,49 +46,46 @@ def command(
     if step_values is not None:
         options["step_values"] = parse_steps(step_values)
     if resume is not None:
-        config, prepared = resumed(resume, data, preset, config_file, options, quiet)
+        start = resumed(resume, data, preset, config_file, options)
     else:
-        config, prepared = fresh(data, preset, config_file, options, quiet)
-    if dry_run:
-        summary = dry(config, prepared, quiet)
-        if as_json:
-            common.print_json(summary)
-        again = [part for part in sys.argv[1:] if part not in ("-n", "--dry-run", "--json")]
-        common.next_command(shlex.join(["cunet", *again]), quiet)
-        return None
-    return run(config, prepared, resume is not None, stop_after, quiet, as_json)
+        start = fresh(data, preset, config_file, options)
+    config, prepared, summary = announce(*start, quiet)
+    if not dry_run:
+        return run(config, prepared, resume is not None, stop_after, quiet, as_json)
+    if as_json:
+        common.print_json(summary)
+    again = [part for part in sys.argv[1:] if part not in ("-n", "--dry-run", "--json")]
+    common.next_command(shlex.join(["cunet", *again]), quiet)
+    return 0
 
 
-def fresh(data, preset, config_file, options: dict[str, Any], quiet: bool):
-    """The settings and the checked data of a new run."""
+def fresh(data, preset, config_file, options: dict[str, Any]) -> tuple:
+    """A new run: the preset and why, its settings, the checked data, the steps done."""
     from cunet import config as configs
     from cunet.backend import cuda_problem, resolve_device
+    from cunet.run_folder import RunFolder
     from cunet.training import prepare
 
     if data is not None:
         options["data"] = data
-    device = resolve_device(options.get("device", "auto"))
+    asked = options.get("device", "auto")
+    on_cpu = resolve_device(asked) == "cpu"
+    title = f"preset {preset}"
     if preset is None:
-        preset = "cpu" if device == "cpu" else "paper"
-        why = "no --preset given, and " + (
-            "running on the CPU" if device == "cpu" else "a GPU is there"
-        )
-        if options.get("device", "auto") == "auto" and device == "cpu":
-            why += f": {cuda_problem()}".split(";")[0].split(" (")[0]
-        common.say(f"preset {preset} ({why})", quiet)
-    else:
-        common.say(f"preset {preset}", quiet)
+        preset = "cpu" if on_cpu else "paper"
+        title = f"preset {preset} (" + ("on the CPU" if on_cpu else "on a GPU") + ")"
+    if asked == "auto" and on_cpu and "cupy" in sys.modules:
+        title += f", {cuda_problem()}: running on the CPU"
     config = configs.make(preset, config_file, options)
     if not config.data:
         raise click.UsageError("Missing option '--data': the folder with the data set.")
-    prepared = prepare(config)
-    for note in prepared.dataset.notes:
-        common.say(f"  {note}", quiet)
-    return config, prepared
+    if config.out is not None:
+        RunFolder.refuse_existing(config.out)
+    return title, config, prepare(config), 0
 
 
-def resumed(resume, data, preset, config_file, options: dict[str, Any], quiet: bool):
-    """The settings and the data of a run that goes on."""
+def resumed(resume, data, preset, config_file, options: dict[str, Any]) -> tuple:
+    """A run that goes on: what it is, its settings, the checked data, the steps done."""
     import json
 
     from cunet import config as configs
@@ -115,89 +112,72 @@ def resumed(resume, data, preset, config_file, options: dict[str, Any], quiet: b
             f"'{changed[0]}' in '{config.data}' is not the file that run '{resume}' was trained "
             "on: a resumed run would not continue it; restore the file or start a new run"
         )
-    common.say(f"continuing {resume}", quiet)
-    return config, prepared
+    return f"continuing {resume}", config, prepared, last_step(resume)
 
 
-def dry(config, prepared, quiet: bool) -> dict[str, Any]:
-    """What a training would do: slices, memory, time."""
-    from cunet.backend import resolve_device
-    from cunet.explain import memory_bytes
-    from cunet.training import measure_speed
+def announce(title: str, config, prepared, done: int, quiet: bool) -> tuple:
+    """Measure the speed here, and say what will happen and how long it takes.
 
-    config = with_device(config)
-    seconds = measure_speed(config, prepared)
-    dataset = prepared.dataset
-    memory = memory_bytes(
-        config.width,
-        config.depth,
-        config.tile,
-        len(dataset.class_names),
-        dataset.images[0].shape[2],
-        config.variant,
-        batch=config.batch,
-    )["training"]
-    steps = fitted_steps(config, seconds)
-    summary = {
-        "dataset": dataset.name,
-        "kind": dataset.kind,
-        "classes": list(dataset.class_names),
-        "training_slices": len(prepared.training),
-        "held_out_slices": len(prepared.held_out),
-        "device": resolve_device(config.device),
-        "steps": steps,
-        "seconds_per_step": seconds,
-        "expected_seconds": steps * seconds,
-        "memory_bytes": memory,
-    }
-    common.say(
-        f"{len(prepared.training)} slices to train on, {len(prepared.held_out)} held out; "
-        f"{steps:,} steps at {seconds:.2f} s: about {common.duration(steps * seconds)}; "
-        f"memory about {common.size(memory)}",
-        quiet,
-    )
-    return summary
-
-
-def with_device(config):
-    """The settings with the device resolved and the threads set."""
+    Answers the settings with device and steps resolved, the data, and the same as a dictionary.
+    """
     from dataclasses import replace
 
     from cunet.backend import resolve_device
-    from cunet.threads import set_threads
+    from cunet.explain import memory_bytes
+    from cunet.run_folder import next_name
+    from cunet.threads import get_threads, set_threads
+    from cunet.training import measure_speed
 
     if config.threads is not None:
         set_threads(config.threads)
-    return replace(config, device=resolve_device(config.device))
-
-
-def fitted_steps(config, seconds: float, done: int = 0) -> int:
-    """The number of steps that --minutes allows at this speed, or the number asked for."""
-    if config.minutes is None:
-        return config.steps
-    return done + max(1, round(config.minutes * 60 / seconds))
+    config = replace(config, device=resolve_device(config.device))
+    seconds = measure_speed(config, prepared)
+    if config.minutes is not None:
+        steps = done + max(1, round(config.minutes * 60 / seconds))
+        config = replace(config, steps=steps, minutes=None)
+    if config.out is None:
+        config = replace(config, out=str(next_name("runs", Path(config.data).resolve().name)))
+    dataset, left = prepared.dataset, max(0, config.steps - done)
+    image_channels, classes = dataset.images[0].shape[2], len(dataset.class_names)
+    shape = (config.width, config.depth, config.tile, classes, image_channels, config.variant)
+    memory = memory_bytes(*shape, batch=config.batch)["training"]
+    device = f"{get_threads()} CPU threads" if config.device == "cpu" else config.device
+    common.say(
+        f"{title}: {left:,} steps at {seconds:.2f} s on {device}, about "
+        f"{common.duration(left * seconds)}",
+        quiet,
+    )
+    for note in dataset.notes:
+        common.say(f"  {note}", quiet)
+    common.say(
+        f"  {len(prepared.training)} slices to train on, {len(prepared.held_out)} held out; width "
+        f"{config.width}, tile {config.tile}, {config.solver}; memory about {common.size(memory)}"
+        f"  ->  {config.out}",
+        quiet,
+    )
+    return (
+        config,
+        prepared,
+        {
+            "dataset": dataset.name,
+            "kind": dataset.kind,
+            "classes": list(dataset.class_names),
+            "training_slices": len(prepared.training),
+            "held_out_slices": len(prepared.held_out),
+            "device": config.device,
+            "steps": config.steps,
+            "seconds_per_step": seconds,
+            "expected_seconds": left * seconds,
+            "memory_bytes": memory,
+        },
+    )
 
 
 def run(config, prepared, resume: bool, stop_after, quiet: bool, as_json: bool) -> int:
     """Train, print, report; the exit code."""
-    from dataclasses import replace
+    from cunet.training import train
 
-    from cunet.run_folder import next_name
-    from cunet.training import measure_speed, train
-
-    config = with_device(config)
     done = last_step(config.out) if resume else 0
-    seconds = measure_speed(config, prepared)
-    config = replace(config, steps=fitted_steps(config, seconds, done), minutes=None)
-    if config.out is None:
-        config = replace(config, out=str(next_name("runs", Path(config.data).resolve().name)))
-    common.say(
-        f"width {config.width}, tile {config.tile}, {config.solver}, {len(prepared.training)} "
-        f"slices to train on, {len(prepared.held_out)} held out, device {config.device}, "
-        f"{config.steps - done:,} steps at {seconds:.2f} s: about "
-        f"{common.duration((config.steps - done) * seconds)}  ->  {config.out}",
-        quiet,
-    )
     progress = common.Progress(config.steps, done, quiet)
     records = train(config, prepared, resume)
     stopped = step = False

@@ -44,12 +44,8 @@ class RunFolder:
     @classmethod
     def create(cls, path: str | Path, config: Config, hashes: dict[str, str]) -> "RunFolder":
         """A new run folder; CunetError where one stands there already."""
+        cls.refuse_existing(path)
         path = Path(path)
-        if (path / "run.toml").exists():
-            raise CunetError(
-                f"run folder '{path}' exists; choose another --out, continue it with "
-                f"--resume {path}, or remove it"
-            )
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -58,6 +54,15 @@ class RunFolder:
         write_text(path / "log.csv", ",".join(COLUMNS) + "\n")
         write_text(path / "run.toml", write_toml(config))
         return cls(path)
+
+    @staticmethod
+    def refuse_existing(path: str | Path) -> None:
+        """CunetError where a run stands at `path` already."""
+        if (Path(path) / "run.toml").exists():
+            raise CunetError(
+                f"run folder '{path}' exists; choose another --out, continue it with "
+                f"--resume {path}, or remove it"
+            )
 
     @classmethod
     def reopen(cls, path: str | Path, step: int) -> "RunFolder":

@@ -116,3 +116,16 @@ def test_conv_errors(algorithm):
         forward(x, np.ones((5, 5, 2, 1)), b)
     with pytest.raises(CunetError, match="'valid' or 'same'.*'full'"):
         forward(x, np.ones((3, 3, 2, 1)), b, "full")
+
+
+@pytest.mark.parametrize("algorithm", kernels.ALGORITHMS)
+def test_an_unknown_padding_is_refused_both_ways(algorithm):
+    conv, w = kernels.ALGORITHMS[algorithm], np.zeros((3, 3, 1, 1))
+    x = np.zeros((1, 5, 5, 1))
+    for call in (
+        lambda: conv.forward(x, w, np.zeros(1), "full"),
+        lambda: conv.backward_data(x, w, "full"),
+        lambda: conv.backward_weights(x, x, (3, 3), "full"),
+    ):
+        with pytest.raises(CunetError, match="'valid' or 'same', found 'full'"):
+            call()

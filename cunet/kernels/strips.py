@@ -51,6 +51,7 @@ def backward_data(dy: np.ndarray, w: np.ndarray, padding: str = "valid") -> np.n
     Read from x's side the sum is itself a convolution: of dy, surrounded by R - 1 zeros, with the
     filters turned by 180 degrees and their two channel axes exchanged.
     """
+    conv.check_padding(padding)
     height, width = w.shape[:2]
     top, left = ((height - 1) // 2, (width - 1) // 2) if padding == "same" else (0, 0)
     bottom, right = (height // 2, width // 2) if padding == "same" else (0, 0)

@@ -38,6 +38,7 @@ def backward_data(dy: Array, w: Array, padding: str = "valid") -> Array:
     y[p, q] took x[p + r, q + s] times w[r, s], so dx[p + r, q + s] gets dy[p, q] times w[r, s]^T.
     For a tuple of images C counts all their channels, in order.
     """
+    check_padding(padding)
     (n, rows, columns, _), (height, width) = dy.shape, w.shape[:2]
     dx = array_module(dy).zeros((n, rows + height - 1, columns + width - 1, w.shape[2]), dy.dtype)
     for r in range(height):
@@ -89,13 +90,18 @@ def split_channels(w: Array, images: tuple[Array, ...]) -> list[Array]:
 
 def pad(images: tuple[Array, ...], w: Array, padding: str) -> tuple[Array, ...]:
     """The images themselves for "valid", surrounded with zeros for "same"."""
+    check_padding(padding)
     if padding == "valid":
         return images
-    if padding != "same":
-        raise CunetError(f"convolution: padding is 'valid' or 'same', found '{padding}'")
     xp, (height, width) = array_module(images[0]), w.shape[:2]
     border = ((0, 0), ((height - 1) // 2, height // 2), ((width - 1) // 2, width // 2), (0, 0))
     return tuple(xp.pad(image, border) for image in images)
+
+
+def check_padding(padding: str) -> None:
+    """CunetError where padding is neither "valid" nor "same"."""
+    if padding not in ("valid", "same"):
+        raise CunetError(f"convolution: padding is 'valid' or 'same', found '{padding}'")
 
 
 def output_size(image: Array, w: Array) -> tuple[int, int]:
