@@ -3,6 +3,7 @@
 Errors become one clean line and the exit code of their kind; see cunet/errors.py.
 """
 
+import errno
 import signal
 import sys
 import traceback
@@ -81,6 +82,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nothing to say, nobody to tell
         code = 1
+    except OSError as error:
+        click.echo(f"Error: {error.filename or 'a file'}: {error.strerror or error}", err=True)
+        code = 4 if error.errno in (errno.ENOSPC, errno.EIO) else 2
     except Exception:
         traceback.print_exc()
         click.echo("This is a bug in cunet; please report the lines above.", err=True)

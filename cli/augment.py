@@ -35,7 +35,7 @@ def command(data, out, dataset, seed, tile, overwrite, quiet):
     from cunet.config import Config
     from cunet.errors import CunetError
     from cunet.plots import augmentation_sheet
-    from cunet.training import prepare
+    from cunet.prepared import prepare
 
     if out.suffix.lower() != ".png":
         raise CunetError(f"'{out}': the sheet is a PNG picture; name a file that ends in .png")

@@ -12,7 +12,7 @@ from cunet.cli import common
 @click.command()
 @click.option("--out", default="demo", show_default=True, help="Folder to write to.")
 @click.option("--steps", type=click.IntRange(1), help="Updates (1200, about a minute).")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @common.threads_option
 @common.overwrite_option
 @common.quiet_option
@@ -28,13 +28,14 @@ def command(out, steps, seed, threads, overwrite, quiet, as_json):
 
     from cunet import config as configs
     from cunet.demo import SETTINGS, baselines, write_stack
+    from cunet.prepared import cells, prepare
     from cunet.report import write_report
     from cunet.threads import set_threads
-    from cunet.training import cells, prepare
 
     start = time.perf_counter()
     folder, run = Path(out), Path(out) / "run"
-    common.refuse_existing(run, overwrite)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        common.refuse_existing(folder, overwrite)
     shutil.rmtree(run, ignore_errors=True)
     if threads is not None:
         set_threads(threads)
@@ -101,7 +102,8 @@ def segment_held_out(folder: Path, run: Path, pages: list[int], quiet: bool) -> 
     """Probability, mask and overlay of the held-out slices."""
     from cunet.checkpoint import load
     from cunet.data.images import open_image
-    from cunet.products import How, segment_file
+    from cunet.product_files import How
+    from cunet.products import segment_file
     from cunet.sizes import tile_for_output
 
     net = load(run / "last.npz")

@@ -12,7 +12,7 @@ from cunet.cli import common
 @click.option(
     "--width", type=click.IntRange(1, 8), default=2, show_default=True, help="Of the whole net."
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
     "--limit", type=float, default=1e-6, show_default=True, help="Largest relative error."
 )

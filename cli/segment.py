@@ -1,6 +1,7 @@
 """`cunet segment`: apply a trained network to images of any size."""
 
 import glob
+import re
 import shlex
 import time
 from pathlib import Path
@@ -58,7 +59,7 @@ def command(
       cunet segment "plate*/*.png" --products mask,overlay --out masks/
     """
     from cunet.backend import resolve_device
-    from cunet.products import How
+    from cunet.product_files import How
     from cunet.threads import set_threads
 
     wanted = parse_products(products)
@@ -67,30 +68,26 @@ def command(
     if threads is not None:
         set_threads(threads)
     net, name = load_model(model, resolve_device(device))
-    how = How(
-        fitting_tile(tile, net.depth), average, stride, threshold, f"cunet segment, model {name}"
-    )
+    tile = fitting_tile(tile, net.depth)
+    how = How(tile, average, stride, threshold, f"cunet segment, model {name}")
     common.say(
         f"model {name}: width {net.width}, {net.classes} classes; device {net.device}", quiet
     )
-    waiting = [
-        job for job in jobs if overwrite or not all(finished(job[0], *t) for t in job[1].items())
-    ]
-    for file, targets in waiting:
-        check_target(file, targets, overwrite)
+    waiting = []
+    for file, targets in jobs:  # everything is looked at before anything is computed
         with open_checked(file, net) as image:
-            chosen_pages(pages, image)
-    if any(targets for _, targets in waiting):
-        Path(out if Path(out).suffix.lower() not in IMAGES else Path(out).parent).mkdir(
-            parents=True, exist_ok=True
-        )
+            chosen = chosen_pages(pages, image)
+        waiting.append(to_do(file, targets, chosen, overwrite))
+    folder = Path(out).parent if Path(out).suffix.lower() in IMAGES else Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
     results = []
-    for file, targets in jobs:
-        if (file, targets) not in waiting:
+    for (file, targets), left in zip(jobs, waiting, strict=True):
+        if left:
+            results.append(one_image(file, left, net, how, pages, quiet))
+        else:
             common.say(f"{file}: done already, skipped (--overwrite to do it again)", quiet)
-            results.append({"image": str(file), "skipped": True, "outputs": as_text(targets)})
-            continue
-        results.append(one_image(file, targets, net, how, pages, quiet))
+            results.append({"image": str(file), "skipped": True})
+        results[-1]["outputs"] = {product: str(path) for product, path in targets.items()}
     if as_json:
         common.print_json({"model": name, "images": results})
     more = [p for p in ("labels", "overlay") if p not in wanted] or ["prob"]
@@ -121,7 +118,7 @@ def one_image(file: Path, targets: dict[str, Path], net, how, pages, quiet: bool
             lambda done, total: progress.update(done, "rows"),
         )  # fmt: skip
         progress.close()
-        shape = [image.pages, image.height, image.width]
+        shape = [len(chosen_pages(pages, image)), image.height, image.width]
     for warning in summary.warnings:
         common.say(f"warning: {warning}")
     shares = ", ".join(f"class {i} {100 * share:.1f} %" for i, share in enumerate(summary.shares))
@@ -130,7 +127,6 @@ def one_image(file: Path, targets: dict[str, Path], net, how, pages, quiet: bool
         "image": str(file),
         "skipped": False,
         "shape": shape,
-        "outputs": as_text(targets),
         "class_shares": summary.shares,
         "warnings": summary.warnings,
         "seconds": round(time.perf_counter() - start, 3),
@@ -139,7 +135,7 @@ def one_image(file: Path, targets: dict[str, Path], net, how, pages, quiet: bool
 
 def parse_products(text: str) -> list[str]:
     """prob,mask -> ["prob", "mask"]."""
-    from cunet.products import PRODUCTS as known
+    from cunet.product_files import PRODUCTS as known
 
     wanted = list(dict.fromkeys(part.strip() for part in text.split(",")))
     for product in wanted:
@@ -158,11 +154,11 @@ def find_images(arguments: tuple[str, ...]) -> list[Path]:
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            found = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGES)
+            found = without_products(sorted(path.iterdir()))
         elif path.exists() or not glob.has_magic(argument):
             found = [path]
         else:
-            found = sorted(Path(p) for p in glob.glob(argument, recursive=True))
+            found = without_products(sorted(map(Path, glob.glob(argument, recursive=True))))
         if not found:
             raise CunetError(f"'{argument}': no TIFF or PNG file found there; check the name")
         files += found
@@ -179,9 +175,21 @@ def find_images(arguments: tuple[str, ...]) -> list[Path]:
     return list(stems.values())
 
 
+def without_products(paths: list[Path]) -> list[Path]:
+    """The images among the paths, but no product of another of them."""
+    from cunet.product_files import PRODUCTS
+
+    images = [p for p in paths if p.suffix.lower() in IMAGES]
+    stems = {p.stem for p in images}
+    made = re.compile(rf"(.+)_(?:{'|'.join(PRODUCTS)})(?:_\d{{4}})?")
+    matches = {p: made.fullmatch(p.stem) for p in images}
+    return [p for p in images if not (matches[p] and matches[p][1] in stems)]
+
+
 def target_paths(file: Path, out: str, wanted: list[str], images: int) -> dict[str, Path]:
     """Where each product of an image goes."""
-    endings = {"prob": ".tif", "mask": ".tif", "labels": ".tif", "overlay": ".png"}
+    from cunet.product_files import ENDINGS
+
     path = Path(out)
     if path.suffix.lower() in IMAGES:
         if images != 1 or len(wanted) != 1:
@@ -192,22 +200,21 @@ def target_paths(file: Path, out: str, wanted: list[str], images: int) -> dict[s
         if wanted == ["overlay"] and path.suffix.lower() != ".png":
             raise click.UsageError(f"--out {out}: an overlay is a PNG; use a name ending in .png")
         return {wanted[0]: path}
-    return {product: path / f"{file.stem}_{product}{endings[product]}" for product in wanted}
+    return {product: path / f"{file.stem}_{product}{ENDINGS[product]}" for product in wanted}
 
 
-def finished(file: Path, product: str, path: Path) -> bool:
-    """Whether a product is there already (of a stack the overlay is one file a page)."""
-    return path.exists() or (product == "overlay" and any(path.parent.glob(f"{path.stem}_*.png")))
-
-
-def check_target(file: Path, targets: dict[str, Path], overwrite: bool) -> None:
-    """CunetError where a product would replace the image itself or, unasked, another file."""
+def to_do(file: Path, targets: dict[str, Path], pages: list[int], overwrite: bool) -> dict:
+    """The products that are still to be made; CunetError where one would replace the image."""
     from cunet.errors import CunetError
+    from cunet.product_files import outputs
 
-    for path in targets.values():
+    left = {}
+    for product, path in targets.items():
         if path.resolve() == file.resolve():
             raise CunetError(f"'{path}' is the image itself; choose another --out")
-        common.refuse_existing(path, overwrite)
+        if overwrite or not all(p.exists() for p in outputs(product, path, pages)):
+            left[product] = path
+    return left
 
 
 def open_checked(file: Path, net):
@@ -238,7 +245,10 @@ def chosen_pages(text: str | None, image) -> list[int]:
     except ValueError as error:
         raise click.UsageError(f"--pages: expected 0,5,10-12, found '{text}'") from error
     if not pages or max(pages) >= image.pages:
-        raise CunetError(f"--pages {text}: '{image.path}' has pages 0 to {image.pages - 1}")
+        raise CunetError(
+            f"--pages {text}: '{image.path}' has pages 0 to {image.pages - 1}; give some of them, "
+            "as in 0,5,10-12"
+        )
     return pages
 
 
@@ -265,7 +275,3 @@ def fitting_tile(tile: int | None, depth: int) -> int:
         return tile_for_output(388, depth)
     check_tile(tile, depth)
     return tile
-
-
-def as_text(targets: dict[str, Path]) -> dict[str, str]:
-    return {product: str(path) for product, path in targets.items()}

@@ -23,7 +23,9 @@ WITH_RESUME = {"steps", "minutes", "threads", "device"}
 )
 @click.option("--step-values", type=str, help="Steps of the policy multistep: 4000,6000.")
 @click.option("--resume", type=str, help="Continue this run folder.")
-@click.option("--stop-after", type=int, help="Save and stop after this step, exit 130.")
+@click.option(
+    "--stop-after", type=click.IntRange(1), help="Save and stop after this step (exit 130)."
+)
 @click.option("-n", "--dry-run", is_flag=True, help="Check everything, train nothing.")
 @common.quiet_option
 @common.json_option
@@ -63,11 +65,11 @@ def fresh(data, preset, config_file, options: dict[str, Any]) -> tuple:
     """A new run: the preset and why, its settings, the checked data, the steps done."""
     from cunet import config as configs
     from cunet.backend import cuda_problem, resolve_device
+    from cunet.prepared import prepare
     from cunet.run_folder import RunFolder
-    from cunet.training import prepare
 
     if data is not None:
-        options["data"] = data
+        options["data"] = str(Path(data).resolve())  # so that --resume works from anywhere
     asked = options.get("device", "auto")
     on_cpu = resolve_device(asked) == "cpu"
     title = f"preset {preset}"
@@ -86,16 +88,14 @@ def fresh(data, preset, config_file, options: dict[str, Any]) -> tuple:
 
 def resumed(resume, data, preset, config_file, options: dict[str, Any]) -> tuple:
     """A run that goes on: what it is, its settings, the checked data, the steps done."""
-    import json
-
     from cunet import config as configs
-    from cunet.errors import CunetError, DataError
+    from cunet.errors import CunetError
+    from cunet.prepared import prepare
     from cunet.run_folder import read_settings
-    from cunet.training import prepare
 
-    beside = sorted(set(options) - WITH_RESUME)
-    if data or preset or config_file or beside:
-        named = "data preset config".split() if not beside else beside
+    given = {"data": data, "preset": preset, "config": config_file} | options
+    named = [name for name, value in given.items() if value and name not in WITH_RESUME]
+    if named:
         raise CunetError(
             f"--resume continues a run with its own settings; beside it only --steps, --minutes, "
             f"--threads, --device and --stop-after may be given, found "
@@ -103,15 +103,6 @@ def resumed(resume, data, preset, config_file, options: dict[str, Any]) -> tuple
         )
     config = configs.make(None, None, read_settings(resume) | options | {"out": resume})
     prepared = prepare(config)
-    recorded = json.loads((Path(resume) / "env.json").read_text(encoding="utf-8"))["data"]
-    changed = [
-        name for name, value in prepared.dataset.hashes.items() if recorded.get(name) != value
-    ]
-    if changed:
-        raise DataError(
-            f"'{changed[0]}' in '{config.data}' is not the file that run '{resume}' was trained "
-            "on: a resumed run would not continue it; restore the file or start a new run"
-        )
     return f"continuing {resume}", config, prepared, last_step(resume)
 
 
@@ -140,7 +131,7 @@ def announce(title: str, config, prepared, done: int, quiet: bool) -> tuple:
     dataset, left = prepared.dataset, max(0, config.steps - done)
     image_channels, classes = dataset.images[0].shape[2], len(dataset.class_names)
     shape = (config.width, config.depth, config.tile, classes, image_channels, config.variant)
-    memory = memory_bytes(*shape, batch=config.batch)["training"]
+    memory = memory_bytes(*shape, config.batch, config.solver, config.precision)["training"]
     device = f"{get_threads()} CPU threads" if config.device == "cpu" else config.device
     common.say(
         f"{title}: {left:,} steps at {seconds:.2f} s on {device}, about "
@@ -213,9 +204,9 @@ def run(config, prepared, resume: bool, stop_after, quiet: bool, as_json: bool) 
 
 
 def last_step(out: str) -> int:
-    from cunet.checkpoint import read
+    from cunet.checkpoint import read_header
 
-    return read(Path(out) / "last.npz")[0]["progress"]["step"]
+    return read_header(Path(out) / "last.npz")["progress"]["step"]
 
 
 def validation_line(record: dict) -> str:
@@ -230,10 +221,10 @@ def warn_one_class(record: dict, prepared, progress) -> None:
     if lone is None:
         return
     names = prepared.dataset.class_names
+    name = f"'{names[lone]}'" if lone == 0 or len(names) == 2 else f"no '{names[0]}'"
     progress.line(
-        f"warning: the net predicts '{names[lone] if lone < len(names) else lone}' everywhere "
-        "on the held-out slices; early in a training that is usual, later try "
-        "--weight-map balance or a smaller --lr"
+        f"warning: the net predicts {name} everywhere on the held-out slices; early in a training "
+        "that is usual, later try --weight-map balance or a smaller --lr"
     )
 
 

@@ -14,7 +14,7 @@ SETTINGS = [
     ("batch", int, "Tiles a step (paper: 1)."),
     ("steps", int, "Number of updates."),
     ("minutes", float, "Train for about so long: fits the steps to the measured speed."),
-    ("solver", str, "sgd (Caffe's, momentum 0.99) or adam."),
+    ("solver", str, "sgd (Caffe's) or adam."),
     ("lr", float, "Learning rate."),
     ("lr_policy", str, "fixed, step, exp, inv, multistep, poly, sigmoid or cosine."),
     ("gamma", float, "Factor of the policies step, exp, inv, multistep and sigmoid."),

@@ -23,11 +23,6 @@ def array_module(x: Array) -> ModuleType:
     return sys.modules[type(x).__module__.partition(".")[0]]
 
 
-def as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
-    """A view of x by the strides given, in whichever library owns x."""
-    return array_module(x).lib.stride_tricks.as_strided(x, shape, strides)
-
-
 def import_cupy() -> ModuleType:
     """CuPy, or a DeviceError that says which package to install or that no GPU answers."""
     try:
@@ -57,7 +52,11 @@ def cuda_problem() -> str | None:
 
 
 def resolve_device(name: str) -> str:
-    """The device "cpu" or "cuda:i" meant by "auto", "cpu", "cuda" or "cuda:i"; else DeviceError."""
+    """The device "cpu" or "cuda:i" that "auto", "cpu", "cuda" or "cuda:i" means.
+
+    A GPU becomes the current one of this thread. CunetError for another name, DeviceError for a
+    GPU that cannot be used.
+    """
     if name == "cpu":
         return name
     if name == "auto":
@@ -79,10 +78,12 @@ def resolve_device(name: str) -> str:
 
 
 def to_device(x: Array, device: str) -> Array:
-    """x as an array on the device in use; no copy where it is there already."""
+    """x as an array on the device; no copy where it is there already."""
     if device == "cpu":
         return to_host(x)
-    return import_cupy().asarray(x)
+    cupy, index = import_cupy(), device.partition(":")[2]
+    with cupy.cuda.Device(int(index) if index else None):
+        return cupy.asarray(x)
 
 
 def to_host(x: Array) -> np.ndarray:

@@ -49,6 +49,15 @@ def save(path: str | Path, net: UNet, solver=None, progress: dict[str, Any] | No
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The header and the arrays of a model file; CunetError where it is missing, DataError where
     it is damaged or not a model."""
+    return _read(path, True)
+
+
+def read_header(path: str | Path) -> dict[str, Any]:
+    """The header of a model file alone; errors as in read()."""
+    return _read(path, False)[0]
+
+
+def _read(path: str | Path, with_arrays: bool) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     path = Path(path)
     if not path.is_file():
         raise CunetError(
@@ -59,7 +68,8 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
             found = header.get("format")
-            arrays = {name: file[name] for name in file.files if name != "header"}
+            names = [name for name in file.files if name != "header"] if with_arrays else []
+            arrays = {name: file[name] for name in names}
     except Exception as error:  # damaged bytes make zipfile, NumPy and json raise many types
         raise DataError(
             f"model '{path}' is damaged or not a cunet model ({type(error).__name__}: {error}); "

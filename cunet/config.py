@@ -39,7 +39,17 @@ LIMITS = {  # the least value, and the first that is too large
     "clip": (0, math.inf),
     "w0": (0, math.inf),
     "border_sigma": (1e-6, math.inf),
+    "gamma": (-math.inf, math.inf),
+    "power": (-math.inf, math.inf),
+    "elastic_sigma": (0, math.inf),
+    "contrast": (0, 1),
+    "brightness": (0, math.inf),
+    "curve": (0, 1),
+    "noise": (0, math.inf),
 }
+
+
+WHOLE = ("batch", "steps", "step_size", "iter_size", "validate_every", "threads", "seed")
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,8 @@ class Config:
                 )
         for name, (least, below) in LIMITS.items():
             value = getattr(self, name)
+            if name in WHOLE and value is not None and type(value) is not int:
+                raise CunetError(f"{name}: expected a whole number, found {value!r}")
             if value is not None and not least <= value < below:
                 upper = f" and below {below:g}" if math.isfinite(below) else ""
                 raise CunetError(f"{name}: expected {least:g} or more{upper}, found {value}")
@@ -104,6 +116,8 @@ class Config:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise CunetError(f"{name}: expected a positive number, found {value}")
+        if list(self.step_values) != sorted(set(self.step_values)):
+            raise CunetError(f"step_values: expected rising steps, found {self.step_values}")
         self.learning_rate()
         self.augmentation()
 

@@ -186,9 +186,8 @@ def check_net(
     logits = net(x, remember=False)
     labels = rng.integers(0, 3, logits.shape[:3])
     weights = rng.random(labels.shape) + 0.1
-    net(x, np.random.default_rng(1))  # the same key for every pass: the generator is made anew
 
-    def loss() -> float:
+    def loss() -> float:  # the generator is made anew: the same dropout keys in every pass
         return softmax_loss.forward(
             net(x, np.random.default_rng(1), remember=False), labels, weights
         )[0]
@@ -198,7 +197,9 @@ def check_net(
     arrays = [(p.name, p.value, p.grad) for p in net.parameters()] + [("input", x, dx)]
     for name, value, gradient in arrays:
         analytic, numeric = _sampled(loss, value, gradient, rng)
-        error = relative_error(analytic, numeric)
+        # beside kinks nothing can be compared, and what was not compared has not passed
+        enough = len(analytic) >= min(SAMPLES, value.size) / 2
+        error = relative_error(analytic, numeric) if enough else float("nan")
         yield Result(f"U-Net, depth {depth}, {variant}", name, value.shape, len(analytic), error)
 
 

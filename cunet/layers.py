@@ -64,7 +64,7 @@ class Conv:
 
     def __call__(self, x: Array | tuple[Array, ...], remember: bool = True) -> tuple:
         w, b = self.w, self.b
-        algorithm = kernels.choose(x, w.value)
+        algorithm = kernels.choose(w.value)
         y = algorithm.forward(x, w.value, b.value)
         if self.relu:
             relu.forward(y, out=y)

@@ -18,7 +18,7 @@ from pathlib import Path
 from cunet import checkpoint
 from cunet.config import Config, read_toml, write_toml
 from cunet.data.atomic import publish, temporary_name, write_error
-from cunet.errors import CunetError
+from cunet.errors import CunetError, DataError
 
 COLUMNS = (
     "step",
@@ -65,9 +65,35 @@ class RunFolder:
             )
 
     @classmethod
-    def reopen(cls, path: str | Path, step: int) -> "RunFolder":
-        """The folder of a run that goes on after `step`; later lines of its log are dropped."""
+    def reopen(
+        cls, path: str | Path, config: Config, hashes: dict[str, str], step: int
+    ) -> "RunFolder":
+        """The folder of a run that goes on after `step`; later lines of its log are dropped.
+
+        The settings given replace those in run.toml. DataError where the data are not those that
+        the run began with.
+        """
         path = Path(path)
+        facts = read_environment(path)
+        begun, now = facts["data"], hashes
+        differing = sorted(k for k in begun.keys() | now.keys() if begun.get(k) != now.get(k))
+        if differing:
+            name = differing[0]
+            what = (
+                "is new" if name not in begun else "is gone" if name not in now else "has changed"
+            )
+            raise DataError(
+                f"'{config.data}': {name} {what} since run '{path}' began; a resumed run would not "
+                "continue it: restore the data or start a new run"
+            )
+        if config.steps < step:
+            raise CunetError(
+                f"run '{path}' has done {step} steps already, more than --steps {config.steps}"
+            )
+        again = environment(config, hashes)
+        facts["resumed"] = [*facts.get("resumed", []), {"step": step} | again]
+        write_text(path / "env.json", json.dumps(facts, indent=2) + "\n")
+        write_text(path / "run.toml", write_toml(config))
         rows = [row for row in read_log(path) if int(row["step"]) <= step]
         lines = [",".join(COLUMNS)] + [",".join(row[c] for c in COLUMNS) for row in rows]
         write_text(path / "log.csv", "\n".join(lines) + "\n")
@@ -108,6 +134,15 @@ def read_settings(path: str | Path) -> dict:
     if not (path / "run.toml").is_file():
         raise CunetError(f"'{path}' is not a run folder: it has no run.toml")
     return read_toml(path / "run.toml")
+
+
+def read_environment(path: str | Path) -> dict:
+    """What env.json says; CunetError where it is missing or damaged."""
+    try:
+        facts = json.loads((Path(path) / "env.json").read_text(encoding="utf-8"))
+        return facts | {"data": dict(facts["data"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CunetError(f"'{path}' is not a run folder: env.json: {error}") from error
 
 
 def read_log(path: str | Path) -> list[dict[str, str]]:

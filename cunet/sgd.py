@@ -51,7 +51,8 @@ class LearningRate:
             case "poly":
                 return base * (1 - done / self.max_iter) ** self.power
             case "sigmoid":
-                return base / (1 + math.exp(-gamma * (done - self.stepsize)))
+                # base / (1 + exp(-gamma (done - stepsize))), in a form that cannot overflow
+                return base * (1 + math.tanh(gamma * (done - self.stepsize) / 2)) / 2
             case "cosine":
                 return base * (1 + math.cos(math.pi * min(1, done / self.max_iter))) / 2
         return base

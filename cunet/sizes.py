@@ -73,7 +73,8 @@ def check_tile(size: int, depth: int) -> None:
 def receptive_field(depth: int) -> list[int]:
     """How many input pixels along one axis an output pixel sees, for every phase on the pooling
     grid, sorted without repeats: [188, 204] for the paper's net."""
-    return sorted({high - low + 1 for low, high in map(lambda p: _seen(p, p, depth), range(16**2))})
+    seen = [_seen(phase, phase, depth) for phase in range(lattice(depth))]
+    return sorted({high - low + 1 for low, high in seen})
 
 
 def _seen(low: int, high: int, depth: int) -> tuple[int, int]:

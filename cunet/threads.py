@@ -7,7 +7,7 @@ bit for bit whatever the number of threads.
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from functools import wraps
 from threading import Lock, current_thread
@@ -41,9 +41,9 @@ def set_threads(count: int) -> None:
     if count < 1:
         raise CunetError(f"threads: expected 1 or more, found {count}")
     with _lock:
-        if _pool is not None:
-            _pool.shutdown()
-        _pool, _count = None, count
+        old, _pool, _count = _pool, None, count
+    if old is not None:
+        old.shutdown()  # outside the lock, which its workers may need to finish
 
 
 def parallel(work: Callable[[Any], None], items: Iterable[Any]) -> None:
@@ -63,7 +63,9 @@ def parallel(work: Callable[[Any], None], items: Iterable[Any]) -> None:
             _pool = ThreadPoolExecutor(get_threads(), thread_name_prefix=_PREFIX)
         pool = _pool
     # each worker sees the caller's context, which holds NumPy's handling of overflow
-    for future in [pool.submit(copy_context().run, work, item) for item in items]:
+    futures = [pool.submit(copy_context().run, work, item) for item in items]
+    wait(futures)  # all of them, so that none still writes when an error is raised
+    for future in futures:
         future.result()
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cunet.backend import to_device, to_host
-from cunet.errors import CunetError
+from cunet.errors import CunetError, DataError
 from cunet.ops.softmax_loss import softmax
 from cunet.sizes import check_tile, lattice, margin, output_size, tile_for_output
 from cunet.unet import UNet
@@ -70,10 +70,12 @@ def bands(
     tile: int = 572,
     average: str = "none",
     stride: str = "exact",
+    name: str = "image",
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Segment an image band by band: yields (first row, probabilities (rows, width, K) float).
 
-    read_rows(r0, r1) answers the pixels (r1 - r0, width, C). Memory holds one row of tiles.
+    read_rows(r0, r1) answers the pixels (r1 - r0, width, C). Memory holds one row of tiles. name
+    is what a DataError calls the image.
     """
     if average not in AVERAGES:
         raise CunetError(f"average: expected one of {tuple(AVERAGES)}, found '{average}'")
@@ -83,7 +85,10 @@ def bands(
     for top in down.starts:
         rows = reflect(top - border, down.tile, height)
         low, high = int(rows.min()), int(rows.max()) + 1
-        source = net.normalization.apply(read_rows(low, high), net.dtype)
+        pixels = read_rows(low, high)
+        if not np.isfinite(pixels).all():
+            raise DataError(f"{name} holds NaN or infinity in rows {low} to {high - 1}; clean it")
+        source = net.normalization.apply(pixels, net.dtype)
         band = np.empty((min(height - top, _step(down)), width, net.classes), net.dtype)
         for left, picked in zip(across.starts, columns, strict=True):
             cut = source[rows[:, None] - low, picked[None, :]]

@@ -3,103 +3,28 @@
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from cunet import checkpoint
 from cunet.backend import array_module, resolve_device, to_device
-from cunet.config import Config, parse_fold
-from cunet.data.dataset import IGNORE, Dataset, load
-from cunet.data.samples import Samples
-from cunet.data.weight_map import class_weights, components, falk2019_map, open_gaps, paper_map
-from cunet.errors import CunetError, NumericError
+from cunet.config import Config
+from cunet.data.dataset import IGNORE
+from cunet.errors import NumericError
 from cunet.layers import weighted_softmax_loss
 from cunet.metrics.pixel import PixelCounts
-from cunet.normalization import Normalization
+from cunet.prepared import Prepared, cells, prepare
 from cunet.run_folder import RunFolder
-from cunet.sizes import output_size, tile_for_output
-from cunet.threads import parallel, set_threads
+from cunet.sizes import tile_for_output
+from cunet.threads import set_threads
 from cunet.tiling import segment
 from cunet.unet import UNet
 
 DROPOUT_STREAM = 2  # the purpose that separates these random numbers from all others of a seed
 ONE_CLASS = 0.999  # a share of pixels above this is called "one class only"
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A data set that was checked, split and made ready to be drawn from."""
-
-    dataset: Dataset
-    training: list[int]  # indices of slices
-    held_out: list[int]
-    normalization: Normalization
-    samples: Samples
-
-
-def prepare(config: Config) -> Prepared:
-    """Load and check the data, split it, normalise the images and compute the weight maps."""
-    dataset = load(config.data, config.dataset)
-    fold, everything = parse_fold(config.fold), range(len(dataset.images))
-    held_out = [i for i in everything if fold and i % fold[1] == fold[0]]
-    training = [i for i in everything if i not in held_out]
-    if not training or (fold and not held_out):
-        raise CunetError(
-            f"fold {config.fold} of {len(everything)} slices leaves {len(training)} to train on "
-            f"and {len(held_out)} held out; use a smaller n"
-        )
-    normalization = Normalization.of(dataset.images[i] for i in training)
-    labels, weights = weigh(config, dataset, training)
-    samples = Samples(
-        [normalization.apply(dataset.images[i]) for i in training],
-        labels,
-        weights,
-        config.tile,
-        output_size(config.tile, config.depth),
-        config.augmentation(),
-        config.seed,
-        config.batch,
-    )
-    return Prepared(dataset, training, held_out, normalization, samples)
-
-
-def weigh(config: Config, dataset: Dataset, slices: list[int]) -> tuple[list, list]:
-    """The labels and the weight maps (H, W) of the slices, as config.weight_map says.
-
-    Class frequencies are counted over these slices. With a border term, and wherever instances are
-    given, the gap between touching cells becomes background in the labels too.
-    """
-    form, given = config.weight_map, dataset.instances
-    labels = [dataset.labels[i] for i in slices]
-    if form in ("none", "balance") and not given:
-        instances: list = [None] * len(labels)
-    else:
-        instances = [given[i] if given else components(cells(dataset.labels[i])) for i in slices]
-        labels = [open_gaps(y, cell, IGNORE) for y, cell in zip(labels, instances, strict=True)]
-    balance = class_weights(labels, len(dataset.class_names), IGNORE)
-    table = np.zeros(256, np.float32)  # the ignored label weighs nothing
-    table[: len(balance)] = 1 if form == "none" else balance
-    shape = {"w0": config.w0, "sigma": config.border_sigma}
-    shape = {name: value for name, value in shape.items() if value is not None}
-    weights: list = [None] * len(labels)
-
-    def one(i: int) -> None:
-        if form == "paper":
-            weights[i] = paper_map(labels[i], instances[i], balance, ignore=IGNORE, **shape)
-        elif form == "falk2019":
-            weights[i] = falk2019_map(labels[i], instances[i], ignore=IGNORE, **shape)
-        else:
-            weights[i] = table[labels[i]]
-
-    parallel(one, range(len(labels)))
-    return labels, weights
-
-
-def cells(labels: np.ndarray) -> np.ndarray:
-    """Which pixels belong to a cell: every class but the background, ignored pixels apart."""
-    return (labels > 0) & (labels != IGNORE)
 
 
 def make_net(config: Config, prepared: Prepared) -> UNet:
@@ -132,8 +57,6 @@ def train(config: Config, prepared: Prepared | None = None, resume: bool = False
     if config.threads is not None:
         set_threads(config.threads)
     prepared = prepared or prepare(config)
-    net = make_net(config, prepared)
-    solver = config.make_solver(net.parameters())
     progress = {"step": 0, "seconds": 0.0, "best": None, "best_step": None}
     run = None
     if resume:
@@ -143,9 +66,14 @@ def train(config: Config, prepared: Prepared | None = None, resume: bool = False
         solver = config.make_solver(net.parameters())
         checkpoint.restore(last, arrays, solver, header.get("done"))
         progress = header["progress"]
-        run = RunFolder.reopen(config.out, progress["step"])
-    elif config.out is not None:
-        run = RunFolder.create(config.out, config, prepared.dataset.hashes)
+        hashes = prepared.dataset.hashes
+        run = RunFolder.reopen(config.out, config, hashes, progress["step"])
+    else:
+        net = make_net(config, prepared)
+        solver = config.make_solver(net.parameters())
+        if config.out is not None:
+            run = RunFolder.create(config.out, config, prepared.dataset.hashes)
+            run.save_last(net, solver, progress)  # even a run killed at once can be resumed
     try:
         yield from _loop(config, prepared, net, solver, progress, run)
     except GeneratorExit:  # the consumer stopped, between two steps
@@ -157,8 +85,13 @@ def train(config: Config, prepared: Prepared | None = None, resume: bool = False
 def _loop(config, prepared, net, solver, progress, run) -> Iterator[dict]:
     """The steps after progress["step"]; progress is kept up to date in place."""
     first, start = progress["step"], time.perf_counter() - progress["seconds"]
-    stream = prepared.samples.stream(first * config.iter_size, config.steps * config.iter_size)
-    final: dict = {}
+    batches = first * config.iter_size, config.steps * config.iter_size
+    with closing(prepared.samples.stream(*batches)) as stream:
+        yield from _steps(config, prepared, net, solver, progress, run, stream, start)
+
+
+def _steps(config, prepared, net, solver, progress, run, stream, start) -> Iterator[dict]:
+    first, final = progress["step"], {}
     for step in range(first + 1, config.steps + 1):
         began = time.perf_counter()
         loss, waited = 0.0, 0.0
@@ -220,7 +153,8 @@ def accumulate(net: UNet, batch: tuple, normalize: str, rng: np.random.Generator
 
 def validate(net: UNet, prepared: Prepared) -> dict:
     """Scores on the held-out slices, each segmented whole: mean cross-entropy of the pixels, Dice
-    of the white class at 0.5, pixel error and its threshold, and the class predicted alone."""
+    of the white class at 0.5, pixel error and its threshold, and what is predicted alone: 0 the
+    background, 1 anything but the background, or None."""
     counts, losses, pixels = PixelCounts(), 0.0, 0
     for i in prepared.held_out:
         image, labels = prepared.dataset.images[i], prepared.dataset.labels[i]
@@ -257,17 +191,21 @@ def describe_failure(net: UNet, batch: tuple, step: int, loss: float, run) -> st
             bad.append(name)
 
     x = to_device(batch[0], net.device).astype(net.dtype, copy=False)
-    quiet(net)(x, remember=False, watch=watch)
+    with np.errstate(over="ignore", invalid="ignore"):
+        net(x, remember=False, watch=watch)
     where = f"first bad layer: {bad[0]}" if bad else "every layer is finite: look at the weights"
     kept = ""
     if run is not None:
         run.flush()
         path = run.path / "nonfinite_batch.npz"
-        np.savez(path, **dict(zip(("x", "labels", "weights"), batch, strict=True)))
-        kept = f"; the batch is kept in '{path}'"
+        try:
+            np.savez(path, **dict(zip(("x", "labels", "weights"), batch, strict=True)))
+            kept = f"; the batch is kept in '{path}'"
+        except OSError as error:
+            kept = f"; the batch could not be kept ({error.strerror})"
     return (
-        f"loss is {loss} at step {step} ({where}){kept}. Lower --lr, or set --clip 1; with "
-        "momentum 0.99 rates above 1e-3 tend to diverge"
+        f"loss is {loss} at step {step} ({where}){kept}. Lower --lr, or clip the gradient with "
+        "--clip 1; a solver's effective step is lr / (1 - momentum)"
     )
 
 
@@ -276,16 +214,15 @@ def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
     that is thrown away."""
     net = make_net(config, prepared)
     solver = config.make_solver(net.parameters())
-    seconds = []
+    done = []
     number = (steps + 2) * config.iter_size
-    for i, (batch, _) in enumerate(prepared.samples.stream(0, number)):
-        if i % config.iter_size == 0:
-            start = time.perf_counter()
-        accumulate(net, batch, config.normalize, np.random.default_rng(0))
-        if (i + 1) % config.iter_size == 0:
-            update(solver)
-            seconds.append(time.perf_counter() - start)
-    step = float(np.median(seconds[2:]))
+    with closing(prepared.samples.stream(0, number)) as stream:
+        for i, (batch, _) in enumerate(stream):
+            accumulate(net, batch, config.normalize, np.random.default_rng(0))
+            if (i + 1) % config.iter_size == 0:
+                update(solver)
+                done.append(time.perf_counter())
+    step = float(np.median(np.diff(done)[1:]))
     if prepared.held_out:
         image = prepared.dataset.images[prepared.held_out[0]]
         start = time.perf_counter()

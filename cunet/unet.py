@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cunet.backend import Array, resolve_device
+from cunet.backend import Array, array_module, resolve_device
 from cunet.errors import CunetError
 from cunet.layers import Backward, Conv, Parameter, UpConv, drop, pool
 from cunet.normalization import Normalization
@@ -50,9 +50,10 @@ class UNet:
         seed: int = 0,
         device: str = "cpu",
     ):
+        dtype = dtype if isinstance(dtype, str) else np.dtype(dtype).name
         check_shape(width, depth, in_channels, classes, dropout, variant, dtype)
         self.width, self.depth, self.in_channels, self.classes = width, depth, in_channels, classes
-        self.dropout, self.variant, self.dtype, self.seed = dropout, variant, str(dtype), seed
+        self.dropout, self.variant, self.dtype, self.seed = dropout, variant, dtype, seed
         self.device = resolve_device(device)
         self.normalization = Normalization.identity(in_channels)
         rng, release = np.random.default_rng(seed), variant == "release2015"
@@ -139,10 +140,16 @@ class UNet:
 
     def check_input(self, x: Array) -> None:
         """CunetError where x has not the dimensions, channels, dtype or size this net takes."""
-        if x.ndim != 4 or x.shape[3] != self.in_channels:
+        shape = getattr(x, "shape", type(x).__name__)
+        if len(shape) != 4 or shape[0] < 1 or shape[3] != self.in_channels:
             raise CunetError(
-                f"U-Net input: expected shape (N, H, W, {self.in_channels}), found {x.shape}; "
+                f"U-Net input: expected an array (N, H, W, {self.in_channels}), found {shape}; "
                 "images are channels last"
+            )
+        if array_module(x) is not array_module(self.head.w.value):
+            raise CunetError(
+                f"U-Net input: the network is on {self.device}, x is a {type(x)}; move it with "
+                "cunet.backend.to_device"
             )
         if str(x.dtype) != self.dtype:
             raise CunetError(
@@ -181,5 +188,5 @@ def check_shape(width, depth, in_channels, classes, dropout, variant, dtype) -> 
         raise CunetError(f"U-Net dropout: expected a rate from 0 to below 1, found {dropout}")
     if variant not in VARIANTS:
         raise CunetError(f"U-Net variant: expected one of {VARIANTS}, found '{variant}'")
-    if str(dtype) not in DTYPES:
+    if dtype not in DTYPES:
         raise CunetError(f"U-Net dtype: expected one of {DTYPES}, found '{dtype}'")

@@ -491,3 +491,105 @@ def test_the_wheel_holds_the_command_line_and_nothing_beside_cunet(tmp_path):
         "cunet",
         f"cunet-{cunet.__version__}.dist-info",
     }
+
+
+def test_more_steps_on_resume_are_remembered(trained, run, tmp_path):
+    out = tmp_path / "run"
+    assert run("train", "--data", trained[0], "--out", out, *TINY)[0] == 0
+    code, _, err = run("train", "--resume", out, "--steps", 12, "--stop-after", 8)
+    assert code == 130, err
+    assert run("train", "--resume", out)[0] == 0
+    assert json.loads((out / "metrics.json").read_text())["last"]["step"] == 12
+    assert [r["step"] for r in json.loads((out / "env.json").read_text())["resumed"]] == [6, 8]
+    code, _, err = run("train", "--resume", out, "--steps", 5)
+    assert code == 2 and "12 steps already" in err
+
+
+def test_changed_data_are_not_trained_on(run, tmp_path):
+    data, out = write_isbi(tmp_path / "data"), tmp_path / "run"
+    assert run("train", "--data", data, "--out", out, *TINY, "--stop-after", 2)[0] == 130
+    images = tifffile.imread(data / "train-volume.tif")
+    tifffile.imwrite(data / "train-volume.tif", images[::-1], photometric="minisblack")
+    code, _, err = run("train", "--resume", out)
+    assert code == 3 and "train-volume.tif has changed" in err
+
+
+def test_the_demo_spares_files_that_are_there(run, tmp_path):
+    data = write_isbi(tmp_path / "data")
+    before = (data / "train-volume.tif").read_bytes()
+    code, _, err = run("demo", "--out", tmp_path, "--steps", 1)
+    assert code == 2 and "--overwrite" in err
+    assert (data / "train-volume.tif").read_bytes() == before
+
+
+def test_an_interrupted_overlay_is_completed(trained, run, tmp_path):
+    data, folder, _ = trained
+    command = ("segment", data / "train-volume.tif", "--model", folder, "--out", tmp_path)
+    assert run(*command, "--products", "overlay,mask")[0] == 0
+    missing = tmp_path / "train-volume_overlay_0002.png"
+    mask = (tmp_path / "train-volume_mask.tif").stat().st_mtime_ns
+    missing.unlink()
+    assert run(*command, "--products", "overlay,mask")[0] == 0
+    assert missing.exists()
+    assert (tmp_path / "train-volume_mask.tif").stat().st_mtime_ns == mask  # was done already
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_one_pixel_that_is_no_number_is_named_by_page(trained, run, tmp_path, value):
+    stack = np.random.default_rng(0).random((2, 64, 64)).astype(np.float32)
+    stack[1, 33, 7] = value
+    tifffile.imwrite(tmp_path / "x.tif", stack, photometric="minisblack")
+    out = tmp_path / "out"
+    code, _, err = run("segment", tmp_path / "x.tif", "--model", trained[1], "--out", out)
+    assert code == 3 and "x.tif' page 1 holds NaN or infinity" in err
+    assert list(out.iterdir()) == []
+
+
+def test_products_in_the_folder_are_not_segmented_again(trained, run, tmp_path):
+    image = tifffile.imread(trained[0] / "train-volume.tif")[0]
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    tifffile.imwrite(tmp_path / "b_mask.tif", image)  # an image of that name, not of "b"
+    for _ in range(2):
+        code, text, err = run(
+            "segment", tmp_path, "--model", trained[1], "--out", tmp_path, "--json"
+        )
+        assert code == 0, err
+        names = [os.path.basename(i["image"]) for i in json.loads(text)["images"]]
+        assert names == ["a.tif", "b_mask.tif"]
+
+
+def test_memory_that_is_announced_is_near_the_measured_peak(tmp_path):
+    """A training step in a process of its own, against explain's figure for it."""
+    from cunet.explain import memory_bytes
+
+    script = (
+        "import numpy as np, resource, cunet\n"
+        "net = cunet.UNet(width=16, dropout=0.5)\n"
+        "solver = cunet.SGD(net.parameters())\n"
+        "for _ in range(2):\n"
+        "    logits, backward = net(np.ones((1, 572, 572, 1), 'f4'), np.random.default_rng(0))\n"
+        "    backward(cunet.softmax_loss(logits, np.ones((1, 388, 388), 'i8'))[1])\n"
+        "    solver.step()\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)\n"
+    )
+    if sys.platform != "linux":
+        pytest.skip("ru_maxrss counts kilobytes on Linux only")
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path
+    )
+    peak = int(done.stdout)
+    assert 0.75 * peak < memory_bytes(16, 4, 572)["training"] < 1.4 * peak
+
+
+def test_explain_counts_the_parameters_of_the_network_itself():
+    from cunet.explain import rows
+
+    for variant in ("paper", "release2015"):
+        net = cunet.UNet(3, 3, 2, 4, variant=variant)
+        counted = {p.name.rpartition(".")[0]: 0 for p in net.parameters()}
+        for p in net.parameters():
+            counted[p.name.rpartition(".")[0]] += p.value.size
+        table = rows(3, 3, 140, 4, 2, variant)
+        assert {r.name: r.parameters for r in table if r.parameters} == counted
+        logits = net(np.zeros((1, 140, 140, 2), "f4"), remember=False)
+        assert table[-1].shape == logits.shape[1:]

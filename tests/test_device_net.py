@@ -22,7 +22,7 @@ SIDE = 20
 def xp(request, monkeypatch):
     """The library behind device "cuda" in this test. The host uses the same algorithm as it."""
     monkeypatch.setitem(sys.modules, "cupy", request.param)
-    monkeypatch.setattr(kernels, "choose", lambda x, w: conv)
+    monkeypatch.setattr(kernels, "choose", lambda w: conv)
     return request.param
 
 

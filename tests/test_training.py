@@ -443,7 +443,7 @@ def test_divergence_is_a_numeric_error(data, tmp_path, out):
 def test_the_loop_runs_on_a_device(data, tmp_path, monkeypatch):
     """The double's sums are NumPy's: losses and weights are the same bit for bit."""
     monkeypatch.setitem(sys.modules, "cupy", cupy_double)
-    monkeypatch.setattr(kernels, "choose", lambda x, w: conv)
+    monkeypatch.setattr(kernels, "choose", lambda w: conv)
     here, there = tmp_path / "here", tmp_path / "there"
     config = settings(data, out=str(here), steps=4, validate_every=2)
     list(cunet.train(config))
@@ -548,7 +548,7 @@ def test_the_log_is_written_in_pieces(tmp_path):
     assert len(log_of(tmp_path / "run")) == 20
     run.flush()
     assert [row["step"] for row in log_of(tmp_path / "run")] == [str(i) for i in range(1, 24)]
-    reopened = RunFolder.reopen(tmp_path / "run", 21)
+    reopened = RunFolder.reopen(tmp_path / "run", Config(), {}, 21)
     assert len(log_of(reopened.path)) == 21
 
 

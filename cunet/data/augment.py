@@ -201,8 +201,9 @@ def _region(source, rows, columns, top, left):
     first_row, first_column = math.floor(rows.min()), math.floor(columns.min())
     height = math.floor(rows.max()) + 2 - first_row
     width = math.floor(columns.max()) + 2 - first_column
-    region = source.take(_mirrored(top + first_row, height, source.shape[0]), axis=0)
-    region = region.take(_mirrored(left + first_column, width, source.shape[1]), axis=1)
+    down = _mirrored(top + first_row, height, source.shape[0])
+    across = _mirrored(left + first_column, width, source.shape[1])
+    region = source[down[:, None], across]
     return region, first_row, first_column
 
 

@@ -16,8 +16,8 @@ from cunet.ops import conv
 ALGORITHMS: dict[str, ModuleType] = {"definition": conv, "strips": strips}
 
 
-def choose(x: Array | tuple[Array, ...], w: Array) -> ModuleType:
-    """The algorithm for this device and shape.
+def choose(w: Array) -> ModuleType:
+    """The algorithm for filters w on their device.
 
     On the CPU strips win at every layer of every width: they keep each piece of the image in the
     cache and use all cores. On another device the definition runs as it stands, each product

@@ -2,7 +2,8 @@
 
 Probabilities are cut at the thresholds 0, 0.1 ... 1 (white where p > threshold); true and false
 positives and negatives are summed over all slices before F is formed. It is not the fraction of
-wrong pixels. Source: PixelError.java of the organisers' Trainable_Segmentation.
+wrong pixels. Source: PixelError.java of the organisers' Trainable_Segmentation; that the thresholds
+are these is known from a third party's script alone.
 """
 
 import numpy as np
@@ -23,9 +24,9 @@ class PixelCounts:
         """One slice: probability of white (H, W), truth (H, W) bool, which pixels count."""
         if counted is not None:
             probability, white = probability[counted], white[counted]
-        edges = np.concatenate([[-np.inf], THRESHOLDS.astype(probability.dtype), [np.inf]])
         # p > threshold: every pixel falls into one bin; the sums from the right are the counts
-        bins = np.searchsorted(edges[1:-1], probability.ravel(), side="left")
+        thresholds = THRESHOLDS.astype(probability.dtype)
+        bins = np.searchsorted(thresholds, probability.ravel(), side="left")
         for target, weights in ((self.positive, None), (self.tp, white.ravel())):
             in_bin = np.bincount(bins, weights, len(THRESHOLDS) + 1).astype(np.int64)
             target += in_bin[::-1].cumsum()[::-1][1:]

@@ -67,7 +67,7 @@ def backward_weights(
         for r in range(size[0]):
             for s in range(size[1]):
                 tap = image[:, r : r + rows, s : s + columns]
-                # (N, P) products (C, Q) @ (Q, K), then their sum: no copy of x is made
+                # (N, P) products (C, Q) @ (Q, K), then their sum: NumPy reads the view as it lies
                 part[r, s] = (tap.swapaxes(2, 3) @ dy).sum((0, 1))
     return dw, dy.sum((0, 1, 2))
 

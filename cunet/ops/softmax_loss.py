@@ -4,8 +4,9 @@
     loss   = - sum over pixels x of  w(x) * log p_l(x)(x)  /  norm
 
 Shapes: logits a (N, P, Q, K), labels l (N, P, Q) integers 0 ... K-1, weights w (N, P, Q). The
-norm is the sum of the weights by default (the authors' softmax_loss_layer.cpp), the number of
-pixels (Caffe's VALID) or 1. Pixels of the ignore label count nowhere and have no gradient.
+norm is the sum of the weights by default (softmax_loss_layer.cpp in the authors' Caffe of 2018;
+what they used in 2015 is not known), the number of pixels (Caffe's VALID) or 1. Pixels of the
+ignore label count nowhere and have no gradient.
 log p = a - max - log(sum exp(a - max)) never overflows and never takes the logarithm of 0.
 """
 

@@ -17,8 +17,9 @@ import threadpoolctl
 
 from cunet.config import make
 from cunet.demo import write_stack
+from cunet.prepared import prepare
 from cunet.threads import get_threads
-from cunet.training import accumulate, make_net, prepare, update
+from cunet.training import accumulate, make_net, update
 
 PAIRS, STEPS = 5, 20
 

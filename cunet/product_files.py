@@ -1,0 +1,214 @@
+"""The files of a segmentation: each product receives bands of probabilities and becomes a file."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cunet.data.atomic import write_error
+from cunet.data.images import ImageFile, TiffOutput, write_png
+from cunet.data.weight_map import components
+from cunet.errors import CunetError
+from cunet.threads import strips
+from cunet.unet import UNet
+
+PRODUCTS = ("prob", "mask", "labels", "overlay")
+ENDINGS = {"prob": ".tif", "mask": ".tif", "labels": ".tif", "overlay": ".png"}
+OUTLINE = (230, 159, 0)  # orange: told apart from gray values with any colour vision
+
+
+@dataclass(frozen=True)
+class How:
+    """How to segment: see `cunet segment --help`."""
+
+    tile: int = 572
+    average: str = "none"
+    stride: str = "exact"
+    threshold: float = 0.5  # of class 1, where there are two classes
+    description: str = ""
+
+
+def make_sink(product: str, path: Path, image: ImageFile, net: UNet, pages: int, how: How):
+    """What writes one product to one file."""
+    if path.suffix.lower() == ".png" and product in ("prob", "mask", "labels"):
+        if product == "prob" or pages > 1:
+            raise CunetError(
+                f"'{path}': {product} of {pages} page(s) cannot be a PNG; use a name ending in .tif"
+            )
+        return PagePng(product, path, image, net)
+    if product == "overlay":
+        return Overlay(path, image, pages)
+    if product == "labels":
+        return Labels(path, image, pages, how)
+    return Tiff(product, path, image, net, pages, how)
+
+
+class Sink:
+    """Receives bands of a page, then page_done, at last finish; removes its file on an error."""
+
+    def __init__(self, path: Path, image: ImageFile):
+        self.path, self.image = path, image
+        self.page = np.zeros((0, 0), np.uint8)
+
+    def band(self, number: int, first: int, probability: np.ndarray, found: np.ndarray) -> None:
+        """Collect the classes of one page."""
+        if first == 0:
+            self.page = np.empty((self.image.height, self.image.width), np.uint8)
+        self.page[first : first + len(found)] = found
+
+    def page_done(self, number: int, page: int) -> None:
+        """Page `page` of the image, the `number`-th of those asked for, is complete."""
+
+    def finish(self) -> None:
+        """All pages are complete."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing is held open."""
+
+
+class Tiff(Sink):
+    """prob or mask: written band by band."""
+
+    def __init__(self, product: str, path: Path, image: ImageFile, net: UNet, pages: int, how: How):
+        super().__init__(path, image)
+        self.prob, self.two = product == "prob", net.classes == 2
+        self.file = TiffOutput(
+            path,
+            pages,
+            image.height,
+            image.width,
+            np.float32 if self.prob else np.uint8,
+            net.classes if self.prob and not self.two else 1,
+            image.calibration,
+            how.description,
+        )
+
+    def band(self, number: int, first: int, probability: np.ndarray, found: np.ndarray) -> None:
+        if self.prob:
+            block = (probability[..., 1] if self.two else probability).astype(np.float32)
+        else:
+            block = found * np.uint8(255) if self.two else found
+        self.file.write_rows(number, first, block)
+
+    def __exit__(self, *error: object) -> None:
+        self.file.__exit__(*error)
+
+
+class PagePng(Sink):
+    """mask or labels of a single page as PNG."""
+
+    def __init__(self, product: str, path: Path, image: ImageFile, net: UNet):
+        super().__init__(path, image)
+        self.labels, self.two = product == "labels", net.classes == 2
+
+    def finish(self) -> None:
+        if self.labels:
+            numbered = numbers(self.page)
+            if numbered.max(initial=0) > 65535:
+                raise CunetError(f"'{self.path}': over 65,535 labels do not fit a PNG; use .tif")
+            write_png(self.path, numbered.astype(np.uint16))
+        else:
+            write_png(self.path, self.page * np.uint8(255) if self.two else self.page)
+
+
+class Labels(Sink):
+    """Numbered components per page; uint16, or uint32 where a page has more than 65,535.
+
+    Which one is known when the last page is done; until then the numbers wait in a file.
+    """
+
+    def __init__(self, path: Path, image: ImageFile, pages: int, how: How):
+        super().__init__(path, image)
+        self.pages, self.how, self.most = pages, how, 0
+        try:
+            self.waiting = tempfile.TemporaryFile(dir=path.parent)
+        except OSError as error:
+            raise write_error(error, path, self._bytes()) from error
+
+    def _bytes(self) -> int:
+        return 4 * self.pages * self.image.height * self.image.width
+
+    def page_done(self, number: int, page: int) -> None:
+        numbered = numbers(self.page)
+        self.most = max(self.most, int(numbered.max(initial=0)))
+        try:
+            self.waiting.write(numbered.data)
+        except OSError as error:
+            raise write_error(error, self.path, self._bytes()) from error
+
+    def finish(self) -> None:
+        height, width = self.image.height, self.image.width
+        dtype = np.dtype(np.uint16 if self.most <= 65535 else np.uint32)
+        shape = self.pages, height, width
+        calibration, text = self.image.calibration, self.how.description
+        self.waiting.seek(0)
+        with TiffOutput(self.path, *shape, dtype, 1, calibration, text) as output:
+            for number in range(self.pages):
+                for rows in strips(height, 4 * width):
+                    part = self.waiting.read(4 * width * (rows.stop - rows.start))
+                    block = np.frombuffer(part, np.int32).reshape(-1, width)
+                    output.write_rows(number, rows.start, block.astype(dtype))
+
+    def __exit__(self, *error: object) -> None:
+        self.waiting.close()
+
+
+class Overlay(Sink):
+    """The outline of the mask drawn on the image: a PNG for each page."""
+
+    def __init__(self, path: Path, image: ImageFile, pages: int):
+        super().__init__(path, image)
+        self.several = pages > 1
+
+    def page_done(self, number: int, page: int) -> None:
+        image = self.image
+        low, high = np.percentile(sampled_rows(image, page)[..., :3].mean(axis=2), (0.5, 99.5))
+        picture = np.empty((image.height, image.width, 3), np.uint8)
+        for rows in strips(image.height, 12 * image.width):
+            gray = image.read_rows(page, rows.start, rows.stop)[..., :3].mean(axis=2)
+            scaled = np.clip((gray - low) / max(high - low, 1e-9), 0, 1) * 255
+            picture[rows] = scaled.astype(np.uint8)[..., None]
+        picture[outline(self.page)] = OUTLINE
+        write_png(overlay_path(self.path, page, self.several), picture)
+
+
+def overlay_path(path: Path, page: int, several: bool) -> Path:
+    """Where the overlay of a page goes: of several pages each has its number in its name."""
+    return path.with_name(f"{path.stem}_{page:04}{path.suffix}") if several else path
+
+
+def outputs(product: str, path: Path, pages: list[int]) -> list[Path]:
+    """The files that make up a product of these pages."""
+    if product != "overlay":
+        return [path]
+    return [overlay_path(path, page, len(pages) > 1) for page in pages]
+
+
+def outline(found: np.ndarray) -> np.ndarray:
+    """The pixels (H, W) bool of each class > 0 that touch another class above, below or beside."""
+    edge = np.zeros(found.shape, bool)
+    down, across = found[1:] != found[:-1], found[:, 1:] != found[:, :-1]
+    edge[1:] |= down
+    edge[:-1] |= down
+    edge[:, 1:] |= across
+    edge[:, :-1] |= across
+    return edge & (found > 0)
+
+
+def numbers(found: np.ndarray) -> np.ndarray:
+    """The 4-connected components of each class > 0, numbered from 1 over all classes; int32."""
+    numbered = components(found == 1)
+    for k in range(2, int(found.max(initial=0)) + 1):
+        more = components(found == k)
+        numbered += np.where(more > 0, more + numbered.max(initial=0), 0).astype(np.int32)
+    return numbered
+
+
+def sampled_rows(image: ImageFile, page: int) -> np.ndarray:
+    """About 48 rows (rows, W, C) spread over a page, as float64."""
+    rows = np.unique(np.linspace(0, image.height - 1, 48).astype(int))
+    return np.concatenate([image.read_rows(page, r, r + 1) for r in rows]).astype(np.float64)
