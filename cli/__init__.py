@@ -81,7 +81,7 @@ def main() -> None:
         code = 4
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nothing to say, nobody to tell
-        code = 1
+        code = 0
     except OSError as error:
         click.echo(f"Error: {error.filename or 'a file'}: {error.strerror or error}", err=True)
         code = 4 if error.errno in (errno.ENOSPC, errno.EIO) else 2

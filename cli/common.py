@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import signal
 import sys
 import time
@@ -40,6 +41,13 @@ def say(text: str = "", quiet: bool = False) -> None:
 def next_command(command: str, quiet: bool = False) -> None:
     """The last line of every command: what to run next, ready to paste."""
     say(f"Next:\n  {command}", quiet)
+
+
+def segment_command(data: str, run: str) -> str:
+    """The command that applies a run to the data set's own test images, or its images."""
+    names = ("test-volume.tif", "train-volume.tif", "images")
+    found = [Path(data) / name for name in names if (Path(data) / name).exists()]
+    return shlex.join(["cunet", "segment", str(found[0] if found else "IMAGE.tif"), "--model", run])
 
 
 def print_json(document: Any) -> None:

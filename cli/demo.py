@@ -56,7 +56,7 @@ def command(out, steps, seed, threads, overwrite, quiet, as_json):
         return 130
     dataset, held_out = prepared.dataset, prepared.held_out
     common.say("3. it segments the held-out slices", quiet)
-    outputs = segment_held_out(folder, run, held_out, quiet)
+    made = segment_held_out(folder, run, held_out, quiet)
     scores = {"U-Net": final["val_pixel_error"]} | baselines(
         [dataset.images[i] for i in held_out], [cells(dataset.labels[i]) for i in held_out]
     )
@@ -65,14 +65,15 @@ def command(out, steps, seed, threads, overwrite, quiet, as_json):
         common.say(f"   {name:<14} {score:.4f}", quiet)
     better = min(score for name, score in scores.items() if name != "U-Net") / scores["U-Net"]
     seconds = time.perf_counter() - start
-    common.say(f"   {better:.1f} times better than the better baseline", quiet)
+    verdict = f"{better:.1f} times better" if better > 1 else "no better"
+    common.say(f"   the U-Net is {verdict} than the better baseline", quiet)
     report = write_report(run)
     common.say(f"5. report: {report}  ({common.duration(seconds)} in all)", quiet)
     if as_json:
-        files = {name: str(path) for name, path in outputs.items()}
+        files = {name: [str(path) for path in paths] for name, paths in made.items()}
         document = {"pixel_error": scores, "report": str(report), "outputs": files}
         common.print_json(document | {"seconds": round(seconds, 1)})
-    common.next_command("cunet train --data DIR", quiet)
+    common.next_command(common.segment_command(config.data, str(run)), quiet)
     return 0
 
 
@@ -98,11 +99,13 @@ def learn(config, prepared, quiet: bool) -> dict | None:
     return final
 
 
-def segment_held_out(folder: Path, run: Path, pages: list[int], quiet: bool) -> dict[str, Path]:
+def segment_held_out(
+    folder: Path, run: Path, pages: list[int], quiet: bool
+) -> dict[str, list[Path]]:
     """Probability, mask and overlay of the held-out slices."""
     from cunet.checkpoint import load
     from cunet.data.images import open_image
-    from cunet.product_files import How
+    from cunet.product_files import How, outputs
     from cunet.products import segment_file
     from cunet.sizes import tile_for_output
 
@@ -111,5 +114,8 @@ def segment_held_out(folder: Path, run: Path, pages: list[int], quiet: bool) -> 
     targets["overlay"] = folder / "held_out_overlay.png"
     with open_image(folder / "data" / "train-volume.tif") as image:
         segment_file(image, net, targets, How(tile=tile_for_output(256, net.depth)), pages)
-    common.say(f"   -> {', '.join(str(path) for path in targets.values())}", quiet)
-    return targets
+    made = {product: outputs(product, path, pages) for product, path in targets.items()}
+    common.say(
+        f"   -> {folder}: " + ", ".join(p.name for paths in made.values() for p in paths), quiet
+    )
+    return made

@@ -37,9 +37,7 @@ def command(width, depth, tile, classes, in_channels, variant, quiet, as_json):
         common.print_json(document)
     elif not quiet:
         show(document)
-    common.next_command(
-        f"cunet train --data DIR --width {width} --tile {document['input'][0]}", quiet
-    )
+    common.next_command("cunet gradcheck", quiet)
 
 
 def show(document: dict) -> None:

@@ -1,7 +1,5 @@
 """`cunet report`: the HTML page of a run."""
 
-import shlex
-
 import click
 
 from cunet.cli import common
@@ -23,10 +21,12 @@ def command(run, quiet, as_json):
       cunet report runs/isbi2012-1
     """
     from cunet.report import write_report
+    from cunet.run_folder import read_settings
 
     path = write_report(run)
     if as_json:
         common.print_json({"run": str(run), "report": str(path)})
     elif not quiet:
         click.echo(str(path))
-    common.next_command(f"cunet segment IMAGE.tif --model {shlex.quote(str(run))}", quiet)
+    data = read_settings(run).get("data", "")
+    common.next_command(common.segment_command(data, str(run)), quiet)

@@ -1,16 +1,23 @@
 """`cunet segment`: apply a trained network to images of any size."""
 
-import glob
-import re
+import math
 import shlex
+import sys
 import time
 from pathlib import Path
 
 import click
 
 from cunet.cli import common
-
-IMAGES = (".tif", ".tiff", ".png")
+from cunet.cli.segment_files import (
+    IMAGES,
+    chosen_pages,
+    digest,
+    find_images,
+    parse_products,
+    target_paths,
+    to_do,
+)
 
 
 @click.command()
@@ -59,7 +66,7 @@ def command(
       cunet segment "plate*/*.png" --products mask,overlay --out masks/
     """
     from cunet.backend import resolve_device
-    from cunet.product_files import How
+    from cunet.product_files import How, outputs
     from cunet.threads import set_threads
 
     wanted = parse_products(products)
@@ -69,34 +76,54 @@ def command(
         set_threads(threads)
     net, name = load_model(model, resolve_device(device))
     tile = fitting_tile(tile, net.depth)
-    how = How(tile, average, stride, threshold, f"cunet segment, model {name}")
+    if not math.isfinite(threshold):
+        raise click.UsageError(f"--threshold: expected a number from 0 to 1, found {threshold}")
+    made_by = f"model {digest(name)}, threshold {threshold:g}, average {average}, stride {stride}"
+    made_by += f", tile {tile}" if stride == "paper" else ""  # else no pixel depends on it
     common.say(
         f"model {name}: width {net.width}, {net.classes} classes; device {net.device}", quiet
     )
-    waiting = []
+    plans = []
     for file, targets in jobs:  # everything is looked at before anything is computed
         with open_checked(file, net) as image:
             chosen = chosen_pages(pages, image)
-        waiting.append(to_do(file, targets, chosen, overwrite))
+        text = f"cunet segment {file.name}, pages {pages or 'all'}, {made_by}"
+        how = How(tile, average, stride, threshold, text)
+        plans.append((to_do(file, targets, chosen, how, overwrite), how, chosen))
     folder = Path(out).parent if Path(out).suffix.lower() in IMAGES else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     results = []
-    for (file, targets), left in zip(jobs, waiting, strict=True):
+    for (file, targets), (left, how, chosen) in zip(jobs, plans, strict=True):
         if left:
-            results.append(one_image(file, left, net, how, pages, quiet))
+            results.append(one_image(file, left, net, how, chosen, quiet))
         else:
             common.say(f"{file}: done already, skipped (--overwrite to do it again)", quiet)
             results.append({"image": str(file), "skipped": True})
-        results[-1]["outputs"] = {product: str(path) for product, path in targets.items()}
+        files = {product: outputs(product, path, chosen) for product, path in targets.items()}
+        results[-1]["outputs"] = {k: [str(p) for p in v] for k, v in files.items()}
     if as_json:
         common.print_json({"model": name, "images": results})
-    more = [p for p in ("labels", "overlay") if p not in wanted] or ["prob"]
-    again = ["cunet", "segment", *images, "--model", name, "--products", ",".join(more)]
-    common.next_command(shlex.join(again), quiet)
+    common.next_command(next_products(wanted), quiet)
 
 
-def one_image(file: Path, targets: dict[str, Path], net, how, pages, quiet: bool) -> dict:
+def next_products(wanted: list[str]) -> str:
+    """The same command with the products that were not asked for, or the model's table."""
+    more = [p for p in ("labels", "overlay", "mask", "prob") if p not in wanted]
+    if not more:
+        return "cunet explain"
+    skipped = ("--products", "--overwrite", "--json")
+    arguments, again = iter(sys.argv[1:]), ["cunet"]
+    for part in arguments:
+        if part == "--products":
+            next(arguments, None)
+        elif part not in skipped and not part.startswith("--products="):
+            again.append(part)
+    return shlex.join([*again, "--products", ",".join(more)])
+
+
+def one_image(file: Path, targets: dict[str, Path], net, how, pages: list, quiet: bool) -> dict:
     """Segment one file; what to say of it."""
+    from cunet.product_files import outputs
     from cunet.products import segment_file
 
     start = time.perf_counter()
@@ -112,17 +139,19 @@ def one_image(file: Path, targets: dict[str, Path], net, how, pages, quiet: bool
             common.say(
                 "  its pages are single compressed strips: a whole page is kept in memory", quiet
             )
-        progress = common.Progress(image.height * len(chosen_pages(pages, image)), quiet=quiet)
+        progress = common.Progress(image.height * len(pages), quiet=quiet)
         summary = segment_file(
-            image, net, targets, how, chosen_pages(pages, image),
+            image, net, targets, how, pages,
             lambda done, total: progress.update(done, "rows"),
         )  # fmt: skip
         progress.close()
-        shape = [len(chosen_pages(pages, image)), image.height, image.width]
+        shape = [len(pages), image.height, image.width]
     for warning in summary.warnings:
         common.say(f"warning: {warning}")
     shares = ", ".join(f"class {i} {100 * share:.1f} %" for i, share in enumerate(summary.shares))
-    common.say(f"  {shares}  ->  {', '.join(map(str, targets.values()))}", quiet)
+    made = [p.name for product, path in targets.items() for p in outputs(product, path, pages)]
+    folder = next(iter(targets.values())).parent
+    common.say(f"  {shares}  ->  {folder}: {', '.join(made)}", quiet)
     return {
         "image": str(file),
         "skipped": False,
@@ -131,90 +160,6 @@ def one_image(file: Path, targets: dict[str, Path], net, how, pages, quiet: bool
         "warnings": summary.warnings,
         "seconds": round(time.perf_counter() - start, 3),
     }
-
-
-def parse_products(text: str) -> list[str]:
-    """prob,mask -> ["prob", "mask"]."""
-    from cunet.product_files import PRODUCTS as known
-
-    wanted = list(dict.fromkeys(part.strip() for part in text.split(",")))
-    for product in wanted:
-        if product not in known:
-            raise click.UsageError(
-                f"--products: expected some of {', '.join(known)}, found '{product}'"
-            )
-    return wanted
-
-
-def find_images(arguments: tuple[str, ...]) -> list[Path]:
-    """Files, the images in folders, and what patterns match; no two of one name."""
-    from cunet.errors import CunetError
-
-    files: list[Path] = []
-    for argument in arguments:
-        path = Path(argument)
-        if path.is_dir():
-            found = without_products(sorted(path.iterdir()))
-        elif path.exists() or not glob.has_magic(argument):
-            found = [path]
-        else:
-            found = without_products(sorted(map(Path, glob.glob(argument, recursive=True))))
-        if not found:
-            raise CunetError(f"'{argument}': no TIFF or PNG file found there; check the name")
-        files += found
-    for file in files:
-        if not file.exists():
-            raise CunetError(f"no file '{file}'. Check the name and the folder.")
-    stems: dict[str, Path] = {}
-    for file in files:
-        if stems.setdefault(file.stem, file) != file:
-            raise CunetError(
-                f"'{stems[file.stem]}' and '{file}' would write products of one name; segment them "
-                "in two calls with different --out"
-            )
-    return list(stems.values())
-
-
-def without_products(paths: list[Path]) -> list[Path]:
-    """The images among the paths, but no product of another of them."""
-    from cunet.product_files import PRODUCTS
-
-    images = [p for p in paths if p.suffix.lower() in IMAGES]
-    stems = {p.stem for p in images}
-    made = re.compile(rf"(.+)_(?:{'|'.join(PRODUCTS)})(?:_\d{{4}})?")
-    matches = {p: made.fullmatch(p.stem) for p in images}
-    return [p for p in images if not (matches[p] and matches[p][1] in stems)]
-
-
-def target_paths(file: Path, out: str, wanted: list[str], images: int) -> dict[str, Path]:
-    """Where each product of an image goes."""
-    from cunet.product_files import ENDINGS
-
-    path = Path(out)
-    if path.suffix.lower() in IMAGES:
-        if images != 1 or len(wanted) != 1:
-            raise click.UsageError(
-                f"--out {out} names one file, which needs one image and one product (found "
-                f"{images} and {len(wanted)}): give a folder, or --products mask"
-            )
-        if wanted == ["overlay"] and path.suffix.lower() != ".png":
-            raise click.UsageError(f"--out {out}: an overlay is a PNG; use a name ending in .png")
-        return {wanted[0]: path}
-    return {product: path / f"{file.stem}_{product}{ENDINGS[product]}" for product in wanted}
-
-
-def to_do(file: Path, targets: dict[str, Path], pages: list[int], overwrite: bool) -> dict:
-    """The products that are still to be made; CunetError where one would replace the image."""
-    from cunet.errors import CunetError
-    from cunet.product_files import outputs
-
-    left = {}
-    for product, path in targets.items():
-        if path.resolve() == file.resolve():
-            raise CunetError(f"'{path}' is the image itself; choose another --out")
-        if overwrite or not all(p.exists() for p in outputs(product, path, pages)):
-            left[product] = path
-    return left
 
 
 def open_checked(file: Path, net):
@@ -229,27 +174,6 @@ def open_checked(file: Path, net):
         image.close()
         raise
     return image
-
-
-def chosen_pages(text: str | None, image) -> list[int]:
-    """0,5,10-12 -> [0, 5, 10, 11, 12]."""
-    from cunet.errors import CunetError
-
-    if text is None:
-        return list(range(image.pages))
-    pages: list[int] = []
-    try:
-        for part in text.split(","):
-            first, _, last = part.partition("-")
-            pages += range(int(first), int(last or first) + 1)
-    except ValueError as error:
-        raise click.UsageError(f"--pages: expected 0,5,10-12, found '{text}'") from error
-    if not pages or max(pages) >= image.pages:
-        raise CunetError(
-            f"--pages {text}: '{image.path}' has pages 0 to {image.pages - 1}; give some of them, "
-            "as in 0,5,10-12"
-        )
-    return pages
 
 
 def load_model(model: str | None, device: str):

@@ -47,6 +47,9 @@ def command(
     options = {name: value for name, value in given.items() if value is not None}
     if step_values is not None:
         options["step_values"] = parse_steps(step_values)
+    if steps_and_minutes := {"steps", "minutes"} & set(options):
+        if len(steps_and_minutes) == 2:
+            raise click.UsageError("--steps and --minutes: give one of them")
     if resume is not None:
         start = resumed(resume, data, preset, config_file, options)
     else:
@@ -76,6 +79,8 @@ def fresh(data, preset, config_file, options: dict[str, Any]) -> tuple:
     if preset is None:
         preset = "cpu" if on_cpu else "paper"
         title = f"preset {preset} (" + ("on the CPU" if on_cpu else "on a GPU") + ")"
+    if config_file is not None:
+        title += f", {config_file}"
     if asked == "auto" and on_cpu and "cupy" in sys.modules:
         title += f", {cuda_problem()}: running on the CPU"
     config = configs.make(preset, config_file, options)
@@ -103,7 +108,10 @@ def resumed(resume, data, preset, config_file, options: dict[str, Any]) -> tuple
         )
     config = configs.make(None, None, read_settings(resume) | options | {"out": resume})
     prepared = prepare(config)
-    return f"continuing {resume}", config, prepared, last_step(resume)
+    title = f"continuing {resume}"
+    if {"steps", "minutes"} & set(options):
+        title += " with another length: the learning rate follows the new one"
+    return title, config, prepared, last_step(resume)
 
 
 def announce(title: str, config, prepared, done: int, quiet: bool) -> tuple:
@@ -166,18 +174,23 @@ def announce(title: str, config, prepared, done: int, quiet: bool) -> tuple:
 
 def run(config, prepared, resume: bool, stop_after, quiet: bool, as_json: bool) -> int:
     """Train, print, report; the exit code."""
+    from cunet.errors import CunetError
     from cunet.training import train
 
     done = last_step(config.out) if resume else 0
+    if stop_after is not None and stop_after <= done:
+        raise CunetError(
+            f"--stop-after {stop_after}: run '{config.out}' has done {done} steps already"
+        )
     progress = common.Progress(config.steps, done, quiet)
     records = train(config, prepared, resume)
     stopped = step = False
-    smooth = final = None
+    smooth = Smooth()
+    final = None
     with common.stop_on_signals() as asked:
         for record in records:
             step, loss = record["step"], record["loss"]
-            smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
-            progress.update(step, f"loss {smooth:.4f}  lr {record['lr']:.2e}")
+            progress.update(step, f"loss {smooth(loss):.4f}  lr {record['lr']:.2e}")
             if "val_pixel_error" in record:
                 final = record
                 progress.line(validation_line(record))
@@ -199,8 +212,20 @@ def run(config, prepared, resume: bool, stop_after, quiet: bool, as_json: bool) 
         common.print_json(
             document | {k: v for k, v in (final or {}).items() if k.startswith("val_")}
         )
-    common.next_command(f"cunet segment IMAGE.tif --model {shlex.quote(config.out)}", quiet)
+    common.next_command(common.segment_command(config.data, config.out), quiet)
     return 0
+
+
+class Smooth:
+    """A running mean: of all values at first, then with a memory of about 50."""
+
+    def __init__(self) -> None:
+        self.count, self.mean = 0, 0.0
+
+    def __call__(self, value: float) -> float:
+        self.count = min(50, self.count + 1)
+        self.mean += (value - self.mean) / self.count
+        return self.mean
 
 
 def last_step(out: str) -> int:

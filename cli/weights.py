@@ -67,7 +67,8 @@ def command(labels, out, form, w0, sigma, overwrite, as_json, quiet):
     if balance := answer["class_weights"]:
         common.say(f"class weights: background {balance[0]:.4g}, cell {balance[1]:.4g}", quiet)
     common.say(f"{out}: weights {answer['minimum']:.4g} to {answer['maximum']:.4g}", quiet)
-    folder = shlex.quote(str(labels.parent))
+    folder = labels.parent.parent if labels.parent.name == "labels" else labels.parent
+    folder = shlex.quote(str(folder))
     common.next_command(f"cunet train --data {folder} --weight-map {form}", quiet)
 
 

@@ -29,8 +29,8 @@ def import_cupy() -> ModuleType:
         import cupy
     except ImportError as error:
         raise DeviceError(
-            f"device 'cuda' needs CuPy, which cannot be imported ({error}): "
-            'run  pip install "cunet[cuda12]"  or  "cunet[cuda13]"  as your driver allows, '
+            f"a GPU needs CuPy, which cannot be imported ({error}): run  pip install "
+            '"cupy-cuda12x[ctk]"  or  "cupy-cuda13x[ctk]"  as your driver allows, '
             "or use --device cpu"
         ) from error
     return cupy

@@ -72,7 +72,7 @@ def _read(path: str | Path, with_arrays: bool) -> tuple[dict[str, Any], dict[str
             arrays = {name: file[name] for name in names}
     except Exception as error:  # damaged bytes make zipfile, NumPy and json raise many types
         raise DataError(
-            f"model '{path}' is damaged or not a cunet model ({type(error).__name__}: {error}); "
+            f"model '{path}' is damaged or not a cunet model ({type(error).__name__}); "
             "use another copy or train again"
         ) from error
     if found != FORMAT:

@@ -247,5 +247,7 @@ def parse_fold(fold: str | None) -> tuple[int, int] | None:
     except ValueError:
         k, n = -1, 0
     if not (n >= 2 and 0 <= k < n):
-        raise CunetError(f"fold: expected k/n with 0 <= k < n, for example 0/5, found '{fold}'")
+        raise CunetError(
+            f"fold: expected k/n with n >= 2 and k from 0 to n - 1, such as 0/5, found '{fold}'"
+        )
     return k, n

@@ -67,7 +67,7 @@ def gpu(
 ) -> list[Finding]:
     """What is found, given the wheels installed, the driver's CUDA version and how to load CuPy."""
     found = [driver_finding(driver)]
-    extra = f'pip install "cunet[cuda{extra_for(driver)}]"'
+    extra = f'pip install "cupy-cuda{extra_for(driver)}x[ctk]"'
     if len(wheels) > 1:
         text = f"{' and '.join(wheels)} are both installed and overwrite each other"
         mend = f"pip uninstall -y {' '.join(wheels)} && {extra}"

@@ -26,7 +26,7 @@ class How:
     average: str = "none"
     stride: str = "exact"
     threshold: float = 0.5  # of class 1, where there are two classes
-    description: str = ""
+    description: str = ""  # written into the files: what they were made from
 
 
 def make_sink(product: str, path: Path, image: ImageFile, net: UNet, pages: int, how: How):
@@ -36,9 +36,9 @@ def make_sink(product: str, path: Path, image: ImageFile, net: UNet, pages: int,
             raise CunetError(
                 f"'{path}': {product} of {pages} page(s) cannot be a PNG; use a name ending in .tif"
             )
-        return PagePng(product, path, image, net)
+        return PagePng(product, path, image, net, how)
     if product == "overlay":
-        return Overlay(path, image, pages)
+        return Overlay(path, image, pages, how)
     if product == "labels":
         return Labels(path, image, pages, how)
     return Tiff(product, path, image, net, pages, how)
@@ -101,18 +101,19 @@ class Tiff(Sink):
 class PagePng(Sink):
     """mask or labels of a single page as PNG."""
 
-    def __init__(self, product: str, path: Path, image: ImageFile, net: UNet):
+    def __init__(self, product: str, path: Path, image: ImageFile, net: UNet, how: How):
         super().__init__(path, image)
-        self.labels, self.two = product == "labels", net.classes == 2
+        self.labels, self.two, self.text = product == "labels", net.classes == 2, how.description
 
     def finish(self) -> None:
         if self.labels:
             numbered = numbers(self.page)
             if numbered.max(initial=0) > 65535:
                 raise CunetError(f"'{self.path}': over 65,535 labels do not fit a PNG; use .tif")
-            write_png(self.path, numbered.astype(np.uint16))
+            write_png(self.path, numbered.astype(np.uint16), self.text)
         else:
-            write_png(self.path, self.page * np.uint8(255) if self.two else self.page)
+            page = self.page * np.uint8(255) if self.two else self.page
+            write_png(self.path, page, self.text)
 
 
 class Labels(Sink):
@@ -160,9 +161,9 @@ class Labels(Sink):
 class Overlay(Sink):
     """The outline of the mask drawn on the image: a PNG for each page."""
 
-    def __init__(self, path: Path, image: ImageFile, pages: int):
+    def __init__(self, path: Path, image: ImageFile, pages: int, how: How):
         super().__init__(path, image)
-        self.several = pages > 1
+        self.several, self.text = pages > 1, how.description
 
     def page_done(self, number: int, page: int) -> None:
         image = self.image
@@ -173,7 +174,7 @@ class Overlay(Sink):
             scaled = np.clip((gray - low) / max(high - low, 1e-9), 0, 1) * 255
             picture[rows] = scaled.astype(np.uint8)[..., None]
         picture[outline(self.page)] = OUTLINE
-        write_png(overlay_path(self.path, page, self.several), picture)
+        write_png(overlay_path(self.path, page, self.several), picture, self.text)
 
 
 def overlay_path(path: Path, page: int, several: bool) -> Path:

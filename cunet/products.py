@@ -32,7 +32,8 @@ def check_image(image: ImageFile, net: UNet) -> None:
     if image.channels != net.in_channels:
         raise DataError(
             f"'{image.path}' has {image.channels} channel(s) (axes {image.axes}), the model was "
-            f"made for {net.in_channels}; give an image with {net.in_channels} channel(s)"
+            f"made for {net.in_channels}; if these are slices, not colours, save them with "
+            "photometric='minisblack' and axes ZYX"
         )
 
 

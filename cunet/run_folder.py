@@ -57,12 +57,16 @@ class RunFolder:
 
     @staticmethod
     def refuse_existing(path: str | Path) -> None:
-        """CunetError where a run stands at `path` already."""
-        if (Path(path) / "run.toml").exists():
+        """CunetError where anything stands at `path` already, an empty folder apart."""
+        path = Path(path)
+        if (path / "run.toml").exists():
             raise CunetError(
                 f"run folder '{path}' exists; choose another --out, continue it with "
                 f"--resume {path}, or remove it"
             )
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            what = "is a folder with other files" if path.is_dir() else "is a file"
+            raise CunetError(f"run folder '{path}' {what}; choose a new name for --out")
 
     @classmethod
     def reopen(

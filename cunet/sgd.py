@@ -36,6 +36,8 @@ class LearningRate:
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
             raise CunetError(f"lr policy: expected one of {POLICIES}, found '{self.policy}'")
+        if not 0 <= self.base < math.inf:
+            raise CunetError(f"lr: expected a number that is not negative, found {self.base}")
 
     def __call__(self, done: int) -> float:
         base, gamma = self.base, self.gamma

@@ -64,7 +64,7 @@ def test_train_says_preset_checks_scores_and_the_next_command(trained):
     assert lines[0].startswith("preset cpu")
     assert any("255 is class 1" in line for line in lines)
     assert sum("pixel error" in line for line in lines) == 2  # after steps 3 and 6
-    assert lines[-1].strip() == f"cunet segment IMAGE.tif --model {folder}"
+    assert lines[-1].strip() == f"cunet segment {data / 'train-volume.tif'} --model {folder}"
     assert done.stdout == ""
 
 
@@ -176,6 +176,10 @@ def test_segment_skips_what_is_finished_and_overwrites_on_request(trained, run, 
     before = target.stat().st_mtime_ns
     code, text, err = run(*command, "--pages", 0, "--json")
     assert code == 0 and json.loads(text)["images"][0]["skipped"] and "skipped" in err
+    assert target.stat().st_mtime_ns == before
+    for different in (["--pages", "0-1"], ["--pages", "0", "--threshold", "0.1"]):
+        code, _, err = run(*command, *different)
+        assert code == 2 and "train-volume_prob.tif' exists" in err and "--overwrite" in err
     assert target.stat().st_mtime_ns == before
     assert run(*command, "--pages", "0-1", "--overwrite")[0] == 0
     assert tifffile.imread(target).shape == (2, 64, 64)
@@ -439,7 +443,7 @@ def test_explain_prints_the_papers_figures(run):
     code, text, _ = run("explain", "--variant", "release2015", "--json")
     assert json.loads(text)["parameters"] == 31_100_354
     code, text, err = run("explain")
-    assert "31,030,658" in text and err.splitlines()[-1].strip().startswith("cunet train")
+    assert "31,030,658" in text and err.splitlines()[-1].strip() == "cunet gradcheck"
     assert run("explain", "--tile", "570")[0] == 2
 
 

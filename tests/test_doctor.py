@@ -107,7 +107,7 @@ def test_cupy_without_a_gpu_is_no_fault():
 @pytest.mark.parametrize(("driver", "extra"), [((13, 0), 13), ((12, 4), 12), ((14, 1), 13)])
 def test_a_gpu_without_cupy_names_the_extra_the_driver_runs(driver, extra):
     found = by_name(gpu({}, driver, absent))["CuPy"]
-    assert (found.state, found.mend) == (NOTE, f'pip install "cunet[cuda{extra}]"')
+    assert (found.state, found.mend) == (NOTE, f'pip install "cupy-cuda{extra}x[ctk]"')
 
 
 def test_a_driver_too_old_for_any_extra_installs_nothing():
@@ -121,7 +121,7 @@ def test_two_wheels_are_broken_and_both_must_go():
     found = by_name(gpu(both, (12, 9), fake_cupy))["CuPy"]
     assert found.state == BROKEN
     assert found.mend == (
-        'pip uninstall -y cupy-cuda12x cupy-cuda13x && pip install "cunet[cuda12]"'
+        'pip uninstall -y cupy-cuda12x cupy-cuda13x && pip install "cupy-cuda12x[ctk]"'
     )
 
 
@@ -129,7 +129,7 @@ def test_a_wheel_newer_than_the_driver_says_both_versions():
     found = by_name(gpu(ONE, (12, 4), fake_cupy))["CUDA version"]
     assert found.state == BROKEN
     assert "12.4" in found.found and "CUDA 13" in found.found
-    assert found.mend == 'pip uninstall -y cupy-cuda13x && pip install "cunet[cuda12]"'
+    assert found.mend == 'pip uninstall -y cupy-cuda13x && pip install "cupy-cuda12x[ctk]"'
 
 
 def test_a_wheel_that_cannot_be_imported_is_broken():

@@ -318,7 +318,9 @@ def test_durations():
 def test_the_command(finished):
     answer = CliRunner().invoke(command, [str(finished)], standalone_mode=False)
     assert answer.stdout == f"{finished / 'report.html'}\n"
-    assert answer.stderr.splitlines()[-1].strip() == (f"cunet segment IMAGE.tif --model {finished}")
+    assert answer.stderr.splitlines()[-1].strip() == (
+        f"cunet segment {finished.parent / 'stack' / 'train-volume.tif'} --model {finished}"
+    )
     answer = CliRunner().invoke(command, [str(finished), "--json", "-q"], standalone_mode=False)
     assert json.loads(answer.stdout)["report"] == str(finished / "report.html")
     assert answer.stderr == ""

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import tifffile
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from cunet.data.atomic import publish, temporary_name, write_error
 from cunet.data.calibration import Calibration
@@ -14,8 +16,14 @@ from cunet.data.tiff_output import TiffOutput
 from cunet.errors import CunetError, DataError
 
 __all__ = [
-    "Calibration", "ImageFile", "TiffOutput", "open_image", "read_stack", "write_png"
-]  # fmt: skip
+    "Calibration",
+    "ImageFile",
+    "TiffOutput",
+    "open_image",
+    "read_description",
+    "read_stack",
+    "write_png",
+]
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -55,7 +63,20 @@ def read_stack(path: str | Path, indices: bool = False) -> np.ndarray:
         return np.stack([image.read(page) for page in range(image.pages)])
 
 
-def write_png(path: str | Path, array: np.ndarray) -> None:
+def read_description(path: str | Path) -> str:
+    """The text that TiffOutput or write_png stored in a file; "" where there is none."""
+    try:
+        if Path(path).suffix.lower() == ".png":
+            with Image.open(path) as image:
+                return image.info.get("Description", "")
+        with tifffile.TiffFile(path) as file:
+            notes = file.imagej_metadata or {}
+            return notes.get("Info") or file.pages.first.description
+    except (OSError, ValueError, tifffile.TiffFileError):
+        return ""
+
+
+def write_png(path: str | Path, array: np.ndarray, description: str = "") -> None:
     """Writes uint8 (H, W) or (H, W, 3), or uint16 (H, W), as PNG, whole or not at all.
 
     Raises DeviceError where the disk has no room, CunetError where the file cannot be written.
@@ -71,7 +92,10 @@ def write_png(path: str | Path, array: np.ndarray) -> None:
         )
     temporary = temporary_name(path)
     try:
-        Image.fromarray(np.ascontiguousarray(array)).save(temporary, format="PNG")
+        notes = PngInfo()
+        if description:
+            notes.add_itxt("Description", description)
+        Image.fromarray(np.ascontiguousarray(array)).save(temporary, format="PNG", pnginfo=notes)
         publish(temporary, path)
     except OSError as error:
         raise write_error(error, path, array.nbytes) from error

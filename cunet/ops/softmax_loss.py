@@ -60,6 +60,8 @@ def targets(
             f"{logits.shape[:-1]}, found {labels.shape}"
             + (f" and {weights.shape}" if weights is not None else "")
         )
+    if labels.dtype.kind not in "iub":
+        raise CunetError(f"softmax loss: labels must be integers, found {labels.dtype}")
     counted = xp.ones(labels.shape, bool) if ignore is None else labels != ignore
     target = xp.where(counted, labels, 0).astype(xp.int64)
     if bool((target < 0).any()) or bool((target >= logits.shape[-1]).any()):
