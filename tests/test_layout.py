@@ -204,7 +204,8 @@ HEAVY = {"scipy", "matplotlib", "tifffile", "PIL", "imagecodecs", "cupy"}
 def loaded_by(code):
     """The heavy packages that a fresh interpreter holds after the code."""
     code += "\nimport sys\nprint('LOADED', *sorted({n.partition('.')[0] for n in sys.modules}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    command = [sys.executable, "-P", "-c", code]  # -P: what is installed, not this folder
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.rpartition("LOADED")[2].split())
 

@@ -296,7 +296,7 @@ def test_matplotlib_is_left_as_it_was(finished):
         "assert dict(matplotlib.rcParams.copy()) == before;"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
 
 
 def test_the_page_is_the_same_twice(finished):
