@@ -11,7 +11,8 @@ import numpy as np
 
 from cunet import kernels
 from cunet.backend import Array, array_module, to_device
-from cunet.ops import dropout, max_pool, relu, softmax_loss, up_conv
+from cunet.kernels import rows
+from cunet.ops import dropout, softmax_loss
 
 Backward = Callable[..., Array] | None
 
@@ -67,16 +68,16 @@ class Conv:
         algorithm = kernels.choose(w.value)
         y = algorithm.forward(x, w.value, b.value)
         if self.relu:
-            relu.forward(y, out=y)
+            rows.relu_forward(y)
         if not remember:
             return y, None
 
         def backward(dy: Array, input_gradient: bool = True) -> Array | None:
-            dz = relu.backward(dy, y) if self.relu else dy
-            dw, db = algorithm.backward_weights(x, dz, w.value.shape[:2])
+            dz = rows.relu_backward(dy, y) if self.relu else dy
+            dx, dw, db = algorithm.backward(x, dz, w.value, input_gradient=input_gradient)
             w.grad += dw
             b.grad += db
-            return algorithm.backward_data(dz, w.value) if input_gradient else None
+            return dx
 
         return y, backward
 
@@ -103,14 +104,16 @@ class UpConv:
 
     def __call__(self, x: Array, remember: bool = True) -> tuple[Array, Backward]:
         w, b = self.w, self.b
-        y = up_conv.forward(x, w.value, b.value)
+        y = rows.up_forward(x, w.value, b.value)
         if self.relu:
-            relu.forward(y, out=y)
+            rows.relu_forward(y)
         if not remember:
             return y, None
 
         def backward(dy: Array) -> Array:
-            dx, dw, db = up_conv.backward(relu.backward(dy, y) if self.relu else dy, x, w.value)
+            dx, dw, db = rows.up_backward(
+                rows.relu_backward(dy, y) if self.relu else dy, x, w.value
+            )
             w.grad += dw
             b.grad += db
             return dx
@@ -120,8 +123,8 @@ class UpConv:
 
 def pool(x: Array, remember: bool = True) -> tuple[Array, Backward]:
     """2x2 max-pooling."""
-    y = max_pool.forward(x)
-    return y, (lambda dy: max_pool.backward(dy, x, y)) if remember else None
+    y = rows.pool_forward(x)
+    return y, (lambda dy: rows.pool_backward(dy, x, y)) if remember else None
 
 
 def drop(x: Array, rate: float, rng: np.random.Generator | None) -> tuple[Array, Backward]:

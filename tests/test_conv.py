@@ -8,6 +8,7 @@ from inputs import TOLERANCE, Inputs, conv_case, normal
 
 from cunet import kernels, threads
 from cunet.errors import CunetError
+from cunet.kernels import strips, winograd, winograd_tiles
 from cunet.ops import conv
 
 FILTERS = (1, 2, 3, 4, 5, (2, 3), (5, 1))
@@ -15,7 +16,9 @@ algorithms = pytest.mark.parametrize("algorithm", kernels.ALGORITHMS)
 
 
 def check_conv(algorithm, inputs, case, padding, parts=None):
-    """All three functions; with parts, x is the tuple of images of so many channels."""
+    """All functions; with parts, x is the tuple of images of so many channels."""
+    if not kernels.supports(algorithm, case[0][1].shape[:2]):
+        pytest.skip("this algorithm takes 3x3 filters only")
     (x, w, b, dy), (y, dx, dw, db) = case
     w_in, b_in, dy_in = inputs(w, b, dy)
     if parts is None:
@@ -25,8 +28,12 @@ def check_conv(algorithm, inputs, case, padding, parts=None):
     inputs.close(algorithm.forward(x_in, w_in, b_in, padding), y)
     inputs.close(algorithm.backward_data(dy_in, w_in, padding), dx)
     dw_out, db_out = algorithm.backward_weights(x_in, dy_in, w.shape[:2], padding)
+    at_once = algorithm.backward(x_in, dy_in, w_in, padding)
+    assert algorithm.backward(x_in, dy_in, w_in, padding, input_gradient=False)[0] is None
     inputs.close(dw_out, dw)
     inputs.close(db_out, db)
+    for found, expected in zip(at_once, (dx, dw, db), strict=True):
+        inputs.close(found, expected)
 
 
 @algorithms
@@ -95,7 +102,7 @@ def test_conv_is_the_same_with_any_number_of_threads(algorithm):
 
 
 @algorithms
-@pytest.mark.parametrize("name", ["forward", "backward_data", "backward_weights"])
+@pytest.mark.parametrize("name", ["forward", "backward", "backward_data", "backward_weights"])
 def test_algorithms_have_the_signatures_of_the_operation(algorithm, name):
     def parameters(module):
         found = inspect.signature(getattr(module, name)).parameters.values()
@@ -112,8 +119,8 @@ def test_conv_errors(algorithm):
         forward(x, np.ones((3, 3, 3, 1)), b)
     with pytest.raises(CunetError, match="3 channels.* 4"):
         forward((x, x), np.ones((3, 3, 3, 1)), b)
-    with pytest.raises(CunetError, match="5x5.*4x6"):
-        forward(x, np.ones((5, 5, 2, 1)), b)
+    with pytest.raises(CunetError, match="3x3.*2x6"):
+        forward(x[:, :2], np.ones((3, 3, 2, 1)), b)
     with pytest.raises(CunetError, match="'valid' or 'same'.*'full'"):
         forward(x, np.ones((3, 3, 2, 1)), b, "full")
 
@@ -129,3 +136,45 @@ def test_an_unknown_padding_is_refused_both_ways(algorithm):
     ):
         with pytest.raises(CunetError, match="'valid' or 'same', found 'full'"):
             call()
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        *((1, 12 + r, 15 - r, 5, 17) for r in range(4)),  # every remainder of the size by 4
+        (1, 3, 3, 17, 3),  # a single tile, cut on both sides
+        (2, 90, 70, 24, 20),  # many strips of two images
+        (2, 11, 14, 150, 140),  # chunks of channels, the last one short
+    ],
+    ids=lambda shape: "x".join(map(str, shape)),
+)
+def test_winograd_against_the_definition(shape, padding):
+    """Both schedules, in float64 against `ops.conv`, in float32 against the same in float64."""
+    n, height, width, c, k = shape
+    x, w, b = normal(1, n, height, width, c), normal(2, 3, 3, c, k), normal(3, k)
+    y = conv.forward(x, w, b, padding)
+    dy = normal(4, *y.shape)
+    expected = y, *conv.backward(x, dy, w, padding)
+    for dtype, limit in (("float64", 1e-13), ("float32", 1e-5)):
+        a, v, c0, d = (array.astype(dtype) for array in (x, w, b, dy))
+        images = a[..., :3], a[..., 3:]
+        found = winograd.forward(images, v, c0, padding), *winograd.backward(images, d, v, padding)
+        for one, other in zip(found, expected, strict=True):
+            assert np.abs(one - other).max() <= limit * np.abs(other).max()
+
+
+def test_the_matrices_of_winograd_satisfy_toom_and_cook():
+    """AT [(G g) * (BT d)] is the correlation of d with g, for numbers that float64 holds."""
+    for seed in range(5):
+        d, g = normal(seed, 6), normal(seed + 10, 3)
+        y = winograd_tiles.AT @ ((winograd_tiles.G @ g) * (winograd_tiles.BT @ d))
+        np.testing.assert_allclose(y, np.correlate(d, g, "valid"), rtol=0, atol=1e-14)
+
+
+def test_the_choice_by_shape():
+    def chosen(*shape):
+        return kernels.choose(np.zeros(shape, np.float32))
+
+    assert chosen(3, 3, 16, 16) is winograd
+    assert chosen(3, 3, 1, 64) is chosen(1, 1, 64, 2) is strips

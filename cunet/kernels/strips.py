@@ -108,6 +108,18 @@ def backward_weights(
     return dw, (np.ones((1, len(columns_of_dy)), dy.dtype) @ columns_of_dy)[0]
 
 
+def backward(
+    x: np.ndarray | tuple[np.ndarray, ...],
+    dy: np.ndarray,
+    w: np.ndarray,
+    padding: str = "valid",
+    input_gradient: bool = True,
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """dx (None where it is not wanted), dw and db, as ops.conv.backward."""
+    dw, db = backward_weights(x, dy, w.shape[:2], padding)
+    return backward_data(dy, w, padding) if input_gradient else None, dw, db
+
+
 def pieces(y: np.ndarray) -> list[tuple[int, slice]]:
     """(n, rows) of every strip of a batch of images."""
     n, rows, columns, channels = y.shape

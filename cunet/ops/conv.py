@@ -72,6 +72,18 @@ def backward_weights(
     return dw, dy.sum((0, 1, 2))
 
 
+def backward(
+    x: Array | tuple[Array, ...],
+    dy: Array,
+    w: Array,
+    padding: str = "valid",
+    input_gradient: bool = True,
+) -> tuple[Array | None, Array, Array]:
+    """All gradients at once: dx (None where it is not wanted), dw and db."""
+    dw, db = backward_weights(x, dy, w.shape[:2], padding)
+    return backward_data(dy, w, padding) if input_gradient else None, dw, db
+
+
 def as_images(x: Array | tuple[Array, ...]) -> tuple[Array, ...]:
     """One image as a tuple of one."""
     return x if isinstance(x, tuple) else (x,)

@@ -9,6 +9,7 @@ same mask.
 import numpy as np
 
 from cunet.backend import Array, array_module
+from cunet.threads import parallel, strips
 
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 WEYL = 0x9E3779B9, 0xBB67AE85  # what the two key words grow by in each round
@@ -27,22 +28,29 @@ def backward(dy: Array, rate: float, key: int) -> Array:
 
 def mask(x: Array, rate: float, key: int) -> Array:
     """0 or 1 / (1 - rate) for each element of x, in the shape and dtype of x."""
-    xp = array_module(x)
-    numbers = philox(xp, -(-x.size // 4), key).ravel()[: x.size].reshape(x.shape)
-    scale = x.dtype.type(1 / (1 - rate))
-    return (numbers >= xp.uint32(min(int(rate * 2**32), WORD))).astype(x.dtype) * scale
+    xp, count = array_module(x), -(-x.size // 4)
+    kept = xp.empty((count, 4), x.dtype)
+    least = xp.uint32(min(int(rate * 2**32), WORD))
+
+    def fill(block: slice) -> None:
+        kept[block] = philox(xp, block.start, block.stop, key) >= least
+
+    # on the CPU in blocks that stay in the cache, on a GPU in one
+    parallel(fill, strips(count, 64) if xp is np else [slice(0, count)])
+    kept *= x.dtype.type(1 / (1 - rate))
+    return kept.reshape(-1)[: x.size].reshape(x.shape)
 
 
-def philox(xp, counters: int, key: int) -> Array:
-    """(counters, 4) random uint32: row i is Philox4x32-10 of counter (i, 0, 0, 0) under the key."""
-    low = xp.arange(counters, dtype=np.uint64)
-    c0, c1 = low & xp.uint64(WORD), low >> xp.uint64(32)
-    c2 = c3 = xp.zeros_like(low)
+def philox(xp, first: int, last: int, key: int) -> Array:
+    """(last - first, 4) random uint32: Philox4x32-10 of the counters (i, 0, 0, 0) under the key."""
+    counter = xp.arange(first, last, dtype=np.uint64)
+    c0, c1 = counter & xp.uint64(WORD), counter >> xp.uint64(32)
+    c2 = c3 = xp.zeros_like(counter)
     k0, k1 = key & WORD, key >> 32 & WORD
     for _ in range(10):
-        first, second = c0 * xp.uint64(MULTIPLIERS[0]), c2 * xp.uint64(MULTIPLIERS[1])
+        product, second = c0 * xp.uint64(MULTIPLIERS[0]), c2 * xp.uint64(MULTIPLIERS[1])
         c0 = (second >> xp.uint64(32)) ^ c1 ^ xp.uint64(k0)
-        c2 = (first >> xp.uint64(32)) ^ c3 ^ xp.uint64(k1)
-        c1, c3 = second & xp.uint64(WORD), first & xp.uint64(WORD)
+        c2 = (product >> xp.uint64(32)) ^ c3 ^ xp.uint64(k1)
+        c1, c3 = second & xp.uint64(WORD), product & xp.uint64(WORD)
         k0, k1 = k0 + WEYL[0] & WORD, k1 + WEYL[1] & WORD
     return xp.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)

@@ -1,0 +1,134 @@
+"""The transforms of Winograd's F(4x4, 3x3): images to tiles at six by six points, and back.
+
+A transform multiplies rows, then columns, by a small matrix. Every step is a numpy.matmul on a
+strided view: overlapping patches are read in place, results are written where they belong. Shapes:
+an image is (H, W, C); tiles are (6, 6, t, u, C), t of them down and u across.
+"""
+
+from threading import local
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)  # and infinity
+TAPS, TILE, PATCH = 3, 4, 6  # PATCH = TILE + TAPS - 1, the number of points
+SMALL = 27_000  # longest row for which OpenBLAS multiplies by a 6x6 matrix without packing it
+
+
+def toom_cook(points: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """AT (4, 6), G (6, 3) and BT (6, 6) for five points and infinity, in float64.
+
+    Row i of G evaluates the taps at point i, divided by the product of its distances to the other
+    points; row i of BT has the coefficients of the product of (z - other points); AT has powers.
+    """
+    p = np.array(points)
+    others = [np.delete(p, i) for i in range(len(p))]
+    scale = np.array([np.prod(p[i] - others[i]) for i in range(len(p))])
+    at = np.array([np.append(p**k, k == TILE - 1) for k in range(TILE)])
+    g = np.vstack([p[:, None] ** np.arange(TAPS) / scale[:, None], [0, 0, 1]])
+    bt = np.array([np.append(np.poly(o)[::-1], 0) for o in others] + [np.poly(p)[::-1]])
+    return at, g, bt
+
+
+AT, G, BT = toom_cook(POINTS)
+TO_U = np.kron(G, G)  # (36, 9): the nine taps of a filter to U
+TO_U_TURNED = TO_U[:, ::-1]  # the same for the filter turned by 180 degrees
+
+
+def tiles_along(pixels: int) -> int:
+    """How many tiles cover so many pixels; the last may reach beyond them."""
+    return -(-pixels // TILE)
+
+
+def filters_to_u(matrix: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """U (36, C, K) of the filters w (3, 3, C, K), by TO_U or TO_U_TURNED."""
+    c, k = w.shape[2:]
+    return (matrix.astype(w.dtype) @ w.reshape(9, c * k)).reshape(PATCH * PATCH, c, k)
+
+
+def u_to_filters(matrix: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """The transposed step: the gradient (3, 3, C, K) of the filters from that of U."""
+    c, k = u.shape[1:]
+    return (matrix.T.astype(u.dtype) @ u.reshape(-1, c * k)).reshape(TAPS, TAPS, c, k)
+
+
+def to_tiles(matrix: np.ndarray, x: np.ndarray, before: int, first: int, tiles: np.ndarray) -> None:
+    """tiles[i, j, t, u] = sum over a, b of matrix[i, a] matrix[j, b] x[4 (first + t) + a - before,
+    4 u + b - before]; x (H, W, C) counts as zero outside."""
+    taps, (_, _, down, across, c) = matrix.shape[1], tiles.shape
+    rows, start = TILE * (down - 1) + taps, TILE * first - before
+    low, high = max(start, 0), max(0, min(start + rows, len(x)))
+    half = scratch("half", (PATCH, rows, across, c), x.dtype)
+    half[:, : low - start] = 0
+    half[:, max(0, high - start) :] = 0
+    if low < high:
+        _across(matrix, x[low:high], before, half[:, low - start : high - start])
+    s = half.strides
+    patches = as_strided(half, (PATCH, down, taps, across, c), (s[0], TILE * s[1], *s[1:]))
+    _down(matrix, patches, tiles.transpose(1, 2, 0, 3, 4))
+
+
+def from_tiles(tiles: np.ndarray, first: int, y: np.ndarray) -> None:
+    """y[4 (first + t) + p, 4 u + q] = sum over i, j of AT[p, i] AT[q, j] tiles[i, j, t, u], as far
+    as y (P, Q, K) reaches."""
+    at, (_, _, down, across, k) = AT.astype(y.dtype), tiles.shape
+    half = scratch("half", (PATCH, down, TILE, across, k), tiles.dtype)
+    _down(at, tiles.transpose(1, 2, 0, 3, 4), half)
+    target = y[TILE * first : TILE * (first + down)]
+    rows, whole = len(target), y.shape[1] // TILE
+    half = half.reshape(PATCH, TILE * down, across, k)[:, :rows]
+    s = target.strides
+    inside = as_strided(target, (rows, whole, TILE, k), (s[0], TILE * s[1], *s[1:]))
+    np.matmul(at, half[:, :, :whole].transpose(1, 2, 0, 3), out=inside)
+    if whole < across:  # the last tile is cut by the border of y
+        rest = target[:, TILE * whole :]
+        np.matmul(at[: rest.shape[1]], half[:, :, whole].swapaxes(0, 1), out=rest)
+
+
+def _across(matrix: np.ndarray, x: np.ndarray, before: int, out: np.ndarray) -> None:
+    """out[i, h, u] = sum over b of matrix[i, b] x[h, 4 u + b - before]."""
+    taps, (rows, width, c), across = matrix.shape[1], x.shape, out.shape[2]
+    first = min(-(-before // TILE), across)  # the first tile that lies inside
+    last = max(first, min(across, (width + before - taps) // TILE + 1))
+    if first < last:
+        inside, s = x[:, TILE * first - before :], x.strides
+        patches = as_strided(inside, (rows, last - first, taps, c), (s[0], TILE * s[1], *s[1:]))
+        np.matmul(matrix, patches, out=out[:, :, first:last].transpose(1, 2, 0, 3))
+    for u in (*range(first), *range(last, across)):
+        start = TILE * u - before
+        low, high = max(start, 0), min(start + taps, width)
+        part = matrix[:, low - start : high - start]
+        np.matmul(part, x[:, low:high], out=out[:, :, u].swapaxes(0, 1))
+
+
+def _down(matrix: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
+    """target[..., i, u, c] = sum over a of matrix[i, a] source[..., a, u, c]."""
+    s, t = _joined(source), _joined(target)
+    if s is not None and t is not None:
+        np.matmul(matrix, s, out=t)
+    else:
+        np.matmul(matrix, source.swapaxes(-3, -2), out=target.swapaxes(-3, -2))
+
+
+def _joined(a: np.ndarray) -> np.ndarray | None:
+    """a (..., u, C) as a view (..., u C) where these lie side by side and are short, else None."""
+    across, c = a.shape[-2:]
+    if a.strides[-2:] != (c * a.itemsize, a.itemsize) or across * c > SMALL:
+        return None
+    return as_strided(a, (*a.shape[:-2], across * c), (*a.strides[:-2], a.itemsize))
+
+
+class _Scratch(local):
+    """Buffers that each thread keeps and reuses from call to call."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, np.ndarray] = {}
+
+    def __call__(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        if name not in self.kept or self.kept[name].size < size:
+            self.kept[name] = np.empty(size, np.uint8)
+        return self.kept[name][:size].view(dtype).reshape(shape)
+
+
+scratch = _Scratch()

@@ -1,0 +1,51 @@
+"""The strips of rows against the operations that they stand for."""
+
+import numpy as np
+import pytest
+from inputs import normal
+
+from cunet import threads
+from cunet.errors import CunetError
+from cunet.kernels import rows
+from cunet.ops import max_pool, relu, up_conv
+
+SHAPES = [(1, 2, 2, 1), (2, 6, 8, 3), (3, 34, 10, 5), (1, 260, 130, 16)]
+
+
+@pytest.fixture(params=[1, 3], autouse=True)
+def number_of_threads(request):
+    before = threads.get_threads()
+    threads.set_threads(request.param)
+    yield
+    threads.set_threads(before)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_relu_and_pool_are_those_of_the_operation(shape):
+    x, dy = normal(1, *shape), normal(2, *shape)
+    y = relu.forward(x)
+    np.testing.assert_array_equal(rows.relu_forward(x.copy()), y)
+    np.testing.assert_array_equal(rows.relu_backward(dy, y), relu.backward(dy, y))
+    pooled = max_pool.forward(y)  # zeros of the ReLU make equal maxima
+    np.testing.assert_array_equal(rows.pool_forward(y), pooled)
+    small = normal(3, *pooled.shape)
+    expected = max_pool.backward(small, y, pooled)
+    np.testing.assert_array_equal(rows.pool_backward(small, y, pooled), expected)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_the_up_convolution_is_that_of_the_operation(shape):
+    n, height, width, c = shape
+    x, w, b = normal(1, *shape), normal(2, 2, 2, c, 7), normal(3, 7)
+    y = up_conv.forward(x, w, b)
+    np.testing.assert_allclose(rows.up_forward(x, w, b), y, rtol=0, atol=1e-12)
+    dy = normal(4, *y.shape)
+    for a, e in zip(rows.up_backward(dy, x, w), up_conv.backward(dy, x, w), strict=True):
+        np.testing.assert_allclose(a, e, rtol=0, atol=1e-11 * np.abs(e).max())
+
+
+def test_errors_are_those_of_the_operation():
+    with pytest.raises(CunetError, match="5x4"):
+        rows.pool_forward(np.ones((1, 5, 4, 1)))
+    with pytest.raises(CunetError, match="expect 3 channels"):
+        rows.up_forward(np.ones((1, 2, 2, 2)), np.ones((2, 2, 3, 1)), np.ones(1))
