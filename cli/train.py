@@ -44,19 +44,23 @@ def command(
       cunet train --data isbi2012/ --minutes 60 --width 32
       cunet train --resume runs/isbi2012-1
     """
+    from cunet.errors import CunetError
+
     options = {name: value for name, value in given.items() if value is not None}
     if step_values is not None:
         options["step_values"] = parse_steps(step_values)
-    if steps_and_minutes := {"steps", "minutes"} & set(options):
-        if len(steps_and_minutes) == 2:
-            raise click.UsageError("--steps and --minutes: give one of them")
+    if {"steps", "minutes"} <= set(options):
+        raise click.UsageError("--steps and --minutes: give one of them")
     if resume is not None:
         start = resumed(resume, data, preset, config_file, options)
     else:
         start = fresh(data, preset, config_file, options)
+    done = start[-1]
+    if stop_after is not None and stop_after <= done:
+        raise CunetError(f"--stop-after {stop_after}: run '{resume}' has done {done} steps already")
     config, prepared, summary = announce(*start, quiet)
     if not dry_run:
-        return run(config, prepared, resume is not None, stop_after, quiet, as_json)
+        return run(config, prepared, done, resume is not None, stop_after, quiet, as_json)
     if as_json:
         common.print_json(summary)
     again = [part for part in sys.argv[1:] if part not in ("-n", "--dry-run", "--json")]
@@ -172,16 +176,10 @@ def announce(title: str, config, prepared, done: int, quiet: bool) -> tuple:
     )
 
 
-def run(config, prepared, resume: bool, stop_after, quiet: bool, as_json: bool) -> int:
-    """Train, print, report; the exit code."""
-    from cunet.errors import CunetError
+def run(config, prepared, done: int, resume: bool, stop_after, quiet: bool, as_json: bool) -> int:
+    """Train the steps after `done`, print, report; the exit code."""
     from cunet.training import train
 
-    done = last_step(config.out) if resume else 0
-    if stop_after is not None and stop_after <= done:
-        raise CunetError(
-            f"--stop-after {stop_after}: run '{config.out}' has done {done} steps already"
-        )
     progress = common.Progress(config.steps, done, quiet)
     records = train(config, prepared, resume)
     stopped = step = False

@@ -89,7 +89,7 @@ def memory_bytes(
     Training holds every layer's output (the concatenation is a view) and three arrays of each
     parameter's size, four with Adam; inference the parameters and the skips. What the largest
     layers need for a moment is counted in outputs of the largest one: seven and three, which
-    meets measured peaks within 15 %.
+    meets measured peaks within 20 %.
     """
     table = rows(width, depth, tile, classes, in_channels, variant)
     number = 2 if precision == "float64" else 1  # in units of a float32

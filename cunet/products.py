@@ -14,6 +14,7 @@ import numpy as np
 
 from cunet.data.images import ImageFile
 from cunet.errors import DataError
+from cunet.metrics.pixel import ONE_CLASS
 from cunet.product_files import How, make_sink, sampled_rows
 from cunet.tiling import bands
 from cunet.unet import UNet
@@ -105,7 +106,7 @@ def range_warnings(image: ImageFile, net: UNet, page: int) -> list[str]:
 def one_class_warning(image: ImageFile, shares: list[float]) -> list[str]:
     """A warning where (nearly) every pixel came out as one class."""
     largest = int(np.argmax(shares))
-    if shares[largest] <= 0.999:
+    if shares[largest] <= ONE_CLASS:
         return []
     return [
         f"{image.path.name}: {100 * shares[largest]:.1f} % of the pixels came out as class "

@@ -12,12 +12,12 @@ from cunet.backend import resolve_device
 from cunet.config import Config
 from cunet.data.dataset import IGNORE, Dataset
 from cunet.errors import CunetError, DeviceError
-from cunet.metrics.pixel import PixelCounts
+from cunet.metrics.pixel import ONE_CLASS, PixelCounts
 from cunet.prepared import cells, prepare, weigh
 from cunet.report_pictures import Example
 from cunet.run_folder import read_log, read_settings
 from cunet.tiling import segment
-from cunet.training import ONE_CLASS, whole_tile
+from cunet.training import whole_tile
 from cunet.unet import UNet
 
 EXAMPLES = 3

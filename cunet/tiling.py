@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cunet.backend import to_device, to_host
+from cunet.data.mirror import reflect
 from cunet.errors import CunetError, DataError
 from cunet.ops.softmax_loss import softmax
 from cunet.sizes import check_tile, lattice, margin, output_size, tile_for_output
@@ -52,14 +53,6 @@ def plan(pixels: int, depth: int, tile: int, stride: str = "exact") -> Plan:
             f"pooling grid ({lattice(depth)}); use --tile {least} or larger"
         )
     return Plan(tile, range(0, pixels, step))
-
-
-def reflect(first: int, count: int, size: int) -> np.ndarray:
-    """The `count` indices from `first` on, mirrored into 0 ... size - 1 as often as needed."""
-    if size == 1:
-        return np.zeros(count, np.intp)
-    index = np.arange(first, first + count) % (2 * size - 2)
-    return np.minimum(index, 2 * size - 2 - index)
 
 
 def bands(

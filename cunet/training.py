@@ -15,7 +15,7 @@ from cunet.config import Config
 from cunet.data.dataset import IGNORE
 from cunet.errors import NumericError
 from cunet.layers import weighted_softmax_loss
-from cunet.metrics.pixel import PixelCounts
+from cunet.metrics.pixel import ONE_CLASS, PixelCounts
 from cunet.prepared import Prepared, cells, prepare
 from cunet.run_folder import RunFolder
 from cunet.sizes import tile_for_output
@@ -24,7 +24,6 @@ from cunet.tiling import segment
 from cunet.unet import UNet
 
 DROPOUT_STREAM = 2  # the purpose that separates these random numbers from all others of a seed
-ONE_CLASS = 0.999  # a share of pixels above this is called "one class only"
 
 
 def make_net(config: Config, prepared: Prepared) -> UNet:

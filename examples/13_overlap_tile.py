@@ -10,9 +10,10 @@ import numpy as np
 from show import picture
 
 from cunet import UNet, segment
+from cunet.data.mirror import reflect
 from cunet.data.synthetic import membranes
 from cunet.sizes import lattice, margin, output_size, tile_for_output
-from cunet.tiling import plan, reflect
+from cunet.tiling import plan
 
 SIDE, TILE = 500, 572
 net = UNet(width=4, seed=1)  # untrained: seams do not wait for training

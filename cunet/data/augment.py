@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from cunet.data.dataset import IGNORE
+from cunet.data.mirror import reflect
 from cunet.errors import CunetError, DataError
 
 
@@ -201,18 +202,10 @@ def _region(source, rows, columns, top, left):
     first_row, first_column = math.floor(rows.min()), math.floor(columns.min())
     height = math.floor(rows.max()) + 2 - first_row
     width = math.floor(columns.max()) + 2 - first_column
-    down = _mirrored(top + first_row, height, source.shape[0])
-    across = _mirrored(left + first_column, width, source.shape[1])
+    down = reflect(top + first_row, height, source.shape[0])
+    across = reflect(left + first_column, width, source.shape[1])
     region = source[down[:, None], across]
     return region, first_row, first_column
-
-
-def _mirrored(start, count, length):
-    """The pixels that start, start + 1, ... mean on an axis mirrored with period 2 length - 2."""
-    if length == 1:
-        return np.zeros(count, np.intp)
-    index = np.abs(np.arange(start, start + count)) % (2 * length - 2)
-    return np.minimum(index, 2 * length - 2 - index)
 
 
 def _vary_gray(rng, x, how):

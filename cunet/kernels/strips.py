@@ -104,8 +104,7 @@ def backward_weights(
 
     taps = [(i, r, s) for i in range(len(images)) for r in range(size[0]) for s in range(size[1])]
     parallel(one_tap, taps)
-    # one vector-matrix product: many times faster than a sum over three axes
-    return dw, (np.ones((1, len(columns_of_dy)), dy.dtype) @ columns_of_dy)[0]
+    return dw, bias_gradient(dy)
 
 
 def backward(
@@ -118,6 +117,12 @@ def backward(
     """dx (None where it is not wanted), dw and db, as ops.conv.backward."""
     dw, db = backward_weights(x, dy, w.shape[:2], padding)
     return backward_data(dy, w, padding) if input_gradient else None, dw, db
+
+
+def bias_gradient(dy: np.ndarray) -> np.ndarray:
+    """db: one vector-matrix product is many times faster than a sum over three axes."""
+    rows = np.ascontiguousarray(dy).reshape(-1, dy.shape[3])
+    return (np.ones((1, len(rows)), dy.dtype) @ rows)[0]
 
 
 def pieces(y: np.ndarray) -> list[tuple[int, slice]]:

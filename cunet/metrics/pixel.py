@@ -9,6 +9,7 @@ are these is known from a third party's script alone.
 import numpy as np
 
 THRESHOLDS = np.arange(11) / 10
+ONE_CLASS = 0.999  # a share of pixels above this is called "one class only"
 
 
 class PixelCounts:
