@@ -66,15 +66,14 @@ class Conv:
     def __call__(self, x: Array | tuple[Array, ...], remember: bool = True) -> tuple:
         w, b = self.w, self.b
         algorithm = kernels.choose(w.value)
-        y = algorithm.forward(x, w.value, b.value)
-        if self.relu:
-            rows.relu_forward(y)
+        y = algorithm.forward(x, w.value, b.value, relu=self.relu)
         if not remember:
             return y, None
 
         def backward(dy: Array, input_gradient: bool = True) -> Array | None:
-            dz = rows.relu_backward(dy, y) if self.relu else dy
-            dx, dw, db = algorithm.backward(x, dz, w.value, input_gradient=input_gradient)
+            dx, dw, db = algorithm.backward(
+                x, dy, w.value, input_gradient=input_gradient, y=y if self.relu else None
+            )
             w.grad += dw
             b.grad += db
             return dx
@@ -131,8 +130,8 @@ def drop(x: Array, rate: float, rng: np.random.Generator | None) -> tuple[Array,
     """Dropout with one 64-bit key drawn from rng; the identity without rng or at rate 0."""
     if rng is None or rate == 0:
         return x, lambda dy: dy
-    key = int(rng.integers(2**64, dtype=np.uint64))
-    return dropout.forward(x, rate, key), lambda dy: dropout.backward(dy, rate, key)
+    mask = dropout.mask(x, rate, int(rng.integers(2**64, dtype=np.uint64)))
+    return x * mask, lambda dy: dy * mask
 
 
 def weighted_softmax_loss(

@@ -96,8 +96,9 @@ class SGD:
         rate = self.rate(self.done)
         prepare_gradients(self.parameters, self.clip, self.iter_size, self.weight_decay)
         for p, v in zip(self.parameters, self.velocity, strict=True):
+            p.grad *= rate * p.lr_mult
             v *= self.momentum
-            v += rate * p.lr_mult * p.grad
+            v += p.grad
             p.value -= v
             p.grad.fill(0)
         self.done += 1

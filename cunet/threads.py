@@ -1,4 +1,4 @@
-"""Threads: a small pool that takes pieces of work in turn, and BLAS held to one thread.
+"""Threads: a caller and a few helpers take pieces of work in turn, and BLAS held to one thread.
 
 The sums that BLAS forms depend on how many threads it uses. cunet therefore limits BLAS to one
 thread inside every operation and cuts the work itself, by shapes alone: results are the same
@@ -6,17 +6,18 @@ bit for bit whatever the number of threads.
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from functools import wraps
-from threading import Lock, current_thread
+from threading import Lock, local
 from typing import Any
 
 from cunet.errors import CunetError
 
-_PREFIX = "cunet-worker"
 _lock = Lock()
+_here = local()  # .working: this thread is inside parallel()
 _pool: ThreadPoolExecutor | None = None
 _count = 0  # 0: not chosen yet
 _limit: Any = None  # the BLAS limit in force while _inside > 0
@@ -49,23 +50,44 @@ def set_threads(count: int) -> None:
 def parallel(work: Callable[[Any], None], items: Iterable[Any]) -> None:
     """Call work(item) for every item, each exactly once, in no fixed order; errors are raised here.
 
-    Each call must write to places of its own. From inside a worker the items run in turn.
+    The caller and its helpers take the next item from one queue until it is empty. Each call must
+    write to places of its own. From inside such work the items run in turn.
     """
     global _pool
-    items = list(items)
-    threads = min(get_threads(), len(items))
-    if threads <= 1 or current_thread().name.startswith(_PREFIX):
-        for item in items:
+    queue = deque(items)
+    helpers = min(get_threads(), len(queue)) - 1
+    if helpers < 1 or getattr(_here, "working", False):
+        for item in queue:
             work(item)
         return
+
+    def take_turns() -> None:
+        _here.working = True
+        try:
+            while True:
+                try:
+                    item = queue.popleft()
+                except IndexError:
+                    return
+                work(item)
+        except BaseException:
+            queue.clear()  # the others stop after what they have begun
+            raise
+        finally:
+            _here.working = False
+
     with _lock:
         if _pool is None:
-            _pool = ThreadPoolExecutor(get_threads(), thread_name_prefix=_PREFIX)
-        pool = _pool
-    # each worker sees the caller's context, which holds NumPy's handling of overflow
-    futures = [pool.submit(copy_context().run, work, item) for item in items]
-    wait(futures)  # all of them, so that none still writes when an error is raised
-    for future in futures:
+            _pool = ThreadPoolExecutor(max(1, get_threads() - 1), thread_name_prefix="cunet")
+        # each helper sees the caller's context, which holds NumPy's handling of overflow
+        futures = [_pool.submit(copy_context().run, take_turns) for _ in range(helpers)]
+    try:
+        take_turns()
+    finally:
+        begun = [future for future in futures if not future.cancel()]
+        wait(begun)  # none still writes when this returns or raises
+        work = None  # what was cancelled stays queued a while, and must not keep arrays alive
+    for future in begun:
         future.result()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from cunet.backend import Array, array_module, resolve_device
 from cunet.errors import CunetError
+from cunet.kernels import rows
 from cunet.layers import Backward, Conv, Parameter, UpConv, drop, pool
 from cunet.normalization import Normalization
 from cunet.ops import crop_concat
@@ -117,14 +118,15 @@ class UNet:
         y, back_below = self._level(i + 1, pooled, rng, remember, watch)
         up, back_up = level.up(y, remember)
         watch(level.up.name, up)
+        up_channels = up.shape[3]
         y, back_expand = _pair(level.expand, crop_concat.forward(up, x), remember, watch)
 
         def backward(dy: Array, input_gradient: bool = True) -> Array | None:
-            dup, dskip = crop_concat.backward(back_expand(dy), up.shape[3])
-            dx = back_pool(back_below(back_up(dup)))
-            centre = crop_concat.centre(dx, *dskip.shape[1:3])
-            centre += dskip  # x went two ways, down and across: its gradient is the sum
-            return back_contract(back_drop(dx), input_gradient)
+            dy, dskip = crop_concat.backward(back_expand(dy), up_channels)
+            dy = back_pool(back_below(back_up(dy)))
+            # x went two ways, down and across: its gradient is the sum
+            rows.add(dskip, crop_concat.centre(dy, *dskip.shape[1:3]))
+            return back_contract(back_drop(dy), input_gradient)
 
         return y, backward
 

@@ -25,7 +25,7 @@ def two_layers(x: np.ndarray, remember: bool = True):
     return x, lambda dy: back_first(back_pool(back_second(dy)))
 
 
-x = rng.standard_normal((1, 258, 258, 1))
+x = rng.standard_normal((1, 106, 106, 1))
 y, backward = two_layers(x)
 print(f"x {x.shape} -> y {y.shape}\n\nWhat the backward of each layer remembers:\n")
 for name, function in inspect.getclosurevars(backward).nonlocals.items():
@@ -52,7 +52,8 @@ backward(dy)
 doubled = np.allclose(first.w.grad, 2 * before)
 print(f"Called again, backward adds to .grad: {doubled}. So a batch may come in pieces.")
 
-# Memory: alive as long as backward is.
+# Memory: alive as long as backward is. (What larger arrays leave is kept for the next ones, see
+# cunet/buffers.py.)
 del y, backward, dy
 tracemalloc.start()
 start = tracemalloc.get_traced_memory()[0]

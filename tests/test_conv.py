@@ -46,6 +46,25 @@ def test_conv(inputs, algorithm, size, padding):
 
 @algorithms
 @pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("shape", [(1, 6, 5, 3, 2), (2, 31, 26, 1, 4), (1, 18, 14, 150, 130)])
+def test_a_relu_is_the_same_as_one_afterwards_and_before(algorithm, shape, padding):
+    """The fused ReLU against the definition with a ReLU beside it."""
+    n, height, width, c, k = shape
+    x, w, b = normal(1, n, height, width, c), normal(2, 3, 3, c, k), normal(3, k)
+    y = np.maximum(conv.forward(x, w, b, padding), 0)
+    module = kernels.ALGORITHMS[algorithm]
+    np.testing.assert_allclose(module.forward(x, w, b, padding, relu=True), y, rtol=0, atol=1e-11)
+    dy = normal(4, *y.shape)
+    assert 0.2 < (y > 0).mean() < 0.8
+    expected = conv.backward(x, np.where(y > 0, dy, 0), w, padding)
+    kept = dy.copy()
+    for a, e in zip(module.backward(x, dy, w, padding, y=y), expected, strict=True):
+        np.testing.assert_allclose(a, e, rtol=0, atol=1e-12 * np.abs(e).max())
+    np.testing.assert_array_equal(dy, kept)
+
+
+@algorithms
+@pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize("parts", [(3,), (1, 2), (1, 1, 1)])
 def test_conv_of_a_tuple_takes_the_channels_side_by_side(inputs, algorithm, parts, padding):
     case = conv_case(inputs.batch, 3, padding)
@@ -146,6 +165,7 @@ def test_an_unknown_padding_is_refused_both_ways(algorithm):
         (1, 3, 3, 17, 3),  # a single tile, cut on both sides
         (2, 90, 70, 24, 20),  # many strips of two images
         (2, 11, 14, 150, 140),  # chunks of channels, the last one short
+        (1, 150, 130, 40, 24),  # products in blocks of tiles that need not be packed, and a rest
     ],
     ids=lambda shape: "x".join(map(str, shape)),
 )

@@ -12,7 +12,7 @@ from inputs import DEVICES, cupy
 
 import cunet
 from cunet import backend, kernels, tiling, training
-from cunet.ops import conv, softmax_loss
+from cunet.ops import conv, softmax_loss, up_conv
 from cunet.unet import UNet
 
 SIDE = 20
@@ -26,6 +26,8 @@ def xp(request, monkeypatch):
     monkeypatch.setattr(
         kernels.rows, "parts", lambda x: [(slice(0, x.shape[0]), slice(0, x.shape[1]))]
     )
+    monkeypatch.setattr(kernels.rows, "up_forward", up_conv.forward)
+    monkeypatch.setattr(kernels.rows, "up_backward", up_conv.backward)
     return request.param
 
 

@@ -121,10 +121,10 @@ def test_07_backprop_as_closures():
     said = output(7)
     measured = number_after(said, "measured +")
     assert number_after(said, "backward +") == pytest.approx(measured, rel=1e-5)
-    values = 256 * 256 * 8 + 128 * 128 * 8 + 126 * 126 * 2  # first layer, pooling, second layer
+    values = 104 * 104 * 8 + 52 * 52 * 8 + 50 * 50 * 2  # first layer, pooling, second layer
     assert number_after(said, "After forward") == pytest.approx(8 * values / 1e6, abs=0.03)
     for when in ("After `del backward`", "With remember=False"):
-        assert number_after(said, when) == pytest.approx(8 * 126 * 126 * 2 / 1e6, abs=0.03)
+        assert number_after(said, when) == pytest.approx(8 * 50 * 50 * 2 / 1e6, abs=0.03)
 
 
 def test_08_the_u():

@@ -19,7 +19,7 @@ LARGEST = 300
 # A module imports from its own floor and from those below. What is not named stands on top of
 # these, beside training and tiling.
 FLOORS = [
-    {"errors", "backend", "threads", "sizes"},
+    {"errors", "backend", "buffers", "threads", "sizes"},
     {"ops"},
     {"kernels"},
     {"layers"},

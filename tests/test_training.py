@@ -21,7 +21,7 @@ from cunet.data.synthetic import membranes
 from cunet.data.weight_map import class_weights, components, paper_map
 from cunet.errors import CunetError, NumericError
 from cunet.metrics.pixel import PixelCounts
-from cunet.ops import conv
+from cunet.ops import conv, up_conv
 from cunet.run_folder import RunFolder
 from cunet.threads import get_threads, set_threads
 
@@ -190,13 +190,13 @@ def test_the_seed_decides(data):
 
 
 def test_dropout_keys_are_new_in_every_pass_and_follow_from_the_seed(data, monkeypatch):
-    keys, original = [], layers.dropout.forward
+    keys, original = [], layers.dropout.mask
 
     def recording(x, rate, key):
         keys.append(key)
         return original(x, rate, key)
 
-    monkeypatch.setattr(layers.dropout, "forward", recording)
+    monkeypatch.setattr(layers.dropout, "mask", recording)
     runs = []
     for seed in (3, 3, 4):
         keys.clear()
@@ -211,7 +211,7 @@ def test_dropout_is_off_in_validation(data, monkeypatch):
     prepared = training.prepare(config)
     net = training.make_net(config, prepared)
     expected = training.validate(net, prepared)
-    monkeypatch.setattr(layers.dropout, "forward", lambda *a: pytest.fail("dropout was used"))
+    monkeypatch.setattr(layers.dropout, "mask", lambda *a: pytest.fail("dropout was used"))
     assert training.validate(net, prepared) == expected
 
 
@@ -447,6 +447,8 @@ def test_the_loop_runs_on_a_device(data, tmp_path, monkeypatch):
     monkeypatch.setattr(
         kernels.rows, "parts", lambda x: [(slice(0, x.shape[0]), slice(0, x.shape[1]))]
     )
+    monkeypatch.setattr(kernels.rows, "up_forward", up_conv.forward)
+    monkeypatch.setattr(kernels.rows, "up_backward", up_conv.backward)
     here, there = tmp_path / "here", tmp_path / "there"
     config = settings(data, out=str(here), steps=4, validate_every=2)
     list(cunet.train(config))

@@ -6,8 +6,10 @@ shapes alone, and partial sums are added in order. On another device the operati
 """
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from cunet.backend import Array
+from cunet.buffers import empty, scratch
 from cunet.ops import max_pool, relu, up_conv
 from cunet.threads import fixed_sums, parallel, strips
 
@@ -24,7 +26,7 @@ def relu_backward(dy: Array, y: Array) -> Array:
     """ops.relu.backward."""
     if not isinstance(y, np.ndarray):
         return relu.backward(dy, y)
-    dx = np.empty(y.shape, y.dtype)
+    dx = empty(y.shape, y.dtype)
     parallel(lambda part: np.multiply(dy[part], y[part] > 0, out=dx[part]), parts(y))
     return dx
 
@@ -34,7 +36,7 @@ def pool_forward(x: Array) -> Array:
     if not isinstance(x, np.ndarray) or x.shape[1] % 2 or x.shape[2] % 2:
         return max_pool.forward(x)  # which says what is wrong with odd sizes
     n, height, width, c = x.shape
-    y = np.empty((n, height // 2, width // 2, c), x.dtype)
+    y = empty((n, height // 2, width // 2, c), x.dtype)
 
     def one(part: tuple[slice, slice]) -> None:
         y[part] = max_pool.forward(x[doubled(part)])
@@ -47,7 +49,7 @@ def pool_backward(dy: Array, x: Array, y: Array) -> Array:
     """ops.max_pool.backward."""
     if not isinstance(x, np.ndarray):
         return max_pool.backward(dy, x, y)
-    dx = np.empty(x.shape, dy.dtype)
+    dx = empty(x.shape, dy.dtype)
 
     def one(part: tuple[slice, slice]) -> None:
         dx[doubled(part)] = max_pool.backward(dy[part], x[doubled(part)], y[part])
@@ -56,16 +58,27 @@ def pool_backward(dy: Array, x: Array, y: Array) -> Array:
     return dx
 
 
+def add(a: Array, b: Array) -> None:
+    """b += a, of the same shape; b is changed in place."""
+    if not isinstance(b, np.ndarray):
+        b += a
+        return
+    parallel(lambda part: np.add(b[part], a[part], out=b[part]), parts(b))
+
+
 @fixed_sums
 def up_forward(x: Array, w: Array, bias: Array) -> Array:
-    """ops.up_conv.forward."""
+    """ops.up_conv.forward: one product for all four corners of a block, then one interleaving."""
     if not isinstance(x, np.ndarray) or x.shape[3] != w.shape[2]:
         return up_conv.forward(x, w, bias)  # which says what is wrong with other channels
-    n, height, width, _ = x.shape
-    y = np.empty((n, 2 * height, 2 * width, w.shape[3]), w.dtype)
+    (n, height, width, _), k = x.shape, w.shape[3]
+    y, corners = empty((n, 2 * height, 2 * width, k), w.dtype), by_corner(w)
 
     def one(part: tuple[slice, slice]) -> None:
-        y[doubled(part)] = up_conv.forward(x[part], w, bias)
+        source = x[part]
+        blocks = scratch("blocks", (*source.shape[:3], 2, 2, k), w.dtype)
+        np.matmul(source, corners, out=blocks.reshape(*source.shape[:3], -1))
+        np.add(blocks.transpose(0, 1, 3, 2, 4, 5), bias, out=as_blocks(y[doubled(part)]))
 
     parallel(one, parts(x))
     return y
@@ -76,19 +89,39 @@ def up_backward(dy: Array, x: Array, w: Array) -> tuple[Array, Array, Array]:
     """ops.up_conv.backward."""
     if not isinstance(x, np.ndarray):
         return up_conv.backward(dy, x, w)
-    dx, pieces = np.empty(x.shape, dy.dtype), parts(x)
-    sums: list = [None] * len(pieces)
+    c, k = w.shape[2:]
+    dx, pieces, corners = empty(x.shape, dy.dtype), parts(x), by_corner(w).T.copy()
+    dws = np.empty((len(pieces), c, 4 * k), dy.dtype)
+    sums = np.empty((len(pieces), 4 * k), dy.dtype)
 
     def one(number: int) -> None:
         part = pieces[number]
-        dx[part], *sums[number] = up_conv.backward(dy[doubled(part)], x[part], w)
+        source = x[part].reshape(-1, c)
+        blocks = scratch("blocks", (*x[part].shape[:3], 2, 2, k), dy.dtype)
+        blocks[...] = as_blocks(dy[doubled(part)]).transpose(0, 1, 3, 2, 4, 5)
+        rows = blocks.reshape(-1, 4 * k)
+        np.matmul(rows, corners, out=dx[part].reshape(-1, c))
+        np.matmul(source.T, rows, out=dws[number])
+        np.matmul(np.ones(len(rows), dy.dtype), rows, out=sums[number])
 
     parallel(one, range(len(pieces)))
-    dw, dbias = sums[0]
-    for more_dw, more_dbias in sums[1:]:
-        dw += more_dw
-        dbias += more_dbias
-    return dx, dw, dbias
+    dw = dws.sum(0).reshape(c, 2, 2, k).transpose(1, 2, 0, 3)
+    return dx, dw, sums.sum(0).reshape(4, k).sum(0)
+
+
+def by_corner(w: np.ndarray) -> np.ndarray:
+    """Filters (2, 2, C, K) as a matrix (C, 4 K)."""
+    return w.transpose(2, 0, 1, 3).reshape(w.shape[2], -1)
+
+
+def as_blocks(y: np.ndarray) -> np.ndarray:
+    """An image (N, 2 H, 2 W, K) as a view (N, H, 2, W, 2, K) of its 2x2 blocks."""
+    (n, height, width, k), s = y.shape, y.strides
+    return as_strided(
+        y,
+        (n, height // 2, 2, width // 2, 2, k),
+        (s[0], 2 * s[1], s[1], 2 * s[2], s[2], s[3]),
+    )
 
 
 def parts(x: np.ndarray) -> list[tuple[slice, slice]]:

@@ -8,6 +8,8 @@ in a fixed order: the result is the same for any number of threads.
 
 import numpy as np
 
+from cunet.buffers import empty, scratch
+from cunet.kernels.rows import relu_backward
 from cunet.ops import conv
 from cunet.threads import fixed_sums, parallel, strips
 
@@ -17,20 +19,31 @@ LARGE = 64 * 128  # C * K above which one tall product beats many small ones in 
 
 @fixed_sums
 def forward(
-    x: np.ndarray | tuple[np.ndarray, ...], w: np.ndarray, b: np.ndarray, padding: str = "valid"
+    x: np.ndarray | tuple[np.ndarray, ...],
+    w: np.ndarray,
+    b: np.ndarray,
+    padding: str = "valid",
+    relu: bool = False,
 ) -> np.ndarray:
     """y (N, P, Q, K), as ops.conv.forward."""
     images = conv.pad(conv.as_images(x), w, padding)
     rows, columns = conv.output_size(images[0], w)
-    y = np.empty((images[0].shape[0], rows, columns, w.shape[3]), w.dtype)
+    y = empty((images[0].shape[0], rows, columns, w.shape[3]), w.dtype)
     filters, height = conv.split_channels(w, images), w.shape[0]
-    if w.shape[2] <= FEW and len(images) == 1:
-        parallel(lambda piece: few_channels(images[0], w, b, y, *piece), pieces(y))
-        return y
 
     def one_strip(piece: tuple[int, slice]) -> None:
         n, strip = piece
         target = y[n, strip]
+        if few(images, w):
+            taps = gathered(images[0][n], strip, w.shape[:2], columns)
+            np.matmul(taps.transpose(0, 2, 1), w.reshape(-1, w.shape[3]), out=target)
+        else:
+            by_taps(n, strip, target)
+        target += b
+        if relu:
+            np.maximum(target, 0, out=target)
+
+    def by_taps(n: int, strip: slice, target: np.ndarray) -> None:
         product = np.empty_like(target)
         first = True
         for image, part in zip(images, filters, strict=True):
@@ -42,26 +55,26 @@ def forward(
                     if not first:
                         np.add(target, product, out=target)
                     first = False
-        np.add(target, b, out=target)
 
     parallel(one_strip, pieces(y))
     return y
 
 
-def few_channels(x: np.ndarray, w: np.ndarray, b: np.ndarray, y: np.ndarray, n: int, strip: slice):
-    """One strip of y where x has few channels: nine thin products would waste the processor.
+def few(images: tuple[np.ndarray, ...], w: np.ndarray) -> bool:
+    """Whether thin products would waste the processor, so that taps are gathered instead."""
+    return w.shape[2] <= FEW and len(images) == 1
 
-    What every tap sees is gathered beside each other first, and one product does the rest.
-    """
-    (height, width, channels, k), columns = w.shape, y.shape[2]
-    seen = np.empty((height, width, channels, strip.stop - strip.start, columns), x.dtype)
+
+def gathered(x: np.ndarray, strip: slice, size: tuple[int, int], columns: int) -> np.ndarray:
+    """What every tap (r, s, c) of x (H, W, C) meets in a strip: (rows, R S C, columns)."""
+    (height, width), channels = size, x.shape[2]
+    shape = (strip.stop - strip.start, height, width, channels, columns)
+    taps = scratch("taps", shape, x.dtype)
     for r in range(height):
         for s in range(width):
-            source = x[n, strip.start + r : strip.stop + r, s : s + columns]
-            seen[r, s] = source.transpose(2, 0, 1)
-    by_pixel = seen.reshape(-1, *seen.shape[3:]).transpose(1, 2, 0)
-    np.matmul(by_pixel, w.reshape(-1, k), out=y[n, strip])
-    y[n, strip] += b
+            source = x[strip.start + r : strip.stop + r, s : s + columns]
+            taps[:, r, s] = source.transpose(0, 2, 1)
+    return taps.reshape(shape[0], -1, columns)
 
 
 @fixed_sums
@@ -92,6 +105,18 @@ def backward_weights(
     images, (_, rows, columns, k) = conv.as_images(x), dy.shape
     dw = np.empty((*size, sum(image.shape[3] for image in images), k), dy.dtype)
     padded, parts = conv.pad(images, dw, padding), conv.split_channels(dw, images)
+    if few(images, dw):
+        cut = pieces(dy)
+        sums = np.empty((len(cut), size[0] * size[1] * dw.shape[2], k), dy.dtype)
+
+        def one_strip(number: int) -> None:
+            n, strip = cut[number]
+            taps = gathered(padded[0][n], strip, size, columns)
+            sums[number] = np.matmul(taps, dy[n, strip]).sum(0)
+
+        parallel(one_strip, range(len(cut)))
+        return sums.sum(0).reshape(dw.shape), bias_gradient(dy)
+
     columns_of_dy = np.ascontiguousarray(dy).reshape(-1, k)
 
     def one_tap(piece: tuple[int, int, int]) -> None:
@@ -113,8 +138,10 @@ def backward(
     w: np.ndarray,
     padding: str = "valid",
     input_gradient: bool = True,
+    y: np.ndarray | None = None,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """dx (None where it is not wanted), dw and db, as ops.conv.backward."""
+    dy = dy if y is None else relu_backward(dy, y)
     dw, db = backward_weights(x, dy, w.shape[:2], padding)
     return backward_data(dy, w, padding) if input_gradient else None, dw, db
 

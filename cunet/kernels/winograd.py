@@ -43,17 +43,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from cunet.buffers import empty, scratch
 from cunet.errors import CunetError
-from cunet.kernels.strips import bias_gradient
 from cunet.kernels.winograd_tiles import (
     AT,
     BT,
     PATCH,
+    TILE,
     TO_U,
     TO_U_TURNED,
     filters_to_u,
     from_tiles,
-    scratch,
+    products,
+    products_of_tiles,
     tiles_along,
     to_tiles,
     u_to_filters,
@@ -69,43 +71,49 @@ GROUPS = 8  # partial sums of dU in the schedule of strips
 
 @fixed_sums
 def forward(
-    x: np.ndarray | tuple[np.ndarray, ...], w: np.ndarray, b: np.ndarray, padding: str = "valid"
+    x: np.ndarray | tuple[np.ndarray, ...],
+    w: np.ndarray,
+    b: np.ndarray,
+    padding: str = "valid",
+    relu: bool = False,
 ) -> np.ndarray:
     """y (N, P, Q, K), as ops.conv.forward."""
     images, before = checked(x, w, padding), 1 if padding == "same" else 0
     (n, height, width), (c, k) = images[0].shape[:3], w.shape[2:]
-    y = np.empty((n, height + 2 * before - 2, width + 2 * before - 2, k), w.dtype)
+    y = empty((n, height + 2 * before - 2, width + 2 * before - 2, k), w.dtype)
     down, across = tiles_along(y.shape[1]), tiles_along(y.shape[2])
     bt = BT.astype(w.dtype)
 
     def multiply(v: np.ndarray, u: np.ndarray, i: int, first: int, channels: slice) -> None:
         m = scratch("m", (*v.shape[:4], u.shape[2]), w.dtype)
-        np.matmul(flat(v), u, out=flat(m))
+        products(v, u, m)
         m[1, 1] += b[channels]
-        from_tiles(m, first, y[i, ..., channels])
+        from_tiles(m, first, y[i, ..., channels], relu)
 
     if not deep(down * across, c, k):
-        u = filters_to_u(TO_U, w)
+        u = filters_to_u(TO_U, w, empty((PATCH * PATCH, c, k), w.dtype))
 
         def one_strip(piece: tuple[int, int, int]) -> None:
             i, first, last = piece
             v = scratch("v", (PATCH, PATCH, last - first, across, c), w.dtype)
             for image, here, there in channels_of(images):
-                to_tiles(bt, image[i, ..., here], before, first, v[..., there])
+                to_tiles(bt, image[i, ..., here], TILE * first - before, -before, v[..., there])
             multiply(v, u, i, first, slice(None))
 
         parallel(one_strip, strips(n, down, across, c + k, w.itemsize))
         return y
 
-    v = np.empty((n, PATCH, PATCH, down, across, c), w.dtype)
+    v = empty((n, PATCH, PATCH, down, across, c), w.dtype)
 
     def transform(piece: tuple) -> None:
         i, (image, here, there) = piece
-        to_tiles(bt, image[i, ..., here], before, 0, v[i, ..., there])
+        to_tiles(bt, image[i, ..., here], -before, -before, v[i, ..., there])
 
     def one_chunk(piece: tuple) -> None:
         i, (_, channels, _) = piece
-        multiply(v[i], filters_to_u(TO_U, w[..., channels]), i, 0, channels)
+        part = w[..., channels]
+        u = scratch("u", (PATCH * PATCH, *part.shape[2:]), w.dtype)
+        multiply(v[i], filters_to_u(TO_U, part, u), i, 0, channels)
 
     parallel(transform, [(i, part) for i in range(n) for part in channels_of(images, CHUNK)])
     parallel(one_chunk, [(i, part) for i in range(n) for part in channels_of((y,), CHUNK)])
@@ -119,35 +127,49 @@ def backward(
     w: np.ndarray,
     padding: str = "valid",
     input_gradient: bool = True,
+    y: np.ndarray | None = None,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """dx (N, H, W, C) or None, dw (3, 3, C, K) and db (K), as ops.conv.backward."""
     images, before = checked(x, w, padding), 1 if padding == "same" else 2
     (n, height, width), (c, k) = images[0].shape[:3], w.shape[2:]
-    dx = np.empty((n, height, width, c), dy.dtype) if input_gradient else None
+    dx = empty((n, height, width, c), dy.dtype) if input_gradient else None
     down, across = tiles_along(height), tiles_along(width)
     a, bt = np.ascontiguousarray(AT.T.astype(dy.dtype)), BT.astype(dy.dtype)
 
+    def transform(i: int, rows: tuple[int, int], channels: slice, v: np.ndarray) -> np.ndarray:
+        """V' of dy, behind the ReLU where there was one; and the share of these rows in db."""
+        top, stop = (TILE * row - before for row in rows)
+        low, high = max(0, top), min(dy.shape[1], stop + PATCH - TILE)
+        dz = through_relu(
+            dy[i, low:high, :, channels], None if y is None else y[i, low:high, :, channels]
+        )
+        to_tiles(bt, dz, top - low, -before, v)
+        own = dz[: (stop if rows[1] < down else high) - low]
+        return np.matmul(np.ones((1, own.shape[1]), dy.dtype), own).sum((0, 1))
+
     def multiply(v: np.ndarray, u: np.ndarray, parts: list, i: int, first: int, du: np.ndarray):
         """dx of a piece from V' and U'; then its share dU' = X^T V', X taking the place of M."""
-        m = scratch("m", (*v.shape[:4], u.shape[1]), dy.dtype)
+        m = scratch("m", (*v.shape[:4], u.shape[2]), dy.dtype)
         start = parts[0][2].start
         if dx is not None:
-            np.matmul(flat(v), u.swapaxes(1, 2), out=flat(m))
-            from_tiles(m, first, dx[i, ..., start : start + u.shape[1]])
+            products(v, u, m)
+            from_tiles(m, first, dx[i, ..., start : start + u.shape[2]])
         for image, here, there in parts:
             channels = slice(there.start - start, there.stop - start)
-            to_tiles(a, image[i, ..., here], 0, first, m[..., channels])
-        np.matmul(flat(m).swapaxes(1, 2), flat(v), out=du)
+            to_tiles(a, image[i, ..., here], TILE * first, 0, m[..., channels])
+        products_of_tiles(m, v, du)
 
     if not deep(down * across, c, k):
-        u, parts = filters_to_u(TO_U_TURNED, w), list(channels_of(images))
+        u = filters_to_u(TO_U_TURNED, w.swapaxes(2, 3), empty((PATCH * PATCH, k, c), w.dtype))
+        parts = list(channels_of(images))
         groups = grouped(strips(n, down, across, c + k, dy.itemsize))
-        sums = np.empty((len(groups), PATCH * PATCH, c, k), dy.dtype)
+        sums = empty((len(groups), PATCH * PATCH, c, k), dy.dtype)
+        db = np.zeros((len(groups), k), dy.dtype)
 
         def one_group(number: int) -> None:
             for i, first, last in groups[number]:
                 v = scratch("v", (PATCH, PATCH, last - first, across, k), dy.dtype)
-                to_tiles(bt, dy[i], before, first, v)
+                db[number] += transform(i, (first, last), slice(None), v)
                 begun = (i, first, last) != groups[number][0]
                 du = scratch("du", sums.shape[1:], dy.dtype) if begun else sums[number]
                 multiply(v, u, parts, i, first, du)
@@ -157,25 +179,29 @@ def backward(
         parallel(one_group, range(len(groups)))
         for part in sums[1:]:
             sums[0] += part
-        return dx, u_to_filters(TO_U_TURNED, sums[0]), bias_gradient(dy)
+        return dx, u_to_filters(TO_U_TURNED, sums[0]), db.sum(0)
 
-    dw = np.zeros(w.shape, dy.dtype)
-    v = np.empty((n, PATCH, PATCH, down, across, k), dy.dtype)
+    dw, db = empty(w.shape, dy.dtype), np.zeros((n, k), dy.dtype)
+    v = empty((n, PATCH, PATCH, down, across, k), dy.dtype)
 
-    def transform(piece: tuple) -> None:
-        i, (image, channels, _) = piece
-        to_tiles(bt, image[i, ..., channels], before, 0, v[i, ..., channels])
+    def one_transform(piece: tuple) -> None:
+        i, (_, channels, _) = piece
+        db[i, channels] = transform(i, (0, down), channels, v[i, ..., channels])
 
     def one_chunk(part: tuple) -> None:
-        u = filters_to_u(TO_U_TURNED, w[:, :, part[2]])
-        du = scratch("du", u.shape, dy.dtype)
+        shape = PATCH * PATCH, part[2].stop - part[2].start, k
+        u, du = scratch("u", shape, dy.dtype), scratch("du", shape, dy.dtype)
+        filters_to_u(TO_U_TURNED, w[:, :, part[2]], u)
         for i in range(n):
-            multiply(v[i], u, [part], i, 0, du)
-            dw[:, :, part[2]] += u_to_filters(TO_U_TURNED, du)
+            multiply(v[i], u.swapaxes(1, 2), [part], i, 0, du)
+            if i:
+                dw[:, :, part[2]] += u_to_filters(TO_U_TURNED, du)
+            else:
+                dw[:, :, part[2]] = u_to_filters(TO_U_TURNED, du)
 
-    parallel(transform, [(i, part) for i in range(n) for part in channels_of((dy,), CHUNK)])
+    parallel(one_transform, [(i, part) for i in range(n) for part in channels_of((dy,), CHUNK)])
     parallel(one_chunk, channels_of(images, CHUNK))
-    return dx, dw, bias_gradient(dy)
+    return dx, dw, db.sum(0)
 
 
 def backward_data(dy: np.ndarray, w: np.ndarray, padding: str = "valid") -> np.ndarray:
@@ -213,7 +239,7 @@ def checked(x: np.ndarray | tuple, w: np.ndarray, padding: str) -> tuple[np.ndar
 
 def deep(tiles: int, c: int, k: int) -> bool:
     """Whether U is so large beside V and M that it should never exist whole."""
-    return c * k >= CHUNK * CHUNK and tiles * (c + k) < c * k
+    return c * k >= CHUNK * CHUNK and tiles * (c + k) < 4 * c * k
 
 
 def strips(n: int, down: int, across: int, channels: int, itemsize: int) -> list[tuple]:
@@ -242,6 +268,9 @@ def channels_of(images: tuple[np.ndarray, ...], step: int | None = None) -> Iter
         done += image.shape[3]
 
 
-def flat(tiles: np.ndarray) -> np.ndarray:
-    """(6, 6, t, u, C) as (36, t u, C)."""
-    return tiles.reshape(PATCH * PATCH, -1, tiles.shape[-1])
+def through_relu(dy: np.ndarray, y: np.ndarray | None) -> np.ndarray:
+    """dy where y > 0, else 0, in this thread's scratch; dy itself where there was no ReLU."""
+    if y is None:
+        return dy
+    passed = np.greater(y, 0, out=scratch("passed", y.shape, np.dtype(bool)))
+    return np.multiply(dy, passed, out=scratch("dz", dy.shape, dy.dtype))

@@ -1,17 +1,18 @@
-"""The transforms of Winograd's F(4x4, 3x3): images to tiles at six by six points, and back.
+"""The parts of Winograd's F(4x4, 3x3): images to tiles at six by six points, products, and back.
 
 A transform multiplies rows, then columns, by a small matrix. Every step is a numpy.matmul on a
 strided view: overlapping patches are read in place, results are written where they belong. Shapes:
 an image is (H, W, C); tiles are (6, 6, t, u, C), t of them down and u across.
 """
 
-from threading import local
-
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from cunet.buffers import scratch
+
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)  # and infinity
 TAPS, TILE, PATCH = 3, 4, 6  # PATCH = TILE + TAPS - 1, the number of points
+UNPACKED = 1_000_000  # largest product that OpenBLAS forms without packing: 110 against 80 GFLOP/s
 SMALL = 27_000  # longest row for which OpenBLAS multiplies by a 6x6 matrix without packing it
 
 
@@ -40,10 +41,11 @@ def tiles_along(pixels: int) -> int:
     return -(-pixels // TILE)
 
 
-def filters_to_u(matrix: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """U (36, C, K) of the filters w (3, 3, C, K), by TO_U or TO_U_TURNED."""
+def filters_to_u(matrix: np.ndarray, w: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """U (36, C, K) of the filters w (3, 3, C, K), by TO_U or TO_U_TURNED, written into u."""
     c, k = w.shape[2:]
-    return (matrix.astype(w.dtype) @ w.reshape(9, c * k)).reshape(PATCH * PATCH, c, k)
+    np.matmul(matrix.astype(w.dtype), w.reshape(9, c * k), out=u.reshape(-1, c * k))
+    return u
 
 
 def u_to_filters(matrix: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -52,25 +54,27 @@ def u_to_filters(matrix: np.ndarray, u: np.ndarray) -> np.ndarray:
     return (matrix.T.astype(u.dtype) @ u.reshape(-1, c * k)).reshape(TAPS, TAPS, c, k)
 
 
-def to_tiles(matrix: np.ndarray, x: np.ndarray, before: int, first: int, tiles: np.ndarray) -> None:
-    """tiles[i, j, t, u] = sum over a, b of matrix[i, a] matrix[j, b] x[4 (first + t) + a - before,
-    4 u + b - before]; x (H, W, C) counts as zero outside."""
+def to_tiles(matrix: np.ndarray, x: np.ndarray, top: int, left: int, tiles: np.ndarray) -> None:
+    """tiles[i, j, t, u] = sum over a, b of matrix[i, a] matrix[j, b] x[top + 4 t + a,
+    left + 4 u + b]; x (H, W, C) counts as zero outside."""
     taps, (_, _, down, across, c) = matrix.shape[1], tiles.shape
-    rows, start = TILE * (down - 1) + taps, TILE * first - before
-    low, high = max(start, 0), max(0, min(start + rows, len(x)))
+    rows = TILE * (down - 1) + taps
+    low, high = max(top, 0), max(0, min(top + rows, len(x)))
     half = scratch("half", (PATCH, rows, across, c), x.dtype)
-    half[:, : low - start] = 0
-    half[:, max(0, high - start) :] = 0
+    if top < 0:
+        half[:, :-top] = 0
+    if high < top + rows:
+        half[:, max(0, high - top) :] = 0
     if low < high:
-        _across(matrix, x[low:high], before, half[:, low - start : high - start])
+        _across(matrix, x[low:high], left, half[:, low - top : high - top])
     s = half.strides
     patches = as_strided(half, (PATCH, down, taps, across, c), (s[0], TILE * s[1], *s[1:]))
     _down(matrix, patches, tiles.transpose(1, 2, 0, 3, 4))
 
 
-def from_tiles(tiles: np.ndarray, first: int, y: np.ndarray) -> None:
+def from_tiles(tiles: np.ndarray, first: int, y: np.ndarray, relu: bool = False) -> None:
     """y[4 (first + t) + p, 4 u + q] = sum over i, j of AT[p, i] AT[q, j] tiles[i, j, t, u], as far
-    as y (P, Q, K) reaches."""
+    as y (P, Q, K) reaches; followed by a ReLU while it is in the cache."""
     at, (_, _, down, across, k) = AT.astype(y.dtype), tiles.shape
     half = scratch("half", (PATCH, down, TILE, across, k), tiles.dtype)
     _down(at, tiles.transpose(1, 2, 0, 3, 4), half)
@@ -83,19 +87,60 @@ def from_tiles(tiles: np.ndarray, first: int, y: np.ndarray) -> None:
     if whole < across:  # the last tile is cut by the border of y
         rest = target[:, TILE * whole :]
         np.matmul(at[: rest.shape[1]], half[:, :, whole].swapaxes(0, 1), out=rest)
+    if relu:
+        np.maximum(target, 0, out=target)
 
 
-def _across(matrix: np.ndarray, x: np.ndarray, before: int, out: np.ndarray) -> None:
-    """out[i, h, u] = sum over b of matrix[i, b] x[h, 4 u + b - before]."""
+def products(v: np.ndarray, u: np.ndarray, m: np.ndarray) -> None:
+    """m (6, 6, t, u, K) = v (6, 6, t, u, C) @ u (36, C, K) at every point."""
+    v, m = flat(v), flat(m)
+    n, whole = blocks(v.shape[1], u.shape[1] * u.shape[2], fewest=24)
+    np.matmul(cut(v, n, whole), u[:, None], out=cut(m, n, whole))
+    if whole < v.shape[1]:
+        np.matmul(v[:, whole:], u, out=m[:, whole:])
+
+
+def products_of_tiles(m: np.ndarray, v: np.ndarray, du: np.ndarray) -> None:
+    """du (36, C, K) = m (6, 6, t, u, C)^T @ v (6, 6, t, u, K), summed over all tiles."""
+    m, v = flat(m).swapaxes(1, 2), flat(v)
+    n, _ = blocks(v.shape[1], du.shape[1] * du.shape[2], fewest=96)
+    np.matmul(m[..., :n], v[:, :n], out=du)
+    more = scratch("more", du.shape, du.dtype)
+    for first in range(n, v.shape[1], n):
+        du += np.matmul(m[..., first : first + n], v[:, first : first + n], out=more)
+
+
+def blocks(tiles: int, matrix: int, fewest: int) -> tuple[int, int]:
+    """(tiles in a block, tiles in all whole blocks) such that a product with a matrix of so many
+    elements need not be packed; one block where that would leave fewer than `fewest` in each."""
+    most = UNPACKED // matrix
+    if not fewest <= most < tiles:
+        return tiles, tiles
+    n = -(-tiles // -(-tiles // most))  # as equal as can be
+    return n, tiles // n * n
+
+
+def cut(a: np.ndarray, n: int, whole: int) -> np.ndarray:
+    """The first `whole` tiles of a (36, tiles, C) as (36, blocks, n, C)."""
+    return a[:, :whole].reshape(len(a), -1, n, a.shape[2])
+
+
+def flat(tiles: np.ndarray) -> np.ndarray:
+    """(6, 6, t, u, C) as (36, t u, C)."""
+    return tiles.reshape(PATCH * PATCH, -1, tiles.shape[-1])
+
+
+def _across(matrix: np.ndarray, x: np.ndarray, left: int, out: np.ndarray) -> None:
+    """out[i, h, u] = sum over b of matrix[i, b] x[h, left + 4 u + b]."""
     taps, (rows, width, c), across = matrix.shape[1], x.shape, out.shape[2]
-    first = min(-(-before // TILE), across)  # the first tile that lies inside
-    last = max(first, min(across, (width + before - taps) // TILE + 1))
+    first = min(max(0, -(left // TILE)), across)  # the first tile that lies inside
+    last = max(first, min(across, (width - left - taps) // TILE + 1))
     if first < last:
-        inside, s = x[:, TILE * first - before :], x.strides
+        inside, s = x[:, left + TILE * first :], x.strides
         patches = as_strided(inside, (rows, last - first, taps, c), (s[0], TILE * s[1], *s[1:]))
         np.matmul(matrix, patches, out=out[:, :, first:last].transpose(1, 2, 0, 3))
     for u in (*range(first), *range(last, across)):
-        start = TILE * u - before
+        start = left + TILE * u
         low, high = max(start, 0), min(start + taps, width)
         part = matrix[:, low - start : high - start]
         np.matmul(part, x[:, low:high], out=out[:, :, u].swapaxes(0, 1))
@@ -116,19 +161,3 @@ def _joined(a: np.ndarray) -> np.ndarray | None:
     if a.strides[-2:] != (c * a.itemsize, a.itemsize) or across * c > SMALL:
         return None
     return as_strided(a, (*a.shape[:-2], across * c), (*a.strides[:-2], a.itemsize))
-
-
-class _Scratch(local):
-    """Buffers that each thread keeps and reuses from call to call."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, np.ndarray] = {}
-
-    def __call__(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        if name not in self.kept or self.kept[name].size < size:
-            self.kept[name] = np.empty(size, np.uint8)
-        return self.kept[name][:size].view(dtype).reshape(shape)
-
-
-scratch = _Scratch()

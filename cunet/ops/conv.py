@@ -17,8 +17,10 @@ from cunet.threads import fixed_sums
 
 
 @fixed_sums
-def forward(x: Array | tuple[Array, ...], w: Array, b: Array, padding: str = "valid") -> Array:
-    """The convolution y (N, P, Q, K) of x with the filters w and biases b."""
+def forward(
+    x: Array | tuple[Array, ...], w: Array, b: Array, padding: str = "valid", relu: bool = False
+) -> Array:
+    """The convolution y (N, P, Q, K) of x with the filters w and biases b, with a ReLU if asked."""
     images = pad(as_images(x), w, padding)
     rows, columns = output_size(images[0], w)
     xp = array_module(w)
@@ -28,7 +30,7 @@ def forward(x: Array | tuple[Array, ...], w: Array, b: Array, padding: str = "va
         for r in range(w.shape[0]):
             for s in range(w.shape[1]):
                 y += image[:, r : r + rows, s : s + columns] @ filters[r, s]
-    return y
+    return xp.maximum(y, 0, out=y) if relu else y
 
 
 @fixed_sums
@@ -78,8 +80,13 @@ def backward(
     w: Array,
     padding: str = "valid",
     input_gradient: bool = True,
+    y: Array | None = None,
 ) -> tuple[Array | None, Array, Array]:
-    """All gradients at once: dx (None where it is not wanted), dw and db."""
+    """All gradients at once: dx (None where it is not wanted), dw and db.
+
+    y is what a forward with ReLU answered; None where there was none.
+    """
+    dy = dy if y is None else dy * (y > 0)
     dw, db = backward_weights(x, dy, w.shape[:2], padding)
     return backward_data(dy, w, padding) if input_gradient else None, dw, db
 
