@@ -19,6 +19,7 @@ COMMANDS = {
     "weights": "write the weight map of a label image",
     "augment": "show sixteen augmented training samples",
     "report": "make the HTML page of a run",
+    "bench": "measure its speed here, alone or beside PyTorch",
     "demo": "see it work: synthetic data, a small net, a report",
     "doctor": "check this installation and the GPU",
 }
