@@ -49,7 +49,7 @@ class Ours:
         if self.device == "cpu":
             set_threads(job["threads"])
         self.net = UNet(width=job["width"], seed=0, device=self.device)
-        self.solver = SGD(self.net.parameters(), lr=RATE)
+        self.solver = SGD(self.net.parameters(), lr=RATE) if job["job"] == "step" else None
         self.x, self.labels, self.weights = (to_device(a, self.device) for a in inputs(job["tile"]))
         self.job = job
 
@@ -71,7 +71,7 @@ class Ours:
 
     def gradients(self, rng: np.random.Generator | None) -> Any:
         """The logits of a forward pass, after a backward pass."""
-        logits, backward = self.net(self.x, rng)
+        logits, backward = self.net(self.x, rng, remember="once")
         backward(weighted_softmax_loss(logits, self.labels, self.weights)[1])
         return logits
 

@@ -5,6 +5,8 @@ memory, once the last array in it is gone, serves the next array of about that s
 need neither: CuPy keeps a pool of its own.
 """
 
+import mmap
+from contextlib import suppress
 from threading import Lock, local
 
 import numpy as np
@@ -34,7 +36,19 @@ class _Pool:
             while self.free and self.total + size > self.peak:
                 self.total -= self.free.pop(0).size
             self.total += size
-        return _aligned(size)
+        return _pages(size)
+
+
+def _pages(size: int) -> np.ndarray:
+    """Bytes on pages of their own, which go back whole; in the C library's heap they would leave
+    holes."""
+    if not hasattr(mmap, "MAP_PRIVATE"):  # Windows
+        return np.frombuffer(mmap.mmap(-1, size), np.uint8)
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without large pages
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, np.uint8)
 
 
 _pool = _Pool()

@@ -88,8 +88,8 @@ def memory_bytes(
 
     Training holds every layer's output (the concatenation is a view) and three arrays of each
     parameter's size, four with Adam; inference the parameters and the skips. What the largest
-    layers need for a moment is counted in outputs of the largest one: seven and three, which
-    meets measured peaks within 20 %.
+    layers need for a moment is counted as three outputs of the largest one, which meets measured
+    peaks within 20 %.
     """
     table = rows(width, depth, tile, classes, in_channels, variant)
     number = 2 if precision == "float64" else 1  # in units of a float32
@@ -98,7 +98,7 @@ def memory_bytes(
     skips = [r for r in table if r.name.startswith("contract") and r.name.endswith("conv2")]
     held = number * batch * sum(r.bytes for r in skips)
     copies = 4 if solver == "adam" else 3
-    training = BASE_BYTES + copies * parameters + sum(kept) + 7 * max(kept)
+    training = BASE_BYTES + copies * parameters + sum(kept) + 3 * max(kept)
     inference = BASE_BYTES + parameters + held + 3 * max(kept)
     return {"training": int(training), "inference": int(inference)}
 

@@ -2,7 +2,8 @@
 
 A layer is called with x and answers (y, backward); backward(dy) adds into its parameters' .grad
 and answers dx. What backward must remember lives in the closure and is freed with it. With
-remember=False nothing is kept and backward is None.
+remember=False nothing is kept and backward is None; with remember="once" the closure forgets as
+soon as it was called, which leaves the memory to the gradients of the layers before.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,8 @@ class Parameter:
 
     def __init__(self, name: str, value: Array, lr_mult: float = 1, decay_mult: float = 1):
         self.name, self.value = name, value
-        self.grad = array_module(value).zeros_like(value)
+        # zeros, not zeros_like: pages that are never written to, as in inference, cost nothing
+        self.grad = array_module(value).zeros(value.shape, value.dtype)
         self.lr_mult, self.decay_mult = lr_mult, decay_mult
 
 
@@ -63,7 +65,7 @@ class Conv:
         self.name, self.relu = name, relu
         self.w, self.b = parameters(name, filters, device)
 
-    def __call__(self, x: Array | tuple[Array, ...], remember: bool = True) -> tuple:
+    def __call__(self, x: Array | tuple[Array, ...], remember: bool | str = True) -> tuple:
         w, b = self.w, self.b
         algorithm = kernels.choose(w.value)
         y = algorithm.forward(x, w.value, b.value, relu=self.relu)
@@ -71,9 +73,12 @@ class Conv:
             return y, None
 
         def backward(dy: Array, input_gradient: bool = True) -> Array | None:
+            nonlocal x, y
             dx, dw, db = algorithm.backward(
                 x, dy, w.value, input_gradient=input_gradient, y=y if self.relu else None
             )
+            if remember == "once":
+                x = y = None
             w.grad += dw
             b.grad += db
             return dx
@@ -101,7 +106,7 @@ class UpConv:
         self.name, self.relu = name, relu
         self.w, self.b = parameters(name, filters, device)
 
-    def __call__(self, x: Array, remember: bool = True) -> tuple[Array, Backward]:
+    def __call__(self, x: Array, remember: bool | str = True) -> tuple[Array, Backward]:
         w, b = self.w, self.b
         y = rows.up_forward(x, w.value, b.value)
         if self.relu:
@@ -110,9 +115,12 @@ class UpConv:
             return y, None
 
         def backward(dy: Array) -> Array:
+            nonlocal x, y
             dx, dw, db = rows.up_backward(
                 rows.relu_backward(dy, y) if self.relu else dy, x, w.value
             )
+            if remember == "once":
+                x = y = None
             w.grad += dw
             b.grad += db
             return dx
@@ -120,10 +128,18 @@ class UpConv:
         return y, backward
 
 
-def pool(x: Array, remember: bool = True) -> tuple[Array, Backward]:
+def pool(x: Array, remember: bool | str = True) -> tuple[Array, Backward]:
     """2x2 max-pooling."""
     y = rows.pool_forward(x)
-    return y, (lambda dy: rows.pool_backward(dy, x, y)) if remember else None
+
+    def backward(dy: Array) -> Array:
+        nonlocal x, y
+        dx = rows.pool_backward(dy, x, y)
+        if remember == "once":
+            x = y = None
+        return dx
+
+    return y, backward if remember else None
 
 
 def drop(x: Array, rate: float, rng: np.random.Generator | None) -> tuple[Array, Backward]:

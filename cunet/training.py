@@ -144,7 +144,7 @@ def accumulate(net: UNet, batch: tuple, normalize: str, rng: np.random.Generator
     batch: x (N, H, W, C), labels (N, P, Q), weights (N, P, Q), on the host.
     """
     x, labels, weights = (to_device(array, net.device) for array in batch)
-    logits, backward = net(x.astype(net.dtype, copy=False), rng)
+    logits, backward = net(x.astype(net.dtype, copy=False), rng, remember="once")
     loss, dlogits = weighted_softmax_loss(logits, labels, weights, IGNORE, normalize)
     backward(dlogits)
     return loss

@@ -85,14 +85,15 @@ class UNet:
         self,
         x: Array,
         rng: np.random.Generator | None = None,
-        remember: bool = True,
+        remember: bool | str = True,
         watch: Callable[[str, Array], None] | None = None,
     ):
         """x (N, H, W, C) -> (logits (N, P, Q, K), backward), P = H - 184 at depth 4.
 
         backward(dlogits) adds into every parameter's .grad; with input_gradient=True it also
         answers dx. Dropout draws from rng; without one it is the identity. remember=False keeps
-        nothing and answers the logits alone. watch(name, y) sees every layer's output.
+        nothing and answers the logits alone; with "once" backward can be called once and frees
+        what it has used as it goes. watch(name, y) sees every layer's output.
         """
         self.check_input(x)
         watch = watch or (lambda name, y: None)
@@ -101,13 +102,21 @@ class UNet:
         watch(self.head.name, logits)
         if not remember:
             return logits
+        spent = False
 
         def backward(dlogits: Array, input_gradient: bool = False) -> Array | None:
+            nonlocal spent
+            if spent:
+                raise CunetError(
+                    'backward: it was called before, and remember="once" keeps nothing for a '
+                    "second time; call the network again"
+                )
+            spent = remember == "once"
             return back_levels(back_head(dlogits), input_gradient)
 
         return logits, backward
 
-    def _level(self, i: int, x: Array, rng, remember: bool, watch) -> tuple[Array, Backward]:
+    def _level(self, i: int, x: Array, rng, remember: bool | str, watch) -> tuple[Array, Backward]:
         level = self.levels[i]
         x, back_contract = _pair(level.contract, x, remember, watch)
         x, back_drop = drop(x, self.dropout if i >= self.depth - 1 else 0, rng)
@@ -167,7 +176,7 @@ class UNet:
         return {name: getattr(self, name) for name in names}
 
 
-def _pair(convs: tuple[Conv, Conv], x: Array | tuple, remember: bool, watch) -> tuple:
+def _pair(convs: tuple[Conv, Conv], x: Array | tuple, remember: bool | str, watch) -> tuple:
     """Two convolutions, one after the other."""
     y, back_first = convs[0](x, remember)
     watch(convs[0].name, y)

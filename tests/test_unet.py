@@ -277,3 +277,26 @@ def test_settings_make_the_same_net_again():
         assert p.name == q.name
         np.testing.assert_array_equal(p.value, q.value)
     assert again.settings() == net.settings()
+
+
+def test_remembering_once_gives_the_same_and_frees_as_it_goes():
+    x = np.random.default_rng(0).standard_normal((1, 44, 44, 1)).astype(np.float32)
+    gradients, alive = [], []
+    for remember in (True, "once"):
+        net, outputs = UNet(width=2, depth=2, seed=1), []
+        logits, backward = net(
+            x, remember=remember, watch=lambda name, y, found=outputs: found.append(weakref.ref(y))
+        )
+        outputs.pop()
+        gc.disable()
+        try:
+            backward(np.sin(logits))
+            alive.append(sum(output() is not None for output in outputs))
+        finally:
+            gc.enable()
+        gradients.append([p.grad for p in net.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert alive == [len(outputs), 0]
+    with pytest.raises(CunetError, match="called before.*call the network again"):
+        backward(np.sin(logits))

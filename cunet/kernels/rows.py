@@ -91,7 +91,7 @@ def up_backward(dy: Array, x: Array, w: Array) -> tuple[Array, Array, Array]:
         return up_conv.backward(dy, x, w)
     c, k = w.shape[2:]
     dx, pieces, corners = empty(x.shape, dy.dtype), parts(x), by_corner(w).T.copy()
-    dws = np.empty((len(pieces), c, 4 * k), dy.dtype)
+    dws = empty((len(pieces), c, 4 * k), dy.dtype)
     sums = np.empty((len(pieces), 4 * k), dy.dtype)
 
     def one(number: int) -> None:

@@ -66,6 +66,7 @@ from cunet.threads import fixed_sums, parallel
 SIZE = (3, 3)  # the only filters this takes
 STRIP_BYTES = 6 << 20  # V and M of a strip: measured best from width 16 to 64
 CHUNK = 128  # channels in the schedule for deep layers
+WORTH = 8192  # filters whose transform is worth a thread
 GROUPS = 8  # partial sums of dU in the schedule of strips
 
 
@@ -91,7 +92,7 @@ def forward(
         from_tiles(m, first, y[i, ..., channels], relu)
 
     if not deep(down * across, c, k):
-        u = filters_to_u(TO_U, w, empty((PATCH * PATCH, c, k), w.dtype))
+        u = all_filters_to_u(TO_U, w)
 
         def one_strip(piece: tuple[int, int, int]) -> None:
             i, first, last = piece
@@ -133,6 +134,7 @@ def backward(
     images, before = checked(x, w, padding), 1 if padding == "same" else 2
     (n, height, width), (c, k) = images[0].shape[:3], w.shape[2:]
     dx = empty((n, height, width, c), dy.dtype) if input_gradient else None
+    dw = empty(w.shape, dy.dtype)
     down, across = tiles_along(height), tiles_along(width)
     a, bt = np.ascontiguousarray(AT.T.astype(dy.dtype)), BT.astype(dy.dtype)
 
@@ -160,7 +162,7 @@ def backward(
         products_of_tiles(m, v, du)
 
     if not deep(down * across, c, k):
-        u = filters_to_u(TO_U_TURNED, w.swapaxes(2, 3), empty((PATCH * PATCH, k, c), w.dtype))
+        u = all_filters_to_u(TO_U_TURNED, w.swapaxes(2, 3))
         parts = list(channels_of(images))
         groups = grouped(strips(n, down, across, c + k, dy.itemsize))
         sums = empty((len(groups), PATCH * PATCH, c, k), dy.dtype)
@@ -176,12 +178,17 @@ def backward(
                 if begun:
                     sums[number] += du
 
-        parallel(one_group, range(len(groups)))
-        for part in sums[1:]:
-            sums[0] += part
-        return dx, u_to_filters(TO_U_TURNED, sums[0]), db.sum(0)
+        def fold(channels: slice) -> None:
+            du = sums[0, :, channels]
+            for more in sums[1:]:
+                du += more[:, channels]
+            dw[:, :, channels] = u_to_filters(TO_U_TURNED, du)
 
-    dw, db = empty(w.shape, dy.dtype), np.zeros((n, k), dy.dtype)
+        parallel(one_group, range(len(groups)))
+        parallel(fold, shares(c, k))
+        return dx, dw, db.sum(0)
+
+    db = np.zeros((n, k), dy.dtype)
     v = empty((n, PATCH, PATCH, down, across, k), dy.dtype)
 
     def one_transform(piece: tuple) -> None:
@@ -237,9 +244,22 @@ def checked(x: np.ndarray | tuple, w: np.ndarray, padding: str) -> tuple[np.ndar
     return images
 
 
+def all_filters_to_u(matrix: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """U (36, C, K) of the filters w (3, 3, C, K), by TO_U or TO_U_TURNED."""
+    u = empty((PATCH * PATCH, *w.shape[2:]), w.dtype)
+    parallel(lambda part: filters_to_u(matrix, w[:, :, part], u[:, part]), shares(*w.shape[2:]))
+    return u
+
+
+def shares(c: int, k: int) -> list[slice]:
+    """C channels in up to eight slices, so that a slice of a (C, K) matrix is worth a thread."""
+    number = max(1, min(8, c, c * k // WORTH))
+    return [slice(c * i // number, c * (i + 1) // number) for i in range(number)]
+
+
 def deep(tiles: int, c: int, k: int) -> bool:
     """Whether U is so large beside V and M that it should never exist whole."""
-    return c * k >= CHUNK * CHUNK and tiles * (c + k) < 4 * c * k
+    return c * k >= 8 * CHUNK * CHUNK and tiles * (c + k) < 4 * c * k
 
 
 def strips(n: int, down: int, across: int, channels: int, itemsize: int) -> list[tuple]:

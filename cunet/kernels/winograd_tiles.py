@@ -105,8 +105,8 @@ def products_of_tiles(m: np.ndarray, v: np.ndarray, du: np.ndarray) -> None:
     m, v = flat(m).swapaxes(1, 2), flat(v)
     n, _ = blocks(v.shape[1], du.shape[1] * du.shape[2], fewest=96)
     np.matmul(m[..., :n], v[:, :n], out=du)
-    more = scratch("more", du.shape, du.dtype)
     for first in range(n, v.shape[1], n):
+        more = scratch("more", du.shape, du.dtype)
         du += np.matmul(m[..., first : first + n], v[:, first : first + n], out=more)
 
 
