@@ -5,6 +5,7 @@ memory, once the last array in it is gone, serves the next array of about that s
 need neither: CuPy keeps a pool of its own.
 """
 
+import math
 import mmap
 from contextlib import suppress
 from threading import Lock, local
@@ -56,7 +57,7 @@ _pool = _Pool()
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """numpy.empty(shape, dtype), in memory that was used before where some of that size is free."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     if size < POOLED:
         return np.empty(shape, dtype)
     return np.asarray(_Piece(_pool.take(size), shape, dtype))
@@ -90,12 +91,19 @@ class _Scratch(local):
 
     def __init__(self) -> None:
         self.kept: dict[str, np.ndarray] = {}
+        self.views: dict[tuple, np.ndarray] = {}  # this is called often: the same view again
 
     def __call__(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        view = self.views.get((name, shape, dtype))
+        if view is not None:
+            return view
+        size = math.prod(shape) * np.dtype(dtype).itemsize
         if name not in self.kept or self.kept[name].size < size:
             self.kept[name] = _aligned(size)
-        return self.kept[name][:size].view(dtype).reshape(shape)
+            self.views = {key: old for key, old in self.views.items() if key[0] != name}
+        view = self.kept[name][:size].view(dtype).reshape(shape)
+        self.views[name, shape, dtype] = view
+        return view
 
 
 scratch = _Scratch()

@@ -83,13 +83,13 @@ def forward(
     (n, height, width), (c, k) = images[0].shape[:3], w.shape[2:]
     y = empty((n, height + 2 * before - 2, width + 2 * before - 2, k), w.dtype)
     down, across = tiles_along(y.shape[1]), tiles_along(y.shape[2])
-    bt = BT.astype(w.dtype)
+    at, bt = AT.astype(w.dtype), BT.astype(w.dtype)
 
     def multiply(v: np.ndarray, u: np.ndarray, i: int, first: int, channels: slice) -> None:
         m = scratch("m", (*v.shape[:4], u.shape[2]), w.dtype)
         products(v, u, m)
         m[1, 1] += b[channels]
-        from_tiles(m, first, y[i, ..., channels], relu)
+        from_tiles(at, m, first, y[i, ..., channels], relu)
 
     if not deep(down * across, c, k):
         u = all_filters_to_u(TO_U, w)
@@ -136,7 +136,8 @@ def backward(
     dx = empty((n, height, width, c), dy.dtype) if input_gradient else None
     dw = empty(w.shape, dy.dtype)
     down, across = tiles_along(height), tiles_along(width)
-    a, bt = np.ascontiguousarray(AT.T.astype(dy.dtype)), BT.astype(dy.dtype)
+    at, bt = AT.astype(dy.dtype), BT.astype(dy.dtype)
+    a = np.ascontiguousarray(at.T)
 
     def transform(i: int, rows: tuple[int, int], channels: slice, v: np.ndarray) -> np.ndarray:
         """V' of dy, behind the ReLU where there was one; and the share of these rows in db."""
@@ -155,7 +156,7 @@ def backward(
         start = parts[0][2].start
         if dx is not None:
             products(v, u, m)
-            from_tiles(m, first, dx[i, ..., start : start + u.shape[2]])
+            from_tiles(at, m, first, dx[i, ..., start : start + u.shape[2]])
         for image, here, there in parts:
             channels = slice(there.start - start, there.stop - start)
             to_tiles(a, image[i, ..., here], TILE * first, 0, m[..., channels])
@@ -182,7 +183,7 @@ def backward(
             du = sums[0, :, channels]
             for more in sums[1:]:
                 du += more[:, channels]
-            dw[:, :, channels] = u_to_filters(TO_U_TURNED, du)
+            u_to_filters(TO_U_TURNED, du, dw[:, :, channels])
 
         parallel(one_group, range(len(groups)))
         parallel(fold, shares(c, k))
@@ -201,10 +202,10 @@ def backward(
         filters_to_u(TO_U_TURNED, w[:, :, part[2]], u)
         for i in range(n):
             multiply(v[i], u.swapaxes(1, 2), [part], i, 0, du)
+            share = scratch("dw", (*SIZE, *shape[1:]), dy.dtype) if i else dw[:, :, part[2]]
+            u_to_filters(TO_U_TURNED, du, share)
             if i:
-                dw[:, :, part[2]] += u_to_filters(TO_U_TURNED, du)
-            else:
-                dw[:, :, part[2]] = u_to_filters(TO_U_TURNED, du)
+                dw[:, :, part[2]] += share
 
     parallel(one_transform, [(i, part) for i in range(n) for part in channels_of((dy,), CHUNK)])
     parallel(one_chunk, channels_of(images, CHUNK))
