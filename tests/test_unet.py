@@ -8,7 +8,9 @@ import oracle_net
 import pytest
 
 import cunet
+from cunet import kernels
 from cunet.errors import CunetError
+from cunet.ops import conv
 from cunet.unet import UNet
 
 
@@ -300,3 +302,26 @@ def test_remembering_once_gives_the_same_and_frees_as_it_goes():
     assert alive == [len(outputs), 0]
     with pytest.raises(CunetError, match="called before.*call the network again"):
         backward(np.sin(logits))
+
+
+def test_a_real_width_in_float32_is_close_to_the_definition_in_float64(monkeypatch):
+    """Every schedule of the fast convolutions takes part; limits relative to the largest logit,
+    and to the L2 norm of each gradient."""
+    shape = {"width": 32, "depth": 4, "seed": 1}
+    x = np.random.default_rng(0).standard_normal((1, 220, 220, 1)).astype(np.float32)
+    fast, exact = UNet(**shape), UNet(**shape, dtype="float64")
+    for ours, theirs in zip(fast.parameters(), exact.parameters(), strict=True):
+        theirs.value[...] = ours.value  # the same numbers, rounded to float32
+    logits, backward = fast(x)
+    dlogits = np.random.default_rng(1).standard_normal(logits.shape).astype(np.float32)
+    backward(dlogits)
+    monkeypatch.setattr(kernels, "choose", lambda w: conv)
+    expected, backward = exact(x.astype(np.float64))
+    backward(dlogits.astype(np.float64))
+    assert np.abs(logits - expected).max() < 1e-5 * np.abs(expected).max()
+    errors = [
+        np.linalg.norm(p.grad - q.grad) / np.linalg.norm(q.grad)
+        for p, q in zip(fast.parameters(), exact.parameters(), strict=True)
+    ]
+    assert max(errors) < 5e-4 and np.median(errors) < 2e-4
+    print(max(errors), np.median(errors), np.abs(logits - expected).max() / np.abs(expected).max())

@@ -114,7 +114,8 @@ def forward(
         i, (_, channels, _) = piece
         part = w[..., channels]
         u = scratch("u", (PATCH * PATCH, *part.shape[2:]), w.dtype)
-        multiply(v[i], filters_to_u(TO_U, part, u), i, 0, channels)
+        filters_to_u(TO_U, part, u)
+        multiply(v[i], u, i, 0, channels)
 
     parallel(transform, [(i, part) for i in range(n) for part in channels_of(images, CHUNK)])
     parallel(one_chunk, [(i, part) for i in range(n) for part in channels_of((y,), CHUNK)])
