@@ -1,89 +1,107 @@
 """Memory used again: fresh pages from the operating system cost more than the sums written to them.
 
-scratch() gives each thread buffers that it keeps from call to call; empty() is numpy.empty whose
-memory, once the last array in it is gone, serves the next array of about that size. A GPU's arrays
-need neither: CuPy keeps a pool of its own.
+scratch() gives each thread buffers that it keeps from call to call; empty() is numpy.empty for
+arrays of any life, whose memory serves the next ones once the last view is gone. It stays with the
+process. A GPU's arrays need neither: CuPy keeps a pool of its own.
 """
 
 import math
 import mmap
+import os
+from bisect import bisect
 from contextlib import suppress
 from threading import Lock, local
 
 import numpy as np
 
-POOLED = 1 << 20  # bytes from which empty() keeps memory; the C library does as well below
-LINE = 64  # bytes of a cache line
-SLACK = 1.25  # how much larger than wanted a used piece of memory may be
+LEAST = 1 << 20  # bytes from which empty() places an array; the C library does well below
+PAGE = 4096
 
 
-class _Pool:
-    """Pieces of memory that lie free. In all they and those in use never take more than was once
-    in use at the same time."""
+class _Arena:
+    """A range of addresses as long as the machine's memory, of which pages exist once they are
+    written to. Arrays take the smallest gap that is large enough; what they leave joins its
+    neighbours. So a training's second step finds all its memory where the first one had it."""
 
     def __init__(self) -> None:
-        self.lock, self.free = Lock(), []  # the longest free comes first
-        self.total = self.peak = 0  # bytes: free and in use now, most in use so far
+        self.lock = Lock()
+        self.memory = reserve()
+        self.gaps = [(0, len(self.memory))] if len(self.memory) else []  # (start, size), in order
+        self.left: list[tuple[int, int]] = []  # by arrays that are gone, not joined yet
 
-    def take(self, size: int) -> np.ndarray:
-        """The smallest free piece of about `size` bytes, or a new one."""
+    def take(self, size: int) -> tuple[int, int] | None:
+        """(start, size) of a free range of whole pages, None where there is none."""
+        size = -(-size // PAGE) * PAGE
         with self.lock:
-            used = self.total - sum(piece.size for piece in self.free)
-            self.peak = max(self.peak, used + size)
-            fitting = [p.size for p in self.free if size <= p.size <= SLACK * size]
-            if fitting:
-                best = min(fitting)
-                return self.free.pop([p.size for p in self.free].index(best))
-            while self.free and self.total + size > self.peak:
-                self.total -= self.free.pop(0).size
-            self.total += size
-        return _pages(size)
+            while self.left:
+                self.join(*self.left.pop())
+            best = min((gap for gap in self.gaps if gap[1] >= size), key=_size, default=None)
+            if best is None:
+                return None
+            i = self.gaps.index(best)
+            self.gaps[i : i + 1] = [(best[0] + size, best[1] - size)] if best[1] > size else []
+            return best[0], size
+
+    def join(self, start: int, size: int) -> None:
+        """Make a range free again, as one with the gaps beside it."""
+        i = bisect(self.gaps, (start, size))
+        if i < len(self.gaps) and start + size == self.gaps[i][0]:
+            size += self.gaps.pop(i)[1]
+        if i > 0 and sum(self.gaps[i - 1]) == start:
+            i, (start, more) = i - 1, self.gaps.pop(i - 1)
+            size += more
+        self.gaps.insert(i, (start, size))
 
 
-def _pages(size: int) -> np.ndarray:
-    """Bytes on pages of their own, which go back whole; in the C library's heap they would leave
-    holes."""
-    if not hasattr(mmap, "MAP_PRIVATE"):  # Windows
-        return np.frombuffer(mmap.mmap(-1, size), np.uint8)
-    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+def _size(gap: tuple[int, int]) -> int:
+    return gap[1]
+
+
+def reserve() -> np.ndarray:
+    """So many addresses as the machine has bytes of memory; none where the system refuses."""
+    try:
+        size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+        memory = mmap.mmap(-1, size, flags=flags)
+    except (AttributeError, ValueError, OverflowError, OSError):  # Windows, or a limit on addresses
+        return np.empty(0, np.uint8)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # a kernel without large pages
             memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, np.uint8)
 
 
-_pool = _Pool()
+_arena: _Arena | None = None
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """numpy.empty(shape, dtype), in memory that was used before where some of that size is free."""
+    """numpy.empty(shape, dtype); a large array lies where arrays that are gone have lain."""
+    global _arena
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size < POOLED:
+    if size < LEAST:
         return np.empty(shape, dtype)
-    return np.asarray(_Piece(_pool.take(size), shape, dtype))
+    if _arena is None:
+        _arena = _Arena()
+    place = _arena.take(size)
+    return (
+        np.empty(shape, dtype) if place is None else np.asarray(_Place(_arena, place, shape, dtype))
+    )
 
 
-def _aligned(size: int) -> np.ndarray:
-    """Bytes that begin on a cache line, which wide vector instructions prefer."""
-    memory = np.empty(size + LINE, np.uint8)
-    start = -memory.ctypes.data % LINE
-    return memory[start : start + size]
+class _Place:
+    """What an array from empty() holds on to; its range is free again when the array is gone."""
 
-
-class _Piece:
-    """What an array from empty() holds on to; its memory is free again when the array is gone."""
-
-    def __init__(self, memory: np.ndarray, shape: tuple[int, ...], dtype: np.dtype):
-        self.memory = memory
+    def __init__(self, arena: _Arena, place: tuple[int, int], shape: tuple, dtype: np.dtype):
+        self.place, self.left = place, arena.left
         self.__array_interface__ = {
             "version": 3,
-            "data": (memory.ctypes.data, False),
+            "data": (arena.memory.ctypes.data + place[0], False),
             "shape": tuple(map(int, shape)),
             "typestr": np.dtype(dtype).str,
         }
 
-    def __del__(self, free=_pool.free) -> None:
-        free.append(self.memory)  # without the lock, which this thread may hold
+    def __del__(self) -> None:
+        self.left.append(self.place)  # not joined here: this thread may be inside take()
 
 
 class _Scratch(local):
@@ -99,7 +117,7 @@ class _Scratch(local):
             return view
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if name not in self.kept or self.kept[name].size < size:
-            self.kept[name] = _aligned(size)
+            self.kept[name] = empty((max(size, LEAST),), np.uint8)
             self.views = {key: old for key, old in self.views.items() if key[0] != name}
         view = self.kept[name][:size].view(dtype).reshape(shape)
         self.views[name, shape, dtype] = view
