@@ -10,7 +10,7 @@ import math
 
 from cunet.backend import Array, array_module
 from cunet.layers import Parameter
-from cunet.sgd import LearningRate, prepare_gradients
+from cunet.sgd import LearningRate, for_each, prepare_gradients
 
 
 class Adam:
@@ -41,7 +41,8 @@ class Adam:
         b1, b2 = self.momentum, self.momentum2
         correction = math.sqrt(1 - b2**t) / (1 - b1**t)
         prepare_gradients(self.parameters, self.clip, self.iter_size, self.weight_decay)
-        for p, m, v in zip(self.parameters, self.m, self.v, strict=True):
+
+        def update(p: Parameter, m: Array, v: Array) -> None:
             m *= b1
             m += (1 - b1) * p.grad
             v *= b2
@@ -50,6 +51,8 @@ class Adam:
             root += self.delta
             p.value -= rate * p.lr_mult * correction * m / root
             p.grad.fill(0)
+
+        for_each(update, self.parameters, self.m, self.v)
         self.done = t
         return rate
 

@@ -79,7 +79,7 @@ class Conv:
             )
             if remember == "once":
                 x = y = None
-            w.grad += dw
+            rows.add(dw, w.grad)
             b.grad += db
             return dx
 
@@ -121,7 +121,7 @@ class UpConv:
             )
             if remember == "once":
                 x = y = None
-            w.grad += dw
+            rows.add(dw, w.grad)
             b.grad += db
             return dx
 

@@ -9,11 +9,15 @@ With momentum 0.99 the effective step is rate / (1 - momentum) = 100 rate.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
 
 from cunet.backend import Array, array_module
 from cunet.errors import CunetError
 from cunet.layers import Parameter
+from cunet.threads import parallel
 
 POLICIES = ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid", "cosine")
 
@@ -95,12 +99,15 @@ class SGD:
         """One update; answers the learning rate it used."""
         rate = self.rate(self.done)
         prepare_gradients(self.parameters, self.clip, self.iter_size, self.weight_decay)
-        for p, v in zip(self.parameters, self.velocity, strict=True):
+
+        def update(p: Parameter, v: Array) -> None:
             p.grad *= rate * p.lr_mult
             v *= self.momentum
             v += p.grad
             p.value -= v
             p.grad.fill(0)
+
+        for_each(update, self.parameters, self.velocity)
         self.done += 1
         return rate
 
@@ -109,6 +116,17 @@ class SGD:
         return {
             f"velocity/{p.name}": v for p, v in zip(self.parameters, self.velocity, strict=True)
         }
+
+
+def for_each(update: Callable[..., None], parameters: list[Parameter], *states: list) -> None:
+    """update(parameter, its states): several at a time on the CPU, in turn on a device."""
+    together = list(zip(parameters, *states, strict=True))
+    if all(isinstance(p.value, np.ndarray) for p in parameters):
+        together.sort(key=lambda one: one[0].value.size, reverse=True)  # the longest work first
+        parallel(lambda one: update(*one), together)
+    else:
+        for one in together:
+            update(*one)
 
 
 def prepare_gradients(

@@ -44,6 +44,16 @@ def test_the_up_convolution_is_that_of_the_operation(shape):
         np.testing.assert_allclose(a, e, rtol=0, atol=1e-11 * np.abs(e).max())
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 200, 90, 16), (3, 3, 200, 150)], ids=str)
+def test_an_addition_in_place(shape):
+    n, height, width, c = shape
+    a, whole = normal(1, *shape), normal(2, n, height + 4, width + 2, c)
+    expected = whole.copy()
+    expected[:, 2:-2, 1:-1] += a
+    rows.add(a, whole[:, 2:-2, 1:-1])
+    np.testing.assert_array_equal(whole, expected)
+
+
 def test_errors_are_those_of_the_operation():
     with pytest.raises(CunetError, match="5x4"):
         rows.pool_forward(np.ones((1, 5, 4, 1)))

@@ -13,6 +13,8 @@ from cunet.buffers import empty, scratch
 from cunet.ops import max_pool, relu, up_conv
 from cunet.threads import fixed_sums, parallel, strips
 
+WORTH = 1 << 20  # bytes whose addition is worth a second thread
+
 
 def relu_forward(y: Array) -> Array:
     """ops.relu.forward in place."""
@@ -59,8 +61,8 @@ def pool_backward(dy: Array, x: Array, y: Array) -> Array:
 
 
 def add(a: Array, b: Array) -> None:
-    """b += a, of the same shape; b is changed in place."""
-    if not isinstance(b, np.ndarray):
+    """b += a, both (N, H, W, C); b is changed in place."""
+    if not isinstance(b, np.ndarray) or b.nbytes < WORTH:
         b += a
         return
     parallel(lambda part: np.add(b[part], a[part], out=b[part]), parts(b))
