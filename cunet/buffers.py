@@ -72,6 +72,7 @@ def reserve() -> np.ndarray:
 
 
 _arena: _Arena | None = None
+_making = Lock()
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -80,19 +81,20 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size < LEAST:
         return np.empty(shape, dtype)
-    if _arena is None:
-        _arena = _Arena()
+    with _making:
+        if _arena is None:
+            _arena = _Arena()
     place = _arena.take(size)
-    return (
-        np.empty(shape, dtype) if place is None else np.asarray(_Place(_arena, place, shape, dtype))
-    )
+    if place is None:
+        return np.empty(shape, dtype)
+    return np.asarray(_Place(_arena, place, shape, dtype))
 
 
 class _Place:
     """What an array from empty() holds on to; its range is free again when the array is gone."""
 
     def __init__(self, arena: _Arena, place: tuple[int, int], shape: tuple, dtype: np.dtype):
-        self.place, self.left = place, arena.left
+        self.place, self.arena = place, arena
         self.__array_interface__ = {
             "version": 3,
             "data": (arena.memory.ctypes.data + place[0], False),
@@ -101,7 +103,7 @@ class _Place:
         }
 
     def __del__(self) -> None:
-        self.left.append(self.place)  # not joined here: this thread may be inside take()
+        self.arena.left.append(self.place)  # not joined here: this thread may be inside take()
 
 
 class _Scratch(local):

@@ -143,7 +143,10 @@ def pool(x: Array, remember: bool | str = True) -> tuple[Array, Backward]:
 
 
 def drop(x: Array, rate: float, rng: np.random.Generator | None) -> tuple[Array, Backward]:
-    """Dropout with one 64-bit key drawn from rng; the identity without rng or at rate 0."""
+    """Dropout with one 64-bit key drawn from rng; the identity without rng or at rate 0.
+
+    The key alone would tell the mask again; keeping it is faster, and these layers are small.
+    """
     if rng is None or rate == 0:
         return x, lambda dy: dy
     mask = dropout.mask(x, rate, int(rng.integers(2**64, dtype=np.uint64)))
