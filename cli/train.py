@@ -129,7 +129,7 @@ def announce(title: str, config, prepared, done: int, quiet: bool) -> tuple:
     from cunet.explain import memory_bytes
     from cunet.run_folder import next_name
     from cunet.threads import get_threads, set_threads
-    from cunet.training import measure_speed
+    from cunet.training import measure_speed, whole_tile
 
     if config.threads is not None:
         set_threads(config.threads)
@@ -142,8 +142,17 @@ def announce(title: str, config, prepared, done: int, quiet: bool) -> tuple:
         config = replace(config, out=str(next_name("runs", Path(config.data).resolve().name)))
     dataset, left = prepared.dataset, max(0, config.steps - done)
     image_channels, classes = dataset.images[0].shape[2], len(dataset.class_names)
-    shape = (config.width, config.depth, config.tile, classes, image_channels, config.variant)
-    memory = memory_bytes(*shape, config.batch, config.solver, config.precision)["training"]
+    more = (classes, image_channels, config.variant, config.batch, config.solver, config.precision)
+    memory = memory_bytes(config.width, config.depth, config.tile, *more)["training"]
+    if prepared.held_out:  # validation segments whole slices
+        tile = whole_tile(dataset.images[prepared.held_out[0]].shape, config.depth)
+        whole = memory_bytes(config.width, config.depth, tile, *more)["inference"]
+        memory = max(memory, whole)
+    if config.device == "cpu":  # the images lie there as well
+        samples = prepared.samples
+        lists = (dataset.images, dataset.labels, samples.images, samples.labels, samples.weights)
+        arrays = {id(array): array.nbytes for arrays in lists for array in arrays}
+        memory += sum(arrays.values())
     device = f"{get_threads()} CPU threads" if config.device == "cpu" else config.device
     common.say(
         f"{title}: {left:,} steps at {seconds:.2f} s on {device}, about "
