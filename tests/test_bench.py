@@ -5,6 +5,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+import cupy_double
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -144,3 +145,20 @@ def test_the_network_in_torch_is_ours(tmp_path):
     job = {"width": 2, "tile": 188, "threads": 1, "device": "cpu"}
     for side, errors in bench.compare(["cunet", *bench.TORCH], job).items():
         assert errors["logits"] < 1e-5 and errors["gradients"] < 1e-3, side
+
+
+def test_a_side_on_a_device(monkeypatch):
+    """The same numbers as on the host, in one process, on the device double."""
+    monkeypatch.setitem(sys.modules, "cupy", cupy_double)
+    job = {"width": 2, "tile": 188, "threads": 1, "job": "step"}
+    there, here = (bench_worker.Ours({**job, "device": device}) for device in ("cuda", "cpu"))
+    assert there.device == "cuda:0"
+    for side in (there, here):
+        side.forward()
+    outputs, expected = there.check(), here.check()
+    for name, array in outputs.items():
+        assert type(array) is np.ndarray
+        largest = np.abs(expected[name]).max()
+        np.testing.assert_allclose(array, expected[name], rtol=0, atol=1e-3 * largest)
+    there.step()
+    assert len(there.layers()) == 23
