@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from cunet.errors import CheckError, CunetError
-from cunet.threads import get_threads
+from cunet.threads import blas_libraries, get_threads
 
 TORCH = ("torch NCHW", "torch channels last")
 JOBS = ("forward", "step")
@@ -179,10 +179,6 @@ def compare(sides: list[str], job: dict) -> dict[str, dict[str, float]]:
 
 def machine(against: str | None) -> dict:
     """The processor, and the libraries whose speed is measured."""
-    import threadpoolctl
-
-    np.ones((2, 2)) @ np.ones((2, 2))  # the library is loaded now, if ever
-    blas = [p for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"]
     return {
         "processor": processor(),
         "system": platform.platform(),
@@ -190,7 +186,7 @@ def machine(against: str | None) -> dict:
         "numpy": np.__version__,
         "blas": [
             " ".join(filter(None, (p["internal_api"], p.get("version"), p.get("architecture"))))
-            for p in blas
+            for p in blas_libraries()
         ],
         "torch": version("torch") if against else None,
         "cunet": version("cunet"),

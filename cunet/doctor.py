@@ -78,10 +78,9 @@ def blas(pools: list[dict] | None = None, environment: dict[str, str] | None = N
     """The BLAS that NumPy uses and the processor it was made for, one finding or two."""
     environment = dict(os.environ) if environment is None else environment
     if pools is None:
-        import threadpoolctl
+        from cunet.threads import blas_libraries
 
-        np.ones((2, 2)) @ np.ones((2, 2))  # the library is loaded now, if ever
-        pools = [p for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"]
+        pools = blas_libraries()
     if not pools:
         text = "no BLAS found that can be held to one thread: sums may depend on the threads"
         return [Finding("BLAS", NOTE, text)]

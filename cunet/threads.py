@@ -14,6 +14,8 @@ from functools import wraps
 from threading import Lock, local
 from typing import Any
 
+import numpy as np
+
 from cunet.errors import CunetError
 
 _lock = Lock()
@@ -95,6 +97,14 @@ def strips(rows: int, row_bytes: int, target: int = 1 << 20) -> list[slice]:
     """Cut `rows` rows into strips of about `target` bytes, at least four where there are rows."""
     height = max(1, min(target // max(1, row_bytes), -(-rows // 4)))
     return [slice(first, min(rows, first + height)) for first in range(0, rows, height)]
+
+
+def blas_libraries() -> list[dict]:
+    """What threadpoolctl knows of every BLAS in this process: its name, version, core type."""
+    import threadpoolctl
+
+    np.ones((2, 2)) @ np.ones((2, 2))  # the library is loaded now, if ever
+    return [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
 
 
 class one_blas_thread:  # noqa: N801 - used as a with-statement's keyword

@@ -13,6 +13,8 @@ conv(a|b) = conv(a) + conv(b), a concatenation need never be copied.
 
 from cunet.backend import Array, array_module
 from cunet.errors import CunetError
+from cunet.ops.relu import backward as relu_backward
+from cunet.ops.relu import forward as relu_forward
 from cunet.threads import fixed_sums
 
 
@@ -30,7 +32,7 @@ def forward(
         for r in range(w.shape[0]):
             for s in range(w.shape[1]):
                 y += image[:, r : r + rows, s : s + columns] @ filters[r, s]
-    return xp.maximum(y, 0, out=y) if relu else y
+    return relu_forward(y, out=y) if relu else y
 
 
 @fixed_sums
@@ -86,7 +88,7 @@ def backward(
 
     y is what a forward with ReLU answered; None where there was none.
     """
-    dy = dy if y is None else dy * (y > 0)
+    dy = dy if y is None else relu_backward(dy, y)
     dw, db = backward_weights(x, dy, w.shape[:2], padding)
     return backward_data(dy, w, padding) if input_gradient else None, dw, db
 

@@ -31,10 +31,10 @@ def forward(
     log_p = logits - over_classes(xp.maximum, logits)
     log_p -= xp.log(over_classes(xp.add, xp.exp(log_p)))
     target, scale = targets(logits, labels, weights, ignore, normalize)
-    loss = 0.0
+    picked = xp.zeros_like(scale)
     for k in range(logits.shape[-1]):
-        loss -= float((log_p[..., k] * (scale * (target == k))).sum(dtype="float64"))
-    return loss, log_p
+        picked += log_p[..., k] * (target == k)
+    return float(-(picked * scale).sum(dtype="float64")), log_p
 
 
 def backward(
