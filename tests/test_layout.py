@@ -198,7 +198,7 @@ def test_every_file_that_is_not_python_is_package_data():
 
 # What is imported when
 
-HEAVY = {"scipy", "matplotlib", "tifffile", "PIL", "imagecodecs", "cupy"}
+HEAVY = {"scipy", "matplotlib", "tifffile", "PIL", "imagecodecs", "cupy", "numba"}
 
 
 def loaded_by(code):

@@ -6,9 +6,12 @@ wrong pixels. Source: PixelError.java of the organisers' Trainable_Segmentation;
 are these is known from a third party's script alone.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
-THRESHOLDS = np.arange(11) / 10
+# Added up in float64, as the organisers' loop does: 0.30000000000000004, ... 0.9999999999999999
+THRESHOLDS = np.cumsum([0.0] + [0.1] * 10)
 ONE_CLASS = 0.999  # a share of pixels above this is called "one class only"
 
 
@@ -21,13 +24,24 @@ class PixelCounts:
         self.white = 0
         self.pixels = 0
 
+    @classmethod
+    def sum(cls, parts: Iterable["PixelCounts"]) -> "PixelCounts":
+        """The counts of several together."""
+        total = cls()
+        for part in parts:
+            total.tp += part.tp
+            total.positive += part.positive
+            total.white += part.white
+            total.pixels += part.pixels
+        return total
+
     def add(self, probability: np.ndarray, white: np.ndarray, counted: np.ndarray | None = None):
         """One slice: probability of white (H, W), truth (H, W) bool, which pixels count."""
         if counted is not None:
             probability, white = probability[counted], white[counted]
-        # p > threshold: every pixel falls into one bin; the sums from the right are the counts
-        thresholds = THRESHOLDS.astype(probability.dtype)
-        bins = np.searchsorted(thresholds, probability.ravel(), side="left")
+        # p > threshold: every pixel falls into one bin; the sums from the right are the counts.
+        # Compared in float64: float32(0.1) is above 0.1
+        bins = np.searchsorted(THRESHOLDS, probability.ravel().astype(np.float64), side="left")
         for target, weights in ((self.positive, None), (self.tp, white.ravel())):
             in_bin = np.bincount(bins, weights, len(THRESHOLDS) + 1).astype(np.int64)
             target += in_bin[::-1].cumsum()[::-1][1:]
@@ -45,8 +59,8 @@ class PixelCounts:
         return float(1 - self.f_scores().max())
 
     def best_threshold(self) -> float:
-        """The threshold of the best F-score, the lowest of several."""
-        return float(THRESHOLDS[self.f_scores().argmax()])
+        """The threshold of the best F-score to one decimal, the lowest of several."""
+        return round(float(THRESHOLDS[self.f_scores().argmax()]), 1)
 
     def dice(self) -> float:
         """F of white at threshold 0.5."""

@@ -1,0 +1,121 @@
+"""The five scores of the ISBI 2012 challenge, of a stack and of every slice.
+
+    key             what                                  over slices           over thresholds
+    pixel_error     1 - F-score of white pixels           sums of tp, fp, fn    the lowest
+    rand_error      1 - F-score of pairs of pixels        sums of tp, fp, fn    the lowest
+    v_rand          the same after thinning               mean of F-scores      the highest
+    v_info          information F-score, thinned          mean                  the highest
+    warping_error   merge and split pixels / all pixels   sums                  the lowest, to 0.9
+
+pixel_error, rand_error and warping_error are those of the paper's Table 1 (the board of 2012);
+v_rand and v_info those of the board since 2015. Every score takes the threshold that suits it
+best. The thresholds are added up, 0, 0.1, 0.2, 0.30000000000000004 ... 0.9999999999999999, and
+white is where float64(p) > threshold, as in the organisers' program; of equal scores the lowest
+threshold counts. Objects are the 4-connected components of white.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.ndimage import label
+
+from cunet.errors import CunetError
+from cunet.metrics.contingency import Contingency, f_score
+from cunet.metrics.pixel import THRESHOLDS, PixelCounts
+from cunet.metrics.thinning import thinned
+from cunet.metrics.warping import KINDS, classify, count, warp
+from cunet.threads import parallel
+
+KEYS = ("pixel_error", "rand_error", "warping_error", "v_rand", "v_info")
+WARPED = 10  # the warping error is looked at up to the threshold 0.9
+ERRORS = ("merge", "split")  # the kinds of the warping error
+
+
+class Tally:
+    """What is counted of one slice at every threshold; sums and means of it are the scores."""
+
+    def __init__(self, probability: np.ndarray, truth: np.ndarray, radius: int = -1):
+        objects, _ = label(truth)
+        self.pixels = PixelCounts()
+        self.pixels.add(probability, truth)
+        self.pairs: list[tuple[int, int, int]] = []
+        self.v_rand, self.v_info = np.zeros((2, len(THRESHOLDS)))
+        self.kinds: list[dict[str, int]] = []
+        for i, threshold in enumerate(THRESHOLDS):
+            found = probability.astype(np.float64) > threshold
+            self.pairs.append(Contingency.of(objects, label(found)[0]).pairs())
+            table = Contingency.of(objects, thinned(found))
+            self.v_rand[i], self.v_info[i] = table.rand_f_score(), table.information_f_score()
+            if i < WARPED:
+                warped = warp(probability, truth, threshold)
+                self.kinds.append(count(classify(warped, found, radius)))
+
+
+def evaluate(
+    probability: np.ndarray,
+    truth: np.ndarray,
+    radius: int = -1,
+    progress: Callable[[int], None] | None = None,
+) -> dict:
+    """The scores of a stack: probability of cell (n, H, W) from 0 to 1, truth (n, H, W) bool.
+
+    Answers the five KEYS; "thresholds", the best one of each; "per_slice", a list of the five with
+    "slice", each at its own best threshold; "curves", each key at every threshold; and
+    "warping_pixels", how many pixels of each kind are left at the best threshold. radius: see
+    warping.classify. progress(slices done) is told of every slice. CunetError where the shapes
+    differ. Source: the organisers' Trainable_Segmentation.
+    """
+    if probability.shape != truth.shape or probability.ndim != 3 or 0 in probability.shape:
+        raise CunetError(
+            f"isbi2012: expected probability and truth of one shape (slices, H, W), found "
+            f"{probability.shape} and {truth.shape}"
+        )
+    if radius != -1 and radius < 1:
+        raise CunetError(f"isbi2012 radius: expected -1 (the whole image) or 1 or more: {radius}")
+    tallies: list[Tally] = [None] * len(truth)  # type: ignore[list-item]
+    done = iter(range(1, len(truth) + 1))
+
+    def one(i: int) -> None:
+        tallies[i] = Tally(probability[i], truth[i] > 0, radius)
+        if progress is not None:
+            progress(next(done))
+
+    parallel(one, range(len(truth)))
+    result = summary(tallies)
+    result["per_slice"] = [
+        {"slice": i} | {key: summary([tally])[key] for key in KEYS}
+        for i, tally in enumerate(tallies)
+    ]
+    return result
+
+
+def summary(tallies: list[Tally]) -> dict:
+    """The scores of these slices together, as evaluate() answers them but for "per_slice"."""
+    curves = curves_of(tallies)
+    best = {
+        key: int(np.argmax(curve) if key.startswith("v_") else np.argmin(curve))
+        for key, curve in curves.items()
+    }
+    kinds = [tally.kinds[best["warping_error"]] for tally in tallies]
+    return {
+        **{key: curves[key][best[key]] for key in KEYS},
+        "thresholds": {key: float(THRESHOLDS[best[key]]) for key in KEYS},
+        "curves": {"threshold": THRESHOLDS.tolist()} | curves,
+        "warping_pixels": {kind: sum(k[kind] for k in kinds) for kind in KINDS},
+    }
+
+
+def curves_of(tallies: list[Tally]) -> dict[str, list[float]]:
+    """Each key at every threshold."""
+    pixels = PixelCounts.sum(tally.pixels for tally in tallies)
+    pairs = [f_score(*map(sum, zip(*each, strict=True)))
+             for each in zip(*(tally.pairs for tally in tallies), strict=True)]  # fmt: skip
+    wrong = [sum(tally.kinds[i][kind] for tally in tallies for kind in ERRORS)
+             for i in range(WARPED)]  # fmt: skip
+    return {
+        "pixel_error": (1 - pixels.f_scores()).tolist(),
+        "rand_error": [1 - f for f in pairs],
+        "warping_error": [number / pixels.pixels for number in wrong],
+        "v_rand": np.mean([tally.v_rand for tally in tallies], axis=0).tolist(),
+        "v_info": np.mean([tally.v_info for tally in tallies], axis=0).tolist(),
+    }
