@@ -14,6 +14,7 @@ import click
 COMMANDS = {
     "train": "train a network on a folder of images and labels",
     "segment": "segment images of any size with a trained network",
+    "evaluate": "score a segmentation against the truth",
     "explain": "the network as a table: sizes, parameters, memory",
     "gradcheck": "check every hand-written gradient by finite differences",
     "weights": "write the weight map of a label image",

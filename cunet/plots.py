@@ -8,11 +8,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cunet.data.atomic import publish, temporary_name, write_error
 from cunet.data.label_check import IGNORE
+from cunet.metrics.curves import Sweep
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Drawn in these colours, which the page replaces by its own for light and dark
 _THEME = {
@@ -139,6 +144,81 @@ def augmentation_sheet(
             outline.set_title("labels", fontsize=9)
             heat.set_title("weights", fontsize=9)
     figure.colorbar(picture, ax=axes, shrink=0.4, label="weight of a pixel in the loss")
+    _save(figure, path)
+
+
+def score_curves(sweep: Sweep, threshold: float, path: str | Path) -> None:
+    """Draws the precision-recall and the ROC curve on one PNG, the threshold marked on both.
+
+    Dashed is what chance would reach. Raises DeviceError or CunetError where the file cannot be
+    written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    counts, pixels = sweep.at(threshold), sweep.positives + sweep.negatives
+    precision, recall = counts.precision(), counts.recall()
+    found, share = counts.false_positive_rate(), sweep.positives / max(1, pixels)
+
+    curve = sweep.pr_curve()
+    curve = [{**point, "recall": 0.0} for point in curve[:1]] + curve
+    x, y = ([point[key] for point in curve] for key in ("recall", "precision"))
+    left.plot([0, 1], [share] * 2, "--", color="gray", linewidth=1, label="chance")
+    # a precision holds from the recall before it on: these steps enclose the average precision
+    left.plot(x, y, color="tab:blue", drawstyle="steps-pre")
+    label = f"threshold {threshold:g}: precision {_number(precision)}, recall {_number(recall)}"
+    left.plot([recall], [precision], "D", color="tab:orange", label=label)
+    left.set_title(f"Precision and recall: average precision {_number(sweep.average_precision())}")
+    left.set(xlabel="recall: TP / (TP + FN)", ylabel="precision: TP / (TP + FP)")
+
+    curve = sweep.roc_curve()
+    x, y = ([point[f"{key}_positive_rate"] for point in curve] for key in ("false", "true"))
+    right.plot([0, 1], [0, 1], "--", color="gray", linewidth=1, label="chance")
+    right.plot(x, y, color="tab:blue")
+    label = f"threshold {threshold:g}: false {_number(found)}, true {_number(recall)}"
+    right.plot([found], [recall], "D", color="tab:orange", label=label)
+    right.set_title(f"ROC: area {_number(sweep.auc_roc())}")
+    right.set(xlabel="false positive rate: FP / (FP + TN)")
+    right.set(ylabel="true positive rate: TP / (TP + FN)")
+
+    for axis in (left, right):
+        axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        axis.grid(True, linewidth=0.4)
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), frameon=False, fontsize=9)
+    _save(figure, path)
+
+
+def threshold_curves(curves: dict[str, list[float]], path: str | Path) -> None:
+    """Draws the scores of the ISBI 2012 challenge over their thresholds on one PNG.
+
+    curves as cunet.metrics.isbi2012.evaluate answers them; the best value of each is marked. Raises
+    DeviceError or CunetError where the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    panels = ("pixel_error", "rand_error"), ("warping_error",), ("v_rand", "v_info")
+    for axis, keys in zip(figure.subplots(1, 3), panels, strict=True):
+        for key, colour in zip(keys, ("tab:blue", "tab:orange"), strict=False):
+            y = curves[key]
+            best = max(y) if key.startswith("v_") else min(y)
+            x = curves["threshold"][: len(y)]
+            label = f"{key.replace('_', ' ')}: {best:.4g}"
+            axis.plot(x, y, "o-", color=colour, markersize=3, label=label)
+            axis.plot(x[y.index(best)], best, "D", color=colour)
+        axis.set(xlabel="threshold", xlim=(-0.02, 1.02))
+        axis.grid(True, linewidth=0.4)
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False, ncols=2)
+    _save(figure, path)
+
+
+def _number(value: float) -> str:
+    return "undefined" if np.isnan(value) else f"{value:.4f}"
+
+
+def _save(figure: "Figure", path: str | Path) -> None:
+    """Writes a figure as PNG, whole or not at all."""
     path = Path(path)
     part = temporary_name(path)
     try:

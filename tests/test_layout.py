@@ -186,7 +186,7 @@ def test_every_file_that_is_not_python_is_package_data():
     patterns = settings.get("package-data", {})
     for package, folder in FILES.items():
         for path in folder.rglob("*"):
-            if not path.is_file() or path.suffix in (".py", ".pyc"):
+            if not path.is_file() or path.suffix == ".py" or path.parent.name == "__pycache__":
                 continue
             inside = ".".join((package, *path.parent.relative_to(folder).parts))
             known = [p for key in (inside, "*") for p in patterns.get(key, [])]

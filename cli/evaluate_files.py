@@ -1,0 +1,185 @@
+"""What the commands of `cunet evaluate` read: a probability map and its truth, page by page."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cunet.cli import common
+from cunet.cli.segment_files import chosen_pages
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cunet.data.images import ImageFile
+
+pages_option = click.option(
+    "--pages", help="Pages of TRUTH, counted from 0: 0,5,10-12 (default: all)."
+)
+plot_option = click.option(
+    "--plot", type=click.Path(path_type=Path), help="PNG file for a picture of the curves."
+)
+
+
+def check_plot(plot: Path, overwrite: bool, *inputs: Path) -> None:
+    """CunetError where the picture cannot have this name; before any work is done."""
+    from cunet.errors import CunetError
+
+    if plot.suffix.lower() != ".png":
+        raise CunetError(f"'{plot}': the plot is a PNG picture; name a file that ends in .png")
+    if plot.resolve() in [path.resolve() for path in inputs]:
+        raise CunetError(f"'{plot}' is one of the files to be read; name another plot")
+    if not plot.parent.is_dir():
+        raise CunetError(f"no folder '{plot.parent}' for the plot '{plot.name}'; make it first")
+    common.refuse_existing(plot, overwrite)
+
+
+def read_pair(
+    prob: str | Path, truth: str | Path, pages: str | None = None, quiet: bool = False
+) -> "tuple[np.ndarray, np.ndarray, np.ndarray | None, list[int]]":
+    """Reads the chosen pages of both files, and says how they were understood unless `quiet`.
+
+    pages is as in 0,5,10-12, counted from 0 in `truth` (all by default); `prob` has just these
+    pages, or as many as `truth`. Answers the probability (n, H, W), float32 or float64; what is
+    white in the truth (n, H, W), bool; which pixels count (n, H, W), bool, or None where all do;
+    and the n page numbers of the truth. Integers are divided by the largest of their type, in
+    float64. White is every class but 0.
+
+    Raises CunetError for a missing file or page, DataError where the contents are not valid or
+    the files do not fit together.
+    """
+    from cunet.data.images import open_image
+    from cunet.errors import DataError
+
+    with open_image(prob) as image, open_image(truth, indices=True) as labels:
+        if image.channels != 1:
+            raise DataError(
+                f"'{prob}' has {image.channels} channels (axes {image.axes}); expected one, the "
+                "probability of white. Of a network of several classes give the channel of one "
+                "class as a file of its own; pages of a stack need axes ZYX."
+            )
+        chosen = chosen_pages(pages, labels)
+        taken = matching_pages(image, labels, chosen, pages)
+        if (image.height, image.width) != (labels.height, labels.width):
+            raise DataError(
+                f"'{prob}' is {image.height} x {image.width} but '{truth}' is {labels.height} x "
+                f"{labels.width} (height x width); expected equal sizes. Are they of one image?"
+            )
+        probability, scale = read_probability(image, taken)
+        common.say(
+            f"{prob}: {image.pages} page(s) of {image.height} x {image.width}, axes {image.axes}, "
+            f"{image.dtype}{scale}",
+            quiet,
+        )
+    white, counted, notes = read_truth(truth, chosen)
+    for note in notes:
+        common.say(f"{truth}: {note}", quiet)
+    return probability, white, counted, chosen
+
+
+def matching_pages(
+    image: "ImageFile", labels: "ImageFile", chosen: list[int], pages: str | None
+) -> list[int]:
+    """The pages of the probability map that belong to the chosen pages of the truth."""
+    from cunet.errors import CunetError, DataError
+
+    if len(set(chosen)) < len(chosen):
+        raise CunetError(f"--pages {pages} names a page twice; name each of them once")
+    if image.pages == labels.pages:
+        # as many pages as chosen and as all: in another order than the file's, either may be meant
+        if len(chosen) == labels.pages and chosen != sorted(chosen):
+            raise CunetError(
+                f"--pages {pages} names all {labels.pages} pages of '{labels.path}' in another "
+                f"order, and '{image.path}' has as many: which belong together is not clear. Leave "
+                "--pages out if both files are in the same order."
+            )
+        return chosen
+    if image.pages == len(chosen):
+        return list(range(image.pages))
+    expected = f"{labels.pages} in both"
+    if len(chosen) < labels.pages:
+        expected = f"{len(chosen)}, those of --pages {pages}, or all {labels.pages}"
+    raise DataError(
+        f"'{image.path}' has {image.pages} page(s), '{labels.path}' has {labels.pages}; expected "
+        f"{expected}. Name the pages of the truth that were segmented, as in --pages 0,5,10-12."
+    )
+
+
+def read_probability(image: "ImageFile", pages: list[int]) -> "tuple[np.ndarray, str]":
+    """The pages (n, H, W) as probabilities from 0 to 1, and what was done to make them so."""
+    import numpy as np
+
+    from cunet.errors import DataError
+
+    integer = image.dtype.kind != "f"
+    highest = largest_integer(image) if integer else 1
+    small = not integer and image.dtype.itemsize <= 4
+    probability = np.empty((len(pages), image.height, image.width), "f4" if small else "f8")
+    for number, page in enumerate(pages):
+        values = probability[number]
+        values[...] = image.read(page)[..., 0]
+        if integer:
+            values /= highest
+        wrong = ~((values >= 0) & (values <= 1))  # NaN is among them
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            expected = f"integers from 0 to {highest}" if integer else "probabilities from 0 to 1"
+            raise DataError(
+                f"'{image.path}' page {page} holds {float(values[row, column]) * highest!r} at row "
+                f"{row}, column {column}; expected {expected}. Are these logits, or grey values? "
+                "Save probabilities, NaN and infinity not among them."
+            )
+    return probability, f", divided by {highest}" if highest > 1 else ""
+
+
+def largest_integer(image: "ImageFile") -> int:
+    """The largest integer that a pixel of the file can hold: 255 of 8 bits, 1 of a single bit.
+
+    The bits are those of the file, as few of them may be kept in a larger type.
+    """
+    import tifffile
+
+    with open(image.path, "rb") as file:
+        header = file.read(25)
+    if header.startswith(b"\x89PNG"):
+        bits = header[24]
+    else:
+        with tifffile.TiffFile(image.path) as file:
+            bits = file.pages.first.bitspersample
+        bits = max(bits) if isinstance(bits, tuple) else bits  # an alpha channel has its own
+    return 2 ** (bits - (image.dtype.kind == "i")) - 1
+
+
+def read_truth(
+    path: str | Path, chosen: list[int]
+) -> "tuple[np.ndarray, np.ndarray | None, list[str]]":
+    """What is white (n, H, W), which pixels count (None: all), and how the labels were read.
+
+    The whole file decides on the coding of its labels, so that a page means the same whatever else
+    is chosen.
+    """
+    import numpy as np
+
+    from cunet.data.label_check import IGNORE, class_ids, read_labels
+    from cunet.errors import DataError
+
+    pages, found = read_labels(Path(path))
+    notes = [*found]
+    first = pages[0].flat[0]
+    if first in (0, 1, 255) and all((page == first).all() for page in pages):
+        # of no use for training, but a picture without cells can be scored
+        ids = [np.full(page.shape, first > 0, np.uint8) for page in pages]
+        notes.append(f"every label is {first}: {'all' if first else 'no'} pixels are white")
+    else:
+        names = [f"'{path}' page {number}" for number in range(len(pages))]
+        ids, classes, coding = class_ids(pages, names)
+        notes.append(coding + ("; white is every class but 0" if classes > 2 else ""))
+    labels = np.stack([ids[page] for page in chosen])
+    counted = labels != IGNORE
+    if not counted.any():
+        raise DataError(
+            f"'{path}': every pixel of the chosen pages is 255 (ignore), which leaves nothing to "
+            "score. Choose other --pages."
+        )
+    white = (labels > 0) & counted
+    return white, None if counted.all() else counted, notes

@@ -1,0 +1,80 @@
+"""`cunet evaluate isbi`: the five scores of the ISBI 2012 challenge."""
+
+import shlex
+from pathlib import Path
+
+import click
+
+from cunet.cli import common
+from cunet.cli.evaluate_files import pages_option, plot_option
+
+# the key in the answer, its name in the table, what it is
+SCORES = (
+    ("pixel_error", "pixel error", "1 - F-score of white pixels"),
+    ("rand_error", "Rand error", "1 - F-score of pairs of pixels in one cell"),
+    ("warping_error", "warping error", "merge and split pixels / all pixels"),
+    ("v_rand", "V_Rand", "F-score of pairs, membranes thinned; mean over slices"),
+    ("v_info", "V_Info", "F-score of information, membranes thinned; mean over slices"),
+)
+
+
+@click.command(short_help="the ISBI 2012 challenge: pixel, Rand, warping error, V_Rand, V_Info")
+@click.argument("prob", type=click.Path(path_type=Path))
+@click.argument("truth", type=click.Path(path_type=Path))
+@pages_option
+@click.option("--radius", type=click.IntRange(1), help="Look for splits in a window of 2 radius + "
+              "1 pixels (default: the whole image, as the challenge).")  # fmt: skip
+@plot_option
+@common.threads_option
+@common.overwrite_option
+@common.json_option
+@common.quiet_option
+def isbi(prob, truth, pages, radius, plot, threads, overwrite, as_json, quiet):
+    """The scores of the ISBI 2012 challenge: of the stack, and with --json of every slice.
+
+    PROB holds the probability of cell interior (white), TRUTH 0 for membrane and 255 for interior.
+    Each score is taken at the threshold, of 0, 0.1 ... 1, that suits it best. They equal the
+    organisers' own program; the warping error counts pixels of merges and splits.
+
+    \b
+    Examples:
+      cunet evaluate isbi train-volume_prob.tif isbi2012/train-labels.tif --pages 0,5,10,15,20,25
+      cunet evaluate isbi prob.tif truth.tif --json --plot scores.png
+    """
+    from cunet.cli.evaluate_files import check_plot, read_pair
+    from cunet.errors import DataError
+    from cunet.metrics.isbi2012 import evaluate
+    from cunet.threads import set_threads
+
+    if threads is not None:
+        set_threads(threads)
+    if plot is not None:
+        check_plot(plot, overwrite, prob, truth)
+    probability, white, counted, chosen = read_pair(prob, truth, pages, quiet)
+    if counted is not None:
+        raise DataError(
+            f"'{truth}' has ignored pixels (255 beside class ids); these scores follow cells over "
+            "the whole slice and need a label for every pixel. `cunet evaluate pixels` can leave "
+            "pixels out."
+        )
+    progress = common.Progress(len(chosen), quiet=quiet)
+    found = evaluate(probability, white, radius or -1, lambda n: progress.update(n, "slices"))
+    progress.close()
+    for one in found["per_slice"]:
+        one["slice"] = chosen[one["slice"]]
+    if plot is not None:
+        from cunet.plots import threshold_curves
+
+        threshold_curves(found["curves"], plot)
+        common.say(f"{plot}: each score over its thresholds", quiet)
+    if as_json:
+        common.print_json(found)
+    elif not quiet:
+        click.echo(f"{f'{len(chosen)} slice(s)':<13}{'score':>10}{'threshold':>11}")
+        for key, name, meaning in SCORES:
+            threshold = found["thresholds"][key]
+            click.echo(f"{name:<13}{found[key]:>10.6f}{threshold:>11.1f}     {meaning}")
+        kinds = ", ".join(f"{n:,} {kind}" for kind, n in found["warping_pixels"].items() if n)
+        click.echo(f"pixels of wrong topology: {kinds.replace('_', ' ') or 'none'}")
+    again = ["cunet", "evaluate", "pixels", str(prob), str(truth)]
+    common.next_command(shlex.join([*again, *(["--pages", pages] if pages else [])]), quiet)

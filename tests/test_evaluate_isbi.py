@@ -1,0 +1,84 @@
+"""`cunet evaluate isbi`: the golden cases through files, pages, and what is said of them."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_evaluate import run, save  # noqa: F401 - fixtures
+from test_isbi2012 import CASES, read
+
+KEYS = ["pixel_error", "rand_error", "warping_error", "v_rand", "v_info"]
+
+
+@pytest.fixture
+def golden(save):  # noqa: F811
+    """golden(name) -> the paths of its probability and of its truth (0 and 255)."""
+
+    def write(name):
+        probability, truth = read(name)
+        labels = np.where(truth, 255, 0).astype(np.uint8)
+        return save("prob.tif", probability), save("truth.tif", labels)
+
+    return write
+
+
+@pytest.mark.parametrize("name", ["random40_4", "stack2_merge_and_split"])
+@pytest.mark.parametrize("radius", [-1, 5])
+def test_the_answer_is_the_organisers(run, golden, name, radius):  # noqa: F811
+    prob, truth = golden(name)
+    window = ["--radius", radius] if radius > 0 else []
+    code, out, err = run("isbi", prob, truth, *window, "--json")
+    assert code == 0, err
+    answer = json.loads(out)
+    theirs = CASES[name].get("stack", CASES[name]["slice0"])
+    assert answer["pixel_error"] == pytest.approx(1 - max(theirs["pixel_f"]), abs=1e-9)
+    assert answer["rand_error"] == pytest.approx(1 - max(theirs["rand_f"]), abs=1e-9)
+    assert answer["v_rand"] == pytest.approx(max(theirs["v_rand_thinned"]), abs=1e-9)
+    assert answer["v_info"] == pytest.approx(max(theirs["v_info_thinned"]), abs=1e-9)
+    assert answer["warping_error"] == theirs[f"warping_error_radius_{radius}"]
+    assert list(answer["thresholds"]) == KEYS
+    for i, one in enumerate(answer["per_slice"]):
+        assert list(one) == ["slice", *KEYS] and one["slice"] == i
+        assert one["v_rand"] == pytest.approx(CASES[name][f"slice{i}"]["v_rand_thinned_max"])
+    assert err.splitlines()[-1].strip().startswith("cunet evaluate pixels")
+
+
+def test_pages_are_named_as_in_the_truth(run, golden, save):  # noqa: F811
+    prob, truth = golden("stack2_merge_and_split")
+    whole = json.loads(run("isbi", prob, truth, "--json")[1])["per_slice"]
+    one = save("one.tif", read("stack2_merge_and_split")[0][1:])
+    for file in (prob, one):
+        answer = json.loads(run("isbi", file, truth, "--pages", "1", "--json")[1])
+        assert answer["per_slice"] == whole[1:]
+
+
+def test_the_table_and_the_plot(run, golden, tmp_path):  # noqa: F811
+    prob, truth = golden("graded")
+    plot = tmp_path / "scores.png"
+    code, out, err = run("isbi", prob, truth, "--plot", plot)
+    assert code == 0, err
+    answer = json.loads(run("isbi", prob, truth, "--json")[1])
+    lines = out.splitlines()
+    assert lines[0].split() == ["1", "slice(s)", "score", "threshold"]
+    for key, line in zip(KEYS, lines[1:], strict=False):
+        assert f"{answer[key]:.6f}" in line and f" {answer['thresholds'][key]:.1f} " in line
+    for kind, count in answer["warping_pixels"].items():
+        assert (f"{count} {kind.replace('_', ' ')}" in lines[6]) == (count > 0)
+    with Image.open(plot) as picture:
+        assert np.ptp(np.asarray(picture.convert("L"))) > 200
+    assert run("isbi", prob, truth, "--plot", plot)[0] == 2  # not overwritten
+    assert run("isbi", prob, truth, "--quiet")[1:] == ("", "")
+
+
+def test_ignored_pixels_are_refused(run, save):  # noqa: F811
+    prob = save("p.tif", np.full((1, 9, 9), 0.5, np.float32))
+    labels = np.arange(81, dtype=np.uint8).reshape(1, 9, 9) % 3
+    labels[0, 0, 0] = 255
+    code, _, err = run("isbi", prob, save("t.tif", labels))
+    assert code == 3 and "ignored pixels" in err and "evaluate pixels" in err
+
+
+@pytest.mark.parametrize("radius", [0, -3])
+def test_a_window_has_a_radius(run, golden, radius):  # noqa: F811
+    assert run("isbi", *golden("graded"), "--radius", radius)[0] == 2
