@@ -11,27 +11,29 @@ from cunet.config import PRESETS, Config
 from cunet.metrics.pixel import THRESHOLDS
 from cunet.report_curves import curves, threshold_chart
 from cunet.report_facts import Facts, collect, warnings
-from cunet.report_pictures import INVENTED, MISSED, OUTLINE, pictures
+from cunet.report_pictures import CUT, INVENTED, MERGED, MISSED, OUTLINE, figures, key
+from cunet.report_scores import cards as score_cards
+from cunet.report_scores import section as score_section
 from cunet.report_template import DEFINITIONS, PAGE, duration, table
 from cunet.run_folder import write_text
 from cunet.sizes import output_size, receptive_field
 
 OF_THE_RUN = {"data", "dataset", "out", "device", "threads", "minutes", "fold", "seed"}
-FINE = 256  # pictures of more pixels a side are smoothed by the browser
 
 
 def write_report(run: str | Path) -> Path:
     """Write RUN/report.html, replacing an older one, and answer its path.
 
-    The data set is read again, and the held-out slices are segmented with last.npz, for pictures;
-    where that is not possible the page is made without and says why. Raises CunetError where
-    `run` is no run folder.
+    The data set is read again, and the held-out slices are segmented with last.npz, for scores and
+    pictures; where that is not possible the page is made without and says why. Raises CunetError
+    where `run` is no run folder.
     """
     facts = collect(run)
     name = facts.path.resolve().name
     sections = [
         _head(facts, name),
         _key_figures(facts),
+        _section("Scores", _scores(facts)),
         _section("Curves", curves(facts)),
         _section("Examples", _examples(facts)),
         _section("Threshold", _threshold(facts)),
@@ -102,6 +104,9 @@ def _key_figures(facts: Facts) -> str:
         notes.append(
             f"Calling every pixel white would have a pixel error of {facts.constant_error:.4f}."
         )
+    if facts.scores:
+        where = f"held out, step {facts.step or 0:,}" if facts.held_out else "training slices"
+        cards += score_cards(facts.scores, where)
     done = int(log.step[-1]) if len(log.step) else 0
     cards.append(("Steps", f"{done:,}", f"of {facts.config.steps:,}"))
     if done:
@@ -119,6 +124,14 @@ def _key_figures(facts: Facts) -> str:
     return f'<div class="cards">\n{shown}\n</div>\n{said}'
 
 
+def _scores(facts: Facts) -> str:
+    if facts.unscored:
+        return f"<p>No scores of the ISBI 2012 challenge: {escape(facts.unscored)}.</p>"
+    if facts.scores is None:
+        return ""
+    return score_section(facts.scores, facts.held_out > 0, facts.step or 0)
+
+
 def _examples(facts: Facts) -> str:
     if not facts.examples:
         return ""
@@ -128,25 +141,25 @@ def _examples(facts: Facts) -> str:
         which += ", lowest Dice first" if few else f"highest Dice of {facts.held_out}"
     else:
         which = "Training slices, as none is held out: the network has seen them"
-    key = "".join(
-        f'<span class="key"><span class="swatch" style="background: rgb{colour}"></span>'
-        f"{meaning}</span> "
-        for colour, meaning in (
+    parts = [
+        f"<p>{which}. Segmented with last.npz.</p>",
+        key(
+            "First picture",
             (OUTLINE, "outline of the prediction (probability above 0.5)"),
             (MISSED, "missed: white in the label, not found"),
             (INVENTED, "invented: found, not white in the label"),
+        ),
+    ]
+    thresholds = facts.scores.result["thresholds"] if facts.scores else None
+    if thresholds:
+        ringed = (
+            (MERGED, "merge: two cells of the label joined"),
+            (CUT, "split: one cell of the label cut"),
         )
-    )
-    parts = [f"<p>{which}. Segmented with last.npz.</p>", f"<p>{key}</p>"]
+        parts.append(key("Second picture, ringed", *ringed))
     for example in facts.examples:
         parts.append(f"<h3>{escape(example.name)}: Dice {example.dice:.4f}</h3>")
-        fine = ' class="fine"' if min(example.labels.shape) >= FINE else ""
-        figures = [
-            f'<figure><img{fine} src="{uri}" alt="{escape(f"{example.name}: {caption}")}">'
-            f"<figcaption>{escape(caption)}</figcaption></figure>"
-            for caption, uri in pictures(example, len(facts.dataset.class_names))
-        ]
-        parts.append('<div class="slice">\n' + "\n".join(figures) + "\n</div>")
+        parts.append(figures(example, len(facts.dataset.class_names), thresholds))
     return "\n".join(parts)
 
 

@@ -15,6 +15,7 @@ from cunet.errors import CunetError, DeviceError
 from cunet.metrics.pixel import ONE_CLASS, PixelCounts
 from cunet.prepared import cells, prepare, weigh
 from cunet.report_pictures import Example
+from cunet.report_scores import Scores, score, why_none
 from cunet.run_folder import read_log, read_settings
 from cunet.tiling import segment
 from cunet.training import whole_tile
@@ -61,7 +62,10 @@ class Log:
 
 @dataclass
 class Facts:
-    """Everything the page says. `held_out` tells which slices `counts` and `examples` are of."""
+    """Everything the page says.
+
+    counts, scores and examples are of held-out slices where held_out > 0, else of training slices.
+    """
 
     path: Path
     config: Config
@@ -75,6 +79,8 @@ class Facts:
     training: int = 0  # number of slices
     held_out: int = 0
     counts: PixelCounts | None = None
+    scores: Scores | None = None
+    unscored: str = ""  # why these slices have no ISBI 2012 scores
     examples: list[Example] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)  # what could not be shown, and why
 
@@ -105,7 +111,7 @@ def collect(run: str | Path) -> Facts:
         facts.parameters = sum(p.value.size for p in net.parameters())
         _look(facts, net)
     except CunetError as error:
-        facts.remarks.append(f"No pictures and no threshold curve: {error}")
+        facts.remarks.append(f"No pictures, no scores and no threshold curve: {error}")
     return facts
 
 
@@ -133,17 +139,24 @@ def _look(facts: Facts, net: UNet) -> None:
     changed = [name for name, value in dataset.hashes.items() if recorded.get(name) != value]
     if changed:
         facts.remarks.append(
-            f"The data changed since this training: {', '.join(changed)}. The pictures and the "
-            "threshold curve are of the data as they are now."
+            f"The data changed since this training: {', '.join(changed)}. The pictures, the "
+            "scores and the threshold curve are of the data as they are now."
         )
     counts, scored = PixelCounts(), []
-    for i in prepared.held_out or _spread(prepared.training):
+    looked_at = prepared.held_out or _spread(prepared.training)
+    for i in looked_at:
         image, labels = dataset.images[i], dataset.labels[i]
         probability = segment(image, net, whole_tile(image.shape, net.depth))
         slice_counts = PixelCounts()
         for total in (counts, slice_counts):
             total.add(probability[..., 1:].sum(axis=2), cells(labels), labels != IGNORE)
         scored.append((slice_counts.dice(), i, probability[..., 1:].sum(axis=2)))
+    labels = [dataset.labels[i] for i in looked_at]
+    facts.unscored = why_none(labels, len(dataset.class_names))
+    if not facts.unscored:
+        facts.scores = score(
+            [(dataset.slice_names[i], p, cells(dataset.labels[i])) for _, i, p in scored]
+        )
     chosen = _spread(sorted(scored, key=lambda one: one[:2]))
     _, weights = weigh(facts.config, dataset, [i for _, i, _ in chosen])
     facts.counts = counts

@@ -34,6 +34,7 @@ h2 { font-size: 1.25rem; margin: 2.75rem 0 .75rem; padding-top: .75rem;
      border-top: 1px solid var(--grid); }
 h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
 p { margin: .4rem 0; max-width: 48rem; }
+p.keys { max-width: none; }
 .soft, figcaption, dd, caption { color: var(--soft); }
 .alert { background: var(--alert); border-left: var(--key); padding: .6rem 1rem; max-width: none;
          margin: 1rem 0; border-radius: 0 6px 6px 0; overflow-wrap: anywhere; }
@@ -50,6 +51,9 @@ p { margin: .4rem 0; max-width: 48rem; }
 .slice { display: grid; grid-template-columns: repeat(4, 1fr); gap: .6rem; margin: 0 0 1.5rem; }
 .slice figure { margin: 0; }
 .slice figure:first-child { grid-column: span 2; grid-row: span 2; }
+.slice.scored { grid-template-columns: repeat(10, minmax(0, 1fr)); }
+.slice.scored figure { grid-column: span 2; grid-row: auto; }
+.slice.scored figure:nth-child(-n+2) { grid-column: span 5; }
 .slice img { display: block; width: 100%; border-radius: 4px; image-rendering: pixelated; }
 .slice img.fine { image-rendering: auto; }
 figcaption { font-size: .82rem; margin-top: .15rem; }
@@ -63,6 +67,10 @@ td, th { text-align: left; padding: .22rem .6rem .22rem 0; border-bottom: 1px so
          vertical-align: top; font-weight: normal; overflow-wrap: anywhere; }
 th { color: var(--soft); width: 38%; }
 thead th { font-size: .82rem; }
+.plain th { width: auto; }
+.plain td, .plain thead th { overflow-wrap: break-word; }
+.plain > table th { min-width: 4.8em; }
+.plain + .charts { margin-top: 1.5rem; }
 td { font-variant-numeric: tabular-nums; }
 tr.changed th { color: var(--ink); font-weight: 650; }
 tr.changed th::before { content: "\\25cf\\00a0"; color: var(--orange); }
@@ -72,7 +80,12 @@ dt { font-weight: 650; margin-top: .7rem; }
 dd { margin: 0; max-width: 48rem; }
 @media (max-width: 700px) {
   body { padding: 1.25rem .9rem 3rem; }
+  .plain table { font-size: .8rem; }
+  .plain td, .plain th { padding-right: .4rem; }
   .slice { grid-template-columns: repeat(2, 1fr); }
+  .slice.scored { grid-template-columns: repeat(6, minmax(0, 1fr)); }
+  .slice.scored figure:nth-child(-n+2) { grid-column: span 6; }
+  .slice.scored figure:nth-last-child(-n+2) { grid-column: span 3; }
 }
 @media print {
   :root { --paper: #fff; --ink: #000; --soft: #444; --grid: #ccc; --card: #fff; --alert: #fff;
@@ -116,6 +129,23 @@ DEFINITIONS = [
         "Constant predictor",
         "Calls every pixel white. Its pixel error follows from the share w of white pixels: "
         "1 - 2 w / (1 + w). A network must be clearly below it.",
+    ),
+    (
+        "Warped label, merge, split",
+        "Pixel by pixel the label is moved towards the prediction, as long as no cell or hole is "
+        "joined, cut, made or lost: where exactly a membrane lies does not count. Pixels that "
+        "still differ are errors of topology. Cells are 4-connected, membrane 8-connected.",
+    ),
+    (
+        "Pairs of pixels, information",
+        "Of the pixels inside the label's cells: which lie in one cell of the label, and which in "
+        "one piece of the prediction. Such a pixel that is called membrane is a piece of its own. "
+        "I is the information that the two share, H and H' are their entropies.",
+    ),
+    (
+        "Thinned",
+        "The cells found grow, by a watershed, until lines one pixel wide remain between them: how "
+        "wide the membranes found are does not count.",
     ),
     (
         "last and best",

@@ -280,10 +280,24 @@ def test_float32_tenths_are_above_the_thresholds():
     assert counts.positive.tolist() == expected
 
 
-@pytest.mark.parametrize("shapes", [((2, 4, 4), (2, 4, 5)), ((4, 4), (4, 4)), ((0, 4, 4),) * 2])
+@pytest.mark.parametrize(
+    "shapes", [((2, 4, 4), (2, 4, 5)), ((2, 4, 4), (3, 4, 4)), ((0, 4, 4),) * 2]
+)
 def test_other_shapes_are_named(shapes):
-    with pytest.raises(CunetError, match="one shape"):
+    with pytest.raises(CunetError, match="equal in number and shape"):
         isbi2012.evaluate(np.zeros(shapes[0]), np.zeros(shapes[1], bool))
+
+
+def test_slices_of_unlike_size_are_one_stack():
+    """Two golden cases together: sums and means of what each of them has by itself."""
+    names = ("random16_1", "random40_4")
+    pairs = [[page[0] for page in read(name)] for name in names]
+    found = isbi2012.evaluate(*zip(*pairs, strict=True))
+    each = [CASES[name]["slice0"] for name in names]
+    close(found["curves"]["v_info"], np.mean([e["v_info_thinned"] for e in each], axis=0))
+    kinds = [[e["warping_counts_radius_-1"][k] for e in each] for k in range(10)]
+    wrong = [sum(kind["mergers"] + kind["splits"] for kind in both) for both in kinds]
+    close(found["warping_error"], min(wrong) / (16 * 16 + 40 * 40))
 
 
 def test_a_radius_of_none():

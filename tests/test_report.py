@@ -1,6 +1,8 @@
 """The report of small runs on synthetic membranes."""
 
+import base64
 import csv
+import io
 import json
 import re
 import shutil
@@ -12,14 +14,30 @@ import numpy as np
 import pytest
 import tifffile
 from click.testing import CliRunner
+from PIL import Image
 
 import cunet
 from cunet.cli.report import command
 from cunet.data.synthetic import membranes
 from cunet.errors import CunetError
+from cunet.metrics import isbi2012
 from cunet.report import duration, write_report
 from cunet.report_facts import collect, warnings
-from cunet.report_pictures import INVENTED, MISSED, OUTLINE, Example, error_picture
+from cunet.report_pictures import (
+    CUT,
+    INVENTED,
+    MERGED,
+    MISSED,
+    OUTLINE,
+    Example,
+    data_uri,
+    error_picture,
+    pictures,
+    places,
+    topology_errors,
+    topology_picture,
+)
+from cunet.report_scores import SCORES, score, why_none
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 SMALL = {
@@ -117,7 +135,7 @@ def test_the_page_is_well_formed_and_needs_nothing_else(finished):
     assert path == finished / "report.html"
     text = path.read_text(encoding="utf-8")
     page = Page(text)
-    assert page.tags.count("img") == 15 and page.tags.count("svg") == 7
+    assert page.tags.count("img") == 21 and page.tags.count("svg") == 9
     assert "script" not in page.tags and "link" not in page.tags
     assert all(a.startswith(("data:image/png;base64,", "#")) for a in page.addresses)
     assert not re.search(r"https?:|url\((?!#)|@import", text)
@@ -161,7 +179,7 @@ def test_settings_that_differ_are_marked(finished):
         r'<tr class="changed"><th scope="row">(\w+)</th><td>(.*?)</td><td>(.*?)</td>', text
     )
     changed = {name: (value, usual) for name, value, usual in rows}
-    assert changed["width"] == ("2", "16") and changed["steps"] == ("6", "8000")
+    assert changed["width"] == ("2", "16") and changed["steps"] == ("6", "4800")
     assert not {"solver", "lr", "data", "seed", "fold"} & changed.keys()
 
 
@@ -203,7 +221,9 @@ def test_without_held_out_slices(data, tmp_path):
     page = page_of(train(tmp_path / "run", data, fold=None))
     assert "No slices were held out" in page.words
     assert "Training slices, as none is held out" in page.words
-    assert page.tags.count("img") == 15 and page.tags.count("svg") == 4
+    assert page.tags.count("img") == 21 and page.tags.count("svg") == 6
+    assert "3 training slices, as none is held out; last.npz, step 6" in page.words
+    assert "The network has seen these slices" in page.words
     assert "Pixel error, last" not in page.words
 
 
@@ -213,7 +233,9 @@ def test_without_the_data(finished, tmp_path):
     away.rename(tmp_path / "elsewhere")
     page = page_of(run)
     assert page.tags.count("img") == 0 and page.tags.count("svg") == 6
-    assert "No pictures and no threshold curve" in page.words and "Check the path" in page.words
+    assert "No pictures, no scores and no threshold curve" in page.words
+    assert "Check the path" in page.words
+    assert "Scores" not in page.words and "V_Rand" not in page.words
     error = float(log_of(run)[-1]["val_pixel_error"])
     assert f"Pixel error, last {error:.4f}" in page.words
 
@@ -274,6 +296,129 @@ def test_the_errors_are_coloured():
     assert picture[0, 0].tolist() == picture[5, 6].tolist() == [0, 0, 0]
 
 
+def test_the_scores_are_those_of_the_metrics(finished):
+    facts = collect(finished)
+    examples = sorted(facts.examples, key=lambda example: example.name)
+    probability, labels = (
+        np.stack([getattr(example, name) for example in examples])
+        for name in ("probability", "labels")
+    )
+    expected = isbi2012.evaluate(probability, labels == 1)
+    assert facts.scores.result == expected
+    assert facts.scores.names == [example.name for example in examples]
+    words = page_of(finished).words
+    assert "3 held-out slices of the training data; last.npz, step 6" in words
+    assert "not over the challenge's test set" in words
+    for key, name, decimals, meaning in SCORES:
+        value, threshold = expected[key], expected["thresholds"][key]
+        assert f"{name} {value:.{decimals}f} {threshold:.1f} {meaning}" in words
+    for key, name in (("v_rand", "V_Rand"), ("v_info", "V_Info"), ("rand_error", "Rand error")):
+        assert f"{name} {expected[key]:.4f} held out, step 6" in words
+    for name, one in zip(facts.scores.names, expected["per_slice"], strict=True):
+        values = " ".join(f"{one[key]:.{decimals}f}" for key, _, decimals, _ in SCORES)
+        assert f"{name} {values}" in words
+    for kind, number in expected["warping_pixels"].items():
+        assert f"{kind.replace('_', ' ')} {number:,} " in words
+
+
+def test_slices_of_differing_size_are_scored_together():
+    images, labels = membranes(2, 50, 60, seed=2)
+    cut = [(images[0] / 255.0, labels[0] > 0), (images[1, :40] / 255.0, labels[1, :40] > 0)]
+    found = score([("a", *cut[0]), ("b", *cut[1])]).result
+    alone = [isbi2012.evaluate(p[None], truth[None]) for p, truth in cut]
+    for i in range(2):
+        assert found["per_slice"][i] == alone[i]["per_slice"][0] | {"slice": i}
+    together = isbi2012.summary([isbi2012.Tally(p, truth) for p, truth in cut])
+    assert found == together | {"per_slice": found["per_slice"]}
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "said"),
+    [
+        ([0, 1, 2], 3, "these data have 3"),
+        ([0, 1, 255], 2, "some pixels are marked to be ignored"),
+        ([0, 1, 1], 2, ""),
+    ],
+)
+def test_what_has_no_scores(labels, classes, said):
+    why = why_none([np.zeros((4, 3), np.uint8), np.array([labels], np.uint8)], classes)
+    assert said in why and bool(why) == bool(said)
+
+
+def test_too_many_pixels_are_not_scored(finished, monkeypatch):
+    monkeypatch.setattr("cunet.report_scores.LARGEST", 3 * 72 * 80 - 1)
+    page = page_of(finished)
+    assert page.tags.count("img") == 15 and page.tags.count("svg") == 7
+    assert "No scores of the ISBI 2012 challenge: for 17,280 pixels" in page.words
+    assert "cunet evaluate isbi" in page.words and "merge:" not in page.words
+    monkeypatch.setattr("cunet.report_scores.LARGEST", 3 * 72 * 80)
+    assert collect(finished).scores
+
+
+@pytest.fixture
+def joined_and_cut():
+    """Two cells that one pixel joins, (5, 20), and below a cell that one pixel cuts, (30, 20)."""
+    truth = np.zeros((40, 41), bool)
+    truth[2:12, 3:20] = truth[2:12, 21:38] = truth[30, 3:38] = True
+    probability = np.where(truth, 0.9, 0.1).astype(np.float32)
+    probability[5, 20], probability[30, 20] = 0.8, 0.2
+    return probability, truth
+
+
+def test_a_merge_and_a_split_are_where_they_were_made(joined_and_cut):
+    probability, truth = joined_and_cut
+    merges, splits = topology_errors(probability, truth, 0.5)
+    assert np.argwhere(merges).tolist() == [[5, 20]] and np.argwhere(splits).tolist() == [[30, 20]]
+    assert not np.any(topology_errors(probability, truth, 0.85)[0])
+    image = np.full((40, 41, 1), 7)
+    picture = topology_picture(image, merges, splits)
+    for place, colour in (((5, 20), MERGED), ((30, 20), CUT)):
+        distance = np.hypot(*(np.indices(truth.shape) - np.reshape(place, (2, 1, 1))))
+        marked = (picture == colour).all(axis=2)
+        assert np.array_equal(marked, (distance == 0) | ((distance > 1) & (distance <= 2)))
+    assert not topology_picture(image, truth & False, truth & False).any()
+
+
+def test_the_pictures_of_a_scored_slice(joined_and_cut):
+    probability, truth = joined_and_cut
+    example = Example(
+        "a", np.full((40, 41, 1), 7), truth.astype(np.uint8), truth, probability, 0.5
+    )  # fmt: skip
+    shown = pictures(example, 2, {"warping_error": 0.5, "pixel_error": 0.8})
+    captions = [caption for caption, _ in shown]
+    assert captions[1] == "1 merge (1 pixel) and 1 split (1 pixel) at threshold 0.5"
+    assert captions[6] == "probability above 0.8, best for the pixel error"
+    assert np.array_equal(picture_of(shown[6][1]) == 255, probability.astype(np.float64) > 0.8)
+    assert [caption for caption, _ in pictures(example, 2)] == [captions[0], *captions[2:6]]
+
+
+def test_one_wrong_pixel_is_seen_in_a_large_image():
+    merges = np.zeros((2000, 1500), bool)
+    merges[1000, 700] = True
+    uri = data_uri(topology_picture(np.zeros((2000, 1500, 1)), merges, merges & False))
+    shown = picture_of(uri)
+    assert shown.shape == (640, 480, 3)
+    assert (shown == MERGED).all(axis=2).sum() > 20
+
+
+def picture_of(uri):
+    return np.array(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+
+
+def test_places_touch_at_corners():
+    where = np.zeros((6, 6), bool)
+    assert places(where, "merge") == "no merge"
+    where[0, 0] = where[1, 1] = True
+    assert places(where, "merge") == "1 merge (2 pixels)"
+    where[4, 4] = True
+    assert places(where, "merge") == "2 merges (3 pixels)"
+
+
+def test_numba_is_not_loaded_before_something_is_scored():
+    code = "import sys, cunet.report; assert 'numba' not in sys.modules"
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
+
+
 def test_several_classes_and_colour_images(tmp_path):
     rng = np.random.default_rng(0)
     for name in ("images", "labels"):
@@ -286,6 +431,8 @@ def test_several_classes_and_colour_images(tmp_path):
         tifffile.imwrite(tmp_path / f"data/labels/{i}.tif", labels)
     page = page_of(train(tmp_path / "run", tmp_path / "data"))
     assert page.tags.count("img") == 5 and "All held-out slices" in page.words
+    assert "No scores of the ISBI 2012 challenge: they are defined for two classes" in page.words
+    assert "these data have 3" in page.words and "V_Rand 0" not in page.words
 
 
 def test_matplotlib_is_left_as_it_was(finished):

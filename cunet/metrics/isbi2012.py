@@ -14,7 +14,7 @@ white is where float64(p) > threshold, as in the organisers' program; of equal s
 threshold counts. Objects are the 4-connected components of white.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.ndimage import label
@@ -52,23 +52,24 @@ class Tally:
 
 
 def evaluate(
-    probability: np.ndarray,
-    truth: np.ndarray,
+    probability: Sequence[np.ndarray],
+    truth: Sequence[np.ndarray],
     radius: int = -1,
     progress: Callable[[int], None] | None = None,
 ) -> dict:
-    """The scores of a stack: probability of cell (n, H, W) from 0 to 1, truth (n, H, W) bool.
+    """The scores of a stack: probability of cell from 0 to 1 and truth (bool), slices (H, W) each.
 
-    Answers the five KEYS; "thresholds", the best one of each; "per_slice", a list of the five with
-    "slice", each at its own best threshold; "curves", each key at every threshold; and
-    "warping_pixels", how many pixels of each kind are left at the best threshold. radius: see
-    warping.classify. progress(slices done) is told of every slice. CunetError where the shapes
-    differ. Source: the organisers' Trainable_Segmentation.
+    Answers the five KEYS; "thresholds", the best one of each; "curves", each key at every
+    threshold; "warping_pixels", how many pixels of each kind are left at the best threshold; and
+    "per_slice", a list of the five with "slice", each at its own best threshold. radius: see
+    warping.classify. progress(slices done) is told of every slice. Slices may differ in size.
+    CunetError where a slice and its truth do. Source: the organisers' Trainable_Segmentation.
     """
-    if probability.shape != truth.shape or probability.ndim != 3 or 0 in probability.shape:
+    shapes = [[np.shape(page) for page in pages] for pages in (probability, truth)]
+    if shapes[0] != shapes[1] or not shapes[0]:
         raise CunetError(
-            f"isbi2012: expected probability and truth of one shape (slices, H, W), found "
-            f"{probability.shape} and {truth.shape}"
+            "isbi2012: expected slices of probability and of truth, equal in number and shape, "
+            f"found {shapes[0]} and {shapes[1]}"
         )
     if radius != -1 and radius < 1:
         raise CunetError(f"isbi2012 radius: expected -1 (the whole image) or 1 or more: {radius}")
@@ -81,12 +82,11 @@ def evaluate(
             progress(next(done))
 
     parallel(one, range(len(truth)))
-    result = summary(tallies)
-    result["per_slice"] = [
+    per_slice = [
         {"slice": i} | {key: summary([tally])[key] for key in KEYS}
         for i, tally in enumerate(tallies)
     ]
-    return result
+    return summary(tallies) | {"per_slice": per_slice}
 
 
 def summary(tallies: list[Tally]) -> dict:
