@@ -166,7 +166,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {
         "width": 16,
         "tile": 412,
-        "steps": 8000,
+        "steps": 4800,
         "solver": "adam",
         "weight_map": "balance",
         "dropout": 0.0,
