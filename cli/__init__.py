@@ -13,6 +13,7 @@ import click
 
 COMMANDS = {
     "train": "train a network on a folder of images and labels",
+    "crossval": "train and score every fold of a data set",
     "segment": "segment images of any size with a trained network",
     "evaluate": "score a segmentation against the truth",
     "explain": "the network as a table: sizes, parameters, memory",

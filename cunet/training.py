@@ -118,12 +118,12 @@ def _steps(config, prepared, net, solver, progress, run, stream, start) -> Itera
                     run.save_best(net, progress)
         if run is not None:
             run.log(record)
-            if due:
-                run.save_last(net, solver, progress)
-            if step == config.steps:
+            if step == config.steps:  # before last.npz, which says that nothing is left to do
                 if not prepared.held_out:
                     run.save_best(net, progress)
                 run.save_metrics({"last": final | {"step": step, "loss": loss}} | progress)
+            if due:
+                run.save_last(net, solver, progress)
         yield record
 
 

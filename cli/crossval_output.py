@@ -1,0 +1,112 @@
+"""What `cunet crossval` shows: the plan, one progress bar for all runs, the table of scores."""
+
+import math
+import shlex
+from pathlib import Path
+
+import click
+
+from cunet.cli import common
+from cunet.cli.train import Smooth, validation_line
+
+TITLES = {
+    "pixel_error": "pixel err",
+    "rand_error": "Rand err",
+    "warping_error": "warp err",
+    "v_rand": "V Rand",
+    "v_info": "V info",
+    "dice": "Dice",
+}
+DIGITS = {"warping_error": 6}  # it is small; elsewhere four
+VIEWS = {"none": "one view", "flips": "4 flips averaged", "rotations": "8 views averaged"}
+
+
+def announce(cv, dataset, todo: list, jobs: int, one: dict, quiet: bool) -> dict:
+    """Say what will be done, and how long it takes where that was measured; the same for JSON."""
+    from cunet.crossval_scores import limits
+
+    runs = cv.runs
+    text = f"{cv.folds} folds"
+    if cv.seeds > 1:
+        text += f", and fold 0 with seeds {', '.join(str(r.seed) for r in runs if r.fold == 0)}"
+    text += f": {len(runs)} runs, {jobs} at a time"
+    answer = {"folds": cv.folds, "runs": len(runs), "runs_left": len(todo), "jobs": jobs}
+    if one:
+        seconds = math.ceil(len(todo) / jobs) * one["expected_seconds"]
+        text += f", about {common.duration(seconds)} and the scoring  ->  {cv.path}"
+        answer["expected_seconds"] = seconds
+    else:
+        common.say(f"continuing {cv.path}: {len(runs) - len(todo)} runs are done", quiet)
+    common.say(text, quiet)
+    for run in todo:
+        if done := cv.steps_done(run):
+            scored = ", to be scored" if done == cv.config.steps else ""
+            common.say(f"  {run.name} has done {done} of {cv.config.steps} steps{scored}", quiet)
+    if why := limits(dataset):
+        common.say(f"  scores are pixel error and Dice only: {why}", quiet)
+    return answer
+
+
+class Board:
+    """One progress bar for all runs; called with a run and what happened to it."""
+
+    def __init__(self, cv, quiet: bool):
+        self.number = {run: f"{i} of {len(cv.runs)}" for i, run in enumerate(cv.runs, start=1)}
+        self.steps = {run: cv.steps_done(run) for run in cv.runs}
+        self.smooth = {run: Smooth() for run in cv.runs}
+        self.average = cv.average
+        total = len(cv.runs) * cv.config.steps
+        self.bar = common.Progress(total, sum(self.steps.values()), quiet)
+
+    def __call__(self, run, event: dict) -> None:
+        """A record of the training; {"doing", "done", "of"} of the scoring; or its end, scores."""
+        name = f"run {self.number[run]}, {run.name}:"
+        if "step" in event:
+            self.steps[run] = step = event["step"]
+            if "val_pixel_error" in event:
+                self.bar.line(f"{run.name}  {validation_line(event)}")
+            loss = self.smooth[run](event["loss"])
+            self.bar.update(sum(self.steps.values()), f"{name} step {step}, loss {loss:.4f}")
+        elif "doing" in event:
+            text = f"{name} {event['doing']} {event['done']} of {event['of']}"
+            # the bar is not full before the last run is scored
+            self.bar.update(min(sum(self.steps.values()), self.bar.total - 1), text)
+        else:
+            scores = event["scores"][self.average]
+            self.bar.line(
+                f"{run.name}  scored: pixel error {scores['pixel_error']:.4f}  "
+                f"Dice {scores['dice']:.4f}  ({VIEWS[self.average]}; trained for "
+                f"{common.duration(event['seconds'])})"
+            )
+
+
+def show(document: dict) -> None:
+    """The table of scores, on stdout: the averaged predictions last."""
+    runs, stack = document["folds"], document["stack"]
+    folds = [run for run in runs if run["seed"] == runs[0]["seed"]]
+    seeds = [run for run in runs if run["fold"] == 0] if document["seeds"] else []
+    slices = sum(len(run["held_out"]) for run in folds)
+    for average, together in stack.items():
+        keys = [key for key in TITLES if key in together]
+        rows = [(f"fold {run['fold']}, {len(run['held_out'])} slices", run) for run in folds]
+        rows += [("mean of the folds", document["mean"])]
+        rows += [("standard deviation", document["sd"])]
+        rows += [(f"fold 0, seed {run['seed']}", run) for run in seeds]
+        if seeds:
+            rows += [("mean of the seeds", document["seeds"]["mean"])]
+            rows += [("standard deviation", document["seeds"]["sd"])]
+        rows += [(f"all {slices} slices", stack)]
+        click.echo(f"{VIEWS[average]:<20}" + "".join(f"{TITLES[key]:>10}" for key in keys))
+        for name, scores in rows:
+            figures = (f"{scores[average][key]:>10.{DIGITS.get(key, 4)}f}" for key in keys)
+            click.echo(f"{name:<20}" + "".join(figures))
+        click.echo()
+
+
+def next_step(cv, dataset, document: dict) -> str:
+    """What to run after it."""
+    if dataset.kind == "isbi2012" and document["limits"] is None:
+        truth = Path(cv.config.data) / "train-labels.tif"
+        paths = [str(cv.path / "prediction.tif"), str(truth)]
+        return shlex.join(["cunet", "evaluate", "isbi", *paths])
+    return common.segment_command(cv.config.data, str(cv.folder(cv.runs[0])))
