@@ -472,7 +472,7 @@ def counted_directly(slices, threshold):
         ):
             if not counts:
                 continue
-            found = p > probability.dtype.type(threshold)
+            found = float(p) > threshold
             tp += bool(found and truth)
             fp += bool(found and not truth)
             fn += bool(truth and not found)
@@ -489,13 +489,14 @@ def test_the_pixel_error_against_a_loop(dtype):
         counted = rng.random((9, 11)) < 0.8
         slices.append((probability, white, counted))
         counts.add(*slices[-1])
-    scores = []
-    for i, threshold in enumerate(np.arange(11) / 10):
+    scores, threshold = [], 0.0
+    for i in range(11):
         tp, fp, fn = counted_directly(slices, threshold)
         precision, recall = tp / (tp + fp) if fp else 1, tp / (tp + fn)
         both = precision + recall
         scores.append(2 * precision * recall / both if both and tp else 0)
         assert counts.f_scores()[i] == pytest.approx(scores[-1], abs=1e-12), threshold
+        threshold += 0.1
     assert counts.pixel_error() == pytest.approx(1 - max(scores), abs=1e-12)
     assert counts.best_threshold() == pytest.approx(np.argmax(scores) / 10)
     assert counts.dice() == pytest.approx(scores[5], abs=1e-12)
