@@ -38,10 +38,10 @@ class Contingency:
         a, b = truth[inside].astype(np.int64), found[inside].astype(np.int64)
         both = b > 0
         pairs = a[both] * (int(b.max(initial=0)) + 1) + b[both]
+        sizes = [np.bincount(numbers) for numbers in (a, b[both])]
         return cls(
             np.unique(pairs, return_counts=True)[1],
-            np.unique(a, return_counts=True)[1],
-            np.unique(b[both], return_counts=True)[1],
+            *(size[size > 0] for size in sizes),
             int(np.count_nonzero(~both)),
         )
 
