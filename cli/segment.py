@@ -19,10 +19,16 @@ from cunet.cli.segment_files import (
     to_do,
 )
 
+BUNDLED_FOR = (
+    "cell membranes in serial-section EM at 4 nm a pixel (ISBI 2012); for non-commercial use only, "
+    "like the data it was trained on. Train your own for other images."
+)
+
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("--model", help="Model file or run folder (default: the newest run below runs/).")
+@click.option("--model", help="Model file, run folder, or bundled: the network for EM membranes "
+              "of cunet itself (default: the newest run below runs/, else bundled).")  # fmt: skip
 @click.option(
     "--tile", type=int, help="Side of the input tile (572). It changes speed, not results."
 )
@@ -66,6 +72,7 @@ def command(
       cunet segment "plate*/*.png" --products mask,overlay --out masks/
     """
     from cunet.backend import resolve_device
+    from cunet.checkpoint import BUNDLED
     from cunet.product_files import How, outputs
     from cunet.threads import set_threads
 
@@ -75,6 +82,8 @@ def command(
     if threads is not None:
         set_threads(threads)
     net, name = load_model(model, resolve_device(device))
+    if Path(name) == BUNDLED:
+        common.say(f"the bundled network: {BUNDLED_FOR}", quiet)
     tile = fitting_tile(tile, net.depth)
     if not math.isfinite(threshold):
         raise click.UsageError(f"--threshold: expected a number from 0 to 1, found {threshold}")
@@ -177,17 +186,11 @@ def open_checked(file: Path, net):
 
 
 def load_model(model: str | None, device: str):
-    """The network and what to call it; by default that of the newest run."""
+    """The network and its file; by default that of the newest run, else the bundled one."""
     from cunet.checkpoint import load, model_file
-    from cunet.errors import CunetError
     from cunet.run_folder import newest
 
-    path = model or newest()
-    if path is None:
-        raise CunetError(
-            "no model: there is no run below runs/; train one with  cunet train --data DIR  "
-            "or give --model FILE.npz"
-        )
+    path = model or newest() or "bundled"
     return load(path, device), str(model_file(path))
 
 

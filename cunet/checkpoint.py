@@ -1,7 +1,8 @@
 """Model files: one .npz with a JSON header, never pickle; written whole or not at all.
 
 A model file holds the parameters, the arguments of the network and its normalization. The file a
-training leaves to be resumed holds the solver's arrays and its position as well.
+training leaves to be resumed holds the solver's arrays and its position as well. One network
+comes with cunet: BUNDLED, described in the .md file beside it.
 """
 
 import json
@@ -18,12 +19,25 @@ from cunet.normalization import Normalization
 from cunet.unet import UNet
 
 FORMAT = 1
+BUNDLED = Path(__file__).parent / "models" / "isbi2012.npz"
 
 
-def save(path: str | Path, net: UNet, solver=None, progress: dict[str, Any] | None = None) -> None:
-    """Write the net, and with a solver all that a resumed training needs. Replaces `path`."""
+def save(
+    path: str | Path,
+    net: UNet,
+    solver=None,
+    progress: dict[str, Any] | None = None,
+    half: bool = False,
+) -> None:
+    """Write the net, and with a solver all that a resumed training needs. Replaces `path`.
+
+    half rounds the parameters to float16, for a file of half the size; a net that is loaded from
+    it computes in its own dtype as before.
+    """
     path = Path(path)
     arrays = {p.name: to_host(p.value) for p in net.parameters()}
+    if half:
+        arrays = {name: value.astype(np.float16) for name, value in arrays.items()}
     header = {
         "format": FORMAT,
         "net": net.settings(),
@@ -83,7 +97,7 @@ def _read(path: str | Path, with_arrays: bool) -> tuple[dict[str, Any], dict[str
 
 
 def load(path: str | Path, device: str = "cpu") -> UNet:
-    """The network in a model file, or the best one of a run folder."""
+    """The network in a model file, the best one of a run folder, or "bundled": cunet's own."""
     path = model_file(path)
     header, arrays = read(path)
     return build(path, header, arrays, device)
@@ -125,10 +139,11 @@ def put(path: Path, targets: dict[str, Any], arrays: dict[str, np.ndarray]) -> N
 
 
 def model_file(path: str | Path) -> Path:
-    """The model file meant by a path: a file itself, or best.npz (else last.npz) of a run."""
+    """The model file meant by a path: a file itself, best.npz (else last.npz) of a run, or the
+    word "bundled"."""
     path = Path(path)
     if not path.is_dir():
-        return path
+        return BUNDLED if str(path) == "bundled" and not path.exists() else path
     for name in ("best.npz", "last.npz"):
         if (path / name).is_file():
             return path / name

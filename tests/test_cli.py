@@ -250,7 +250,6 @@ def bad_files(folder):
         (["whole.tif", "--model", "RUN", "--products", "masks"], 2, ["masks", "prob, mask"]),
         (["whole.tif", "--model", "RUN", "--out", "one.tif"], 2, ["one product"]),
         (["whole.tif", "--model", "RUN", "--device", "tpu"], 2, ["tpu", "auto, cpu, cuda"]),
-        (["whole.tif"], 2, ["no model"]),
     ],
 )
 def test_bad_input_to_segment(trained, run, tmp_path, monkeypatch, arguments, code, words):
