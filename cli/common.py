@@ -99,7 +99,7 @@ class Progress:
         ):
             return
         self.shown = now
-        rate = (done - self.first) / max(1e-9, now - self.start)
+        rate = max(0, done - self.first) / max(1e-9, now - self.start)
         left = duration((self.total - done) / rate) if rate else "?"
         speed = f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each" if rate else ""
         line = f"{done}/{self.total}  {text}  {speed}  ETA {left}"

@@ -75,6 +75,8 @@ def command(
         options["step_values"] = parse_steps(step_values)
     if {"steps", "minutes"} <= set(options):
         raise click.UsageError("--steps and --minutes: give one of them")
+    if worker is not None and resume is None:
+        raise click.UsageError("--worker goes with --resume")
     if worker is not None:
         cv, dataset = resumed(resume, options)
         return runs.work(cv, worker, dataset, cv.config.device, cv.config.threads)

@@ -70,7 +70,8 @@ class Board:
         elif "doing" in event:
             text = f"{name} {event['doing']} {event['done']} of {event['of']}"
             # the bar is not full before the last run is scored
-            self.bar.update(min(sum(self.steps.values()), self.bar.total - 1), text)
+            done = min(sum(self.steps.values()), self.bar.total - 1)
+            self.bar.update(done, text)
         else:
             scores = event["scores"][self.average]
             self.bar.line(
@@ -82,7 +83,7 @@ class Board:
 
 def show(document: dict) -> None:
     """The table of scores, on stdout: the averaged predictions last."""
-    runs, stack = document["folds"], document["stack"]
+    runs, stack = document["runs"], document["stack"]
     folds = [run for run in runs if run["seed"] == runs[0]["seed"]]
     seeds = [run for run in runs if run["fold"] == 0] if document["seeds"] else []
     slices = sum(len(run["held_out"]) for run in folds)

@@ -99,7 +99,9 @@ def work(cv, name: str, dataset, device: str, threads: int | None) -> int:
     def tell(run, event: dict) -> None:
         os.write(1, json.dumps(event).encode() + b"\n")  # at once, and whole: it is short
 
-    run = next(run for run in cv.runs if run.name == name)
+    run = next((run for run in cv.runs if run.name == name), None)
+    if run is None:
+        raise CunetError(f"cross-validation '{cv.path}' has no run {name}")
     return 0 if complete(cv, run, dataset, device, threads, tell) else STOPPED
 
 

@@ -69,11 +69,6 @@ def pixels(prob, truth, threshold, pages, plot, overwrite, as_json, quiet):
     probability, white, counted, chosen = read_pair(prob, truth, pages, quiet)
     result = sweep(probability, white, counted)
     counts = result.at(threshold)
-    if counts.tp + counts.fp == 0:
-        common.say(
-            f"warning: {prob}: no probability is above {threshold:g}, the highest is "
-            f"{result.thresholds[0]:g}; a mask is saved as 0 and 255, or as single bits"
-        )
     document = {
         "precision": counts.precision(),
         "recall": counts.recall(),
@@ -95,7 +90,10 @@ def pixels(prob, truth, threshold, pages, plot, overwrite, as_json, quiet):
         common.print_json(document)
     elif not quiet:
         show(document, result.positives, result.negatives, len(chosen), white.size)
-    again = ["cunet", "evaluate", "isbi", str(prob), str(truth)]
+    if counted is None:
+        again = ["cunet", "evaluate", "isbi", str(prob), str(truth)]
+    else:  # those scores need a label for every pixel
+        again = ["cunet", "evaluate", "pixels", str(prob), str(truth), "--plot", "curves.png"]
     common.next_command(shlex.join([*again, *(["--pages", pages] if pages else [])]), quiet)
 
 

@@ -29,6 +29,8 @@ def check_plot(plot: Path, overwrite: bool, *inputs: Path) -> None:
         raise CunetError(f"'{plot}': the plot is a PNG picture; name a file that ends in .png")
     if plot.resolve() in [path.resolve() for path in inputs]:
         raise CunetError(f"'{plot}' is one of the files to be read; name another plot")
+    if plot.is_dir():
+        raise CunetError(f"'{plot}' is a folder; name a file for the plot")
     if not plot.parent.is_dir():
         raise CunetError(f"no folder '{plot.parent}' for the plot '{plot.name}'; make it first")
     common.refuse_existing(plot, overwrite)
@@ -70,6 +72,11 @@ def read_pair(
             f"{prob}: {image.pages} page(s) of {image.height} x {image.width}, axes {image.axes}, "
             f"{image.dtype}{scale}",
             quiet,
+        )
+    if scale and probability.max() < 0.01:
+        common.say(
+            f"warning: {prob}: its highest value is {probability.max():.2g} of the largest of its "
+            "type, so that hardly anything is found; a mask is saved as 0 and 255"
         )
     white, counted, notes = read_truth(truth, chosen)
     for note in notes:
@@ -169,7 +176,7 @@ def read_truth(
     if first in (0, 1, 255) and all((page == first).all() for page in pages):
         # of no use for training, but a picture without cells can be scored
         ids = [np.full(page.shape, first > 0, np.uint8) for page in pages]
-        notes.append(f"every label is {first}: {'all' if first else 'no'} pixels are white")
+        notes.append(f"every label is {first}: {'every' if first else 'no'} pixel is white")
     else:
         names = [f"'{path}' page {number}" for number in range(len(pages))]
         ids, classes, coding = class_ids(pages, names)

@@ -8,15 +8,6 @@ import click
 from cunet.cli import common
 from cunet.cli.evaluate_files import pages_option, plot_option
 
-# the key in the answer, its name in the table, what it is
-SCORES = (
-    ("pixel_error", "pixel error", "1 - F-score of white pixels"),
-    ("rand_error", "Rand error", "1 - F-score of pairs of pixels in one cell"),
-    ("warping_error", "warping error", "merge and split pixels / all pixels"),
-    ("v_rand", "V_Rand", "F-score of pairs, membranes thinned; mean over slices"),
-    ("v_info", "V_Info", "F-score of information, membranes thinned; mean over slices"),
-)
-
 
 @click.command(short_help="the ISBI 2012 challenge: pixel, Rand, warping error, V_Rand, V_Info")
 @click.argument("prob", type=click.Path(path_type=Path))
@@ -33,8 +24,9 @@ def isbi(prob, truth, pages, radius, plot, threads, overwrite, as_json, quiet):
     """The scores of the ISBI 2012 challenge: of the stack, and with --json of every slice.
 
     PROB holds the probability of cell interior (white), TRUTH 0 for membrane and 255 for interior.
-    Each score is taken at the threshold, of 0, 0.1 ... 1, that suits it best. They equal the
-    organisers' own program; the warping error counts pixels of merges and splits.
+    The scores equal those of the organisers' own program. Each is taken at the threshold, of 0, 0.1
+    ... 1, that suits it best. The warping error counts merges and splits only: where no cell is
+    found at all it is 0.
 
     \b
     Examples:
@@ -43,7 +35,7 @@ def isbi(prob, truth, pages, radius, plot, threads, overwrite, as_json, quiet):
     """
     from cunet.cli.evaluate_files import check_plot, read_pair
     from cunet.errors import DataError
-    from cunet.metrics.isbi2012 import evaluate
+    from cunet.metrics.isbi2012 import SCORES, evaluate
     from cunet.threads import set_threads
 
     if threads is not None:
@@ -71,7 +63,7 @@ def isbi(prob, truth, pages, radius, plot, threads, overwrite, as_json, quiet):
         common.print_json(found)
     elif not quiet:
         click.echo(f"{f'{len(chosen)} slice(s)':<13}{'score':>10}{'threshold':>11}")
-        for key, name, meaning in SCORES:
+        for key, (name, _, meaning) in SCORES.items():
             threshold = found["thresholds"][key]
             click.echo(f"{name:<13}{found[key]:>10.6f}{threshold:>11.1f}     {meaning}")
         kinds = ", ".join(f"{n:,} {kind}" for kind, n in found["warping_pixels"].items() if n)

@@ -127,8 +127,8 @@ class CrossValidation:
 
 
 def refuse_existing(path: str | Path) -> None:
-    """CunetError where anything stands at `path` already, what a start that was killed at once
-    leaves apart."""
+    """CunetError where anything stands at `path` already, except what a start leaves that was
+    killed at once."""
     path = Path(path)
     if (path / SETTINGS).exists() or any(path.glob("fold*-seed*/run.toml")):
         raise CunetError(

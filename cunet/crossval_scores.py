@@ -21,24 +21,20 @@ from cunet.data.atomic import publish, temporary_name, write_error
 from cunet.data.dataset import IGNORE, Dataset, sha256
 from cunet.data.images import TiffOutput
 from cunet.errors import DataError
-from cunet.metrics.pixel import PixelCounts
+from cunet.metrics import isbi2012
+from cunet.metrics.pixel import THRESHOLDS, PixelCounts
 from cunet.prepared import cells
 from cunet.run_folder import write_text
 from cunet.tiling import segment
 from cunet.training import whole_tile
 
-SCORES = ("pixel_error", "rand_error", "warping_error", "v_rand", "v_info", "dice")
+SCORES = (*isbi2012.KEYS, "dice")
 Progress = Callable[[str, int, int], None]  # what is done, how many of them, of how many
 
 
 def limits(dataset: Dataset) -> str | None:
-    """Why there are but pixel error and Dice for this data set; None: all the challenge's."""
-    classes = len(dataset.class_names)
-    if classes != 2:
-        return f"the data have {classes} classes"
-    if any((labels == IGNORE).any() for labels in dataset.labels):
-        return "some pixels of the data are ignored"
-    return None
+    """Why only pixel error and Dice can be given; None where all the challenge's scores can."""
+    return isbi2012.why_not(dataset.labels, len(dataset.class_names), IGNORE) or None
 
 
 def evaluate(
@@ -54,18 +50,15 @@ def evaluate(
     for page, labels in zip(pages, truth, strict=True):
         cell = page if page.ndim == 2 else page[..., 1:].sum(axis=2)
         counts.add(cell, cells(labels), labels != IGNORE)
-    result: dict = {
-        "pixel_error": counts.pixel_error(),
-        "thresholds": {"pixel_error": counts.best_threshold()},
-    }
-    if limits(dataset) is None:
-        from cunet.metrics import isbi2012  # loads a compiler
-
-        white = [cells(labels) for labels in truth]
-        result = isbi2012.evaluate(pages, white, progress=progress)
-        for found, number in zip(result["per_slice"], slices, strict=True):
-            found["slice"] = number
-    return result | {"dice": counts.dice()}
+    dice = {"dice": counts.dice()}
+    if limits(dataset):
+        best = float(THRESHOLDS[counts.f_scores().argmax()])
+        return {"pixel_error": counts.pixel_error(), "thresholds": {"pixel_error": best}} | dice
+    white = [cells(labels) for labels in truth]
+    result = isbi2012.evaluate(pages, white, progress=progress)
+    for found, number in zip(result["per_slice"], slices, strict=True):
+        found["slice"] = number
+    return result | dice
 
 
 def score_run(
@@ -160,7 +153,7 @@ def _summary(cv: CrossValidation, dataset: Dataset) -> dict:
     return {
         "average": cv.average,
         "limits": limits(dataset),
-        "folds": entries,
+        "runs": entries,
         "mean": _over(folds, cv.averages, np.mean),
         "sd": _over(folds, cv.averages, _deviation),
         "seeds": {

@@ -21,6 +21,7 @@ PACKAGES = {  # module: what pip calls it
     "matplotlib": "matplotlib",
     "click": "click",
     "threadpoolctl": "threadpoolctl",
+    "numba": "numba",
 }
 OLD_CORES = {"Prescott", "Core2", "generic"}  # what OpenBLAS takes where it knows no better
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")

@@ -14,10 +14,11 @@ import numpy as np
 
 from cunet.data.atomic import publish, temporary_name, write_error
 from cunet.data.label_check import IGNORE
-from cunet.metrics.curves import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from cunet.metrics.curves import Sweep
 
 # Drawn in these colours, which the page replaces by its own for light and dark
 _THEME = {
@@ -147,7 +148,7 @@ def augmentation_sheet(
     _save(figure, path)
 
 
-def score_curves(sweep: Sweep, threshold: float, path: str | Path) -> None:
+def score_curves(sweep: "Sweep", threshold: float, path: str | Path) -> None:
     """Draws the precision-recall and the ROC curve on one PNG, the threshold marked on both.
 
     Dashed is what chance would reach. Raises DeviceError or CunetError where the file cannot be

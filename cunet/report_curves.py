@@ -71,10 +71,10 @@ def _validation(facts: Facts) -> list[str]:
 
 
 def threshold_chart(scores: np.ndarray) -> str:
-    """The F-score at the thresholds 0 to 0.9; above 1 nothing is ever found."""
-    best = int(scores[:-1].argmax())
+    """The F-score at the thresholds 0 to 1."""
+    best = int(scores.argmax())
     mark = Line([THRESHOLDS[best]], [scores[best]], "best", ORANGE, "none", marker="D")
-    lines = [Line(THRESHOLDS[:-1], scores[:-1], marker="o"), mark]
+    lines = [Line(THRESHOLDS, scores, marker="o"), mark]
     return line_chart("threshold", lines, "threshold", "F-score of white")
 
 

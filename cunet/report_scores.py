@@ -1,7 +1,4 @@
-"""The ISBI 2012 scores of a run's slices, as the report shows them.
-
-Numba, which the metrics load, is imported only when something is scored.
-"""
+"""The ISBI 2012 scores of a run's slices, as the report shows them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,55 +7,20 @@ from html import escape
 import numpy as np
 
 from cunet.data.dataset import IGNORE
+from cunet.metrics.isbi2012 import SCORES, evaluate, why_not
 from cunet.plots import BLUE, INK, ORANGE, Line, line_chart
 from cunet.report_template import table
 
 LARGEST = 20_000_000  # pixels in all; about one minute for each 10 million on one processor
 
-# Key, name, whether the lowest is best, decimals, and what it is
-SCORES = (
-    (
-        "pixel_error",
-        "Pixel error",
-        4,
-        "1 - the F-score of white pixels, its sums taken over all slices; the lowest.",
-    ),
-    (
-        "rand_error",
-        "Rand error",
-        4,
-        "1 - the F-score of pairs of pixels that lie in one cell, its sums taken over all slices; "
-        "the lowest.",
-    ),
-    (
-        "warping_error",
-        "Warping error",
-        6,
-        "Merge and split pixels of all slices / all their pixels; the lowest up to threshold 0.9.",
-    ),
-    (
-        "v_rand",
-        "V_Rand",
-        4,
-        "The F-score of pairs after the membranes found were thinned, the mean over the slices; "
-        "the highest.",
-    ),
-    (
-        "v_info",
-        "V_Info",
-        4,
-        "The information F-score, 2 I / (H + H'), after the same thinning, the mean over the "
-        "slices; the highest.",
-    ),
-)
-NAMES = {key: name for key, name, *_ in SCORES}
+NAMES = {key: name[:1].upper() + name[1:] for key, (name, *_) in SCORES.items()}
 
 KINDS = (
     ("merge", "joins two cells of the label"),
     ("split", "cuts a cell of the label"),
     ("hole_addition", "makes a hole in a cell, or closes a ring of it"),
     ("object_deletion", "a cell of the label is not found"),
-    ("object_addition", "a cell is found that the label has not"),
+    ("object_addition", "a cell is found that is not in the label"),
     ("hole_deletion", "fills a hole in a cell of the label, or opens it"),
 )
 
@@ -82,27 +44,18 @@ class Scores:
 def why_none(labels: Sequence[np.ndarray], classes: int) -> str:
     """Why slices with these labels are not scored; empty where they are."""
     pixels = sum(page.size for page in labels)
-    if classes != 2:
-        return f"they are defined for two classes, cell and membrane, and these data have {classes}"
-    if any((page == IGNORE).any() for page in labels):
-        return (
-            "they follow cells over the whole slice and need a label for every pixel, and some "
-            "pixels are marked to be ignored"
-        )
     if pixels > LARGEST:
         return (
             f"for {pixels:,} pixels they would take minutes; cunet segment and cunet evaluate isbi "
             "give them"
         )
-    return ""
+    return why_not(labels, classes, IGNORE)
 
 
 def score(slices: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Scores:
     """The scores of slices, which may differ in size: name, probability (H, W), truth (H, W)."""
-    from cunet.metrics import isbi2012
-
     names, probability, truth = map(list, zip(*slices, strict=True))
-    return Scores(names, isbi2012.evaluate(probability, truth))
+    return Scores(names, evaluate(probability, truth))
 
 
 def cards(scores: Scores, where: str) -> list[tuple[str, str, str]]:
@@ -128,8 +81,8 @@ def section(scores: Scores, held_out: bool, step: int) -> str:
     )
     result = scores.result
     main = [
-        (name, scores.shown(key), f"{scores.threshold(key):.1f}", meaning)
-        for key, name, _, meaning in SCORES
+        (NAMES[key], scores.shown(key), f"{scores.threshold(key):.1f}", meaning)
+        for key, (_, _, meaning) in SCORES.items()
     ]
     kinds = [
         (kind.replace("_", " "), f"{result['warping_pixels'][kind]:,}", meaning)
@@ -159,8 +112,7 @@ def section(scores: Scores, held_out: bool, step: int) -> str:
 
 def printed(values: dict, key: str) -> str:
     """One of the five scores as it is printed."""
-    places = next(places for name, _, places, _ in SCORES if name == key)
-    return f"{values[key]:.{places}f}"
+    return f"{values[key]:.{SCORES[key][1]}f}"
 
 
 def _charts(scores: Scores) -> str:
@@ -179,11 +131,12 @@ def _charts(scores: Scores) -> str:
 
 
 def _lines(scores: Scores, colours: dict[str, str]) -> list[Line]:
-    """The curves of these scores; at threshold 1 nothing is ever found, and nothing is drawn."""
+    """The curves of these scores, each with its best value marked."""
     curves, lines = scores.result["curves"], []
     for key, colour in colours.items():
         style = "dashed" if colour == INK else "solid"
-        lines.append(Line(curves["threshold"][:10], curves[key][:10], NAMES[key], colour, style))
+        x = curves["threshold"][: len(curves[key])]
+        lines.append(Line(x, curves[key], NAMES[key], colour, style))
         place = [scores.threshold(key)], [scores.result[key]]
         lines.append(Line(*place, colour=colour, style="none", marker="D"))
     return lines

@@ -166,8 +166,9 @@ def next_name(parent: str | Path, stem: str) -> Path:
 
 
 def newest(parent: str | Path = "runs") -> Path | None:
-    """The run below `parent` whose model was written last, or None."""
-    models = [p for p in Path(parent).glob("*/last.npz")]
+    """The run below `parent`, those of cross-validations among them, whose model was written last,
+    or None."""
+    models = [p for pattern in ("*/last.npz", "*/*/last.npz") for p in Path(parent).glob(pattern)]
     return max(models, key=lambda p: p.stat().st_mtime).parent if models else None
 
 
@@ -178,7 +179,7 @@ def environment(config: Config, hashes: dict[str, str]) -> dict:
     from cunet.threads import get_threads
 
     versions = {"python": platform.python_version()}
-    for name in ("cunet", "numpy", "scipy", "tifffile", "cupy-cuda12x", "cupy-cuda13x"):
+    for name in ("cunet", "numpy", "scipy", "numba", "tifffile", "cupy-cuda12x", "cupy-cuda13x"):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:

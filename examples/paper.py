@@ -3,9 +3,9 @@
     python examples/paper.py --data isbi2012/            trains and scores five folds first
     python examples/paper.py runs/isbi2012-crossval-1    shows one that `cunet crossval` has made
 
-Everything after the script's name that is not a folder goes to `cunet crossval`: --preset paper on
-a GPU, --jobs 2, --seeds 3, --resume. The labels of the challenge's test set were never published,
-so that nobody can repeat the paper's measurement; what differs is printed below the table.
+A folder as the first argument is shown; anything else is passed on to `cunet crossval`: --preset
+paper on a GPU, --jobs 2, --seeds 3, --resume DIR. The labels of the challenge's test set were never
+published: nobody can repeat the paper's measurement. What differs is printed below the table.
 """
 
 import json
@@ -28,8 +28,8 @@ What differs from Table 1:
 - Slices: held-out slices of the labelled stack, fold k of n being slices k, k + n, k + 2n ... The
   paper's are those of the hidden test stack. Neighbours of held-out slices are trained on, which
   helps; {training} of {slices} labelled slices are trained on, not all, which harms.
-- Network and training: {settings}. The paper's learning rate, length and normalisation of the loss
-  are not published.
+- Network and training: {settings}. The paper's learning rate, number of steps and normalisation of
+  the loss are not published.
 - "7 rotated versions of the input" is read as {average}; see examples/paper/averaging.py.
 - The Rand error here is the challenge's form since January 2015; before, self pairs did not count.
 - Every score is taken at the threshold that suits it best, on the slices scored, as the challenge
@@ -40,7 +40,8 @@ What differs from Table 1:
 def main() -> None:
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
-        sys.exit(__doc__)
+        print(__doc__)
+        return
     if Path(arguments[0]).is_dir():
         path = Path(arguments[0]) / "metrics.json"
         if not path.is_file():
@@ -52,6 +53,8 @@ def main() -> None:
         if done.returncode:
             sys.exit(done.returncode)
         document = json.loads(done.stdout)
+    if "limits" not in document:  # of an ordinary run, or of --dry-run
+        sys.exit("this is not a finished cross-validation; nothing to put beside Table 1")
     print(table(document))
 
 
@@ -62,7 +65,7 @@ def table(document: dict) -> str:
     lines = [row(HEAD), row(["---"] * len(HEAD))]
     lines += [row([name, f"{warping:.6f}", f"{rand:.4f}", f"{pixel:.4f}", "", ""])
               for name, warping, rand, pixel in TABLE_1]  # fmt: skip
-    folds = len({run["fold"] for run in document["folds"]})
+    folds = len({run["fold"] for run in document["runs"]})
     for average in dict.fromkeys((document["average"], "none")):
         views = "one view" if average == "none" else f"averaged ({average})"
         mean, sd = document["mean"][average], document["sd"][average]
@@ -71,12 +74,12 @@ def table(document: dict) -> str:
         lines.append(row([f"all held-out slices as one stack, {views}", *numbers(stack)]))
         if document["seeds"]:
             seeds = document["seeds"]
-            count = sum(run["fold"] == 0 for run in document["folds"])
+            count = sum(run["fold"] == 0 for run in document["runs"])
             spread = with_spread(seeds["mean"][average], seeds["sd"][average])
             lines.append(row([f"fold 0, {count} seeds, {views}", *spread]))
-    first = document["folds"][0]
-    slices = sum(len(run["held_out"]) for run in document["folds"][:folds])
-    seconds = [run["seconds"] for run in document["folds"]]
+    first = document["runs"][0]
+    slices = sum(len(run["held_out"]) for run in document["runs"][:folds])
+    seconds = [run["seconds"] for run in document["runs"]]
     settings = (
         f"{first['steps']:,} steps, {min(seconds) / 60:.0f} to {max(seconds) / 60:.0f} minutes a "
         "fold; the rest is in crossval.toml"

@@ -293,7 +293,7 @@ def test_without_white_what_is_undefined_is_null(run, save):
     prob, truth = save("p.tif", probability), save("t.tif", 0 * labels)
     code, out, err = run("pixels", prob, truth, "--json")
     answer = json.loads(out)
-    assert code == 0 and "no pixels are white" in err and "Warning" not in err
+    assert code == 0 and "no pixel is white" in err and "Warning" not in err
     assert [answer[key] for key in ("recall", "auc_roc", "average_precision")] == [None] * 3
     assert answer["precision"] == answer["f1"] == answer["iou"] == 0
     assert all(point["true_positive_rate"] is None for point in answer["roc_curve"])
@@ -304,7 +304,9 @@ def test_a_mask_of_0_and_1_as_a_map_is_warned_of(run, save):
     _, labels = stack(1)
     code, out, err = run("pixels", save("p.tif", labels // 255), save("t.tif", labels), "--json")
     assert code == 0 and json.loads(out)["precision"] is None
-    assert "warning" in err and "no probability is above 0.5, the highest is 0.00392157" in err
+    assert "warning" in err and "its highest value is 0.0039 of the largest" in err
+    code, out, err = run("isbi", save("p.tif", labels // 255), save("t.tif", labels), "--json")
+    assert code == 0 and "its highest value is 0.0039 of the largest" in err
 
 
 def test_the_plot_is_a_png_and_spares_what_is_there(run, save, tmp_path):
@@ -348,3 +350,19 @@ def test_help_has_an_example_and_loads_nothing_heavy(run):
     code = "from cunet.cli import main\nimport sys\nsys.argv = ['cunet', 'evaluate', '--help']\n"
     code += "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code"
     assert not loaded_by(code) & (HEAVY | {"numpy"})
+
+
+def test_the_next_command_is_one_that_works(run, save):
+    probability, labels = stack(1)
+    prob, plain = save("p.tif", probability), save("t.tif", labels)
+    ids = (labels // 255).copy()
+    ids[0, 0, :3] = [2, 1, 255]
+    ignoring = save("i.tif", ids)
+    for truth, word in ((plain, "isbi"), (ignoring, "pixels")):
+        code, _, err = run("pixels", prob, truth)
+        command = err.splitlines()[-1].split()
+        assert code == 0 and command[:3] == ["cunet", "evaluate", word]
+    folder = prob.parent / "folder.png"
+    folder.mkdir()
+    code, _, err = run("pixels", prob, plain, "--plot", folder, "--overwrite")
+    assert code == 2 and "is a folder" in err

@@ -40,7 +40,7 @@ def document():
     return {
         "average": "rotations",
         "limits": None,
-        "folds": [run(0, 7), run(1, 7), run(0, 8)],
+        "runs": [run(0, 7), run(1, 7), run(0, 8)],
         "mean": {v: scores(0.3 + i / 10) for i, v in enumerate(views)},
         "sd": {v: scores(0.5 + i / 10) for i, v in enumerate(views)},
         "seeds": {"mean": {v: scores(0.7) for v in views}, "sd": {v: scores(0.8) for v in views}},
@@ -74,9 +74,11 @@ def test_the_table_puts_ours_beside_theirs(document, tmp_path):
 
 
 def test_without_a_cross_validation_it_says_what_to_do(document, tmp_path):
-    assert "crossval" in printed()[2]
+    assert "cunet crossval" in printed()[1]
     code, _, err = printed(tmp_path)
     assert code == 1 and f"cunet crossval --resume {tmp_path}" in err
+    (tmp_path / "metrics.json").write_text(json.dumps({"last": {}}))  # an ordinary run
+    assert "not a finished cross-validation" in printed(tmp_path)[2]
     document["limits"] = "the data have 3 classes"
     (tmp_path / "metrics.json").write_text(json.dumps(document))
     code, out, err = printed(tmp_path)

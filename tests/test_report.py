@@ -21,6 +21,7 @@ from cunet.cli.report import command
 from cunet.data.synthetic import membranes
 from cunet.errors import CunetError
 from cunet.metrics import isbi2012
+from cunet.metrics.isbi2012 import SCORES
 from cunet.report import duration, write_report
 from cunet.report_facts import collect, warnings
 from cunet.report_pictures import (
@@ -37,7 +38,7 @@ from cunet.report_pictures import (
     topology_errors,
     topology_picture,
 )
-from cunet.report_scores import SCORES, score, why_none
+from cunet.report_scores import NAMES, score, why_none
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 SMALL = {
@@ -309,13 +310,13 @@ def test_the_scores_are_those_of_the_metrics(finished):
     words = page_of(finished).words
     assert "3 held-out slices of the training data; last.npz, step 6" in words
     assert "not over the challenge's test set" in words
-    for key, name, decimals, meaning in SCORES:
+    for key, (_, decimals, meaning) in SCORES.items():
         value, threshold = expected[key], expected["thresholds"][key]
-        assert f"{name} {value:.{decimals}f} {threshold:.1f} {meaning}" in words
+        assert f"{NAMES[key]} {value:.{decimals}f} {threshold:.1f} {meaning}" in words
     for key, name in (("v_rand", "V_Rand"), ("v_info", "V_Info"), ("rand_error", "Rand error")):
         assert f"{name} {expected[key]:.4f} held out, step 6" in words
     for name, one in zip(facts.scores.names, expected["per_slice"], strict=True):
-        values = " ".join(f"{one[key]:.{decimals}f}" for key, _, decimals, _ in SCORES)
+        values = " ".join(f"{one[key]:.{decimals}f}" for key, (_, decimals, _) in SCORES.items())
         assert f"{name} {values}" in words
     for kind, number in expected["warping_pixels"].items():
         assert f"{kind.replace('_', ' ')} {number:,} " in words

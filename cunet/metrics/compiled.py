@@ -4,17 +4,27 @@ A watershed and a warping visit pixel after pixel, each seeing what the one befo
 """
 
 from collections.abc import Callable
-
-import numba
+from functools import cache, wraps
 
 
 def compiled(loop: Callable) -> Callable:
     """Decorate a loop over arrays: machine code, kept on disk, run without the interpreter's lock.
 
-    The first call on a machine compiles for a few seconds. Where no folder can be written to, every
-    process compiles anew.
+    Numba is loaded with the first call; the first on a machine compiles for a few seconds. Where no
+    folder can be written to, every process compiles anew.
     """
-    try:
-        return numba.njit(cache=True, nogil=True)(loop)
-    except RuntimeError:  # Numba found no place for its cache
-        return numba.njit(nogil=True)(loop)
+
+    @cache
+    def machine_code() -> Callable:
+        import numba
+
+        try:
+            return numba.njit(cache=True, nogil=True)(loop)
+        except RuntimeError:  # Numba found no place for its cache
+            return numba.njit(nogil=True)(loop)
+
+    @wraps(loop)
+    def call(*arrays):
+        return machine_code()(*arrays)
+
+    return call

@@ -26,7 +26,15 @@ from cunet.metrics.thinning import thinned
 from cunet.metrics.warping import KINDS, classify, count, warp
 from cunet.threads import parallel
 
-KEYS = ("pixel_error", "rand_error", "warping_error", "v_rand", "v_info")
+# Key, as the command line answers it: name, decimals worth printing, what it is
+SCORES = {
+    "pixel_error": ("pixel error", 4, "1 - F-score of white pixels"),
+    "rand_error": ("Rand error", 4, "1 - F-score of pairs of pixels in one cell"),
+    "warping_error": ("warping error", 6, "merge and split pixels / all pixels"),
+    "v_rand": ("V_Rand", 4, "F-score of pairs, membranes thinned; mean over slices"),
+    "v_info": ("V_Info", 4, "F-score of information, membranes thinned; mean over slices"),
+}
+KEYS = tuple(SCORES)
 WARPED = 10  # the warping error is looked at up to the threshold 0.9
 ERRORS = ("merge", "split")  # the kinds of the warping error
 
@@ -36,13 +44,14 @@ class Tally:
 
     def __init__(self, probability: np.ndarray, truth: np.ndarray, radius: int = -1):
         objects, _ = label(truth)
+        probability = probability.astype(np.float64)
         self.pixels = PixelCounts()
         self.pixels.add(probability, truth)
         self.pairs: list[tuple[int, int, int]] = []
         self.v_rand, self.v_info = np.zeros((2, len(THRESHOLDS)))
         self.kinds: list[dict[str, int]] = []
         for i, threshold in enumerate(THRESHOLDS):
-            found = probability.astype(np.float64) > threshold
+            found = probability > threshold
             self.pairs.append(Contingency.of(objects, label(found)[0]).pairs())
             table = Contingency.of(objects, thinned(found))
             self.v_rand[i], self.v_info[i] = table.rand_f_score(), table.information_f_score()
@@ -82,11 +91,21 @@ def evaluate(
             progress(next(done))
 
     parallel(one, range(len(truth)))
-    per_slice = [
-        {"slice": i} | {key: summary([tally])[key] for key in KEYS}
-        for i, tally in enumerate(tallies)
-    ]
+    each = [summary([tally]) for tally in tallies]
+    per_slice = [{"slice": i} | {key: one[key] for key in KEYS} for i, one in enumerate(each)]
     return summary(tallies) | {"per_slice": per_slice}
+
+
+def why_not(labels: Sequence[np.ndarray], classes: int, ignore: int) -> str:
+    """Why slices with these labels (H, W) have no such scores; empty where they have."""
+    if classes != 2:
+        return f"they are defined for two classes, cell and membrane, and these data have {classes}"
+    if any((page == ignore).any() for page in labels):
+        return (
+            "they follow cells over the whole slice and need a label for every pixel, and some "
+            "pixels are marked to be ignored"
+        )
+    return ""
 
 
 def summary(tallies: list[Tally]) -> dict:

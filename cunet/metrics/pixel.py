@@ -41,7 +41,8 @@ class PixelCounts:
             probability, white = probability[counted], white[counted]
         # p > threshold: every pixel falls into one bin; the sums from the right are the counts.
         # Compared in float64: float32(0.1) is above 0.1
-        bins = np.searchsorted(THRESHOLDS, probability.ravel().astype(np.float64), side="left")
+        values = probability.ravel().astype(np.float64, copy=False)
+        bins = np.searchsorted(THRESHOLDS, values, side="left")
         for target, weights in ((self.positive, None), (self.tp, white.ravel())):
             in_bin = np.bincount(bins, weights, len(THRESHOLDS) + 1).astype(np.int64)
             target += in_bin[::-1].cumsum()[::-1][1:]

@@ -32,7 +32,7 @@ RING = np.array([(0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (
 
 def warp(probability: np.ndarray, truth: np.ndarray, threshold: float) -> np.ndarray:
     """The truth (H, W) bool warped towards probability (H, W) > threshold, (H, W) bool."""
-    probability = probability.astype(np.float64)
+    probability = probability.astype(np.float64, copy=False)
     found = probability > threshold
     columns, rows = np.nonzero((found != truth).T)  # x outer, y inner
     confidence = np.abs(probability[rows, columns] - threshold).astype(np.float32)
@@ -71,9 +71,9 @@ def _sweep(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, ring: np.nd
 def classify(warped: np.ndarray, found: np.ndarray, radius: int = -1) -> np.ndarray:
     """What kind of error each pixel is where the warped truth and the proposal differ.
 
-    warped, found (H, W) bool -> (H, W) uint8 of the constants above, 0 where they agree. Whether a
-    cell would fall apart without a pixel is looked at in the whole image (radius -1) or in a window
-    of 2 radius + 1 pixels around it.
+    warped, found (H, W) bool -> (H, W) uint8: MERGE ... HOLE_DELETION, or 0 where they agree.
+    Whether a cell would fall apart without a pixel is looked at in the whole image (radius -1) or
+    in a window of 2 radius + 1 pixels around it.
     """
     kinds = np.zeros(warped.shape, np.uint8)
     rows, columns = np.nonzero(warped != found)
@@ -81,15 +81,16 @@ def classify(warped: np.ndarray, found: np.ndarray, radius: int = -1) -> np.ndar
     objects, _ = label(padded)
     around = np.sort(objects[rows[:, None] + 1 + RING[:, 0], columns[:, None] + 1 + RING[:, 1]])
     distinct = 1 + np.count_nonzero(np.diff(around, axis=1), axis=1)
-    highest = around[:, -1] if rows.size else np.zeros(0, objects.dtype)
+    highest = around[:, -1]
     white = warped[rows, columns]  # these the proposal does not have
-    lone = np.where(
+    alike = np.where(
         highest == 0,
         np.where(white, OBJECT_DELETION, OBJECT_ADDITION),
         np.where(white, HOLE_ADDITION, HOLE_DELETION),
     )
     one_object = np.where(white, HOLE_DELETION, HOLE_ADDITION)
-    kind = np.choose(np.minimum(distinct, 3) - 1, [lone, one_object, np.where(white, SPLIT, MERGE)])
+    several = np.where(white, SPLIT, MERGE)
+    kind = np.choose(np.minimum(distinct, 3) - 1, [alike, one_object, several])
     boxes = find_objects(objects)
     for k in np.flatnonzero((distinct == 2) & white):
         row, column, number = rows[k] + 1, columns[k] + 1, highest[k]

@@ -17,6 +17,7 @@ Gray slices with an even number of rows and columns; the views are those of one 
 
 import argparse
 import math
+import sys
 
 import numpy as np
 from scipy.ndimage import rotate
@@ -24,6 +25,7 @@ from scipy.ndimage import rotate
 from cunet import checkpoint
 from cunet.config import Config
 from cunet.data.mirror import reflect
+from cunet.errors import CunetError
 from cunet.metrics import isbi2012
 from cunet.prepared import cells, prepare
 from cunet.run_folder import read_settings
@@ -88,8 +90,16 @@ def main():
     )
     parser.add_argument("run", help="run folder of a training with --fold")
     run = parser.parse_args().run
-    prepared = prepare(Config(**read_settings(run)))
-    net = checkpoint.load(f"{run}/last.npz")
+    try:
+        prepared = prepare(Config(**read_settings(run)))
+        net = checkpoint.load(f"{run}/last.npz")
+    except CunetError as error:
+        sys.exit(f"error: {error}")
+    if not prepared.held_out:
+        sys.exit(f"error: run '{run}' held out no slices; train with --fold 0/5")
+    odd = [side for image in prepared.dataset.images for side in image.shape[:2] if side % 2]
+    if odd or net.in_channels > 1 or net.classes > 2:
+        sys.exit("error: gray slices with even sides and two classes are needed here")
     truth = np.stack([cells(prepared.dataset.labels[i]) for i in prepared.held_out])
     images = [net.normalization.apply(prepared.dataset.images[i]) for i in prepared.held_out]
     square = np.stack([square_views(net, image) for image in images], axis=1)
