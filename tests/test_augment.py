@@ -154,6 +154,20 @@ def test_interpolation_equals_scipy():
         assert (y != near)[inside].mean() < 0.002  # points halfway between two pixels
 
 
+def test_a_point_just_before_a_pixel_may_be_rounded_to_it():
+    """Counted from a first pixel far to the left, 429.99997 is 550 in float32, not 549.99997."""
+    image = np.random.default_rng(0).random((500, 450, 1)).astype(np.float32)
+    before = np.nextafter(np.float32(430), np.float32(0))
+    line = np.linspace(-120, before, 40, dtype=np.float32)
+    assert line[-1] == before and line[-1] - np.float32(-120) == 550  # else nothing is tested
+    rows, columns = np.meshgrid(line, line, indexing="ij")
+    found = augment._bilinear(image, rows, columns, 0, 0)
+    expected = ndimage.map_coordinates(
+        image[..., 0], (rows.astype(float), columns.astype(float)), order=1, mode="mirror"
+    )
+    np.testing.assert_allclose(found[..., 0], expected, atol=1e-3)
+
+
 def test_mirroring_gives_the_four_reflections_and_no_other():
     image, labels, weights = scene(64, 64)
     tile, seen = image[12:52, 12:52], set()

@@ -197,11 +197,12 @@ def _nearest(source, rows, columns, top, left):
 def _region(source, rows, columns, top, left):
     """The part of source around the points, mirrored beyond its border, and its first pixel.
 
-    Every point in it has a neighbour below and to the right.
+    Every point in it has a neighbour below and to the right, and so has the next pixel: counted
+    from the first, a point just before a pixel may be rounded to it in float32.
     """
     first_row, first_column = math.floor(rows.min()), math.floor(columns.min())
-    height = math.floor(rows.max()) + 2 - first_row
-    width = math.floor(columns.max()) + 2 - first_column
+    height = math.floor(rows.max()) + 3 - first_row
+    width = math.floor(columns.max()) + 3 - first_column
     down = reflect(top + first_row, height, source.shape[0])
     across = reflect(left + first_column, width, source.shape[1])
     region = source[down[:, None], across]
