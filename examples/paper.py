@@ -11,6 +11,7 @@ published: nobody can repeat the paper's measurement. What differs is printed be
 import json
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 SCORES = ("warping_error", "rand_error", "pixel_error", "v_rand", "v_info")
@@ -23,18 +24,19 @@ TABLE_1 = (  # of the paper, by warping error; the -SCI entries process the outp
     ("DIVE", 0.000430, 0.0545, 0.0582),
     ("IDSIA-SCI", 0.000653, 0.0189, 0.1027),
 )
-DIFFERENCES = """
-What differs from Table 1:
-- Slices: held-out slices of the labelled stack, fold k of n being slices k, k + n, k + 2n ... The
-  paper's are those of the hidden test stack. Neighbours of held-out slices are trained on, which
-  helps; {training} of {slices} labelled slices are trained on, not all, which harms.
-- Network and training: {settings}. The paper's learning rate, number of steps and normalisation of
-  the loss are not published.
-- "7 rotated versions of the input" is read as {average}; see examples/paper/averaging.py.
-- The Rand error here is the challenge's form since January 2015; before, self pairs did not count.
-- Every score is taken at the threshold that suits it best, on the slices scored, as the challenge
-  did. The networks are those of the last step, chosen on nothing.
-"""
+DIFFERENCES = (
+    "Slices: held-out slices of the labelled stack, fold k of n being slices k, k + n, k + 2n ... "
+    "The paper's are those of the hidden test stack. Neighbours of held-out slices are trained on, "
+    "which helps; {training} of {slices} labelled slices are trained on, not all, which harms.",
+    "Network and training: {steps:,} steps, {least:.0f} to {most:.0f} minutes a run; the rest is "
+    "in crossval.toml. The paper's learning rate, number of steps and normalisation of the loss "
+    "are not published.",
+    '"Averaged over 7 rotated versions" is read as {average}; see examples/paper/averaging.py.',
+    "The Rand error is in the challenge's form since January 2015; before, a pixel made no pair "
+    "with itself.",
+    "Every score is taken at the threshold that suits it best on the slices scored, as the "
+    "challenge did. The networks are those of the last step, chosen on nothing.",
+)
 
 
 def main() -> None:
@@ -79,22 +81,22 @@ def table(document: dict) -> str:
             lines.append(row([f"fold 0, {count} seeds, {views}", *spread]))
     first = document["runs"][0]
     slices = sum(len(run["held_out"]) for run in document["runs"][:folds])
-    seconds = [run["seconds"] for run in document["runs"]]
-    settings = (
-        f"{first['steps']:,} steps, {min(seconds) / 60:.0f} to {max(seconds) / 60:.0f} minutes a "
-        "fold; the rest is in crossval.toml"
-    )
-    said = DIFFERENCES.format(
-        slices=slices,
-        training=slices - len(first["held_out"]),
-        settings=settings,
-        average={
+    minutes = [run["seconds"] / 60 for run in document["runs"]]
+    facts = {
+        "slices": slices,
+        "training": slices - len(first["held_out"]),
+        "steps": first["steps"],
+        "least": min(minutes),
+        "most": max(minutes),
+        "average": {
             "rotations": "the 8 rotations and reflections of the square, probabilities averaged",
             "flips": "4 mirror images, probabilities averaged",
             "none": "no averaging",
         }[document["average"]],
-    )
-    return "\n".join(lines) + "\n" + said.rstrip()
+    }
+    said = [textwrap.fill("- " + text.format(**facts), 98, subsequent_indent="  ")
+            for text in DIFFERENCES]  # fmt: skip
+    return "\n".join([*lines, "", "What differs from Table 1:", *said])
 
 
 def row(cells) -> str:
