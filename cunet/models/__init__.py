@@ -1,0 +1,1 @@
+"""The networks that come with cunet; each has its card beside it."""
