@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from cunet.cli import common
-from cunet.cli.train_options import SETTINGS, parse_steps
+from cunet.cli.train_options import parse_steps, settings_options
 
 WITH_RESUME = {"seeds", "average", "threads", "device"}
 OWN_WORDS = {
+    "fold": None,
     "out": "Folder of the cross-validation (default: runs/<data>-crossval-<n>).",
     "minutes": "Train each fold for about so long: fits the steps to the measured speed.",
     "seed": "The first seed; all random numbers follow from it.",
@@ -21,28 +22,12 @@ OWN_WORDS = {
 }
 
 
-def settings_options(function):
-    """The settings of a training as options, but the fold."""
-    for name, kind, text in reversed(SETTINGS):
-        if name != "fold":
-            option, text = f"--{name.replace('_', '-')}", OWN_WORDS.get(name, text)
-            function = click.option(option, name, type=kind, default=None, help=text)(function)
-    return function
-
-
 @click.command()
-@click.option("--data", type=str, help="Folder with the data set.")
 @click.option("--folds", type=click.IntRange(2), help="How many folds (5); as cunet train --fold.")
 @click.option("--seeds", type=click.IntRange(1), help="Train fold 0 with so many seeds (1).")
 @click.option("--average", help="none, flips or rotations (default): views of a tile averaged.")
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time (1; a run per GPU).")
-@click.option("--preset", type=str, help="paper or cpu (default: cpu on a CPU, paper on a GPU).")
-@click.option("--config", "config_file", type=str, help="TOML file of settings.")
-@settings_options
-@click.option(
-    "--augment/--no-augment", "augment", default=None, help="Vary samples (default: yes)."
-)
-@click.option("--step-values", type=str, help="Steps of the policy multistep: 4000,6000.")
+@settings_options(OWN_WORDS)
 @click.option("--resume", type=str, help="Continue this cross-validation.")
 @click.option("--worker", hidden=True, help="Complete one run, for the process that asks for it.")
 @click.option("-n", "--dry-run", is_flag=True, help="Check everything, train nothing.")

@@ -14,14 +14,7 @@ WITH_RESUME = {"steps", "minutes", "threads", "device"}
 
 
 @click.command()
-@click.option("--data", type=str, help="Folder with the data set.")
-@click.option("--preset", type=str, help="paper or cpu (default: cpu on a CPU, paper on a GPU).")
-@click.option("--config", "config_file", type=str, help="TOML file of settings.")
-@settings_options
-@click.option(
-    "--augment/--no-augment", "augment", default=None, help="Vary samples (default: yes)."
-)
-@click.option("--step-values", type=str, help="Steps of the policy multistep: 4000,6000.")
+@settings_options()
 @click.option("--resume", type=str, help="Continue this run folder.")
 @click.option(
     "--stop-after", type=click.IntRange(1), help="Save and stop after this step (exit 130)."

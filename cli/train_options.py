@@ -1,5 +1,7 @@
 """The settings of a training as options of `cunet train`."""
 
+from collections.abc import Callable
+
 import click
 
 # Settings of cunet.config.Config that are plain options: name, type, help.
@@ -43,12 +45,34 @@ SETTINGS = [
 ]
 
 
-def settings_options(function):
-    """All of SETTINGS as options, without defaults: what is not given is not set."""
-    for name, kind, text in reversed(SETTINGS):
-        option = f"--{name.replace('_', '-')}"
-        function = click.option(option, name, type=kind, default=None, help=text)(function)
-    return function
+def settings_options(words: dict[str, str | None] | None = None) -> Callable:
+    """A decorator that adds data, preset, configuration file and all settings of a training as
+    options, without defaults: what is not given is not set. words: another help for some settings;
+    None leaves the setting out."""
+    texts = {name: text for name, _, text in SETTINGS} | (words or {})
+    options = [
+        click.option("--data", type=str, help="Folder with the data set."),
+        click.option(
+            "--preset", type=str, help="paper or cpu (default: cpu on a CPU, paper on a GPU)."
+        ),
+        click.option("--config", "config_file", type=str, help="TOML file of settings."),
+        *(
+            click.option(f"--{name.replace('_', '-')}", name, type=kind, help=texts[name])
+            for name, kind, _ in SETTINGS
+            if texts[name] is not None
+        ),
+        click.option(
+            "--augment/--no-augment", "augment", default=None, help="Vary samples (default: yes)."
+        ),
+        click.option("--step-values", type=str, help="Steps of the policy multistep: 4000,6000."),
+    ]
+
+    def decorate(function: Callable) -> Callable:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
 
 
 def parse_steps(text: str) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cunet.backend import resolve_device, to_device, to_host
-from cunet.data.atomic import publish, temporary_name, write_error
+from cunet.data.atomic import write_npz
 from cunet.errors import CunetError, DataError
 from cunet.normalization import Normalization
 from cunet.unet import UNet
@@ -34,7 +34,6 @@ def save(
     half rounds the parameters to float16, for a file of half the size; a net that is loaded from
     it computes in its own dtype as before.
     """
-    path = Path(path)
     arrays = {p.name: to_host(p.value) for p in net.parameters()}
     if half:
         arrays = {name: value.astype(np.float16) for name, value in arrays.items()}
@@ -48,16 +47,7 @@ def save(
         header["done"] = solver.done
         arrays |= {f"solver/{name}": to_host(v) for name, v in solver.state().items()}
     arrays["header"] = np.array(json.dumps(header))
-    temporary = temporary_name(path)
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
-        publish(temporary, path)
-    except OSError as error:
-        needed = sum(a.nbytes for a in arrays.values())
-        raise write_error(error, path, needed) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_npz(Path(path), arrays)
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from cunet import checkpoint
 from cunet.crossval import CrossValidation, Run, remove_parts
-from cunet.data.atomic import publish, temporary_name, write_error
+from cunet.data.atomic import write_npz
 from cunet.data.dataset import IGNORE, Dataset, sha256
 from cunet.data.images import TiffOutput
 from cunet.errors import DataError
@@ -79,7 +79,7 @@ def score_run(
             found = segment(image, net, whole_tile(image.shape, net.depth), average)
             page = found[..., 1] if net.classes == 2 else found
             pages[f"{average}/{i}"] = page.astype(np.float32)
-    _save_arrays(folder / "held_out.npz", pages)
+    write_npz(folder / "held_out.npz", pages)
     scores = {}
     for number, average in enumerate(cv.averages):
         done = number * len(held_out)
@@ -222,16 +222,3 @@ def _read_json(path: Path) -> dict:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return {}
-
-
-def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write an .npz file, whole or not at all."""
-    temporary = temporary_name(path)
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
-        publish(temporary, path)
-    except OSError as error:
-        raise write_error(error, path, sum(a.nbytes for a in arrays.values())) from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,10 +1,15 @@
 """Fixtures that several test files use."""
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
+import tifffile
 from inputs import TOLERANCE, Inputs
+from PIL import Image
+
+from cunet import cli
 
 
 @pytest.fixture(
@@ -16,3 +21,32 @@ def inputs(request):
     yield inputs
     for now, before in inputs.given:
         np.testing.assert_array_equal(now, before)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """run("train", ...) -> (exit code, stdout, stderr) of the command line, in this process."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["cunet", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        out, err = capsys.readouterr()
+        return stopped.value.code, out, err
+
+    return call
+
+
+@pytest.fixture
+def save(tmp_path):
+    """save("name.tif", array): a file of pages (n, H, W), or a PNG of (H, W)."""
+
+    def write(name, array, **options):
+        path = tmp_path / name
+        if path.suffix == ".png":
+            Image.fromarray(array).save(path)
+        else:
+            tifffile.imwrite(path, array, **({"photometric": "minisblack"} | options))
+        return path
+
+    return write

@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 import tifffile
 
 import cunet
-from cunet import checkpoint, cli
+from cunet import checkpoint
 from cunet.data.dataset import load, sha256
 from cunet.data.synthetic import membranes
 from cunet.metrics.pixel import PixelCounts
@@ -56,19 +55,9 @@ def test_half_is_the_nearest_float16(tmp_path):
     assert sizes[0] < sizes[1]
 
 
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """run(...) -> (exit code, stdout, stderr) of `cunet`, in an empty folder."""
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["cunet", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        out, err = capsys.readouterr()
-        return stopped.value.code, out, err
-
-    return call
 
 
 def test_segment_works_at_once_and_says_with_what(run, tmp_path):

@@ -23,20 +23,6 @@ from cunet.tiling import segment
 TINY = "--width 2 --depth 2 --tile 76 --steps 6 --validate-every 3 --device cpu --threads 1".split()
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """run("train", ...) -> (exit code, stdout, stderr) of the command line, in this process."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["cunet", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        out, err = capsys.readouterr()
-        return stopped.value.code, out, err
-
-    return call
-
-
 def write_isbi(folder, slices=4, side=64):
     """A small synthetic data set in the ISBI 2012 layout."""
     images, labels = membranes(slices, side, side, seed=3)

@@ -68,20 +68,6 @@ def _light(monkeypatch):
     set_threads(before)
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """run("crossval", ...) -> (exit code, stdout, stderr) of the command line, in this process."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["cunet", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        out, err = capsys.readouterr()
-        return stopped.value.code, out, err
-
-    return call
-
-
 def write_isbi(folder):
     """Five slices of 48 x 40 pixels in the ISBI 2012 layout."""
     images, labels = membranes(5, 48, 40, seed=3)

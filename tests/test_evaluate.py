@@ -1,15 +1,12 @@
 """`cunet evaluate`: how probability maps and truths are read, and what is answered."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
-import tifffile
 from PIL import Image
 from test_layout import HEAVY, loaded_by
 
-from cunet import cli
 from cunet.cli.evaluate_files import read_pair
 from cunet.errors import DataError
 
@@ -18,32 +15,9 @@ KEYS += ["threshold", "pr_curve", "roc_curve"]
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(run):
     """run("pixels", ...) -> (exit code, stdout, stderr) of `cunet evaluate`."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["cunet", "evaluate", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        out, err = capsys.readouterr()
-        return stopped.value.code, out, err
-
-    return call
-
-
-@pytest.fixture
-def save(tmp_path):
-    """save("name.tif", array): a file of pages (n, H, W), or a PNG of (H, W)."""
-
-    def write(name, array, **options):
-        path = tmp_path / name
-        if path.suffix == ".png":
-            Image.fromarray(array).save(path)
-        else:
-            tifffile.imwrite(path, array, **({"photometric": "minisblack"} | options))
-        return path
-
-    return write
+    return lambda *arguments: run("evaluate", *arguments)
 
 
 def stack(pages=5, height=12, width=9, seed=1):

@@ -5,14 +5,19 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from test_evaluate import run, save  # noqa: F401 - fixtures
 from test_isbi2012 import CASES, read
 
 KEYS = ["pixel_error", "rand_error", "warping_error", "v_rand", "v_info"]
 
 
 @pytest.fixture
-def golden(save):  # noqa: F811
+def run(run):
+    """run("isbi", ...) -> (exit code, stdout, stderr) of `cunet evaluate`."""
+    return lambda *arguments: run("evaluate", *arguments)
+
+
+@pytest.fixture
+def golden(save):
     """golden(name) -> the paths of its probability and of its truth (0 and 255)."""
 
     def write(name):
@@ -25,7 +30,7 @@ def golden(save):  # noqa: F811
 
 @pytest.mark.parametrize("name", ["random40_4", "stack2_merge_and_split"])
 @pytest.mark.parametrize("radius", [-1, 5])
-def test_the_answer_is_the_organisers(run, golden, name, radius):  # noqa: F811
+def test_the_answer_is_the_organisers(run, golden, name, radius):
     prob, truth = golden(name)
     window = ["--radius", radius] if radius > 0 else []
     code, out, err = run("isbi", prob, truth, *window, "--json")
@@ -44,7 +49,7 @@ def test_the_answer_is_the_organisers(run, golden, name, radius):  # noqa: F811
     assert err.splitlines()[-1].strip().startswith("cunet evaluate pixels")
 
 
-def test_pages_are_named_as_in_the_truth(run, golden, save):  # noqa: F811
+def test_pages_are_named_as_in_the_truth(run, golden, save):
     prob, truth = golden("stack2_merge_and_split")
     whole = json.loads(run("isbi", prob, truth, "--json")[1])["per_slice"]
     one = save("one.tif", read("stack2_merge_and_split")[0][1:])
@@ -53,7 +58,7 @@ def test_pages_are_named_as_in_the_truth(run, golden, save):  # noqa: F811
         assert answer["per_slice"] == whole[1:]
 
 
-def test_the_table_and_the_plot(run, golden, tmp_path):  # noqa: F811
+def test_the_table_and_the_plot(run, golden, tmp_path):
     prob, truth = golden("graded")
     plot = tmp_path / "scores.png"
     code, out, err = run("isbi", prob, truth, "--plot", plot)
@@ -71,7 +76,7 @@ def test_the_table_and_the_plot(run, golden, tmp_path):  # noqa: F811
     assert run("isbi", prob, truth, "--quiet")[1:] == ("", "")
 
 
-def test_ignored_pixels_are_refused(run, save):  # noqa: F811
+def test_ignored_pixels_are_refused(run, save):
     prob = save("p.tif", np.full((1, 9, 9), 0.5, np.float32))
     labels = np.arange(81, dtype=np.uint8).reshape(1, 9, 9) % 3
     labels[0, 0, 0] = 255
@@ -80,5 +85,5 @@ def test_ignored_pixels_are_refused(run, save):  # noqa: F811
 
 
 @pytest.mark.parametrize("radius", [0, -3])
-def test_a_window_has_a_radius(run, golden, radius):  # noqa: F811
+def test_a_window_has_a_radius(run, golden, radius):
     assert run("isbi", *golden("graded"), "--radius", radius)[0] == 2

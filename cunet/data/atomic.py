@@ -5,6 +5,8 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
+
 from cunet.errors import CunetError, DeviceError
 
 _DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -32,6 +34,19 @@ def _sync(path: Path, flags: int) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Replaces an .npz file, whole or not at all. DeviceError or CunetError where it cannot be."""
+    temporary = temporary_name(path)
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+        publish(temporary, path)
+    except OSError as error:
+        raise write_error(error, path, sum(a.nbytes for a in arrays.values())) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def free_bytes(path: Path) -> int:
