@@ -10,6 +10,7 @@ from PIL import Image
 from scipy.ndimage import binary_erosion, distance_transform_edt, label
 
 from cunet.data.dataset import IGNORE
+from cunet.metrics import warping
 from cunet.plots import heat
 
 LARGEST = 640  # pixels of a picture's longer side on the page
@@ -70,8 +71,6 @@ def topology_errors(
     probability: np.ndarray, truth: np.ndarray, threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where a slice's warping error at this threshold lies: merges and splits, (H, W) bool each."""
-    from cunet.metrics import warping
-
     found = probability.astype(np.float64) > threshold
     kinds = warping.classify(warping.warp(probability, truth, threshold), found)
     return kinds == warping.MERGE, kinds == warping.SPLIT

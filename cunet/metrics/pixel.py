@@ -2,8 +2,7 @@
 
 Probabilities are cut at the thresholds 0, 0.1 ... 1 (white where p > threshold); true and false
 positives and negatives are summed over all slices before F is formed. It is not the fraction of
-wrong pixels. Source: PixelError.java of the organisers' Trainable_Segmentation; that the thresholds
-are these is known from a third party's script alone.
+wrong pixels. Source: PixelError.java of the organisers' Trainable_Segmentation.
 """
 
 from collections.abc import Iterable
