@@ -62,6 +62,6 @@ class Normalization:
                 return (
                     f"intensities {low[c]:g} ... {high[c]:g} (channel {c}) lie far from the "
                     f"training images' {seen_low:g} ... {seen_high:g}: expect a poor result; "
-                    "was the image rescaled, inverted or converted?"
+                    "was the image rescaled or converted?"
                 )
         return None

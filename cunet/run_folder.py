@@ -166,9 +166,8 @@ def next_name(parent: str | Path, stem: str) -> Path:
 
 
 def newest(parent: str | Path = "runs") -> Path | None:
-    """The run below `parent`, those of cross-validations among them, whose model was written last,
-    or None."""
-    models = [p for pattern in ("*/last.npz", "*/*/last.npz") for p in Path(parent).glob(pattern)]
+    """The run directly below `parent` whose model was written last, or None."""
+    models = [p for p in Path(parent).glob("*/last.npz")]
     return max(models, key=lambda p: p.stat().st_mtime).parent if models else None
 
 

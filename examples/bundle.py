@@ -1,8 +1,8 @@
 """Makes a small model file of a finished run: the network that comes with cunet was made so.
 
-The parameters of last.npz are rounded to float16, which halves the file; nothing else is kept of
-the training. Prints the size, the SHA-256 for the model card, and what the rounding changes on the
-slices of the run's data (all of which the network may have seen).
+The parameters of last.npz are rounded to float16, which halves the file; of the training only the
+normalization of the images is kept. Prints the size, the SHA-256 for the model card, and what the
+rounding changes on the slices of the run's data (all of which the network may have seen).
 
     python examples/bundle.py runs/isbi2012-1 cunet/models/isbi2012.npz
 """

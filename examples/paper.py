@@ -46,18 +46,32 @@ def main() -> None:
         return
     if Path(arguments[0]).is_dir():
         path = Path(arguments[0]) / "metrics.json"
-        if not path.is_file():
+        if (path.parent / "crossval.toml").is_file() and not path.is_file():
             sys.exit(f"'{path}' is not there yet; finish it: cunet crossval --resume {path.parent}")
+        if not path.is_file():
+            sys.exit(f"'{path.parent}' is no cross-validation; did you mean --data {path.parent} ?")
         document = json.loads(path.read_text(encoding="utf-8"))
     else:
-        command = [sys.executable, "-m", "cunet", "crossval", *arguments, "--json"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        if done.returncode:
-            sys.exit(done.returncode)
-        document = json.loads(done.stdout)
-    if "limits" not in document:  # of an ordinary run, or of --dry-run
+        document = cross_validate(arguments)
+    if "limits" not in document:  # of an ordinary run
         sys.exit("this is not a finished cross-validation; nothing to put beside Table 1")
     print(table(document))
+
+
+def cross_validate(arguments: list[str]) -> dict:
+    """Run `cunet crossval` with these arguments; what it answers."""
+    # -P: the installed package, not the folder that this may be called from
+    command = [sys.executable, "-P", "-m", "cunet", "crossval", *arguments, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        while True:
+            try:
+                answer, _ = process.communicate()
+                break
+            except KeyboardInterrupt:  # it was told as well: it saves, and says how to go on
+                continue
+    if process.returncode or {"-n", "--dry-run"} & set(arguments):
+        sys.exit(process.returncode)
+    return json.loads(answer)
 
 
 def table(document: dict) -> str:

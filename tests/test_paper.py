@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from scipy.ndimage import gaussian_filter
 
 from cunet import UNet
+from cunet.data.synthetic import membranes
 from cunet.tiling import segment
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -49,8 +51,8 @@ def document():
 
 
 def printed(*arguments):
-    command = [sys.executable, "-P", str(EXAMPLES / "paper.py"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, str(EXAMPLES / "paper.py"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=EXAMPLES.parent)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -76,6 +78,9 @@ def test_the_table_puts_ours_beside_theirs(document, tmp_path):
 def test_without_a_cross_validation_it_says_what_to_do(document, tmp_path):
     assert "cunet crossval" in printed()[1]
     code, _, err = printed(tmp_path)
+    assert code == 1 and f"did you mean --data {tmp_path}" in err
+    (tmp_path / "crossval.toml").write_text("")
+    code, _, err = printed(tmp_path)
     assert code == 1 and f"cunet crossval --resume {tmp_path}" in err
     (tmp_path / "metrics.json").write_text(json.dumps({"last": {}}))  # an ordinary run
     assert "not a finished cross-validation" in printed(tmp_path)[2]
@@ -83,6 +88,22 @@ def test_without_a_cross_validation_it_says_what_to_do(document, tmp_path):
     (tmp_path / "metrics.json").write_text(json.dumps(document))
     code, out, err = printed(tmp_path)
     assert code == 1 and not out and "the data have 3 classes" in err
+
+
+def test_it_runs_the_cross_validation_from_the_folder_of_the_source(tmp_path):
+    images, labels = membranes(4, 64, 60, seed=3)
+    for name, pages in (("train-volume.tif", images), ("train-labels.tif", labels)):
+        tifffile.imwrite(tmp_path / name, pages, photometric="minisblack")
+    given = ["--data", tmp_path, "--folds", "2", "--preset", "cpu", "--width", "2", "--depth", "1"]
+    given += ["--tile", "34", "--steps", "4", "--average", "none", "--device", "cpu"]
+    given += ["--out", tmp_path / "cv", "-q"]
+    code, out, err = printed(*given, "--dry-run")
+    assert (code, out) == (0, "") and not (tmp_path / "cv").exists()
+    code, out, err = printed(*given)
+    assert code == 0, err
+    assert "| **cunet, 2 folds**, one view |" in out and "2 of 4 labelled slices" in out
+    code, _, err = printed("--data", tmp_path / "nothing")
+    assert code == 2 and "nothing" in err
 
 
 def test_the_views_of_the_square_are_those_of_segment():
