@@ -26,7 +26,7 @@ STOPPED = 130
 def complete(cv, run, dataset, device: str, threads: int | None, tell: Callable) -> bool:
     """Train what is left of a run, write its report, score it; False where it was stopped."""
     from cunet.crossval import train_run
-    from cunet.crossval_scores import score_run, scores_of
+    from cunet.crossval_scores import score_run
     from cunet.report import write_report
 
     trained = False
@@ -45,8 +45,7 @@ def complete(cv, run, dataset, device: str, threads: int | None, tell: Callable)
     def progress(doing: str, done: int, of: int) -> None:
         tell(run, {"doing": doing, "done": done, "of": of})
 
-    score_run(cv, run, dataset, device, progress)
-    found = scores_of(cv, run)
+    found = score_run(cv, run, dataset, device, progress)
     figures = {
         average: {key: value for key, value in scores.items() if isinstance(value, float)}
         for average, scores in found["scores"].items()

@@ -79,6 +79,10 @@ class CrossValidation:
         """The run folder of one training."""
         return self.path / run.name
 
+    def held_out(self, run: Run, slices: int) -> list[int]:
+        """Which of so many slices a run holds out, as prepared.prepare splits them."""
+        return list(range(run.fold, slices, self.folds))
+
     def settings(self, run: Run) -> Config:
         """The settings of one training."""
         fold, out = f"{run.fold}/{self.folds}", str(self.folder(run))

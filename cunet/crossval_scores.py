@@ -63,13 +63,13 @@ def evaluate(
 
 def score_run(
     cv: CrossValidation, run: Run, dataset: Dataset, device: str, progress: Progress
-) -> None:
-    """Segment the held-out slices of a finished run, and score them."""
+) -> dict:
+    """Segment the held-out slices of a finished run, and score them; what scores.json holds."""
     folder = cv.folder(run)
     last = folder / "last.npz"
     header = checkpoint.read_header(last)["progress"]
     net = checkpoint.load(last, device)
-    held_out = list(range(run.fold, len(dataset.images), cv.folds))
+    held_out = cv.held_out(run, len(dataset.images))
     pages: dict[str, np.ndarray] = {}
     total = len(held_out) * len(cv.averages)
     for average in cv.averages:
@@ -90,6 +90,7 @@ def score_run(
     document = {"model": sha256(last), "steps": header["step"], "seconds": header["seconds"]}
     document |= {"held_out": held_out, "scores": scores}
     write_text(folder / "scores.json", json.dumps(document, indent=2) + "\n")
+    return document
 
 
 def scores_of(cv: CrossValidation, run: Run) -> dict | None:
@@ -187,7 +188,7 @@ def _stack(cv: CrossValidation, average: str, dataset: Dataset) -> list[np.ndarr
     pages: list = [None] * len(dataset.images)
     for run in cv.runs[: cv.folds]:
         with np.load(cv.folder(run) / "held_out.npz", allow_pickle=False) as file:
-            for i in range(run.fold, len(pages), cv.folds):
+            for i in cv.held_out(run, len(pages)):
                 pages[i] = file[f"{average}/{i}"]
     return pages
 

@@ -142,15 +142,15 @@ def _look(facts: Facts, net: UNet) -> None:
             f"The data changed since this training: {', '.join(changed)}. The pictures, the "
             "scores and the threshold curve are of the data as they are now."
         )
-    counts, scored = PixelCounts(), []
+    counts, scored = [], []
     looked_at = prepared.held_out or _spread(prepared.training)
     for i in looked_at:
         image, labels = dataset.images[i], dataset.labels[i]
         probability = segment(image, net, whole_tile(image.shape, net.depth))
-        slice_counts = PixelCounts()
-        for total in (counts, slice_counts):
-            total.add(probability[..., 1:].sum(axis=2), cells(labels), labels != IGNORE)
-        scored.append((slice_counts.dice(), i, probability[..., 1:].sum(axis=2)))
+        white = probability[..., 1:].sum(axis=2)
+        counts.append(PixelCounts())
+        counts[-1].add(white, cells(labels), labels != IGNORE)
+        scored.append((counts[-1].dice(), i, white))
     labels = [dataset.labels[i] for i in looked_at]
     facts.unscored = why_none(labels, len(dataset.class_names))
     if not facts.unscored:
@@ -159,7 +159,7 @@ def _look(facts: Facts, net: UNet) -> None:
         )
     chosen = _spread(sorted(scored, key=lambda one: one[:2]))
     _, weights = weigh(facts.config, dataset, [i for _, i, _ in chosen])
-    facts.counts = counts
+    facts.counts = PixelCounts.sum(counts)
     facts.examples = [
         Example(
             dataset.slice_names[i], dataset.images[i], dataset.labels[i], weight, probability, dice
