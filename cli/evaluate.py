@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from cunet.cli import common
-from cunet.cli.evaluate_files import check_plot, pages_option, plot_option
+from cunet.cli.evaluate_files import check_plot, pages_option, plot_option, read_pair
 from cunet.cli.evaluate_isbi import isbi
 
 # the key in the answer, its name in the table, what it is
@@ -59,7 +59,6 @@ def pixels(prob, truth, threshold, pages, plot, overwrite, as_json, quiet):
       cunet evaluate pixels train-volume_prob.tif train-labels.tif --pages 0,5,10-12
       cunet evaluate pixels cells_prob.tif cells_truth.png --plot curves.png --json
     """
-    from cunet.cli.evaluate_files import read_pair
     from cunet.metrics.curves import sweep
 
     if not math.isfinite(threshold):

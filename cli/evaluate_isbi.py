@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from cunet.cli import common
-from cunet.cli.evaluate_files import pages_option, plot_option
+from cunet.cli.evaluate_files import check_plot, pages_option, plot_option, read_pair
 
 
 @click.command(short_help="the ISBI 2012 challenge: pixel, Rand, warping error, V_Rand, V_Info")
@@ -33,7 +33,6 @@ def isbi(prob, truth, pages, radius, plot, threads, overwrite, as_json, quiet):
       cunet evaluate isbi train-volume_prob.tif isbi2012/train-labels.tif --pages 0,5,10,15,20,25
       cunet evaluate isbi prob.tif truth.tif --json --plot scores.png
     """
-    from cunet.cli.evaluate_files import check_plot, read_pair
     from cunet.errors import DataError
     from cunet.metrics.isbi2012 import SCORES, evaluate
     from cunet.threads import set_threads
