@@ -6,8 +6,25 @@ from pathlib import Path
 import click
 
 from cunet.cli import common
+from cunet.cli.train_options import SETTINGS
 
 SAMPLES = 16
+# The settings of a training that its samples follow from, beside data, tile and seed.
+SHAPING = """dataset depth padding resize weight_map w0 border_sigma elastic elastic_sigma contrast
+    brightness curve noise zoom shear blur fold hold_out train_share drop""".split()
+
+
+def _flag(name):
+    """weight_map -> --weight-map."""
+    return f"--{name.replace('_', '-')}"
+
+
+def shaping_options(function):
+    """Adds these settings as options, without defaults: what is not given is not set."""
+    for name, kind, text in reversed(SETTINGS):
+        if name in SHAPING:
+            function = click.option(_flag(name), name, type=kind, help=text)(function)
+    return function
 
 
 @click.command()
@@ -15,18 +32,18 @@ SAMPLES = 16
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="PNG file to write."
 )
-@click.option("--dataset", help="Kind of data set: isbi2012 or folder (found from the folder).")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
     "--tile", type=int, default=412, show_default=True, help="Side of the input tile in pixels."
 )
+@shaping_options
 @common.overwrite_option
 @common.quiet_option
-def command(data, out, dataset, seed, tile, overwrite, quiet):
-    """Draw the first sixteen samples that a training with this seed and tile would meet.
+def command(data, out, seed, tile, overwrite, quiet, **given):
+    """Draw the first sixteen samples that a training with these settings would meet.
 
     Of each the sheet shows the input tile, the labels as an outline on the part that the network
-    answers for, and the paper's weight map there.
+    answers for, and the weight map there.
 
     \b
     Example:
@@ -40,12 +57,13 @@ def command(data, out, dataset, seed, tile, overwrite, quiet):
     if out.suffix.lower() != ".png":
         raise CunetError(f"'{out}': the sheet is a PNG picture; name a file that ends in .png")
     common.refuse_existing(out, overwrite)
-    prepared = prepare(Config(data=data, dataset=dataset, tile=tile, seed=seed))
+    given = {name: value for name, value in given.items() if value is not None}
+    prepared = prepare(Config(data=data, tile=tile, seed=seed, **given))
     samples = [prepared.samples.sample(number) for number in range(SAMPLES)]
     augmentation_sheet(samples, out)
     for note in prepared.dataset.notes:
         common.say(f"{prepared.dataset.name}: {note}", quiet)
     common.say(f"{out}: {SAMPLES} samples of {tile} x {tile} pixels, seed {seed}", quiet)
-    common.next_command(
-        f"cunet train --data {shlex.quote(data)} --tile {tile} --seed {seed}", quiet
-    )
+    again = {"data": data, "tile": tile, "seed": seed} | given
+    words = [word for name, value in again.items() for word in (_flag(name), str(value))]
+    common.next_command(shlex.join(["cunet", "train", *words]), quiet)

@@ -45,9 +45,19 @@ def next_command(command: str, quiet: bool = False) -> None:
 
 def segment_command(data: str, run: str) -> str:
     """The command that applies a run to the data set's own test images, or its images."""
+    folder, products = Path(data), []
     names = ("test-volume.tif", "train-volume.tif", "images")
-    found = [Path(data) / name for name in names if (Path(data) / name).exists()]
-    return shlex.join(["cunet", "segment", str(found[0] if found else "IMAGE.tif"), "--model", run])
+    found = [str(folder / name) for name in names if (folder / name).exists()]
+    truths = [*folder.glob("*_GT/SEG"), *folder.parent.glob(f"{folder.name}_GT/SEG")]
+    if truths:  # sequences of the Cell Tracking Challenge
+        sequence = max(truths).parent.name.removesuffix("_GT")
+        found = [str(folder if sequence == folder.name else folder / sequence)]
+        products = ["--products", "ctc", "--out", f"{sequence}_RES"]
+    for pattern in ("*/images/*.png", "stage1_train/*/images/*.png"):  # the Data Science Bowl's
+        if next(folder.glob(pattern), None):
+            found, products = [str(folder / pattern)], ["--products", "labels", "--out", "labels"]
+    image = found[0] if found else "IMAGE.tif"
+    return shlex.join(["cunet", "segment", image, "--model", run, *products])
 
 
 def print_json(document: Any) -> None:

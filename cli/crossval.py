@@ -14,6 +14,9 @@ from cunet.cli.train_options import parse_steps, settings_options
 WITH_RESUME = {"seeds", "average", "threads", "device"}
 OWN_WORDS = {
     "fold": None,
+    "hold_out": None,
+    "train_share": None,
+    "drop": None,
     "out": "Folder of the cross-validation (default: runs/<data>-crossval-<n>).",
     "minutes": "Train each fold for about so long: fits the steps to the measured speed.",
     "seed": "The first seed; all random numbers follow from it.",

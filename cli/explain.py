@@ -14,9 +14,14 @@ from cunet.cli import common
 @click.option("--classes", type=int, default=2, show_default=True)
 @click.option("--in-channels", type=int, default=1, show_default=True)
 @click.option("--variant", default="paper", show_default=True, help="paper or release2015.")
+@click.option("--padding", default="valid", show_default=True, help="valid or same.")
+@click.option("--batch-norm", is_flag=True, help="With batch normalization.")
+@click.option("--sigmoid", is_flag=True, help="One output for two classes.")
 @common.quiet_option
 @common.json_option
-def command(width, depth, tile, classes, in_channels, variant, quiet, as_json):
+def command(
+    width, depth, tile, classes, in_channels, variant, padding, batch_norm, sigmoid, quiet, as_json
+):
     """The network as a table: the size of every layer, parameters, operations, memory.
 
     \b
@@ -24,15 +29,16 @@ def command(width, depth, tile, classes, in_channels, variant, quiet, as_json):
       cunet explain
       cunet explain --width 16 --tile 412
       cunet explain --variant release2015 --json
+      cunet explain --width 16 --padding same --batch-norm --sigmoid --in-channels 3
     """
     from cunet.explain import explain
-    from cunet.sizes import tile_for_output
+    from cunet.sizes import usual_tile
     from cunet.unet import check_shape
 
-    check_shape(width, depth, in_channels, classes, 0.0, variant, "float32")
-    document = explain(
-        width, depth, tile or tile_for_output(388, depth), classes, in_channels, variant
-    )
+    more = (padding, batch_norm, sigmoid)
+    check_shape(width, depth, in_channels, classes, 0.0, variant, "float32", padding, sigmoid)
+    tile = tile or usual_tile(depth, padding)
+    document = explain(width, depth, tile, classes, in_channels, variant, *more)
     if as_json:
         common.print_json(document)
     elif not quiet:
@@ -54,11 +60,12 @@ def show(document: dict) -> None:
     memory, sees = document["memory_bytes"], " or ".join(map(str, document["receptive_field"]))
     size_in, size_out = document["input"][0], document["output"][0]
     near = sorted(sorted(document["valid_tiles"], key=lambda t: abs(t - size_in))[:7])
+    border = document["border"]
+    context = f": {border} pixels of context on each side" if border else ""
     click.echo(
         f"\n{document['conv_layers']} convolutional layers, {document['parameters']:,} parameters, "
         f"{document['flops'] / 1e9:.1f} GFLOP forward\n"
-        f"{size_in} x {size_in} pixels in, {size_out} x {size_out} out: {document['border']} "
-        "pixels of context on each side\n"
+        f"{size_in} x {size_in} pixels in, {size_out} x {size_out} out{context}\n"
         f"an output pixel sees {sees} input pixels along each axis, by its phase on the pooling "
         f"grid of {2 ** document['depth']}\n"
         f"tiles that fit: {', '.join(map(str, near))} ... (every "

@@ -32,10 +32,9 @@ def command(depth, width, seed, limit, quiet, as_json):
     from itertools import chain
 
     from cunet.errors import CheckError
-    from cunet.gradcheck import check_net, check_operations
-    from cunet.unet import VARIANTS
+    from cunet.gradcheck import NETS, check_net, check_operations
 
-    nets = (check_net(depth, width, seed, variant) for variant in VARIANTS)
+    nets = (check_net(depth, width, seed, variant) for variant in NETS)
     results, heading = [], None
     for result in chain(check_operations(seed), *nets):
         results.append(result)

@@ -27,14 +27,18 @@ def command(
 ):
     """Train a U-Net on a folder of images and labels.
 
-    DATA is the ISBI 2012 folder (train-volume.tif, train-labels.tif) or a folder with images/ and
-    labels/. Labels may be 0/1, 0/255 or class ids 0 ... K-1 (255 beside them: ignored).
+    DATA is the ISBI 2012 folder (train-volume.tif, train-labels.tif); one of the Cell Tracking
+    Challenge (01/t000.tif, 01_GT/SEG/man_seg000.tif), or one sequence of it; that of the Data
+    Science Bowl 2018 (<id>/images, <id>/masks); or any with images/ and labels/. Labels may be
+    0/1, 0/255 or class ids 0 ... K-1 (255 beside them: ignored).
 
     \b
     Examples:
       cunet train --data isbi2012/ --dry-run
       cunet train --data isbi2012/ --fold 0/5
       cunet train --data isbi2012/ --minutes 60 --width 32
+      cunet train --data DIC-C2DH-HeLa/ --hold-out 02 --weight-map paper
+      cunet train --data stage1_train/ --train-share 0.8 --preset ucsd
       cunet train --resume runs/isbi2012-1
     """
     from cunet.errors import CunetError
@@ -135,10 +139,11 @@ def announce(title: str, config, prepared, done: int, quiet: bool) -> tuple:
         config = replace(config, out=str(next_name("runs", Path(config.data).resolve().name)))
     dataset, left = prepared.dataset, max(0, config.steps - done)
     image_channels, classes = dataset.images[0].shape[2], len(dataset.class_names)
-    more = (classes, image_channels, config.variant, config.batch, config.solver, config.precision)
+    more = (classes, image_channels, config.variant, config.batch, config.solver, config.precision,
+            config.padding, config.batch_norm)  # fmt: skip
     memory = memory_bytes(config.width, config.depth, config.tile, *more)["training"]
     if prepared.held_out:  # validation segments whole slices
-        tile = whole_tile(dataset.images[prepared.held_out[0]].shape, config.depth)
+        tile = whole_tile(dataset.images[prepared.held_out[0]].shape, config.depth, config.padding)
         whole = memory_bytes(config.width, config.depth, tile, *more)["inference"]
         memory = max(memory, whole)
     if config.device == "cpu":  # the images lie there as well
@@ -154,6 +159,8 @@ def announce(title: str, config, prepared, done: int, quiet: bool) -> tuple:
     )
     for note in dataset.notes:
         common.say(f"  {note}", quiet)
+    if dataset.instances is not None and config.weight_map in ("balance", "none"):
+        common.say("  cells that touch are learned apart with --weight-map paper", quiet)
     common.say(
         f"  {len(prepared.training)} slices to train on, {len(prepared.held_out)} held out; width "
         f"{config.width}, tile {config.tile}, {config.solver}; memory about {common.size(memory)}"

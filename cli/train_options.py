@@ -6,12 +6,14 @@ import click
 
 # Settings of cunet.config.Config that are plain options: name, type, help.
 SETTINGS = [
-    ("dataset", str, "Kind of data set: isbi2012 or folder (default: found from the folder)."),
+    ("dataset", str, "isbi2012, ctc, dsb2018 or folder (default: found from the folder)."),
     ("out", str, "Run folder (default: runs/<data>-<n>)."),
     ("width", int, "Channels of the first level (paper: 64)."),
     ("depth", int, "Number of poolings (paper: 4)."),
     ("variant", str, "paper, or release2015 (the authors' release)."),
+    ("padding", str, "valid (paper) or same: zeros around every image keep its size."),
     ("dropout", float, "Dropout rate at the end of the contracting path."),
+    ("resize", int, "Scale every image to a square of this side first (default: whole images)."),
     ("tile", int, "Side of the input tile in pixels (paper: 572)."),
     ("batch", int, "Tiles a step (paper: 1)."),
     ("steps", int, "Number of updates."),
@@ -36,7 +38,13 @@ SETTINGS = [
     ("brightness", float, "Largest change of brightness, in standard deviations."),
     ("curve", float, "Largest change of slope at the dark and the bright end."),
     ("noise", float, "Largest deviation of the added noise, in standard deviations."),
+    ("zoom", float, "Largest change of scale: 0.25 is 80 to 125 percent."),
+    ("shear", float, "Largest shear: the shift of a row over its distance."),
+    ("blur", float, "Largest deviation of a Gaussian blur, in pixels."),
     ("fold", str, "k/n: hold out slices k, k+n, k+2n ... for validation."),
+    ("hold_out", str, "Hold out slices by name, or all of a sequence or folder: 02."),
+    ("train_share", float, "Train on this share of the slices, hold out the rest."),
+    ("drop", str, "Leave out slices by name: 01/t034,01/t039."),
     ("validate_every", int, "Steps between validations and saves."),
     ("seed", int, "All random numbers follow from it."),
     ("device", str, "auto, cpu, cuda or cuda:1."),
@@ -53,7 +61,7 @@ def settings_options(words: dict[str, str | None] | None = None) -> Callable:
     options = [
         click.option("--data", type=str, help="Folder with the data set."),
         click.option(
-            "--preset", type=str, help="paper or cpu (default: cpu on a CPU, paper on a GPU)."
+            "--preset", type=str, help="paper, cpu or ucsd (default: cpu on a CPU, paper on a GPU)."
         ),
         click.option("--config", "config_file", type=str, help="TOML file of settings."),
         *(
@@ -61,8 +69,13 @@ def settings_options(words: dict[str, str | None] | None = None) -> Callable:
             for name, kind, _ in SETTINGS
             if texts[name] is not None
         ),
-        click.option(
-            "--augment/--no-augment", "augment", default=None, help="Vary samples (default: yes)."
+        *(
+            click.option(flags, name, default=None, help=text)
+            for flags, name, text in (
+                ("--augment/--no-augment", "augment", "Vary samples (default: yes)."),
+                ("--batch-norm/--no-batch-norm", "batch_norm", "Normalise batches (default: no)."),
+                ("--sigmoid/--softmax", "sigmoid", "One output for two classes (default: no)."),
+            )
         ),
         click.option("--step-values", type=str, help="Steps of the policy multistep: 4000,6000."),
     ]

@@ -37,6 +37,7 @@ def save(
     arrays = {p.name: to_host(p.value) for p in net.parameters()}
     if half:
         arrays = {name: value.astype(np.float16) for name, value in arrays.items()}
+    arrays |= {name: to_host(value) for name, value in net.statistics().items()}
     header = {
         "format": FORMAT,
         "net": net.settings(),
@@ -102,7 +103,7 @@ def build(path: Path, header: dict, arrays: dict[str, np.ndarray], device: str) 
         net.normalization = Normalization(**numbers)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise DataError(f"model '{path}': the header is damaged ({error})") from error
-    put(path, {p.name: p.value for p in net.parameters()}, arrays)
+    put(path, {p.name: p.value for p in net.parameters()} | net.statistics(), arrays)
     return net
 
 

@@ -46,10 +46,14 @@ LIMITS = {  # the least value, and the first that is too large
     "brightness": (0, math.inf),
     "curve": (0, 1),
     "noise": (0, math.inf),
+    "zoom": (0, math.inf),
+    "shear": (0, 1),
+    "blur": (0, math.inf),
+    "resize": (16, math.inf),
 }
 
 
-WHOLE = ("batch", "steps", "step_size", "iter_size", "validate_every", "threads", "seed")
+WHOLE = ("batch", "steps", "step_size", "iter_size", "validate_every", "threads", "seed", "resize")
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,11 @@ class Config:
     width: int = 64
     depth: int = 4
     variant: str = "paper"
+    padding: str = "valid"
+    batch_norm: bool = False
+    sigmoid: bool = False  # one output for two classes, with binary cross-entropy
     dropout: float = 0.5
+    resize: int | None = None  # scale every image to a square of this side first
     tile: int = 572
     batch: int = 1
     steps: int = 30_000
@@ -89,7 +97,13 @@ class Config:
     brightness: float = 0.25
     curve: float = 0.25
     noise: float = 0.1
+    zoom: float = 0.0
+    shear: float = 0.0
+    blur: float = 0.0
     fold: str | None = None  # "k/n": hold out slices k, k + n, k + 2n ...
+    hold_out: str | None = None  # names of slices, or of the folders they are in: "02"
+    train_share: float | None = None  # train on this share, drawn by the seed; hold out the rest
+    drop: str | None = None  # names of slices to leave out altogether
     validate_every: int = 500
     seed: int = 0
     device: str = "auto"
@@ -97,9 +111,14 @@ class Config:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        check_shape(self.width, self.depth, 1, 2, self.dropout, self.variant, self.precision)
-        check_tile(self.tile, self.depth)
+        check_shape(
+            self.width, self.depth, 1, 2, self.dropout, self.variant, self.precision, self.padding
+        )
+        check_tile(self.tile, self.depth, self.padding)
         parse_fold(self.fold)
+        splits = [n for n in ("fold", "hold_out", "train_share") if getattr(self, n) is not None]
+        if len(splits) > 1:
+            raise CunetError(f"{' and '.join(splits)}: give one of them")
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise CunetError(
@@ -112,6 +131,8 @@ class Config:
             if value is not None and not least <= value < below:
                 upper = f" and below {below:g}" if math.isfinite(below) else ""
                 raise CunetError(f"{name}: expected {least:g} or more{upper}, found {value}")
+        if self.train_share is not None and not 0 < self.train_share < 1:
+            raise CunetError(f"train_share: expected a share from 0 to 1, found {self.train_share}")
         for name in ("lr", "minutes"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -144,6 +165,9 @@ class Config:
             brightness=self.brightness,
             curve=self.curve,
             noise=self.noise,
+            zoom=self.zoom,
+            shear=self.shear,
+            blur=self.blur,
         )
 
     def make_solver(self, parameters: list[Parameter]) -> SGD | Adam:
@@ -171,6 +195,27 @@ PRESETS: dict[str, dict[str, Any]] = {
         "weight_map": "balance",
         "dropout": 0.0,
         "clip": 0.0,
+    },
+    # A later student reproduction on nuclei, with batch normalization; what its report does not
+    # state is ours: width, batch, steps, learning rate, and how far each variation goes.
+    "ucsd": {
+        "padding": "same",
+        "batch_norm": True,
+        "sigmoid": True,
+        "dropout": 0.0,
+        "resize": 128,
+        "width": 16,
+        "tile": 128,
+        "batch": 16,
+        "steps": 2000,
+        "solver": "adam",
+        "clip": 0.0,
+        "weight_map": "none",
+        "elastic_sigma": 2.0,
+        "zoom": 0.25,
+        "shear": 0.1,
+        "blur": 1.0,
+        "validate_every": 250,
     },
 }
 

@@ -58,6 +58,9 @@ class CrossValidation:
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise CunetError(f"{name}: expected {least} or more, found {value!r}")
+        for name in ("hold_out", "train_share", "drop"):
+            if getattr(self.config, name) is not None:
+                raise CunetError(f"{name}: a cross-validation makes folds of all slices; remove it")
         if self.average not in AVERAGES:
             raise CunetError(
                 f"average: expected one of {', '.join(AVERAGES)}, found {self.average!r}"

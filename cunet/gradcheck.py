@@ -15,8 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from cunet import kernels
-from cunet.layers import weighted_softmax_loss
-from cunet.ops import crop_concat, dropout, max_pool, relu, softmax_loss, up_conv
+from cunet.ops import (
+    batch_norm,
+    crop_concat,
+    dropout,
+    max_pool,
+    relu,
+    sigmoid_loss,
+    softmax_loss,
+    up_conv,
+)
 from cunet.sizes import smallest_tile
 from cunet.unet import UNet
 
@@ -123,7 +131,20 @@ def check_operations(seed: int = 0) -> Iterator[Result]:
         {"x": x},
         rng,
     )
-    yield from _check_loss(rng)
+    n = {"x": draw((2, 3, 4, 3)), "gamma": draw(3), "beta": draw(3)}
+    yield from check(
+        "batch normalization",
+        lambda: batch_norm.forward(*n.values(), *batch_norm.statistics(n["x"])),
+        lambda dy: dict(zip(n, _batch_norm_gradients(dy, **n), strict=True)),
+        n,
+        rng,
+    )
+    yield from _check_loss("softmax loss", softmax_loss, 3, rng)
+    yield from _check_loss("sigmoid loss", sigmoid_loss, 2, rng)
+
+
+def _batch_norm_gradients(dy, x, gamma, beta) -> tuple[np.ndarray, ...]:
+    return batch_norm.backward(dy, x, gamma, *batch_norm.statistics(x))
 
 
 def _check_conv(name, algorithm, size, padding, rng) -> Iterator[Result]:
@@ -148,54 +169,53 @@ def _crop_concat_gradients(dy: np.ndarray, c: dict[str, np.ndarray]) -> dict[str
     return {"up": dup, "skip": dskip}
 
 
-def _check_loss(rng: np.random.Generator) -> Iterator[Result]:
-    logits, weights = rng.standard_normal((2, 3, 4, 3)), rng.random((2, 3, 4)) + 0.1
-    labels = rng.integers(0, 3, (2, 3, 4))
+def _check_loss(name, loss, classes: int, rng: np.random.Generator) -> Iterator[Result]:
+    outputs = classes if loss is softmax_loss else 1
+    logits, weights = rng.standard_normal((2, 3, 4, outputs)), rng.random((2, 3, 4)) + 0.1
+    labels = rng.integers(0, classes, (2, 3, 4))
     labels[0, 0, 0] = 255
     for normalize in softmax_loss.NORMALIZE:
         arguments = labels, weights, 255, normalize
         yield from check(
-            f"softmax loss / {normalize}",
-            lambda a=arguments: np.array(softmax_loss.forward(logits, *a)[0]),
-            lambda dy, a=arguments: {
-                "logits": dy * softmax_loss.backward(softmax_loss.forward(logits, *a)[1], *a)
-            },
+            f"{name} / {normalize}",
+            lambda a=arguments: np.array(loss.forward(logits, *a)[0]),
+            lambda dy, a=arguments: {"logits": dy * loss.backward(loss.forward(logits, *a)[1], *a)},
             {"logits": logits},
             rng,
         )
 
 
+# What is checked as a whole: the paper's net, the authors' release, and what came later.
+NETS: dict[str, dict] = {
+    "paper": {"classes": 3},
+    "release2015": {"classes": 3, "variant": "release2015"},
+    "same, batch norm, sigmoid": {"padding": "same", "batch_norm": True, "sigmoid": True},
+}
+
+
 def check_net(
     depth: int = 2, width: int = 2, seed: int = 0, variant: str = "paper"
 ) -> Iterator[Result]:
-    """The whole net with loss and dropout: all parameter arrays and the input."""
+    """The whole net with loss and dropout: all parameter arrays and the input. variant: of NETS."""
     rng = np.random.default_rng([seed, depth, width])
-    net = UNet(
-        width,
-        depth,
-        in_channels=2,
-        classes=3,
-        dropout=0.5,
-        variant=variant,
-        dtype="float64",
-        seed=seed,
-    )
+    shape = {"in_channels": 2, "dropout": 0.5, "dtype": "float64", "seed": seed} | NETS[variant]
+    net = UNet(width, depth, **shape)
     for p in net.parameters():
         if p.value.ndim == 1:  # zero biases would put many ReLUs on their kink
             p.value += 0.1 * rng.standard_normal(p.value.shape)
-    side = smallest_tile(depth) + 2**depth
+    side = smallest_tile(depth, net.padding) + 2**depth
     x = rng.standard_normal((1, side, side, 2))
     logits = net(x, remember=False)
-    labels = rng.integers(0, 3, logits.shape[:3])
+    labels = rng.integers(0, net.classes, logits.shape[:3])
     weights = rng.random(labels.shape) + 0.1
 
-    def loss() -> float:  # the generator is made anew: the same dropout keys in every pass
-        return softmax_loss.forward(
-            net(x, np.random.default_rng(1), remember=False), labels, weights
-        )[0]
+    def loss() -> float:
+        # the generator is made anew: the same dropout keys in every pass; and batches are
+        # normalised by their own statistics only in a pass that remembers
+        return net.loss(net(x, np.random.default_rng(1))[0], labels, weights)[0]
 
     logits, backward = net(x, np.random.default_rng(1))
-    dx = backward(weighted_softmax_loss(logits, labels, weights)[1], input_gradient=True)
+    dx = backward(net.loss(logits, labels, weights)[1], input_gradient=True)
     arrays = [(p.name, p.value, p.grad) for p in net.parameters()] + [("input", x, dx)]
     for name, value, gradient in arrays:
         analytic, numeric = _sampled(loss, value, gradient, rng)

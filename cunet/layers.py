@@ -13,7 +13,7 @@ import numpy as np
 from cunet import kernels
 from cunet.backend import Array, array_module, to_device
 from cunet.kernels import rows
-from cunet.ops import dropout, softmax_loss
+from cunet.ops import batch_norm, dropout, sigmoid_loss, softmax_loss
 
 Backward = Callable[..., Array] | None
 
@@ -47,7 +47,7 @@ def parameters(name: str, filters: Array, device: str) -> tuple[Parameter, Param
 
 
 class Conv:
-    """A valid size x size convolution, followed by a ReLU where relu is true."""
+    """A size x size convolution, followed by a ReLU where relu is true."""
 
     def __init__(
         self,
@@ -58,29 +58,98 @@ class Conv:
         rng: np.random.Generator,
         *,
         relu: bool = True,
+        padding: str = "valid",
         dtype: str = "float32",
         device: str = "cpu",
     ):
         filters = he_normal(rng, (size, size, channels, outputs), size * size * channels, dtype)
-        self.name, self.relu = name, relu
+        self.name, self.relu, self.padding = name, relu, padding
         self.w, self.b = parameters(name, filters, device)
+
+    def parameters(self) -> list[Parameter]:
+        """Filters, biases."""
+        return [self.w, self.b]
 
     def __call__(self, x: Array | tuple[Array, ...], remember: bool | str = True) -> tuple:
         w, b = self.w, self.b
         algorithm = kernels.choose(w.value)
-        y = algorithm.forward(x, w.value, b.value, relu=self.relu)
+        y = algorithm.forward(x, w.value, b.value, self.padding, self.relu)
         if not remember:
             return y, None
 
         def backward(dy: Array, input_gradient: bool = True) -> Array | None:
             nonlocal x, y
             dx, dw, db = algorithm.backward(
-                x, dy, w.value, input_gradient=input_gradient, y=y if self.relu else None
+                x, dy, w.value, self.padding, input_gradient, y if self.relu else None
             )
             if remember == "once":
                 x = y = None
             rows.add(dw, w.grad)
             b.grad += db
+            return dx
+
+        return y, backward
+
+
+class NormedConv:
+    """A convolution without biases, batch normalization, and a ReLU.
+
+    A bias would be taken away again with the mean; beta stands in its place. What is remembered for
+    a backward pass is normalised by its own statistics, and the running ones move towards these;
+    with remember=False the running ones are used: a trained network is a function of its input
+    alone.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        channels: int,
+        outputs: int,
+        rng: np.random.Generator,
+        *,
+        padding: str = "valid",
+        dtype: str = "float32",
+        device: str = "cpu",
+    ):
+        shape = size, size, channels, outputs
+        filters = to_device(he_normal(rng, shape, size * size * channels, dtype), device)
+        one, zero = (to_device(np.full(outputs, i, dtype), device) for i in (1, 0))
+        self.name, self.padding = name, padding
+        self.w = Parameter(f"{name}.filters", filters)
+        self.gamma = Parameter(f"{name}.gamma", one, 1, 0)
+        self.beta = Parameter(f"{name}.beta", zero, 1, 0)
+        self.mean, self.variance = zero.copy(), one.copy()  # running
+
+    def parameters(self) -> list[Parameter]:
+        """Filters, gamma, beta."""
+        return [self.w, self.gamma, self.beta]
+
+    def __call__(self, x: Array | tuple[Array, ...], remember: bool | str = True) -> tuple:
+        w, gamma, beta = self.w, self.gamma, self.beta
+        algorithm = kernels.choose(w.value)
+        z = algorithm.forward(
+            x, w.value, array_module(w.value).zeros_like(beta.value), self.padding
+        )
+        if not remember:
+            y = rows.norm_forward(z, gamma.value, beta.value, self.mean, self.variance)
+            return y, None
+        m, v = rows.norm_statistics(z)
+        batch_norm.running(self.mean, m)
+        batch_norm.running(self.variance, batch_norm.unbiased(v, z.size // z.shape[3]))
+        y = rows.norm_forward(z, gamma.value, beta.value, m, v)
+
+        def backward(dy: Array, input_gradient: bool = True) -> Array | None:
+            nonlocal x, y, z
+            dz, dgamma, dbeta = rows.norm_backward(dy, z, y, gamma.value, m, v)
+            if remember == "once":
+                y = z = None
+            dx, dw, _ = algorithm.backward(x, dz, w.value, self.padding, input_gradient)
+            if remember == "once":
+                x = None
+            rows.add(dw, w.grad)
+            gamma.grad += dgamma
+            beta.grad += dbeta
             return dx
 
         return y, backward
@@ -105,6 +174,10 @@ class UpConv:
         filters = he_normal(rng, (2, 2, channels, outputs), channels, dtype)
         self.name, self.relu = name, relu
         self.w, self.b = parameters(name, filters, device)
+
+    def parameters(self) -> list[Parameter]:
+        """Filters, biases."""
+        return [self.w, self.b]
 
     def __call__(self, x: Array, remember: bool | str = True) -> tuple[Array, Backward]:
         w, b = self.w, self.b
@@ -166,3 +239,18 @@ def weighted_softmax_loss(
     """
     loss, log_p = softmax_loss.forward(logits, labels, weights, ignore, normalize)
     return loss, softmax_loss.backward(log_p, labels, weights, ignore, normalize)
+
+
+def weighted_sigmoid_loss(
+    logits: Array,
+    labels: Array,
+    weights: Array | None = None,
+    ignore: int | None = None,
+    normalize: str = "weights",
+) -> tuple[float, Array]:
+    """The loss (a float) and dlogits (N, P, Q, 1); see ops/sigmoid_loss.py for the formula.
+
+    logits (N, P, Q, 1), labels (N, P, Q) of 0 and 1, weights (N, P, Q) or None for all ones.
+    """
+    loss, p = sigmoid_loss.forward(logits, labels, weights, ignore, normalize)
+    return loss, sigmoid_loss.backward(p, labels, weights, ignore, normalize)

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cunet.config import Config, parse_fold
+from cunet.config import Config
 from cunet.data.dataset import IGNORE, Dataset, load
+from cunet.data.resize import resized
 from cunet.data.samples import Samples
 from cunet.data.weight_map import class_weights, components, falk2019_map, open_gaps, paper_map
-from cunet.errors import CunetError
 from cunet.normalization import Normalization
 from cunet.sizes import output_size
+from cunet.split import split
 from cunet.threads import parallel
 
 
@@ -28,14 +29,9 @@ class Prepared:
 def prepare(config: Config) -> Prepared:
     """Load and check the data, split it, normalise the images and compute the weight maps."""
     dataset = load(config.data, config.dataset)
-    fold, everything = parse_fold(config.fold), range(len(dataset.images))
-    held_out = [i for i in everything if fold and i % fold[1] == fold[0]]
-    training = [i for i in everything if i not in held_out]
-    if not training or (fold and not held_out):
-        raise CunetError(
-            f"fold {config.fold} of {len(everything)} slices leaves {len(training)} to train on "
-            f"and {len(held_out)} held out; use a smaller n"
-        )
+    if config.resize is not None:
+        dataset = resized(dataset, config.resize)
+    training, held_out = split(config, dataset.slice_names)
     normalization = Normalization.of([dataset.images[i] for i in training])
     labels, weights = weigh(config, dataset, training)
     samples = Samples(
@@ -43,7 +39,7 @@ def prepare(config: Config) -> Prepared:
         labels,
         weights,
         config.tile,
-        output_size(config.tile, config.depth),
+        output_size(config.tile, config.depth, config.padding),
         config.augmentation(),
         config.seed,
         config.batch,

@@ -1,8 +1,9 @@
-"""Size arithmetic of a U-Net of valid convolutions: what goes in, what comes out, what is seen.
+"""Size arithmetic of a U-Net: what goes in, what comes out, what is seen.
 
-Each level takes 4 pixels by its first two convolutions, halves, doubles what comes back from
-below and takes 4 more. With depth 4 an input of 16 k + 60 pixels gives 16 k - 124: the output is
-184 smaller, 92 on each side, and pixels repeat their role every 16.
+Of valid convolutions, each level takes 4 pixels by its first two convolutions, halves, doubles
+what comes back from below and takes 4 more. With depth 4 an input of 16 k + 60 pixels gives
+16 k - 124: the output is 184 smaller, 92 on each side, and pixels repeat their role every 16. With
+"same" padding input and output are of one size, a multiple of 16.
 """
 
 from cunet.errors import CunetError
@@ -13,18 +14,33 @@ def lattice(depth: int) -> int:
     return 2**depth
 
 
-def shrinkage(depth: int) -> int:
-    """Input size minus output size: 184 at depth 4."""
+def shrinkage(depth: int, padding: str = "valid") -> int:
+    """Input size minus output size: 184 at depth 4, 0 with "same" padding."""
+    if padding == "same":
+        return 0
     return 4 if depth == 0 else 8 + 2 * shrinkage(depth - 1)
 
 
-def margin(depth: int) -> int:
-    """Pixels of context on each side of the output: 92 at depth 4."""
-    return shrinkage(depth) // 2
+def margin(depth: int, padding: str = "valid") -> int:
+    """Pixels that the output lacks on each side of the input: 92 at depth 4, or 0."""
+    return shrinkage(depth, padding) // 2
 
 
-def fits(size: int, depth: int) -> bool:
+def context(depth: int) -> int:
+    """The pixels that an output pixel of a net with "same" padding sees to each side at most, up
+    to the next multiple of 2^depth: 112 at depth 4. So far from a tile's edge a pixel is as if the
+    tile had none."""
+    reach = 0
+    for phase in range(lattice(depth)):
+        low, high = _seen(phase, phase, depth, "same")
+        reach = max(reach, phase - low, high - phase)
+    return -(-reach // lattice(depth)) * lattice(depth)
+
+
+def fits(size: int, depth: int, padding: str = "valid") -> bool:
     """Whether a side of `size` pixels passes: every pooling meets an even side, output >= 1."""
+    if padding == "same":
+        return size >= lattice(depth) and size % lattice(depth) == 0
     side = size
     for _ in range(depth):
         side -= 4
@@ -34,56 +50,65 @@ def fits(size: int, depth: int) -> bool:
     return side >= 5 and output_size(size, depth) >= 1
 
 
-def output_size(size: int, depth: int) -> int:
+def output_size(size: int, depth: int, padding: str = "valid") -> int:
     """The output side for an input side."""
-    return size - shrinkage(depth)
+    return size - shrinkage(depth, padding)
 
 
-def smallest_tile(depth: int) -> int:
-    """The smallest valid input side: 188 at depth 4."""
-    size = shrinkage(depth) + 1
-    while not fits(size, depth):
+def smallest_tile(depth: int, padding: str = "valid") -> int:
+    """The smallest input side that fits: 188 at depth 4, 16 with "same" padding."""
+    size = shrinkage(depth, padding) + 1
+    while not fits(size, depth, padding):
         size += 1
     return size
 
 
-def tile_for_output(pixels: int, depth: int) -> int:
-    """The smallest valid input side whose output has at least `pixels` pixels."""
-    least, step = smallest_tile(depth), lattice(depth)
-    missing = pixels - output_size(least, depth)
+def tile_for_output(pixels: int, depth: int, padding: str = "valid") -> int:
+    """The smallest input side that fits and whose output has at least `pixels` pixels."""
+    least, step = smallest_tile(depth, padding), lattice(depth)
+    missing = pixels - output_size(least, depth, padding)
     return least + max(0, -(-missing // step)) * step
 
 
-def valid_tiles(depth: int, low: int, high: int) -> list[int]:
-    """All valid input sides from low to high."""
-    first = tile_for_output(low - shrinkage(depth), depth)
+def usual_tile(depth: int, padding: str = "valid") -> int:
+    """The input side that fits and is the paper's 572, or the next after it."""
+    return tile_for_output(572 - shrinkage(4, padding), depth, padding)
+
+
+def valid_tiles(depth: int, low: int, high: int, padding: str = "valid") -> list[int]:
+    """All input sides from low to high that fit."""
+    first = tile_for_output(low - shrinkage(depth, padding), depth, padding)
     return list(range(first, high + 1, lattice(depth)))
 
 
-def check_tile(size: int, depth: int) -> None:
-    """CunetError that names the nearest valid sizes where `size` is not one."""
-    if fits(size, depth):
+def check_tile(size: int, depth: int, padding: str = "valid") -> None:
+    """CunetError that names the nearest sizes that fit where `size` does not."""
+    if fits(size, depth, padding):
         return
-    above = tile_for_output(size - shrinkage(depth), depth)
+    above = tile_for_output(size - shrinkage(depth, padding), depth, padding)
     below = above - lattice(depth)
-    nearest = f"sizes that do are {below} and {above}" if fits(below, depth) else f"is {above}"
-    raise CunetError(f"tile {size} does not fit this U-Net ({depth} levels); the nearest {nearest}")
+    nearest = f"is {above}"
+    if fits(below, depth, padding):
+        nearest = f"sizes that do are {below} and {above}"
+    of = f"{depth} levels" + (", same padding" if padding == "same" else "")
+    raise CunetError(f"tile {size} does not fit this U-Net ({of}); the nearest {nearest}")
 
 
-def receptive_field(depth: int) -> list[int]:
+def receptive_field(depth: int, padding: str = "valid") -> list[int]:
     """How many input pixels along one axis an output pixel sees, for every phase on the pooling
     grid, sorted without repeats: [188, 204] for the paper's net."""
-    seen = [_seen(phase, phase, depth) for phase in range(lattice(depth))]
+    seen = [_seen(phase, phase, depth, padding) for phase in range(lattice(depth))]
     return sorted({high - low + 1 for low, high in seen})
 
 
-def _seen(low: int, high: int, depth: int) -> tuple[int, int]:
+def _seen(low: int, high: int, depth: int, padding: str) -> tuple[int, int]:
     """The input pixels that the output pixels low ... high of a U-Net of this depth depend on."""
+    before, after = (2, 2) if padding == "same" else (0, 4)  # what two convolutions see more
+    low, high = low - before, high + after
     if depth == 0:
-        return low, high + 4
-    high += 4  # the two convolutions of the expanding path
-    crop = shrinkage(depth - 1)  # (skip side - up side) / 2, both at this level's resolution
+        return low, high
+    crop = margin(depth - 1, padding) * 2  # (skip side - up side) / 2, at this level's resolution
     across = low + crop, high + crop
-    below_low, below_high = _seen(low // 2, high // 2, depth - 1)
+    below_low, below_high = _seen(low // 2, high // 2, depth - 1, padding)
     down = 2 * below_low, 2 * below_high + 1
-    return min(across[0], down[0]), max(across[1], down[1]) + 4
+    return min(across[0], down[0]) - before, max(across[1], down[1]) + after

@@ -8,18 +8,23 @@ Tiles start at multiples of 2^depth, so that every pixel keeps its place on the 
 result is then the same as from one tile around the whole image. For the paper's 572 the stride
 is 384, not the output size 388; --stride paper takes 388, shifts the grid from tile to tile and
 shows seams.
+
+A net with "same" padding answers every pixel of its tile, but sees zeros where the tile ends. Its
+tiles overlap by so much that no pixel is taken that could see a tile's edge, the image's own border
+apart, where the zeros belong. An image is first mirrored beyond its lower and right border up to
+the next multiple of 2^depth.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cunet.backend import to_device, to_host
 from cunet.data.mirror import reflect
+from cunet.data.resize import resize_image, resize_probability
 from cunet.errors import CunetError, DataError
-from cunet.ops.softmax_loss import softmax
-from cunet.sizes import check_tile, lattice, margin, output_size, tile_for_output
+from cunet.sizes import check_tile, context, lattice, margin, output_size, tile_for_output
 from cunet.unet import UNet
 
 # Each view of a tile as (transposed, rows flipped, columns flipped)
@@ -30,19 +35,28 @@ STRIDES = ("exact", "paper")
 
 @dataclass(frozen=True)
 class Plan:
-    """Along one axis: the side of the input tile, and the first output pixel of every tile."""
+    """Along one axis: the side of the input tile, and of every tile the first output pixel that it
+    decides, up to the next tile's, and its first input pixel."""
 
     tile: int
-    starts: range
+    starts: Sequence[int]
+    inputs: Sequence[int]
+
+    def pieces(self, pixels: int) -> Iterator[tuple[int, int, int]]:
+        """(first input pixel, first output pixel, last output pixel + 1) of every tile."""
+        yield from zip(self.inputs, self.starts, [*self.starts[1:], pixels], strict=True)
 
 
-def plan(pixels: int, depth: int, tile: int, stride: str = "exact") -> Plan:
+def plan(pixels: int, depth: int, tile: int, stride: str = "exact", padding: str = "valid") -> Plan:
     """How tiles of side `tile` cover `pixels` pixels; a smaller tile where one suffices."""
-    check_tile(tile, depth)
+    check_tile(tile, depth, padding)
     if stride not in STRIDES:
         raise CunetError(f"stride: expected one of {STRIDES}, found '{stride}'")
-    if pixels <= output_size(tile, depth):
-        return Plan(tile_for_output(pixels, depth), range(0, pixels, pixels))
+    if pixels <= output_size(tile, depth, padding):
+        whole = tile_for_output(pixels, depth, padding)
+        return Plan(whole, range(0, pixels, pixels), [-margin(depth, padding)])
+    if padding == "same":
+        return _overlapping(pixels, depth, tile)
     step = output_size(tile, depth)
     if stride == "exact":
         step -= step % lattice(depth)
@@ -52,7 +66,23 @@ def plan(pixels: int, depth: int, tile: int, stride: str = "exact") -> Plan:
             f"tile {tile} answers {output_size(tile, depth)} pixels, less than one period of the "
             f"pooling grid ({lattice(depth)}); use --tile {least} or larger"
         )
-    return Plan(tile, range(0, pixels, step))
+    starts = range(0, pixels, step)
+    return Plan(tile, starts, [start - margin(depth) for start in starts])
+
+
+def _overlapping(pixels: int, depth: int, tile: int) -> Plan:
+    """The plan of a net with "same" padding: a tile decides what is `context` from its edges; the
+    first begins where the image begins, the last ends where the grown image ends."""
+    seen = context(depth)
+    step = tile - 2 * seen
+    if step <= 0:
+        raise CunetError(
+            f"tile {tile} of a net with same padding lies within {seen} pixels of its edges, where "
+            f"answers depend on them; use --tile {2 * seen + lattice(depth)} or larger"
+        )
+    last = tile_for_output(pixels, depth, "same") - tile
+    inputs = [*range(0, last, step), last]
+    return Plan(tile, [0, *(first + seen for first in inputs[1:])], inputs)
 
 
 def bands(
@@ -72,23 +102,45 @@ def bands(
     """
     if average not in AVERAGES:
         raise CunetError(f"average: expected one of {tuple(AVERAGES)}, found '{average}'")
-    border = margin(net.depth)
-    down, across = (plan(side, net.depth, tile, stride) for side in (height, width))
-    columns = [reflect(start - border, across.tile, width) for start in across.starts]
-    for top in down.starts:
-        rows = reflect(top - border, down.tile, height)
+    if net.resize is not None:
+        yield 0, _resized(read_rows(0, height), net, average, name)
+        return
+    lost = margin(net.depth, net.padding)
+    down, across = (plan(side, net.depth, tile, stride, net.padding) for side in (height, width))
+    columns = [reflect(first, across.tile, width) for first in across.inputs]
+    for source, top, end in down.pieces(height):
+        rows = reflect(source, down.tile, height)
         low, high = int(rows.min()), int(rows.max()) + 1
-        pixels = read_rows(low, high)
-        if not np.isfinite(pixels).all():
-            raise DataError(f"{name} holds NaN or infinity in rows {low} to {high - 1}; clean it")
-        source = net.normalization.apply(pixels, net.dtype)
-        band = np.empty((min(height - top, _step(down)), width, net.classes), net.dtype)
-        for left, picked in zip(across.starts, columns, strict=True):
-            cut = source[rows[:, None] - low, picked[None, :]]
-            right = min(width, left + _step(across))
+        pixels = _normalised(read_rows(low, high), low, net, name)
+        band = np.empty((end - top, width, net.classes), net.dtype)
+        skip = top - source - lost
+        for (first, left, right), picked in zip(across.pieces(width), columns, strict=True):
+            cut = pixels[rows[:, None] - low, picked[None, :]]
             answer = average_views(net, cut, AVERAGES[average])
-            band[:, left:right] = answer[: len(band), : right - left]
+            aside = left - first - lost
+            band[:, left:right] = answer[skip : skip + end - top, aside : aside + right - left]
         yield top, band
+
+
+def _normalised(pixels: np.ndarray, first: int, net: UNet, name: str) -> np.ndarray:
+    """Rows of an image as the net takes them; DataError where they are not finite."""
+    if not np.isfinite(pixels).all():
+        rows = f"{first} to {first + len(pixels) - 1}"
+        raise DataError(f"{name} holds NaN or infinity in rows {rows}; clean it")
+    return net.normalization.apply(pixels, net.dtype)
+
+
+def _resized(image: np.ndarray, net: UNet, average: str, name: str) -> np.ndarray:
+    """Probabilities (H, W, K) of an image by a net that was trained on images scaled to a square.
+
+    The image is scaled likewise, and its probabilities back.
+    """
+    side = net.resize
+    small = _normalised(resize_image(image, side), 0, net, name)
+    tile = tile_for_output(side, net.depth, net.padding)
+    rows = reflect(-margin(net.depth, net.padding), tile, side)
+    answer = average_views(net, small[rows[:, None], rows[None, :]], AVERAGES[average])
+    return resize_probability(answer[:side, :side], *image.shape[:2])
 
 
 def average_views(net: UNet, tile: np.ndarray, views: list[tuple[bool, bool, bool]]) -> np.ndarray:
@@ -101,7 +153,7 @@ def average_views(net: UNet, tile: np.ndarray, views: list[tuple[bool, bool, boo
         view = tile[:: -1 if rows else 1, :: -1 if columns else 1]
         view = view.swapaxes(0, 1) if transposed else view
         x = to_device(np.ascontiguousarray(view)[None], net.device)
-        p = to_host(softmax(net(x, remember=False)))[0]
+        p = to_host(net.probability(net(x, remember=False)))[0]
         p = p.swapaxes(0, 1) if transposed else p
         p = p[:: -1 if rows else 1, :: -1 if columns else 1]
         total = p if total is None else total + p
@@ -127,7 +179,3 @@ def segment(
     for first, band in pieces:
         probability[first : first + len(band)] = band
     return probability
-
-
-def _step(axis: Plan) -> int:
-    return axis.starts.step

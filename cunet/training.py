@@ -14,11 +14,10 @@ from cunet.backend import array_module, resolve_device, to_device
 from cunet.config import Config
 from cunet.data.dataset import IGNORE
 from cunet.errors import NumericError
-from cunet.layers import weighted_softmax_loss
 from cunet.metrics.pixel import ONE_CLASS, PixelCounts
 from cunet.prepared import Prepared, cells, prepare
 from cunet.run_folder import RunFolder
-from cunet.sizes import tile_for_output
+from cunet.sizes import tile_for_output, usual_tile
 from cunet.threads import set_threads
 from cunet.tiling import segment
 from cunet.unet import UNet
@@ -38,6 +37,10 @@ def make_net(config: Config, prepared: Prepared) -> UNet:
         config.precision,
         config.seed,
         config.device,
+        config.padding,
+        config.batch_norm,
+        config.sigmoid,
+        config.resize,
     )
     net.normalization = prepared.normalization
     return net
@@ -145,7 +148,7 @@ def accumulate(net: UNet, batch: tuple, normalize: str, rng: np.random.Generator
     """
     x, labels, weights = (to_device(array, net.device) for array in batch)
     logits, backward = net(x.astype(net.dtype, copy=False), rng, remember="once")
-    loss, dlogits = weighted_softmax_loss(logits, labels, weights, IGNORE, normalize)
+    loss, dlogits = net.loss(logits, labels, weights, IGNORE, normalize)
     backward(dlogits)
     return loss
 
@@ -157,7 +160,7 @@ def validate(net: UNet, prepared: Prepared) -> dict:
     counts, losses, pixels = PixelCounts(), 0.0, 0
     for i in prepared.held_out:
         image, labels = prepared.dataset.images[i], prepared.dataset.labels[i]
-        probability = segment(image, net, whole_tile(image.shape, net.depth))
+        probability = segment(image, net, whole_tile(image.shape, net.depth, net.padding))
         counted = labels != IGNORE
         target = np.where(counted, labels, 0)[..., None].astype(np.intp)
         picked = np.take_along_axis(probability, target, axis=2)[..., 0][counted]
@@ -175,10 +178,12 @@ def validate(net: UNet, prepared: Prepared) -> dict:
     }
 
 
-def whole_tile(shape: tuple[int, ...], depth: int, largest: int = 764) -> int:
+def whole_tile(
+    shape: tuple[int, ...], depth: int, padding: str = "valid", largest: int = 764
+) -> int:
     """The tile around a whole image, or one of about 572 pixels where that would be too large."""
-    whole = tile_for_output(max(shape[:2]), depth)
-    return whole if whole <= largest else tile_for_output(388, depth)
+    whole = tile_for_output(max(shape[:2]), depth, padding)
+    return whole if whole <= largest else usual_tile(depth, padding)
 
 
 def describe_failure(net: UNet, batch: tuple, step: int, loss: float, run) -> str:
@@ -225,7 +230,7 @@ def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
     if prepared.held_out:
         image = prepared.dataset.images[prepared.held_out[0]]
         start = time.perf_counter()
-        segment(image, net, whole_tile(image.shape, net.depth))
+        segment(image, net, whole_tile(image.shape, net.depth, net.padding))
         one = time.perf_counter() - start
         step += one * len(prepared.held_out) / min(config.validate_every, config.steps)
     return step

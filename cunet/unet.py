@@ -12,9 +12,22 @@ import numpy as np
 from cunet.backend import Array, array_module, resolve_device
 from cunet.errors import CunetError
 from cunet.kernels import rows
-from cunet.layers import Backward, Conv, Parameter, UpConv, drop, pool
+from cunet.layers import (
+    Backward,
+    Conv,
+    NormedConv,
+    Parameter,
+    UpConv,
+    drop,
+    pool,
+    weighted_sigmoid_loss,
+    weighted_softmax_loss,
+)
 from cunet.normalization import Normalization
 from cunet.ops import crop_concat
+from cunet.ops.conv import check_padding
+from cunet.ops.sigmoid_loss import sigmoid
+from cunet.ops.softmax_loss import softmax
 from cunet.sizes import check_tile
 
 VARIANTS = ("paper", "release2015")
@@ -25,9 +38,9 @@ DTYPES = ("float32", "float64")
 class Level:
     """The layers of one resolution; the bottom has no up-convolution and no expanding pair."""
 
-    contract: tuple[Conv, Conv]
+    contract: tuple[Conv | NormedConv, Conv | NormedConv]
     up: UpConv | None = None
-    expand: tuple[Conv, Conv] | None = None
+    expand: tuple[Conv | NormedConv, Conv | NormedConv] | None = None
 
 
 class UNet:
@@ -37,6 +50,11 @@ class UNet:
     last contracting level and of the bottom). variant "release2015" is the network of the
     authors' release: ReLU after each up-convolution, and twice the channels in the last one.
     All weights follow from the seed.
+
+    What later reproductions changed: padding "same" keeps the size of an image, batch_norm
+    normalises the channels between each 3x3 convolution and its ReLU, sigmoid tells two classes by
+    one output instead of two. resize is the side of the square that the images of its training
+    were scaled to, and those to be segmented are (None: not at all).
     """
 
     def __init__(
@@ -50,21 +68,29 @@ class UNet:
         dtype: str = "float32",
         seed: int = 0,
         device: str = "cpu",
+        padding: str = "valid",
+        batch_norm: bool = False,
+        sigmoid: bool = False,
+        resize: int | None = None,
     ):
         dtype = dtype if isinstance(dtype, str) else np.dtype(dtype).name
-        check_shape(width, depth, in_channels, classes, dropout, variant, dtype)
+        check_shape(width, depth, in_channels, classes, dropout, variant, dtype, padding, sigmoid)
         self.width, self.depth, self.in_channels, self.classes = width, depth, in_channels, classes
         self.dropout, self.variant, self.dtype, self.seed = dropout, variant, dtype, seed
+        self.padding, self.batch_norm, self.sigmoid = padding, batch_norm, sigmoid
+        self.resize = resize
         self.device = resolve_device(device)
         self.normalization = Normalization.identity(in_channels)
         rng, release = np.random.default_rng(seed), variant == "release2015"
         place = {"dtype": self.dtype, "device": self.device}
         channels = [width << i for i in range(depth + 1)]
 
-        def pair(name: str, inputs: int, outputs: int) -> tuple[Conv, Conv]:
+        make = NormedConv if batch_norm else Conv
+
+        def pair(name: str, inputs: int, outputs: int) -> tuple:
             return (
-                Conv(f"{name}.conv1", 3, inputs, outputs, rng, **place),
-                Conv(f"{name}.conv2", 3, outputs, outputs, rng, **place),
+                make(f"{name}.conv1", 3, inputs, outputs, rng, padding=padding, **place),
+                make(f"{name}.conv2", 3, outputs, outputs, rng, padding=padding, **place),
             )
 
         contract = [
@@ -79,7 +105,8 @@ class UNet:
             expand = pair(f"expand{i}", up_channels + here, here)
             levels.insert(0, Level(contract[i], up, expand))
         self.levels = levels
-        self.head = Conv("head", 1, width, classes, rng, relu=False, **place)
+        outputs = 1 if sigmoid else classes
+        self.head = Conv("head", 1, width, outputs, rng, relu=False, **place)
 
     def __call__(
         self,
@@ -88,7 +115,7 @@ class UNet:
         remember: bool | str = True,
         watch: Callable[[str, Array], None] | None = None,
     ):
-        """x (N, H, W, C) -> (logits (N, P, Q, K), backward), P = H - 184 at depth 4.
+        """x (N, H, W, C) -> (logits (N, P, Q, K), backward), P = H - 184 at depth 4, H if "same".
 
         backward(dlogits) adds into every parameter's .grad; with input_gradient=True it also
         answers dx. Dropout draws from rng; without one it is the identity. remember=False keeps
@@ -139,11 +166,40 @@ class UNet:
 
         return y, backward
 
-    def parameters(self) -> list[Parameter]:
-        """All parameters in the order in which data meets them, filters before biases."""
-        return [p for layer in self.layers() for p in (layer.w, layer.b)]
+    def loss(
+        self,
+        logits: Array,
+        labels: Array,
+        weights: Array | None = None,
+        ignore: int | None = None,
+        normalize: str = "weights",
+    ) -> tuple[float, Array]:
+        """The weighted cross-entropy of this net's logits, and its gradient dlogits."""
+        function = weighted_sigmoid_loss if self.sigmoid else weighted_softmax_loss
+        return function(logits, labels, weights, ignore, normalize)
 
-    def layers(self) -> list[Conv | UpConv]:
+    def probability(self, logits: Array) -> Array:
+        """The probabilities (..., K) of the classes, from logits (..., K) or of one sigmoid."""
+        if not self.sigmoid:
+            return softmax(logits)
+        p = sigmoid(logits)
+        return array_module(p).concatenate((1 - p, p), axis=-1)
+
+    def parameters(self) -> list[Parameter]:
+        """All parameters in the order in which data meets them, a layer's filters first."""
+        return [p for layer in self.layers() for p in layer.parameters()]
+
+    def statistics(self) -> dict[str, Array]:
+        """The running means and variances of batch normalization by name: learned, but not by a
+        gradient."""
+        normed = [layer for layer in self.layers() if isinstance(layer, NormedConv)]
+        return {
+            f"{layer.name}.{what}": getattr(layer, what)
+            for layer in normed
+            for what in ("mean", "variance")
+        }
+
+    def layers(self) -> list[Conv | NormedConv | UpConv]:
         """All convolutional layers (23 in the paper) in the order in which data meets them."""
         down = [conv for level in self.levels for conv in level.contract]
         up = [layer for level in self.levels[-2::-1] for layer in (level.up, *level.expand)]
@@ -168,15 +224,17 @@ class UNet:
                 f'use x.astype("{self.dtype}") or UNet(dtype=...)'
             )
         for side in x.shape[1:3]:
-            check_tile(side, self.depth)
+            check_tile(side, self.depth, self.padding)
 
     def settings(self) -> dict:
         """The arguments that make a network of this shape again."""
         names = ("width", "depth", "in_channels", "classes", "dropout", "variant", "dtype", "seed")
-        return {name: getattr(self, name) for name in names}
+        later = {"padding": "valid", "batch_norm": False, "sigmoid": False, "resize": None}
+        changed = [name for name, usual in later.items() if getattr(self, name) != usual]
+        return {name: getattr(self, name) for name in (*names, *changed)}
 
 
-def _pair(convs: tuple[Conv, Conv], x: Array | tuple, remember: bool | str, watch) -> tuple:
+def _pair(convs: tuple, x: Array | tuple, remember: bool | str, watch) -> tuple:
     """Two convolutions, one after the other."""
     y, back_first = convs[0](x, remember)
     watch(convs[0].name, y)
@@ -185,8 +243,19 @@ def _pair(convs: tuple[Conv, Conv], x: Array | tuple, remember: bool | str, watc
     return y, lambda dy, input_gradient=True: back_first(back_second(dy), input_gradient)
 
 
-def check_shape(width, depth, in_channels, classes, dropout, variant, dtype) -> None:
+def check_shape(
+    width,
+    depth,
+    in_channels,
+    classes,
+    dropout,
+    variant,
+    dtype,
+    padding="valid",
+    sigmoid=False,
+) -> None:
     """CunetError for arguments that no U-Net has."""
+    check_padding(padding)
     for name, value, least in (
         ("width", width, 1),
         ("depth", depth, 1),
@@ -199,5 +268,9 @@ def check_shape(width, depth, in_channels, classes, dropout, variant, dtype) -> 
         raise CunetError(f"U-Net dropout: expected a rate from 0 to below 1, found {dropout}")
     if variant not in VARIANTS:
         raise CunetError(f"U-Net variant: expected one of {VARIANTS}, found '{variant}'")
+    if sigmoid and classes != 2:
+        raise CunetError(
+            f"U-Net sigmoid: one output tells two classes, found {classes}; use softmax for more"
+        )
     if dtype not in DTYPES:
         raise CunetError(f"U-Net dtype: expected one of {DTYPES}, found '{dtype}'")

@@ -13,6 +13,7 @@ from cunet.data.augment import OFF, Augmentation, draw
 from cunet.errors import CunetError, DataError
 
 ALL = Augmentation()
+MORE = replace(ALL, zoom=0.5, shear=0.3, blur=1.5)
 
 
 def scene(height=90, width=110, channels=1, seed=0):
@@ -96,19 +97,24 @@ def test_simard_field_has_the_deviation_that_theory_gives():
         assert abs((found - start)[inner].std() / expected - 1) < 0.1
 
 
-def test_tile_is_bent_before_it_is_mirrored_rotated_and_shifted():
+@pytest.mark.parametrize("how", [ALL, MORE], ids=["paper", "zoom and shear"])
+def test_tile_is_bent_then_sheared_scaled_mirrored_rotated_and_shifted(how):
     size, tile = 400, 61
-    how = replace(ALL, contrast=0, brightness=0, curve=0, noise=0)
+    how = replace(how, contrast=0, brightness=0, curve=0, noise=0, blur=0)
     # The same draws in the order of the documentation, with complex numbers for the plane.
     rng = np.random.default_rng(8)
     top, left = (rng.integers(size) - tile // 2 for _ in range(2))
     turn = rng.uniform(0, 2 * np.pi)
     flip_rows, flip_columns = rng.choice((-1.0, 1.0), 2)
+    scale = np.exp(rng.uniform(-np.log(1.5), np.log(1.5))) if how.zoom else 1
+    down, right = rng.uniform(-0.3, 0.3, 2) if how.shear else (0, 0)
     vectors = rng.normal(0, 10, (2, 3, 3))
     where = np.stack(np.mgrid[:tile, :tile]) * 2 / (tile - 1)
     bend = [ndimage.map_coordinates(v, where, order=3, mode="mirror") for v in vectors]
     rows, columns = np.mgrid[:tile, :tile] - (tile - 1) / 2 + bend
-    plane = (flip_rows * rows + 1j * flip_columns * columns) * np.exp(1j * turn)
+    rows += down * columns
+    columns += right * rows
+    plane = scale * (flip_rows * rows + 1j * flip_columns * columns) * np.exp(1j * turn)
     plane += (tile - 1) / 2 * (1 + 1j) + top + 1j * left
     found = looked_up(8, tile, how, size)
 
@@ -125,9 +131,10 @@ def test_tile_is_bent_before_it_is_mirrored_rotated_and_shifted():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_image_labels_and_weights_stay_aligned(seed):
+@pytest.mark.parametrize("how", [ALL, MORE], ids=["paper", "zoom and shear"])
+def test_image_labels_and_weights_stay_aligned(seed, how):
     image, labels, _ = scene(seed=seed)
-    how = replace(ALL, contrast=0, brightness=0, curve=0, noise=0)
+    how = replace(how, contrast=0, brightness=0, curve=0, noise=0, blur=0)
     rng = np.random.default_rng(seed)
     x, y, w = draw(rng, image, labels, image[..., 0], 80, 40, how)
     assert np.allclose(x[20:-20, 20:-20, 0], w, atol=1e-4)  # one field serves both
@@ -213,6 +220,70 @@ def test_rotation_takes_any_angle_and_keeps_lengths():
     assert np.histogram(angles, 8, (-np.pi, np.pi))[0].min() > 10
 
 
+def matrix(seed, how):
+    """What one step down and one step right in the tile are in the image: columns of (2, 2)."""
+    rows, columns = looked_up(seed, 41, how, size=120)
+    return np.array([(p[40, 20] - p[0, 20], p[20, 40] - p[20, 0]) for p in (rows, columns)]) / 40
+
+
+def test_zoom_is_even_in_its_logarithm_and_the_same_in_all_directions():
+    found = np.array([matrix(seed, replace(OFF, zoom=0.6)) for seed in range(400)])
+    scales = found[:, 0, 0]
+    assert np.allclose(found, scales[:, None, None] * np.eye(2), atol=1e-4)
+    counts, _ = np.histogram(np.log(scales), 4, (-np.log(1.6), np.log(1.6)))
+    assert counts.sum() == 400 and counts.min() > 70  # 100 expected, deviation 9
+    assert scales.min() < 0.64 and scales.max() > 1.57
+
+
+def test_shear_keeps_areas_and_pushes_rows_and_columns_on_their_own():
+    found = np.array([matrix(seed, replace(OFF, shear=0.3)) for seed in range(400)])
+    assert np.allclose(np.linalg.det(found), 1, atol=1e-4)
+    assert np.allclose(found[:, 0, 0], 1, atol=1e-4)
+    down, right = found[:, 0, 1], found[:, 1, 0]
+    for part in (down, right):
+        assert np.histogram(part, 4, (-0.3001, 0.3001))[0].min() > 70
+        assert part.min() < -0.29 and part.max() > 0.29
+    assert abs(np.corrcoef(down, right)[0, 1]) < 0.2
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_blur_is_a_gaussian_mirrored_at_the_tiles_edges(channels):
+    image, labels, weights = scene(40, 40, channels)
+    sharp = np.sign(image)
+    x, y, w = draw(np.random.default_rng(0), sharp, labels, weights, 24, 24, replace(OFF, blur=2.0))
+    deviation = np.random.default_rng(0).uniform(0, 2)
+    assert deviation > 1
+    reach = 12
+    bell = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * deviation**2))
+    bell /= bell.sum()
+    tile = np.pad(sharp[8:32, 8:32], [(reach, reach), (reach, reach), (0, 0)], "reflect")
+    expected = np.zeros((24, 24, channels))
+    for i in range(2 * reach + 1):
+        for j in range(2 * reach + 1):
+            expected += bell[i] * bell[j] * tile[i : i + 24, j : j + 24]
+    assert x.dtype == np.float32
+    # scipy cuts the Gaussian off at four deviations, where 6e-5 of it are left.
+    assert np.allclose(x, expected, atol=1e-3)
+    assert np.abs(x - sharp[8:32, 8:32]).max() > 0.1
+    assert np.array_equal(y, labels[8:32, 8:32]) and np.array_equal(w, weights[8:32, 8:32])
+
+
+def test_noise_is_not_blurred():
+    blank = np.zeros((80, 80))
+    how = replace(OFF, blur=5.0, noise=1.0)
+    x, _, _ = draw(np.random.default_rng(0), blank[..., None], blank, blank, 80, 80, how)
+    assert x.std() > 0.05
+    assert abs(np.corrcoef(x[1:].ravel(), x[:-1].ravel())[0, 1]) < 0.05
+
+
+def test_what_is_off_draws_no_random_number():
+    image, labels, weights = scene(40, 40, 3)
+    rng, counted = np.random.default_rng(1), np.random.default_rng(1)
+    draw(rng, image, labels, weights, 24, 24, OFF)
+    counted.random(3 * 3 + 1)  # contrast, curve and brightness of each channel; noise
+    assert rng.bit_generator.state == counted.bit_generator.state
+
+
 def test_gray_values_change_as_said():
     rng = np.random.default_rng(0)
     ramp = np.linspace(-3, 3, 64 * 64, dtype=np.float32).reshape(64, 64, 1)
@@ -251,10 +322,11 @@ def test_ignored_pixels_weigh_nothing():
     assert np.all(w[y == 255] == 0) and np.all(w[y == 0] >= 1)
 
 
+@pytest.mark.parametrize("more", [ALL, MORE], ids=["paper", "zoom, shear, blur"])
 @pytest.mark.parametrize("elastic", ["grid", "simard", "none"])
-def test_only_the_generator_decides(elastic):
+def test_only_the_generator_decides(elastic, more):
     parts = scene()
-    how = replace(ALL, elastic=elastic)
+    how = replace(more, elastic=elastic)
     np.random.seed(1)  # noqa: NPY002 - the global generator must not matter
     first = draw(np.random.default_rng(7), *parts, 60, 20, how)
     np.random.seed(2)  # noqa: NPY002
@@ -273,7 +345,10 @@ def test_views_of_larger_arrays_serve_as_well():
 
 
 def test_wrong_settings_and_sizes_are_refused():
-    for wrong in ({"elastic": "cubic"}, {"grid": 1}, {"contrast": 1.0}, {"curve": 1.5}):
+    for wrong in (
+        {"elastic": "cubic"}, {"grid": 1}, {"contrast": 1.0}, {"curve": 1.5}, {"zoom": -0.1},
+        {"zoom": np.inf}, {"shear": 1.0}, {"shear": -0.1}, {"blur": -1}, {"blur": np.nan},
+    ):  # fmt: skip
         with pytest.raises(CunetError):
             Augmentation(**wrong)
     image, labels, weights = scene()
@@ -297,3 +372,31 @@ def test_command_draws_a_sheet(tmp_path):
     before = out.read_bytes()
     assert isinstance(CliRunner().invoke(command, arguments).exception, CunetError)
     assert out.read_bytes() == before
+
+
+def test_command_draws_what_training_with_these_settings_meets(tmp_path, monkeypatch):
+    from PIL import Image
+
+    from cunet import plots
+    from cunet.config import Config
+    from cunet.prepared import prepare
+
+    for folder, pixels in (("images", 128 + 40 * scene()[0][..., 0]), ("labels", scene()[1])):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(np.uint8(np.clip(pixels, 0, 255))).save(tmp_path / folder / "a.png")
+    drawn = []
+    monkeypatch.setattr(plots, "augmentation_sheet", lambda samples, path: drawn.extend(samples))
+    data = str(tmp_path)
+    options = "--tile 188 --seed 3 --weight-map none --zoom 0.5 --blur 2.0"
+    arguments = ["--data", data, "-o", str(tmp_path / "s.png"), *options.split()]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.splitlines()[-1].strip() == f"cunet train --data {data} {options}"
+    config = Config(data=data, tile=188, seed=3, weight_map="none", zoom=0.5, blur=2.0)
+    expected = prepare(config).samples
+    assert len(drawn) == 16
+    for number, sample in enumerate(drawn):
+        for found, wanted in zip(sample, expected.sample(number), strict=True):
+            np.testing.assert_array_equal(found, wanted)
+    plain = prepare(Config(data=data, tile=188, seed=3)).samples.sample(0)
+    assert not np.array_equal(drawn[0][0], plain[0])

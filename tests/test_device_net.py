@@ -12,10 +12,18 @@ from inputs import DEVICES, cupy
 
 import cunet
 from cunet import backend, kernels, tiling, training
-from cunet.ops import conv, softmax_loss, up_conv
+from cunet.ops import batch_norm, conv, relu, softmax_loss, up_conv
 from cunet.unet import UNet
 
 SIDE = 20
+
+
+def norm_forward(x, gamma, beta, m, v):
+    return relu.forward(batch_norm.forward(x, gamma, beta, m, v))
+
+
+def norm_backward(dy, x, y, gamma, m, v):
+    return batch_norm.backward(relu.backward(dy, y), x, gamma, m, v)
 
 
 @pytest.fixture(params=DEVICES, ids=lambda module: module.__name__)
@@ -28,6 +36,9 @@ def xp(request, monkeypatch):
     )
     monkeypatch.setattr(kernels.rows, "up_forward", up_conv.forward)
     monkeypatch.setattr(kernels.rows, "up_backward", up_conv.backward)
+    monkeypatch.setattr(kernels.rows, "norm_statistics", batch_norm.statistics)
+    monkeypatch.setattr(kernels.rows, "norm_forward", norm_forward)
+    monkeypatch.setattr(kernels.rows, "norm_backward", norm_backward)
     return request.param
 
 
@@ -96,6 +107,26 @@ def test_forward_loss_backward_and_updates(xp, variant, solver):
         assert states[0].keys() == states[1].keys()
         for name, array in states[0].items():
             same(xp, array, states[1][name])
+
+
+def test_a_net_with_same_padding_batch_norm_and_one_output(xp):
+    device, host = nets(padding="same", batch_norm=True, sigmoid=True)
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal((2, SIDE, SIDE, 1)), rng.integers(0, 2, (2, SIDE, SIDE))
+    for _ in range(2):
+        results = []
+        for net, put in ((device, xp.asarray), (host, np.copy)):
+            logits, backward = net(put(x))
+            loss, dlogits = net.loss(logits, put(labels))
+            dx = backward(dlogits, input_gradient=True)
+            assert type(loss) is float
+            results.append((logits, dx, net.probability(net(put(x), remember=False))))
+        for a, b in zip(*results, strict=True):
+            same(xp, a, b)
+        for p, q in zip(device.parameters(), host.parameters(), strict=True):
+            same(xp, p.grad, q.grad)
+        for a, b in zip(device.statistics().values(), host.statistics().values(), strict=True):
+            same(xp, a, b)
 
 
 @pytest.mark.parametrize("normalize", ["weights", "pixels", "none"])

@@ -219,6 +219,21 @@ def test_14_learn_one_image():
     assert float(wrong) < float(white) / 4 and float(error) < float(error_white) / 4
 
 
+def test_15_batch_norm():
+    said = output(15)
+    x, sigma = np.array([1.0, 2.0, 4.0, 9.0]), np.sqrt(9.5)
+    xhat = (x - 4) / sigma
+    dx = 2 / sigma * ((np.eye(4) - 1 / 4 - np.outer(xhat, xhat) / 4)[0])
+    for line in ("dx", "measured"):
+        found = [float(v) for v in re.search(rf"^{line} \[([^]]+)\]", said, re.M)[1].split()]
+        np.testing.assert_allclose(found, dx, atol=2e-5)
+    assert number_after(said, "Largest difference:") < 1e-8
+    assert float(said.split("difference of the answers\n")[1].split()[0]) < 1e-3
+    table = [[float(v) for v in line.split()] for line in said.splitlines()[-5:]]
+    assert [row[0] for row in table] == [0, 1, 5, 20, 60]
+    assert table[0][1:3] == [0, 1] and table[-1][3] < table[0][3] / 20
+
+
 def test_every_lesson_has_its_test():
     tested = {int(name[5:7]) for name in globals() if re.match(r"test_\d\d_", name)}
     assert tested == {int(lesson.name[:2]) for lesson in LESSONS}
@@ -234,11 +249,13 @@ def test_settings_file_is_the_preset(preset, tmp_path):
     # what is commented out is what has no value, and its example is of the right kind
     given = tomllib.loads("\n".join(lines))
     assert {key for key in keys if key not in given} == {
-        field.name for field in fields(Config) if field.default in (None, "")
+        field.name for field in fields(Config) if getattr(make(preset), field.name) in (None, "")
     }
-    everything = tmp_path / "all.toml"
-    everything.write_text("\n".join(re.sub(r"^# (\w+ = )", r"\1", line) for line in lines))
-    assert make(file=everything) != make(preset)
+    for number, line in enumerate(lines):
+        if re.match(r"# \w+ = ", line):
+            one = tmp_path / "one.toml"
+            one.write_text("\n".join([*lines[:number], line[2:], *lines[number + 1 :]]))
+            assert make(file=one) != make(preset), line
 
 
 @pytest.mark.parametrize("preset", PRESETS)

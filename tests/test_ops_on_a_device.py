@@ -5,7 +5,17 @@ import pytest
 from inputs import DEVICES, TOLERANCE, conv_case, cupy, loss_case, normal
 
 from cunet import kernels
-from cunet.ops import conv, crop_concat, dropout, max_pool, relu, softmax_loss, up_conv
+from cunet.ops import (
+    batch_norm,
+    conv,
+    crop_concat,
+    dropout,
+    max_pool,
+    relu,
+    sigmoid_loss,
+    softmax_loss,
+    up_conv,
+)
 
 
 def conv_on_its_device(x, w, b, dy):
@@ -32,6 +42,20 @@ def loss_and_gradient(normalize):
     return run
 
 
+def norm_and_gradient(x, gamma, beta, dy):
+    m, v = batch_norm.statistics(x)
+    old = m * 0
+    batch_norm.running(old, m)
+    y = batch_norm.forward(x, gamma, beta, m, v)
+    return m, v, old, y, *batch_norm.backward(dy, x, gamma, m, v)
+
+
+def sigmoid_and_gradient(logits, labels, weights):
+    rest = labels // 2, weights, 127, "weights"
+    loss, p = sigmoid_loss.forward(logits[..., :1], *rest)
+    return loss, p, sigmoid_loss.backward(p, *rest)
+
+
 X, Y = normal(1, 2, 4, 6, 3), normal(2, 2, 4, 6, 3)
 ON_A_DEVICE = {
     "conv": (conv_by_definition("valid"), (X, *conv_case(2, 3, "valid", 4, 6)[0][1:])),
@@ -53,6 +77,8 @@ ON_A_DEVICE = {
     ),
     "crop_concat": (crop_concat.forward, (X, normal(3, 2, 6, 10, 2))),
     "crop_concat backward": (lambda dy: crop_concat.backward(dy, 2), (X,)),
+    "batch_norm": (norm_and_gradient, (X, normal(3, 3), normal(4, 3), Y)),
+    "sigmoid loss": (sigmoid_and_gradient, loss_case(2)),
     "dropout": (lambda x: (dropout.forward(x, 0.5, 7), dropout.backward(x, 0.5, 7)), (X,)),
     **{f"loss by {n}": (loss_and_gradient(n), loss_case(2)) for n in ("weights", "pixels", "none")},
 }

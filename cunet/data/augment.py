@@ -1,5 +1,5 @@
 """Random training samples: shift, rotation, mirroring, elastic deformation and gray values
-(section 3.1 of the paper).
+(section 3.1 of the paper); zoom, shear and blur where asked for.
 
 A tile is a square of points in its own frame; a sample is the image looked up at the moved points.
 One field of moved points serves the image (bilinear), the labels (nearest) and the weights
@@ -27,7 +27,12 @@ class Augmentation:
     between; "simard" is that of Simard et al. 2003, a field uniform in (-1, 1), smoothed by a
     Gaussian and scaled by alpha; "none" leaves it out. contrast, brightness and curve are the
     largest change of slope, of level, and of the slope at the dark and bright ends; noise is the
-    largest deviation of the per-pixel noise. Raises CunetError.
+    largest deviation of the per-pixel noise.
+
+    zoom, shear and blur are not in the paper, and off at 0: the scale lies between 1 / (1 + zoom)
+    and 1 + zoom, evenly in its logarithm; a line is pushed along itself by up to shear times its
+    distance from the middle, rows and columns each by their own random part; blur is the largest
+    deviation of a Gaussian. Raises CunetError.
     """
 
     elastic: str = "grid"
@@ -42,6 +47,9 @@ class Augmentation:
     brightness: float = 0.25
     curve: float = 0.25
     noise: float = 0.1
+    zoom: float = 0.0
+    shear: float = 0.0
+    blur: float = 0.0
 
     def __post_init__(self):
         if self.elastic not in ("grid", "simard", "none"):
@@ -52,6 +60,11 @@ class Augmentation:
             raise CunetError(
                 "contrast and curve must be in 0 <= value < 1, or gray values could turn over, "
                 f"found {self.contrast} and {self.curve}"
+            )
+        if not (0 <= self.zoom < math.inf and 0 <= self.blur < math.inf and 0 <= self.shear < 1):
+            raise CunetError(
+                "zoom and blur must be 0 or more, and shear in 0 <= shear < 1, "
+                f"found {self.zoom}, {self.blur} and {self.shear}"
             )
 
 
@@ -64,6 +77,9 @@ OFF = Augmentation(
     brightness=0,
     curve=0,
     noise=0,
+    zoom=0,
+    shear=0,
+    blur=0,
 )
 
 
@@ -91,7 +107,7 @@ def draw(
     (top, left), rows, columns = _points(rng, labels.shape, input_size, how)
     edge = (input_size - output_size) // 2
     middle = (slice(edge, edge + output_size),) * 2
-    x = _bilinear(image, rows, columns, top, left)
+    x = _blur(rng, _bilinear(image, rows, columns, top, left), how)
     y = _nearest(labels, rows[middle], columns[middle], top, left)
     w = _bilinear(weights[..., None], rows[middle], columns[middle], top, left)[..., 0]
     w[y == IGNORE] = 0
@@ -113,8 +129,10 @@ def displacement(vectors: np.ndarray, size: int) -> np.ndarray:
 def _points(rng, shape, size, how):
     """The tile's origin (a whole pixel), and the points to look up: rows, columns (n, n) float32.
 
-    The tile is bent first, then mirrored, rotated about its centre and shifted. Points are counted
-    from the tile's origin: so float32 places them within 1e-4 pixels in an image of any size.
+    The tile is bent first, then sheared, scaled, mirrored, rotated about its centre and shifted.
+    The whole matrix moves the vectors of the bend: they are lengths of the tile, not of the image.
+    Points are counted from the tile's origin: so float32 places them within 1e-4 pixels in an image
+    of any size.
     """
     if how.shift:
         origin = [int(rng.integers(length)) - size // 2 for length in shape]
@@ -123,7 +141,15 @@ def _points(rng, shape, size, how):
     turn = rng.uniform(0, 2 * np.pi) if how.rotate else 0.0
     flips = rng.choice((-1.0, 1.0), 2) if how.mirror else np.ones(2)
     sine, cosine = np.sin(turn), np.cos(turn)
-    move = (np.array([[cosine, -sine], [sine, cosine]]) * flips).astype(np.float32)
+    move = np.array([[cosine, -sine], [sine, cosine]]) * flips
+    if how.zoom:
+        most = math.log1p(how.zoom)
+        move *= math.exp(rng.uniform(-most, most))
+    if how.shear:
+        down, right = rng.uniform(-how.shear, how.shear, 2)
+        # One after the other, (1 0; right 1)(1 down; 0 1): areas stay, zoom alone changes sizes.
+        move = move @ [[1, down], [right, 1 + down * right]]
+    move = move.astype(np.float32)
 
     centre = np.float32((size - 1) / 2)
     line = np.arange(size, dtype=np.float32) - centre
@@ -138,7 +164,7 @@ def _points(rng, shape, size, how):
 def _grid_field(rng, size, how, move):
     """The paper's displacements (2, n, n): random vectors at the nodes, splines in between.
 
-    Mirrored and rotated by move (2, 2), which is cheaper on the vectors than on the field.
+    Multiplied by move (2, 2), which is cheaper on the vectors than on the field.
     """
     vectors = rng.normal(0, how.sigma, (2, how.grid, how.grid))
     return [displacement(part, size) for part in np.einsum("ab,bij->aij", move, vectors)]
@@ -207,6 +233,14 @@ def _region(source, rows, columns, top, left):
     across = reflect(left + first_column, width, source.shape[1])
     region = source[down[:, None], across]
     return region, first_row, first_column
+
+
+def _blur(rng, x, how):
+    """x (n, n, C) smoothed, the tile mirrored at its edges; before any noise, as optics do."""
+    if not how.blur:
+        return x
+    deviation = rng.uniform(0, how.blur)
+    return ndimage.gaussian_filter(x, deviation, mode="mirror", axes=(0, 1))
 
 
 def _vary_gray(rng, x, how):

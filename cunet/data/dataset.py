@@ -16,8 +16,10 @@ from cunet.errors import CunetError, DataError
 __all__ = ["IGNORE", "Dataset", "load"]
 
 LAYOUTS = (
-    "expected either the ISBI 2012 layout (train-volume.tif and train-labels.tif) or the folders "
-    "images/ and labels/ with TIFF or PNG files of matching names"
+    "expected the ISBI 2012 layout (train-volume.tif and train-labels.tif), the Cell Tracking "
+    "Challenge's (01/t000.tif and 01_GT/SEG/man_seg000.tif), the Data Science Bowl's of 2018 "
+    "(<id>/images/<id>.png and <id>/masks/*.png), or the folders images/ and labels/ with TIFF or "
+    "PNG files of matching names"
 )
 
 
@@ -48,14 +50,14 @@ def load(folder: str | Path, kind: str | None = None) -> Dataset:
 
     Raises CunetError if the folder is missing or of no known layout, DataError for invalid content.
     """
+    from cunet.data import ctc, dsb2018, isbi2012
     from cunet.data import folder as pairs
-    from cunet.data import isbi2012
 
     path = Path(folder)
     if not path.is_dir():
         found = "a file" if path.exists() else "nothing there"
         raise CunetError(f"data folder '{path}': expected a folder, found {found}. Check the path.")
-    kinds = {"isbi2012": isbi2012, "folder": pairs}
+    kinds = {"isbi2012": isbi2012, "ctc": ctc, "dsb2018": dsb2018, "folder": pairs}
     if kind is None:
         kind = next((name for name, module in kinds.items() if module.matches(path)), None)
     if kind is None:

@@ -52,23 +52,31 @@ def backward(
 
 
 def targets(
-    logits: Array, labels: Array, weights: Array | None, ignore: int | None, normalize: str
+    logits: Array,
+    labels: Array,
+    weights: Array | None,
+    ignore: int | None,
+    normalize: str,
+    classes: int | None = None,
 ) -> tuple[Array, Array]:
-    """The labels with ignored pixels set to 0, and w / norm with 0 at ignored pixels."""
-    xp = array_module(logits)
+    """The labels with ignored pixels set to 0, and w / norm with 0 at ignored pixels.
+
+    classes: how many the labels may name, where it is not the number of logits.
+    """
+    xp, classes = array_module(logits), classes or logits.shape[-1]
     if labels.shape != logits.shape[:-1] or (weights is not None and weights.shape != labels.shape):
         raise CunetError(
-            f"softmax loss: logits {logits.shape} need labels and weights of shape "
+            f"loss: logits {logits.shape} need labels and weights of shape "
             f"{logits.shape[:-1]}, found {labels.shape}"
             + (f" and {weights.shape}" if weights is not None else "")
         )
     if labels.dtype.kind not in "iub":
-        raise CunetError(f"softmax loss: labels must be integers, found {labels.dtype}")
+        raise CunetError(f"loss: labels must be integers, found {labels.dtype}")
     counted = xp.ones(labels.shape, bool) if ignore is None else labels != ignore
     target = xp.where(counted, labels, 0).astype(xp.int64)
-    if bool((target < 0).any()) or bool((target >= logits.shape[-1]).any()):
+    if bool((target < 0).any()) or bool((target >= classes).any()):
         raise CunetError(
-            f"softmax loss: labels must be 0 ... {logits.shape[-1] - 1}"
+            f"loss: labels must be 0 ... {classes - 1}"
             + (f" or {ignore} (ignored)" if ignore is not None else "")
             + f", found {int(labels.min())} ... {int(labels.max())}"
         )
@@ -82,7 +90,7 @@ def targets(
     elif normalize == "none":
         norm = 1.0
     else:
-        raise CunetError(f"softmax loss: normalize is one of {NORMALIZE}, found '{normalize}'")
+        raise CunetError(f"loss: normalize is one of {NORMALIZE}, found '{normalize}'")
     return target, scale / logits.dtype.type(norm) if norm else xp.zeros_like(scale)
 
 

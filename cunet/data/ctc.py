@@ -1,0 +1,141 @@
+"""The Cell Tracking Challenge's layout (Maska et al. 2014): sequences of frames, some annotated.
+
+    01/t000.tif                 frames              01_GT/SEG/man_seg000.tif   cell numbers, 0: none
+    01_GT/TRA/man_track000.tif  markers, optional   01_RES/mask000.tif         what a program found
+
+The data folder is the one that holds 01 and 01_GT, or one sequence, such as DIC-C2DH-HeLa/01. Only
+annotated frames are read. An annotated frame need not have all of its cells annotated: what can be
+told to be unknown does not count in training (see `unknown`).
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from cunet.data.dataset import Dataset, Slice, checked, listing, sha256, shares
+from cunet.data.images import open_image
+from cunet.data.label_check import IGNORE, read_labels
+from cunet.errors import CunetError, DataError
+
+CLASS_NAMES = ("background", "cell")
+FEW = 0.5  # a frame with fewer cells than this share of the usual number is annotated in part
+
+
+def matches(folder: Path) -> bool:
+    """Whether the folder holds annotated sequences, or is one."""
+    return bool(sequences(folder))
+
+
+def load(folder: str | Path) -> Dataset:
+    """Loads and checks the annotated frames, named 01/t000, in the order of sequence and time.
+
+    Raises CunetError where frames are missing, DataError for invalid content.
+    """
+    folder = Path(folder)
+    found = sequences(folder)
+    if not found:
+        raise CunetError(
+            f"data folder '{folder}': expected frames 01/t000.tif and annotations "
+            f"01_GT/SEG/man_seg000.tif, or such a sequence itself; found {listing(folder)}."
+        )
+    slices, instances, notes, files = [], [], [], []
+    for sequence in found:
+        part, cells, said, read = _sequence(sequence)
+        slices, instances, files = slices + part, instances + cells, files + read
+        notes += said
+    images, labels, _, summary = checked(slices)
+    share = 100 * shares(labels, 2)[1]
+    return Dataset(
+        name=folder.resolve().name,
+        kind="ctc",
+        images=images,
+        labels=labels,
+        class_names=CLASS_NAMES,
+        slice_names=tuple(s.name for s in slices),
+        notes=(*notes, *summary, f"class 1 is cell: {share:.1f} % of the pixels that count"),
+        hashes={path.relative_to(found[0].parent).as_posix(): sha256(path) for path in files},
+        instances=instances,
+    )
+
+
+def sequences(folder: Path) -> list[Path]:
+    """The annotated sequences that a folder holds, by name; the folder itself if it is one."""
+    folder = folder.resolve()
+    if annotations(ground_truth(folder)):
+        return [folder]
+    inside = sorted(p for p in folder.iterdir() if p.is_dir() and re.fullmatch(r"\d+", p.name))
+    return [path for path in inside if annotations(ground_truth(path))]
+
+
+def ground_truth(sequence: Path) -> Path:
+    """01 -> 01_GT."""
+    return sequence.with_name(sequence.name + "_GT")
+
+
+def annotations(truth: Path) -> dict[str, Path]:
+    """Frame number as written ("007") -> man_seg file of a folder such as 01_GT, in order."""
+    files = [(re.fullmatch(r"man_seg(\d+)\.tif", p.name), p) for p in truth.glob("SEG/*.tif")]
+    return {match[1]: path for match, path in sorted(files, key=lambda f: f[1].name) if match}
+
+
+def read_cells(path: Path) -> np.ndarray:
+    """The cell numbers (H, W) of a file of one page; 0 is no cell. Raises DataError."""
+    pages, _ = read_labels(path)
+    if len(pages) != 1 or pages[0].min() < 0:
+        found = f"{len(pages)} pages" if len(pages) != 1 else f"the number {pages[0].min()}"
+        raise DataError(f"'{path}': expected one page of cell numbers from 0 up, found {found}.")
+    return pages[0]
+
+
+def unknown(cells: np.ndarray, markers: np.ndarray | None, usual: float) -> np.ndarray:
+    """The pixels (H, W) bool that are no annotated cell but may belong to one all the same.
+
+    With markers, one in every cell: what lies nearer to the marker of a cell that is not annotated
+    than to any annotated cell. Without: everything outside the annotated cells, if these are less
+    than half as many as usual in the sequence; of single missing cells nothing can be told.
+    """
+    if markers is not None:
+        annotated = np.unique(markers[(cells > 0) & (markers > 0)])
+        lone = (markers > 0) & ~np.isin(markers, annotated)
+        if not lone.any():
+            return lone
+        if not cells.any():
+            return np.ones(cells.shape, bool)
+        distance = ndimage.distance_transform_edt
+        return (cells == 0) & (distance(~lone) < distance(cells == 0))
+    few = len(np.unique(cells[cells > 0])) < FEW * usual
+    return (cells == 0) & few
+
+
+def _sequence(sequence: Path) -> tuple[list[Slice], list[np.ndarray], list[str], list[Path]]:
+    """The annotated frames of one sequence, their cells, what was noticed, and the files read."""
+    truth, frames, files = ground_truth(sequence), [], []
+    for number, path in annotations(truth).items():
+        image, marker = sequence / f"t{number}.tif", truth / "TRA" / f"man_track{number}.tif"
+        if not image.is_file():
+            raise CunetError(f"no file '{image}', the frame that '{path}' annotates.")
+        frames.append((f"{sequence.name}/t{number}", image, path, marker))
+        files += [file for file in (image, path, marker) if file.is_file()]
+    cells = [read_cells(path) for _, _, path, _ in frames]
+    usual = float(np.median([len(np.unique(page[page > 0])) for page in cells]))
+    slices, partial = [], []
+    for (name, image_path, path, marker), page in zip(frames, cells, strict=True):
+        with open_image(image_path) as image:
+            if image.pages != 1:
+                raise DataError(f"'{image_path}' has {image.pages} pages; a frame is one page.")
+            pixels = image.read(0)
+        labels = (page > 0).astype(np.uint8)
+        skip = unknown(page, read_cells(marker) if marker.is_file() else None, usual)
+        if skip.any():
+            labels[skip] = IGNORE
+            partial.append(name)
+        slices.append(Slice(name, pixels, labels, f"'{image_path}'", f"'{path}'"))
+    rest = len(list(sequence.glob("t*.tif"))) - len(frames)
+    notes = [f"sequence {sequence.name}: {len(frames)} annotated frames, {rest} others not used"]
+    if partial:
+        notes.append(
+            f"annotated in part, where no cell is marked there is no label: {', '.join(partial)}"
+        )
+    return slices, cells, notes, files

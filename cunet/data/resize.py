@@ -1,0 +1,85 @@
+"""Images, labels and probabilities brought to another size.
+
+H W are the height and width before, `side` the side of the square after. A pixel is a small square
+and the image's edges stay where they are: pixel i of n lies at (i + 1/2) / n in all three, so that
+image, labels and probabilities stay on top of each other.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from cunet.data.dataset import Dataset
+
+
+def resize_image(image: np.ndarray, side: int) -> np.ndarray:
+    """image (H, W, C) of any real dtype scaled to (side, side, C) float32, gray values kept.
+
+    Larger: bilinear. Smaller: a mean with weights that fall linearly, to 0 at the next new pixel's
+    centre, so that nothing finer than the new pixels is left to alias.
+    """
+    return _scaled(image, side, side)
+
+
+def resize_labels(labels: np.ndarray, side: int) -> np.ndarray:
+    """labels (H, W) scaled to (side, side), dtype kept: each pixel takes the nearest one's value.
+
+    Of two pixels equally near it is the one nearer the middle of the image: labels shrunk by an
+    even factor are not shifted as a whole, and mirrored labels give the mirrored result.
+    """
+    down, across = (_nearest(size, side) for size in labels.shape)
+    return labels[down[:, None], across]
+
+
+def resize_probability(probability: np.ndarray, height: int, width: int) -> np.ndarray:
+    """probability (h, w, K) scaled back to (height, width, K) float32, bilinear.
+
+    The weights are those of an image: not negative and of sum 1, so the K values of a pixel still
+    sum to 1, up to rounding.
+    """
+    return _scaled(probability, height, width)
+
+
+def resized(dataset: Dataset, side: int) -> Dataset:
+    """The data set with images (float32), labels and cell numbers of side x side pixels.
+
+    A note says so, and how many cells of which slices were too small to keep a pixel.
+    """
+    notes = [f"scaled to {side} x {side} pixels: images averaged, labels taken from nearest pixels"]
+    instances = None
+    if dataset.instances is not None:
+        instances = [resize_labels(cells, side) for cells in dataset.instances]
+        pairs = zip(dataset.instances, instances, strict=True)
+        lost = [np.setdiff1d(before[before > 0], after).size for before, after in pairs]
+        where = [f"{n} in {name}" for n, name in zip(lost, dataset.slice_names, strict=True) if n]
+        if where:
+            rest = f" and {len(where) - 3} more images" if len(where) > 3 else ""
+            notes.append(
+                f"{sum(lost)} cells are too small for {side} x {side} pixels and vanish: "
+                f"{', '.join(where[:3])}{rest}"
+            )
+    return replace(
+        dataset,
+        images=[resize_image(image, side) for image in dataset.images],
+        labels=[resize_labels(labels, side) for labels in dataset.labels],
+        instances=instances,
+        notes=(*dataset.notes, *notes),
+    )
+
+
+def _scaled(source: np.ndarray, height: int, width: int) -> np.ndarray:
+    """source (H, W, C) by Pillow's triangle filter, as float32; (height, width, C)."""
+    found = np.empty((height, width, source.shape[2]), np.float32)
+    for channel in range(source.shape[2]):
+        plane = Image.fromarray(np.ascontiguousarray(source[..., channel], np.float32))
+        # On mode "F" Pillow widens the filter by the factor of reduction, and rounds nothing.
+        found[..., channel] = plane.resize((width, height), Image.Resampling.BILINEAR)
+    return found
+
+
+def _nearest(size: int, side: int) -> np.ndarray:
+    """For each of `side` new pixels the index of the nearest of `size`, in whole numbers."""
+    twice = 2 * np.arange(side) + 1
+    index, rest = np.divmod(twice * size, 2 * side)
+    return index - ((rest == 0) & (twice > side))

@@ -1,0 +1,54 @@
+"""Batch normalization (Ioffe and Szegedy 2015, algorithm 1): every channel gets a mean and a
+deviation of its own choice, beta and gamma.
+
+    m = mean of x,   v = mean of (x - m)^2         over the N H W values of a channel
+    xhat = (x - m) / sqrt(v + EPSILON),   y = gamma xhat + beta
+
+Every x of a channel moves m and v, and through them every y: the gradient is dy less its mean and
+less its share along xhat,
+
+    dbeta = sum of dy,   dgamma = sum of dy xhat
+    dx = gamma / sqrt(v + EPSILON) * (dy - (dbeta + xhat dgamma) / (N H W))
+
+Shapes: x, y (N, H, W, C); gamma, beta, m, v (C). A trained network uses running means of m and v
+instead (`running`): y is then a fixed scale and shift of x.
+"""
+
+from cunet.backend import Array, array_module
+
+EPSILON = 1e-5
+MOMENTUM = 0.1  # weight of the newest batch in the running statistics
+
+
+def statistics(x: Array) -> tuple[Array, Array]:
+    """The mean and the variance (C) of every channel of x (N, H, W, C)."""
+    m = x.mean((0, 1, 2))
+    return m, array_module(x).square(x - m).mean((0, 1, 2))
+
+
+def forward(x: Array, gamma: Array, beta: Array, m: Array, v: Array) -> Array:
+    """y (N, H, W, C), with the statistics of x itself or with running ones."""
+    return (x - m) * (gamma / deviation(v)) + beta
+
+
+def backward(dy: Array, x: Array, gamma: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
+    """dx (N, H, W, C), dgamma (C) and dbeta (C), where m and v are the statistics of x itself."""
+    xhat = (x - m) / deviation(v)
+    dgamma, dbeta = (dy * xhat).sum((0, 1, 2)), dy.sum((0, 1, 2))
+    count = x.size // x.shape[3]
+    return gamma / deviation(v) * (dy - (dbeta + xhat * dgamma) / count), dgamma, dbeta
+
+
+def deviation(v: Array) -> Array:
+    """sqrt(v + EPSILON), in the dtype of v."""
+    return array_module(v).sqrt(v + v.dtype.type(EPSILON))
+
+
+def running(old: Array, new: Array) -> None:
+    """old <- (1 - MOMENTUM) old + MOMENTUM new, in place."""
+    old += MOMENTUM * (new - old)
+
+
+def unbiased(v: Array, count: int) -> Array:
+    """The variance that a sample of `count` values suggests for all: algorithm 2, line 10."""
+    return v * (count / max(1, count - 1))

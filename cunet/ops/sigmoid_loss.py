@@ -1,0 +1,47 @@
+"""Pixel-wise sigmoid and the weighted binary cross-entropy: two classes told by one number.
+
+    p(x)  = 1 / (1 + exp(-a(x)))
+    loss  = - sum over pixels x of  w(x) (l log p + (1 - l) log(1 - p))  /  norm
+
+Shapes: logits a (N, P, Q, 1), labels l (N, P, Q) of 0 and 1, weights w (N, P, Q). Norm, ignored
+pixels and errors are those of softmax_loss.py; a softmax over the two numbers 0 and a is the same
+function. log p = min(a, 0) - log(1 + exp(-|a|)) never overflows and never takes the logarithm of 0;
+log(1 - p) = log p - a.
+"""
+
+from cunet.backend import Array, array_module
+from cunet.ops.softmax_loss import targets
+
+
+def forward(
+    logits: Array,
+    labels: Array,
+    weights: Array | None = None,
+    ignore: int | None = None,
+    normalize: str = "weights",
+) -> tuple[float, Array]:
+    """The loss and the probabilities p (N, P, Q, 1), which backward needs."""
+    xp, a = array_module(logits), logits[..., 0]
+    label, scale = targets(logits, labels, weights, ignore, normalize, classes=2)
+    log_p = xp.minimum(a, 0) - xp.log1p(xp.exp(-xp.abs(a)))
+    loss = -((log_p - (label == 0) * a) * scale).sum(dtype="float64")
+    return float(loss), sigmoid(logits)
+
+
+def backward(
+    p: Array,
+    labels: Array,
+    weights: Array | None = None,
+    ignore: int | None = None,
+    normalize: str = "weights",
+) -> Array:
+    """dlogits (N, P, Q, 1):  w (p - l) / norm."""
+    label, scale = targets(p, labels, weights, ignore, normalize, classes=2)
+    return (p - label[..., None].astype(p.dtype)) * scale[..., None]
+
+
+def sigmoid(logits: Array) -> Array:
+    """p of any shape, exact at both ends: exp is taken of what is not positive."""
+    xp = array_module(logits)
+    small = xp.exp(-xp.abs(logits))
+    return xp.where(logits >= 0, 1, small) / (1 + small)

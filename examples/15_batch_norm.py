@@ -1,0 +1,63 @@
+"""Lesson 15: batch normalization, which later reproductions of the U-Net put before each ReLU.
+
+A channel is moved to mean beta and deviation gamma. Since every value moves the mean and the
+deviation, the gradient of one value depends on all of them.
+Read beside it: cunet/ops/batch_norm.py
+"""
+
+import numpy as np
+
+from cunet.layers import NormedConv
+from cunet.ops import batch_norm
+
+# One channel of four values
+x = np.array([1.0, 2.0, 4.0, 9.0]).reshape(1, 1, 4, 1)
+gamma, beta = np.array([2.0]), np.array([0.5])
+m, v = batch_norm.statistics(x)
+y = batch_norm.forward(x, gamma, beta, m, v)
+print(f"x         {x.ravel()}: mean {m[0]:g}, variance {v[0]:g}")
+print(f"y         {np.round(y.ravel(), 4)}: mean {y.mean():g}, deviation {y.std():.4f}")
+
+dy = np.array([1.0, 0.0, 0.0, 0.0]).reshape(x.shape)
+dx, dgamma, dbeta = batch_norm.backward(dy, x, gamma, m, v)
+step, measured = 1e-5, np.empty(4)
+for i in range(4):
+    sides = []
+    for sign in (1, -1):
+        moved = x.copy()
+        moved[0, 0, i, 0] += sign * step
+        there = batch_norm.forward(moved, gamma, beta, *batch_norm.statistics(moved))
+        sides.append((dy * there).sum())
+    measured[i] = (sides[0] - sides[1]) / (2 * step)
+print("\nOnly the first y is asked for, but every x moves it:")
+print(f"dx        {np.round(dx.ravel(), 5)}")
+print(f"measured  {np.round(measured, 5)}")
+print(f"Largest difference: {np.abs(dx.ravel() - measured).max():.0e}")
+along = (dx.ravel() * (x.ravel() - m)).sum()
+print(f"\ndx sums to {abs(dx.sum()):.0e}: to move all x together changes nothing.")
+print(f"Along x - m it has next to nothing ({abs(along):.0e}, which is EPSILON's): nor does it to")
+print("stretch them.")
+
+# Scale and shift of the input leave no trace
+rng = np.random.default_rng(0)
+image = rng.standard_normal((4, 16, 16, 1))
+layer = NormedConv("conv", 3, 1, 2, rng, dtype="float64")
+brighter, _ = layer(7 * image + 3)
+plain, _ = layer(image)
+print("\nAn image 7 times as strong, plus 3: largest difference of the answers")
+print(f"{abs(brighter - plain).max():.0e}")
+
+# Training and use differ
+layer = NormedConv("conv", 3, 1, 1, rng, dtype="float64")
+print("\nA trained net must answer for one image alone: running statistics take the batch's place.")
+print("They are weighted means of past batches, the newest with 0.1:\n")
+print("batches   running mean   running variance   largest difference of the answers")
+for batch in range(61):
+    images = 2 * rng.standard_normal((4, 16, 16, 1)) + 1
+    if batch in (0, 1, 5, 20, 60):
+        used = layer(images, remember=False)[0]
+        kept = layer.mean.copy(), layer.variance.copy()
+        apart = abs(layer(images)[0] - used).max()
+        print(f"{batch:7d}   {kept[0][0]:12.3f}   {kept[1][0]:16.3f}   {apart:33.3f}")
+    else:
+        layer(images)
