@@ -214,6 +214,28 @@ def threshold_curves(curves: dict[str, list[float]], path: str | Path) -> None:
     _save(figure, path)
 
 
+def iou_curves(thresholds: list[dict[str, float]], path: str | Path) -> None:
+    """Draws F1, precision and recall of objects over the threshold of their IoU on one PNG.
+
+    thresholds as cunet.metrics.dsb2018.summary answers them; what is undefined is left out. Raises
+    DeviceError or CunetError where the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    axis = figure.subplots()
+    x = [one["threshold"] for one in thresholds]
+    for key, style in (("f1", "D-"), ("precision", "o--"), ("recall", "o:")):
+        y = [one[key] for one in thresholds]
+        label = f"{key.replace('f1', 'F1')} at {x[0]:.2f}: {_number(y[0])}"
+        axis.plot(x, y, style, markersize=4, label=label)
+    axis.set(xlabel="IoU from which an object counts as found", ylabel="share of the objects")
+    axis.set(ylim=(-0.02, 1.02))
+    axis.grid(True, linewidth=0.4)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False, ncols=3)
+    _save(figure, path)
+
+
 def _number(value: float) -> str:
     return "undefined" if np.isnan(value) else f"{value:.4f}"
 

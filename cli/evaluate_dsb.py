@@ -1,0 +1,116 @@
+"""`cunet evaluate dsb`: objects by their IoU, as in the Data Science Bowl 2018."""
+
+import math
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cunet.cli import common
+from cunet.cli.evaluate_files import check_plot, plot_option
+from cunet.cli.evaluate_objects import find_pairs, score
+
+if TYPE_CHECKING:
+    from cunet.metrics.dsb2018 import Tally
+
+
+@click.command(short_help="the Data Science Bowl 2018: objects over thresholds of their IoU")
+@click.argument("pred", type=click.Path(path_type=Path))
+@click.argument("truth", type=click.Path(path_type=Path))
+@plot_option
+@common.threads_option
+@common.overwrite_option
+@common.json_option
+@common.quiet_option
+def dsb(pred, truth, plot, threads, overwrite, as_json, quiet):
+    """Objects found, missed and made up, where two are the same if their IoU reaches a threshold.
+
+    PRED and TRUTH are label images (TIFF or PNG, stacks of equal pages among them), or folders of
+    these with matching names; endings _labels and _mask make no difference. TRUTH may have the
+    layout of the Data Science Bowl: stage1_train with <id>/masks/*.png. Images of 0 and 255, or 0
+    and 1, are masks, whose 4-connected components are the objects. What PRED does not hold is not
+    scored.
+
+    Kaggle's score is the mean of TP / (TP + FP + FN) over the images and the IoU 0.50, 0.55 ...
+    0.95. The report's mAP is that of TP / (TP + FP) up to 1.00: plain precision, which takes no
+    notice of what was missed.
+
+    \b
+    Examples:
+      cunet evaluate dsb nuclei_labels.tif truth.png
+      cunet evaluate dsb found/ stage1_train/ --json --plot f1.png
+    """
+    from cunet.metrics.dsb2018 import summary
+    from cunet.threads import set_threads
+
+    if threads is not None:
+        set_threads(threads)
+    if plot is not None:
+        check_plot(plot, overwrite, pred, truth)
+    pairs, left_out = find_pairs(pred, truth, quiet)
+    tallies, notes = score(pairs, quiet)
+    for note in notes:
+        common.say(note, quiet)
+    if left_out:
+        common.say(f"{left_out} images of '{truth}' have no prediction and are not scored", quiet)
+    document = summary(list(tallies.values())) | {"not_predicted": left_out}
+    document["per_image"] = [one_image(name, tally) for name, tally in tallies.items()]
+    if plot is not None:
+        from cunet.plots import iou_curves
+
+        iou_curves(document["thresholds"], plot)
+        common.say(f"{plot}: F1, precision and recall over the IoU", quiet)
+    if as_json:
+        common.print_json(document)
+    elif not quiet:
+        show(document)
+    again = ["cunet", "evaluate", "dsb", str(pred), str(truth)]
+    more = ["--plot", "f1.png"] if plot is None else ["--json"]
+    common.next_command(shlex.join(again + more), quiet)
+
+
+def one_image(name: str, tally: "Tally") -> dict:
+    """What is said of one image; matched and f1 are those at IoU >= 0.5."""
+    counts = tally.counts(0)
+    return {
+        "image": name,
+        "kaggle_dsb2018_score": tally.kaggle_score(),
+        "report_mean_average_precision": tally.report_score(),
+        "objects": tally.truth,
+        "found": tally.found,
+        "matched": counts.tp,
+        "f1": counts.f1(),
+    }
+
+
+def show(document: dict) -> None:
+    """The scores as a table, on stdout."""
+
+    def number(value: float) -> str:
+        return "undefined" if math.isnan(value) else f"{value:.4f}"
+
+    click.echo(
+        f"{document['images']} image(s), {document['objects']:,} objects, "
+        f"{document['found']:,} found\n"
+    )
+    click.echo(f"{'IoU >=':<8}{'TP':>7}{'FP':>7}{'FN':>7}{'precision':>12}{'recall':>11}{'F1':>11}")
+    for one in document["thresholds"]:
+        counts = "".join(f"{one[key]:>7}" for key in ("tp", "fp", "fn"))
+        click.echo(
+            f"{one['threshold']:<8.2f}{counts}{number(one['precision']):>12}"
+            f"{number(one['recall']):>11}{number(one['f1']):>11}"
+        )
+    kaggle, report = document["kaggle_dsb2018_score"], document["report_mean_average_precision"]
+    click.echo(
+        f"\n{'Kaggle score':<15}{kaggle:.4f}   mean over images and IoU 0.50 ... 0.95 of "
+        "TP / (TP + FP + FN)\n"
+        f"{'report mAP':<15}{report:.4f}   the same up to 1.00 of TP / (TP + FP): what was missed "
+        "is not counted"
+    )
+    ratios = ", ".join(
+        f"{name} {number(document[f'pixel_{key}'])}"
+        for key, name in (("f1", "F1"), ("iou", "IoU"), ("precision", "precision"),
+                          ("recall", "recall"))
+    )  # fmt: skip
+    click.echo(f"{'pixels':<15}{ratios}")
