@@ -67,8 +67,8 @@ def command(labels, out, form, w0, sigma, overwrite, as_json, quiet):
     if balance := answer["class_weights"]:
         common.say(f"class weights: background {balance[0]:.4g}, cell {balance[1]:.4g}", quiet)
     common.say(f"{out}: weights {answer['minimum']:.4g} to {answer['maximum']:.4g}", quiet)
-    folder = labels.parent.parent if labels.parent.name == "labels" else labels.parent
-    folder = shlex.quote(str(folder))
+    above = {"labels": 1, "SEG": 2}.get(labels.parent.name, 0)  # DATA/01_GT/SEG/man_seg000.tif
+    folder = shlex.quote(str(labels.parents[above] if above < len(labels.parents) else "DATA"))
     common.next_command(f"cunet train --data {folder} --weight-map {form}", quiet)
 
 

@@ -49,7 +49,7 @@ LIMITS = {  # the least value, and the first that is too large
     "zoom": (0, math.inf),
     "shear": (0, 1),
     "blur": (0, math.inf),
-    "resize": (16, math.inf),
+    "resize": (0, math.inf),
 }
 
 
@@ -70,7 +70,7 @@ class Config:
     batch_norm: bool = False
     sigmoid: bool = False  # one output for two classes, with binary cross-entropy
     dropout: float = 0.5
-    resize: int | None = None  # scale every image to a square of this side first
+    resize: int | None = None  # scale every image to a square of this side first; 0: do not
     tile: int = 572
     batch: int = 1
     steps: int = 30_000
@@ -139,6 +139,8 @@ class Config:
                 raise CunetError(f"{name}: expected a positive number, found {value}")
         if list(self.step_values) != sorted(set(self.step_values)):
             raise CunetError(f"step_values: expected rising steps, found {self.step_values}")
+        if self.resize and self.resize < 16:
+            raise CunetError(f"resize: expected 0 (off) or 16 or more, found {self.resize}")
         self.learning_rate()
         self.augmentation()
 

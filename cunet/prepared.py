@@ -29,7 +29,7 @@ class Prepared:
 def prepare(config: Config) -> Prepared:
     """Load and check the data, split it, normalise the images and compute the weight maps."""
     dataset = load(config.data, config.dataset)
-    if config.resize is not None:
+    if config.resize:
         dataset = resized(dataset, config.resize)
     training, held_out = split(config, dataset.slice_names)
     normalization = Normalization.of([dataset.images[i] for i in training])

@@ -40,7 +40,7 @@ def make_net(config: Config, prepared: Prepared) -> UNet:
         config.padding,
         config.batch_norm,
         config.sigmoid,
-        config.resize,
+        config.resize or None,
     )
     net.normalization = prepared.normalization
     return net

@@ -158,6 +158,12 @@ def test_an_unknown_preset_names_the_known_ones():
         {"weight_decay": -0.1},
         {"threads": 0},
         {"seed": -1},
+        {"padding": "zeros"},
+        {"resize": 15},
+        {"resize": -1},
+        {"zoom": -0.1},
+        {"shear": 1.0},
+        {"blur": -1.0},
     ],
     ids=str,
 )

@@ -613,3 +613,10 @@ def test_what_cannot_be_resumed(straight, tmp_path):
     cv = crossval.load(straight)
     with pytest.raises(DataError, match="fold0-seed6.*not finished"):
         crossval_scores.collect(replace(cv, seeds=3), datasets.load(cv.config.data), print)
+
+
+@pytest.mark.parametrize("more", [{"hold_out": "1"}, {"train_share": 0.5}, {"drop": "1"}])
+def test_another_split_than_folds_is_refused(tmp_path, more):
+    ((name, _),) = more.items()
+    with pytest.raises(CunetError, match=f"{name}: a cross-validation makes folds of all slices"):
+        crossval.CrossValidation(tmp_path, Config(**more))

@@ -230,6 +230,14 @@ def test_it_learns(data):
     assert records[-1]["val_dice"] > 0.85 and records[-1]["val_one_class"] is None
 
 
+def test_resize_0_is_off(data):
+    config = settings(data, resize=0)
+    prepared = training.prepare(config)
+    assert prepared.dataset.images[0].shape == (40, 48, 1)
+    assert training.make_net(config, prepared).resize is None
+    assert training.prepare(settings(data, resize=16)).dataset.images[0].shape == (16, 16, 1)
+
+
 @pytest.mark.parametrize("resize", [None, 32])
 def test_a_resumed_run_equals_an_uninterrupted_one(data, tmp_path, resize):
     whole_run = settings(data, out=str(tmp_path / "whole"), resize=resize)

@@ -135,7 +135,8 @@ def _size(array: np.ndarray) -> str:
 
 
 def _summary(images: Sequence[np.ndarray]) -> str:
-    sizes = sorted({_size(image) for image in images})
+    shapes = {image.shape[:2]: image for image in sorted(images, key=lambda x: x.size)}
+    sizes = [_size(image) for image in shapes.values()]
     size = sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes from {sizes[0]} to {sizes[-1]}"
     channels = images[0].shape[2]
     return (
