@@ -5,8 +5,11 @@ import shlex
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from cunet.cli import common
+from cunet.cli.evaluate_ctc import ctc
+from cunet.cli.evaluate_dsb import dsb
 from cunet.cli.evaluate_files import check_plot, pages_option, plot_option, read_pair
 from cunet.cli.evaluate_isbi import isbi
 
@@ -30,10 +33,13 @@ def command():
     Example:
       cunet segment isbi2012/train-volume.tif --model runs/isbi2012-1 --pages 0,5
       cunet evaluate pixels train-volume_prob.tif isbi2012/train-labels.tif --pages 0,5
+      cunet evaluate ctc DIC-C2DH-HeLa/02_RES DIC-C2DH-HeLa/02_GT
+      cunet evaluate dsb found/ stage1_train/
     """
 
 
-command.add_command(isbi)
+for scores in (isbi, ctc, dsb):
+    command.add_command(scores)
 
 
 @command.command(short_help="pixel by pixel: precision, recall, F1, IoU, ROC and PR curves")
@@ -41,12 +47,15 @@ command.add_command(isbi)
 @click.argument("truth", type=click.Path(path_type=Path))
 @click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True,
               help="White where the probability is above.")  # fmt: skip
+@click.option("--classes", type=click.IntRange(2, 64), help="Classes of TRUTH; 2: white against "
+              "the rest (default: as the files say).")  # fmt: skip
 @pages_option
 @plot_option
 @common.overwrite_option
 @common.json_option
 @common.quiet_option
-def pixels(prob, truth, threshold, pages, plot, overwrite, as_json, quiet):
+@click.pass_context
+def pixels(context, prob, truth, threshold, classes, pages, plot, overwrite, as_json, quiet):
     """Pixel by pixel: precision, recall, F1, IoU, accuracy, and areas under the ROC and PR curves.
 
     PROB holds the probability of white: floating point from 0 to 1, or integers, which are divided
@@ -54,15 +63,32 @@ def pixels(prob, truth, threshold, pages, plot, overwrite, as_json, quiet):
     but 0 and 255 is ignored. PROB has the chosen pages of TRUTH, or all of its pages. What is
     undefined, such as the recall where nothing is white, is null.
 
+    Of more than two classes each is scored against the rest, without threshold and curves. PROB is
+    then the mask of `cunet segment` (class ids) or its prob (floating point, a channel per class,
+    of which the highest is taken), TRUTH holds class ids. It is found from the files: PROB has
+    several channels, or TRUTH ids above 1 and PROB integers none of which is above them. Where one
+    of the classes does not occur, say --classes.
+
     \b
     Examples:
       cunet evaluate pixels train-volume_prob.tif train-labels.tif --pages 0,5,10-12
       cunet evaluate pixels cells_prob.tif cells_truth.png --plot curves.png --json
+      cunet evaluate pixels tissue_mask.tif tissue_labels.png --classes 3
     """
+    from cunet.cli.evaluate_classes import answer, number_of_classes
     from cunet.metrics.curves import sweep
 
     if not math.isfinite(threshold):
         raise click.UsageError(f"--threshold: expected a number from 0 to 1, found {threshold}")
+    several = number_of_classes(prob, truth, classes)
+    if several > 2:
+        for name in ("threshold", "plot"):
+            if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+                raise click.UsageError(
+                    f"--{name}: of {several} classes each pixel has one, without threshold and "
+                    "curves; leave it out, or give --classes 2 for white against the rest"
+                )
+        return answer(prob, truth, several, pages, as_json, quiet)
     if plot is not None:
         check_plot(plot, overwrite, prob, truth)
     probability, white, counted, chosen = read_pair(prob, truth, pages, quiet)

@@ -62,11 +62,7 @@ def read_pair(
             )
         chosen = chosen_pages(pages, labels)
         taken = matching_pages(image, labels, chosen, pages)
-        if (image.height, image.width) != (labels.height, labels.width):
-            raise DataError(
-                f"'{prob}' is {image.height} x {image.width} but '{truth}' is {labels.height} x "
-                f"{labels.width} (height x width); expected equal sizes. Are they of one image?"
-            )
+        check_sizes(image, labels)
         probability, scale = read_probability(image, taken)
         common.say(
             f"{prob}: {image.pages} page(s) of {image.height} x {image.width}, axes {image.axes}, "
@@ -76,12 +72,25 @@ def read_pair(
     if scale and probability.max() < 0.01:
         common.say(
             f"warning: {prob}: its highest value is {probability.max():.2g} of the largest of its "
-            "type, so that hardly anything is found; a mask is saved as 0 and 255"
+            "type, so that hardly anything is found. A mask is saved as 0 and 255; class ids are "
+            "scored by cunet evaluate pixels --classes"
         )
     white, counted, notes = read_truth(truth, chosen)
     for note in notes:
         common.say(f"{truth}: {note}", quiet)
     return probability, white, counted, chosen
+
+
+def check_sizes(image: "ImageFile", labels: "ImageFile") -> None:
+    """DataError where a probability map and its truth are not of one size."""
+    from cunet.errors import DataError
+
+    if (image.height, image.width) != (labels.height, labels.width):
+        raise DataError(
+            f"'{image.path}' is {image.height} x {image.width} but '{labels.path}' is "
+            f"{labels.height} x {labels.width} (height x width); expected equal sizes. Are they of "
+            "one image?"
+        )
 
 
 def matching_pages(

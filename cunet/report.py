@@ -7,18 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
+from cunet import report_cells, report_classes
 from cunet.config import PRESETS, Config
 from cunet.metrics.pixel import THRESHOLDS
 from cunet.report_curves import curves, threshold_chart
+from cunet.report_examples import section as examples
 from cunet.report_facts import Facts, collect, warnings
-from cunet.report_pictures import CUT, INVENTED, MERGED, MISSED, OUTLINE, figures, key
+from cunet.report_scores import DEFINITIONS as SCORE_DEFINITIONS
 from cunet.report_scores import cards as score_cards
 from cunet.report_scores import section as score_section
-from cunet.report_template import DEFINITIONS, PAGE, duration, table
+from cunet.report_template import DEFINITIONS, PAGE, RUN_DEFINITIONS, duration, table
 from cunet.run_folder import write_text
 from cunet.sizes import output_size, receptive_field
 
-OF_THE_RUN = {"data", "dataset", "out", "device", "threads", "minutes", "fold", "seed"}
+HASHES = 8  # of files that are listed
+OF_THE_RUN = {"data", "dataset", "out", "device", "threads", "minutes", "seed"}
+OF_THE_RUN |= {"fold", "hold_out", "train_share", "drop"}
 
 
 def write_report(run: str | Path) -> Path:
@@ -35,11 +39,11 @@ def write_report(run: str | Path) -> Path:
         _key_figures(facts),
         _section("Scores", _scores(facts)),
         _section("Curves", curves(facts)),
-        _section("Examples", _examples(facts)),
+        _section("Examples", examples(facts)),
         _section("Threshold", _threshold(facts)),
         _section("Settings", _settings(facts.config)),
         _section("Size, time and machine", _tables(facts)),
-        _section("What the figures mean", _definitions()),
+        _section("What the figures mean", _definitions(facts)),
     ]
     page = PAGE.substitute(title=escape(f"{name} - cunet report"), body="\n".join(sections))
     path = facts.path / "report.html"
@@ -87,12 +91,13 @@ def _key_figures(facts: Facts) -> str:
                 f"{facts.counts.dice():.4f}."
             )
     else:
-        held_out = facts.config.fold is not None
+        split = ("fold", "hold_out", "train_share")
+        held_out = any(getattr(facts.config, name) is not None for name in split)
         notes.append(
             "No validation was reached yet: there are no held-out figures."
             if held_out
-            else "No slices were held out (--fold): nothing here measures how the network does on "
-            "images it has not seen."
+            else "No slices were held out (--fold, --hold-out): nothing here measures how the "
+            "network does on images it has not seen."
         )
         if facts.counts and not held_out:
             of = f"{len(facts.examples)} training slices"
@@ -104,9 +109,14 @@ def _key_figures(facts: Facts) -> str:
         notes.append(
             f"Calling every pixel white would have a pixel error of {facts.constant_error:.4f}."
         )
-    if facts.scores:
+    if facts.slices:
         where = f"held out, step {facts.step or 0:,}" if facts.held_out else "training slices"
-        cards += score_cards(facts.scores, where)
+        if facts.scores:
+            cards += score_cards(facts.scores, where)
+        elif facts.numbered:
+            cards = report_cells.cards(facts.slices, where, _bowl(facts)) + cards
+        elif facts.several:
+            cards = report_classes.cards(facts.slices, where) + cards
     done = int(log.step[-1]) if len(log.step) else 0
     cards.append(("Steps", f"{done:,}", f"of {facts.config.steps:,}"))
     if done:
@@ -125,42 +135,35 @@ def _key_figures(facts: Facts) -> str:
 
 
 def _scores(facts: Facts) -> str:
-    if facts.unscored:
-        return f"<p>No scores of the ISBI 2012 challenge: {escape(facts.unscored)}.</p>"
-    if facts.scores is None:
+    if facts.scores:
+        return score_section(facts.scores, facts.held_out > 0, facts.step or 0)
+    if not facts.slices:
         return ""
-    return score_section(facts.scores, facts.held_out > 0, facts.step or 0)
+    content = ""
+    if facts.numbered:
+        content = report_cells.section(facts.slices, _of(facts), _bowl(facts)) + "\n"
+    elif facts.several:
+        names = facts.dataset.class_names
+        content = report_classes.section(facts.slices, names, _of(facts)) + "\n"
+    said = f"No scores of the ISBI 2012 challenge: {escape(facts.unscored)}."
+    return f'{content}<p class="soft">{said}</p>'
 
 
-def _examples(facts: Facts) -> str:
-    if not facts.examples:
-        return ""
-    if facts.held_out:
-        few = facts.held_out <= len(facts.examples)
-        which = "All held-out slices" if few else "The held-out slices of lowest, middle and "
-        which += ", lowest Dice first" if few else f"highest Dice of {facts.held_out}"
-    else:
-        which = "Training slices, as none is held out: the network has seen them"
-    parts = [
-        f"<p>{which}. Segmented with last.npz.</p>",
-        key(
-            "First picture",
-            (OUTLINE, "outline of the prediction (probability above 0.5)"),
-            (MISSED, "missed: white in the label, not found"),
-            (INVENTED, "invented: found, not white in the label"),
-        ),
-    ]
-    thresholds = facts.scores.result["thresholds"] if facts.scores else None
-    if thresholds:
-        ringed = (
-            (MERGED, "merge: two cells of the label joined"),
-            (CUT, "split: one cell of the label cut"),
-        )
-        parts.append(key("Second picture, ringed", *ringed))
-    for example in facts.examples:
-        parts.append(f"<h3>{escape(example.name)}: Dice {example.dice:.4f}</h3>")
-        parts.append(figures(example, len(facts.dataset.class_names), thresholds))
-    return "\n".join(parts)
+def _of(facts: Facts) -> str:
+    """Which slices the scores are of."""
+    count = len(facts.slices)
+    kind = "held-out" if facts.held_out else "training"
+    said = f"{count} {kind} slice{'s' * (count > 1)}"
+    if facts.config.resize:
+        said += f", scaled to {facts.config.resize} x {facts.config.resize} pixels"
+    if not facts.held_out:
+        said += ", which the network has seen"
+    return f"{said}; last.npz, step {facts.step or 0:,}"
+
+
+def _bowl(facts: Facts) -> bool:
+    """Whether the scores of the Data Science Bowl belong on the page."""
+    return facts.dataset.kind == "dsb2018"
 
 
 def _threshold(facts: Facts) -> str:
@@ -210,7 +213,7 @@ def _tables(facts: Facts) -> str:
             ("Channels of the levels", widths),
             ("Parameters", f"{facts.parameters:,}"),
         ]
-    seen = " or ".join(map(str, receptive_field(config.depth)))
+    seen = " or ".join(map(str, receptive_field(config.depth, config.padding)))
     size.append(("Receptive field", f"{seen} pixels"))
     if len(log.step):
         took = np.diff(log.seconds, prepend=0)
@@ -227,17 +230,24 @@ def _tables(facts: Facts) -> str:
         ("Device", env.get("device", "")),
         ("Command", shlex.join(map(str, env.get("command", [])))),
     ]
-    data = env.get("data", {}).items()
-    machine += [(f"SHA-256 of {name}", f"{str(value)[:12]}...") for name, value in data]
+    data = list(env.get("data", {}).items())
+    machine += [(f"SHA-256 of {name}", f"{str(value)[:12]}...") for name, value in data[:HASHES]]
+    if len(data) > HASHES:
+        machine.append(("SHA-256", f"of {len(data) - HASHES} more files: see env.json"))
     return f'<div class="tables">{table(size)}{table(machine)}</div>'
 
 
 def _out(config: Config) -> int:
-    return output_size(config.tile, config.depth)
+    return output_size(config.tile, config.depth, config.padding)
 
 
-def _definitions() -> str:
-    pairs = [f"<dt>{escape(a)}</dt>\n<dd>{escape(b)}</dd>" for a, b in DEFINITIONS]
+def _definitions(facts: Facts) -> str:
+    if facts.numbered:
+        scores = report_cells.DEFINITIONS + report_cells.BOWL_DEFINITIONS * _bowl(facts)
+    else:
+        scores = report_classes.DEFINITIONS if facts.several else SCORE_DEFINITIONS
+    terms = DEFINITIONS + scores + RUN_DEFINITIONS
+    pairs = [f"<dt>{escape(a)}</dt>\n<dd>{escape(b)}</dd>" for a, b in terms]
     return "<dl>\n" + "\n".join(pairs) + "\n</dl>"
 
 

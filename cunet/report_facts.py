@@ -10,12 +10,14 @@ import numpy as np
 from cunet import checkpoint
 from cunet.backend import resolve_device
 from cunet.config import Config
-from cunet.data.dataset import IGNORE, Dataset
+from cunet.data.dataset import Dataset
 from cunet.errors import CunetError, DeviceError
 from cunet.metrics.pixel import ONE_CLASS, PixelCounts
 from cunet.prepared import cells, prepare, weigh
+from cunet.report_cells import caption as cells_caption
 from cunet.report_pictures import Example
 from cunet.report_scores import Scores, score, why_none
+from cunet.report_slices import Segmented, in_order
 from cunet.run_folder import read_log, read_settings
 from cunet.tiling import segment
 from cunet.training import whole_tile
@@ -64,7 +66,8 @@ class Log:
 class Facts:
     """Everything the page says.
 
-    counts, scores and examples are of held-out slices where held_out > 0, else of training slices.
+    counts, scores, slices and examples are of held-out slices where held_out > 0, else of training
+    slices.
     """
 
     path: Path
@@ -81,8 +84,19 @@ class Facts:
     counts: PixelCounts | None = None
     scores: Scores | None = None
     unscored: str = ""  # why these slices have no ISBI 2012 scores
+    slices: list[Segmented] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)  # what could not be shown, and why
+
+    @property
+    def numbered(self) -> bool:
+        """Whether the data set numbers its cells."""
+        return bool(self.slices) and self.slices[0].cells is not None
+
+    @property
+    def several(self) -> bool:
+        """Whether there are more than two classes."""
+        return bool(self.slices) and self.slices[0].matrix is not None
 
     @property
     def constant_error(self) -> float | None:
@@ -131,7 +145,7 @@ def _device(config: Config) -> str:
 
 
 def _look(facts: Facts, net: UNet) -> None:
-    """Segment the held-out slices, or some training slices, and keep up to three as examples."""
+    """Segment the held-out slices, or some training slices, and choose up to three as examples."""
     prepared = prepare(replace(facts.config, weight_map="none"))  # its maps are of all slices
     facts.dataset = dataset = prepared.dataset
     facts.training, facts.held_out = len(prepared.training), len(prepared.held_out)
@@ -142,30 +156,41 @@ def _look(facts: Facts, net: UNet) -> None:
             f"The data changed since this training: {', '.join(changed)}. The pictures, the "
             "scores and the threshold curve are of the data as they are now."
         )
-    counts, scored = [], []
     looked_at = prepared.held_out or _spread(prepared.training)
     for i in looked_at:
-        image, labels = dataset.images[i], dataset.labels[i]
-        probability = segment(image, net, whole_tile(image.shape, net.depth))
-        white = probability[..., 1:].sum(axis=2)
-        counts.append(PixelCounts())
-        counts[-1].add(white, cells(labels), labels != IGNORE)
-        scored.append((counts[-1].dice(), i, white))
+        image = dataset.images[i]
+        probability = segment(image, net, whole_tile(image.shape, net.depth, net.padding))
+        facts.slices.append(Segmented.of(dataset, i, probability))
+    facts.counts = PixelCounts.sum(one.counts for one in facts.slices)
     labels = [dataset.labels[i] for i in looked_at]
-    facts.unscored = why_none(labels, len(dataset.class_names))
+    numbered = dataset.instances is not None
+    facts.unscored = why_none(labels, len(dataset.class_names), numbered)
     if not facts.unscored:
         facts.scores = score(
-            [(dataset.slice_names[i], p, cells(dataset.labels[i])) for _, i, p in scored]
+            [(one.name, one.white, cells(dataset.labels[one.index])) for one in facts.slices]
         )
-    chosen = _spread(sorted(scored, key=lambda one: one[:2]))
-    _, weights = weigh(facts.config, dataset, [i for _, i, _ in chosen])
-    facts.counts = PixelCounts.sum(counts)
+    chosen = _spread(in_order(facts.slices))
+    _, weights = weigh(facts.config, dataset, [one.index for one in chosen])
     facts.examples = [
-        Example(
-            dataset.slice_names[i], dataset.images[i], dataset.labels[i], weight, probability, dice
-        )
-        for (dice, i, probability), weight in zip(chosen, weights, strict=True)
+        _example(dataset, one, weight) for one, weight in zip(chosen, weights, strict=True)
     ]
+
+
+def _example(dataset: Dataset, one: Segmented, weights: np.ndarray) -> Example:
+    i, objects, caption = one.index, None, ""
+    if one.cells is not None:
+        objects, caption = (one.cells.truth, one.cells.found), cells_caption(one)
+    return Example(
+        one.name,
+        dataset.images[i],
+        dataset.labels[i],
+        weights,
+        one.white,
+        one.value,
+        one.classes,
+        objects,
+        caption,
+    )
 
 
 def _spread(items: list) -> list:

@@ -3,37 +3,61 @@
 import base64
 import io
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import binary_erosion, distance_transform_edt, label
+from scipy.ndimage import (
+    binary_erosion,
+    distance_transform_edt,
+    label,
+    maximum_filter,
+    minimum_filter,
+)
 
+from cunet.colours import (
+    BLUE,
+    GREEN,
+    PURPLE,
+    SKY,
+    VERMILION,
+    YELLOW,
+    class_colours,
+    object_colours,
+)
 from cunet.data.dataset import IGNORE
 from cunet.metrics import warping
 from cunet.plots import heat
 
 LARGEST = 640  # pixels of a picture's longer side on the page
-FINE = 256  # pictures of more pixels a side are smoothed by the browser
 
-# Okabe and Ito's palette: told apart by colour-blind people as well
-SKY, GOLD, GREEN, YELLOW = (86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66)
-BLUE, VERMILION, PURPLE = (0, 114, 178), (213, 94, 0), (204, 121, 167)
 OUTLINE, MISSED, INVENTED, IGNORED = YELLOW, BLUE, VERMILION, PURPLE
+CONFUSED, TRUE_BORDER = GREEN, YELLOW
+UNKNOWN = (90, 90, 90)  # no colour, as cells have all of them
 MERGED, CUT = VERMILION, SKY
-CLASSES = [SKY, GOLD, GREEN, YELLOW, BLUE, VERMILION]
 
 
 @dataclass(frozen=True)
 class Example:
-    """A slice as shown: image (H, W, C), class ids, weight map and probability (H, W), its Dice."""
+    """A slice as shown: image (H, W, C), class ids, weight map and probability of white (H, W).
+
+    value is its score. classes (H, W) are the most probable ones, of more than two; objects are the
+    true and the found cell numbers (H, W), where the data set numbers its cells.
+    """
 
     name: str
     image: np.ndarray
     labels: np.ndarray
     weights: np.ndarray
     probability: np.ndarray
-    dice: float
+    value: float
+    classes: np.ndarray | None = None
+    objects: tuple[np.ndarray, np.ndarray] | None = None
+    caption: str = ""  # of the picture of the objects
+
+    @property
+    def found(self) -> np.ndarray:
+        """(H, W) bool: what is found white."""
+        return self.probability > 0.5 if self.classes is None else self.classes > 0
 
 
 def image_picture(image: np.ndarray) -> np.ndarray:
@@ -47,8 +71,8 @@ def image_picture(image: np.ndarray) -> np.ndarray:
 def label_picture(labels: np.ndarray, classes: int) -> np.ndarray:
     """Class ids (H, W) as colours (H, W, 3): black and white for two classes."""
     palette = np.zeros((256, 3), np.uint8)
-    for k in range(1, min(classes, IGNORE)):
-        palette[k] = (255, 255, 255) if classes == 2 else CLASSES[(k - 1) % len(CLASSES)]
+    known = min(classes, IGNORE)
+    palette[1:known] = 255 if classes == 2 else class_colours(known)[1:]
     palette[IGNORE] = IGNORED
     return palette[labels]
 
@@ -56,15 +80,57 @@ def label_picture(labels: np.ndarray, classes: int) -> np.ndarray:
 def error_picture(example: Example) -> np.ndarray:
     """The image (H, W, 3) with what is missed and invented coloured, and the prediction's outline.
 
-    The prediction is probability > 0.5; ignored pixels are no errors.
+    The prediction is probability > 0.5, or of more than two classes the most probable one, where a
+    wrong class other than the first is coloured too; ignored pixels are no errors. Where there is a
+    picture of the objects, outlines are left to it.
     """
-    picture = _in_colour(example.image)
-    found, counted = example.probability > 0.5, example.labels != IGNORE
+    picture, width = _in_colour(example.image), _line(example.image)
+    found, counted = example.found, example.labels != IGNORE
     truth = counted & (example.labels > 0)
     for where, colour in ((truth & ~found, MISSED), (counted & found & ~truth, INVENTED)):
         picture[where] = 0.3 * picture[where] + 0.7 * np.array(colour)
-    picture[found & ~binary_erosion(found, border_value=1)] = OUTLINE
+    if example.objects is None:
+        picture[found & ~binary_erosion(found, iterations=width, border_value=1)] = OUTLINE
+    if example.classes is not None:
+        picture[truth & found & (example.labels != example.classes)] = CONFUSED
     return np.rint(picture).astype(np.uint8)
+
+
+def found_picture(image: np.ndarray, truth: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """The image (H, W, 3) under the found objects' colours, with the borders of the true objects.
+
+    As in Fig. 4 of the paper. truth and found are numbers (H, W); a border is drawn inside. Large
+    objects come first in the table of colours: they differ most, however many specks there are.
+    """
+    picture, inside = _in_colour(image), found > 0
+    sizes = np.bincount(found[inside], minlength=1)
+    rank = np.empty(len(sizes), np.intp)
+    rank[np.argsort(-sizes, kind="stable")] = np.arange(1, len(sizes) + 1)
+    colours = object_colours(len(sizes))[rank[found[inside]]]
+    picture[inside] = 0.6 * picture[inside] + 0.4 * colours
+    size = 2 * _line(image) + 1
+    same = minimum_filter(truth, size, mode="nearest") == maximum_filter(
+        truth, size, mode="nearest"
+    )
+    picture[(truth > 0) & ~same] = TRUE_BORDER
+    return np.rint(picture).astype(np.uint8)
+
+
+def cells_picture(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The true cells (H, W) in colours (H, W, 3), and gray what is to be ignored."""
+    _, numbers = np.unique(np.append(truth, 0), return_inverse=True)
+    picture = object_colours(int(numbers.max()))[numbers[:-1].reshape(truth.shape)]
+    picture[labels == IGNORE] = UNKNOWN
+    return picture
+
+
+def weight_picture(weights: np.ndarray, highest: float) -> np.ndarray:
+    """A weight map (H, W) as colours (H, W, 3), 0 dark, `highest` bright.
+
+    A large one is given the largest weight nearby before it is made small: the line between
+    touching cells is one pixel wide, and would fade in a mean.
+    """
+    return heat(maximum_filter(weights, _line(weights)), highest)
 
 
 def topology_errors(
@@ -99,60 +165,15 @@ def places(where: np.ndarray, name: str) -> str:
     return f"{said} ({pixels:,} pixel{'s' * (pixels != 1)})" if count else f"no {name}"
 
 
+def _line(image: np.ndarray) -> int:
+    """The width of a line that is one pixel wide, or little more, once a picture is made small."""
+    return -(-max(image.shape[:2]) // LARGEST)
+
+
 def _in_colour(image: np.ndarray) -> np.ndarray:
     """An image (H, W, C) as red, green and blue (H, W, 3) from 0 to 255, to be drawn upon."""
     gray = image_picture(image)
     return (gray if gray.ndim == 3 else np.repeat(gray[..., None], 3, axis=2)).astype(float)
-
-
-def pictures(
-    example: Example, classes: int, thresholds: dict[str, float] | None = None
-) -> list[tuple[str, str]]:
-    """(caption, data URI) of a slice: errors, image, labels, weight map, probability.
-
-    With the best thresholds of the ISBI 2012 scores two more: merges and splits after the first,
-    and the probability cut at that of the pixel error as the last.
-    """
-    highest = float(example.weights.max())
-    probability = np.rint(255 * example.probability).astype(np.uint8)
-    shown = [
-        ("prediction on the image", data_uri(error_picture(example))),
-        ("image", data_uri(image_picture(example.image))),
-        ("label", data_uri(label_picture(example.labels, classes))),
-        (f"weight map, 0 (dark) to {highest:.3g}", data_uri(heat(example.weights, highest))),
-        ("probability, 0 to 1", data_uri(probability)),
-    ]
-    if thresholds:
-        where = thresholds["warping_error"]
-        merges, splits = topology_errors(example.probability, example.labels > 0, where)
-        said = f"{places(merges, 'merge')} and {places(splits, 'split')} at threshold {where:.1f}"
-        shown.insert(1, (said, data_uri(topology_picture(example.image, merges, splits))))
-        best = thresholds["pixel_error"]
-        found = np.where(example.probability.astype(np.float64) > best, 255, 0).astype(np.uint8)
-        shown.append((f"probability above {best:.1f}, best for the pixel error", data_uri(found)))
-    return shown
-
-
-def figures(example: Example, classes: int, thresholds: dict[str, float] | None = None) -> str:
-    """The pictures of a slice, as a grid of the page."""
-    fine = ' class="fine"' if min(example.labels.shape) >= FINE else ""
-    shown = [
-        f'<figure><img{fine} src="{uri}" alt="{escape(f"{example.name}: {caption}")}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-        for caption, uri in pictures(example, classes, thresholds)
-    ]
-    kind = "slice scored" if thresholds else "slice"
-    return f'<div class="{kind}">\n' + "\n".join(shown) + "\n</div>"
-
-
-def key(picture: str, *meanings: tuple[tuple[int, int, int], str]) -> str:
-    """What the colours of a picture mean."""
-    spans = (
-        f'<span class="key"><span class="swatch" style="background: rgb{colour}"></span>'
-        f"{meaning}</span> "
-        for colour, meaning in meanings
-    )
-    return f'<p class="keys">{picture}: {"".join(spans)}</p>'
 
 
 def data_uri(picture: np.ndarray) -> str:

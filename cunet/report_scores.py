@@ -25,6 +25,27 @@ KINDS = (
 )
 
 
+DEFINITIONS = [
+    (
+        "Warped label, merge, split",
+        "Pixel by pixel the label is moved towards the prediction, as long as no cell or hole is "
+        "joined, cut, made or lost: where exactly a membrane lies does not count. Pixels that "
+        "still differ are errors of topology. Cells are 4-connected, membrane 8-connected.",
+    ),
+    (
+        "Pairs of pixels, information",
+        "Of the pixels inside the label's cells: which lie in one cell of the label, and which in "
+        "one piece of the prediction. Such a pixel that is called membrane is a piece of its own. "
+        "I is the information that the two share, H and H' are their entropies.",
+    ),
+    (
+        "Thinned",
+        "The cells found grow, by a watershed, until lines one pixel wide remain between them: how "
+        "wide the membranes found are does not count.",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Scores:
     """What isbi2012.evaluate answers for some slices, with the names of these."""
@@ -41,8 +62,16 @@ class Scores:
         return printed(self.result, key)
 
 
-def why_none(labels: Sequence[np.ndarray], classes: int) -> str:
-    """Why slices with these labels are not scored; empty where they are."""
+def why_none(labels: Sequence[np.ndarray], classes: int, numbered: bool = False) -> str:
+    """Why slices with these labels are not scored; empty where they are.
+
+    numbered: the data set numbers its cells, which may touch each other.
+    """
+    if numbered:
+        return (
+            "they need labels in which membrane lies between any two cells, and here cells are "
+            "told apart by their numbers and may touch"
+        )
     pixels = sum(page.size for page in labels)
     if pixels > LARGEST:
         return (

@@ -32,7 +32,7 @@ body {
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .25rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.25rem; margin: 2.75rem 0 .75rem; padding-top: .75rem;
      border-top: 1px solid var(--grid); }
-h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
+h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; overflow-wrap: anywhere; }
 p { margin: .4rem 0; max-width: 48rem; }
 p.keys { max-width: none; }
 .soft, figcaption, dd, caption { color: var(--soft); }
@@ -54,6 +54,8 @@ p.keys { max-width: none; }
 .slice.scored { grid-template-columns: repeat(10, minmax(0, 1fr)); }
 .slice.scored figure { grid-column: span 2; grid-row: auto; }
 .slice.scored figure:nth-child(-n+2) { grid-column: span 5; }
+.slice.cells figure { grid-column: span 1; grid-row: auto; }
+.slice.cells figure:nth-child(-n+2) { grid-column: span 2; }
 .slice img { display: block; width: 100%; border-radius: 4px; image-rendering: pixelated; }
 .slice img.fine { image-rendering: auto; }
 figcaption { font-size: .82rem; margin-top: .15rem; }
@@ -70,6 +72,7 @@ thead th { font-size: .82rem; }
 .plain th { width: auto; }
 .plain td, .plain thead th { overflow-wrap: break-word; }
 .plain > table th { min-width: 4.8em; }
+summary { cursor: pointer; font-size: .9rem; }
 .plain + .charts { margin-top: 1.5rem; }
 td { font-variant-numeric: tabular-nums; }
 tr.changed th { color: var(--ink); font-weight: 650; }
@@ -130,23 +133,9 @@ DEFINITIONS = [
         "Calls every pixel white. Its pixel error follows from the share w of white pixels: "
         "1 - 2 w / (1 + w). A network must be clearly below it.",
     ),
-    (
-        "Warped label, merge, split",
-        "Pixel by pixel the label is moved towards the prediction, as long as no cell or hole is "
-        "joined, cut, made or lost: where exactly a membrane lies does not count. Pixels that "
-        "still differ are errors of topology. Cells are 4-connected, membrane 8-connected.",
-    ),
-    (
-        "Pairs of pixels, information",
-        "Of the pixels inside the label's cells: which lie in one cell of the label, and which in "
-        "one piece of the prediction. Such a pixel that is called membrane is a piece of its own. "
-        "I is the information that the two share, H and H' are their entropies.",
-    ),
-    (
-        "Thinned",
-        "The cells found grow, by a watershed, until lines one pixel wide remain between them: how "
-        "wide the membranes found are does not count.",
-    ),
+]
+# ... after those of the scores
+RUN_DEFINITIONS = [
     (
         "last and best",
         "last.npz is the network after the last step. best.npz is that of the lowest validation "
@@ -186,6 +175,11 @@ def table(rows: Iterable[Sequence], head: Sequence[str] = (), marked: Sequence[s
         mark = ' class="changed"' if name in marked else ""
         lines.append(f'<tr{mark}><th scope="row">{escape(str(name))}</th>{cells}</tr>')
     return "<table>\n" + "\n".join(lines) + "\n</table>"
+
+
+def number(value: float) -> str:
+    """A score as it is printed."""
+    return f"{value:.4f}" if value == value else "undefined"
 
 
 def duration(seconds: float) -> str:

@@ -175,13 +175,15 @@ def test_negative_integers_are_no_probabilities(save):
         read_pair(save("p.tif", whole), save("t.tif", labels), quiet=True)
 
 
-def test_a_probability_per_class_is_refused(run, save):
+def test_a_probability_per_class_is_no_probability_of_white(run, save):
     probability, labels = stack(2)
     classes = np.stack([probability, 1 - probability, 0 * probability], axis=1)
     prob = save("many.tif", classes, imagej=True, metadata={"axes": "ZCYX"})
-    code, _, err = run("pixels", prob, save("t.tif", labels))
-    assert code == 3
-    assert "many.tif' has 3 channels (axes ZCYX); expected one" in err and "of its own" in err
+    truth = save("t.tif", labels)
+    for arguments in (("isbi",), ("pixels", "--classes", 2)):
+        code, _, err = run(*arguments, prob, truth)
+        assert code == 3
+        assert "many.tif' has 3 channels (axes ZCYX); expected one" in err and "of its own" in err
 
 
 def test_other_sizes_are_refused(run, save):

@@ -23,6 +23,7 @@ from cunet.errors import CunetError
 from cunet.metrics import isbi2012
 from cunet.metrics.isbi2012 import SCORES
 from cunet.report import duration, write_report
+from cunet.report_examples import pictures
 from cunet.report_facts import collect, warnings
 from cunet.report_pictures import (
     CUT,
@@ -33,7 +34,6 @@ from cunet.report_pictures import (
     Example,
     data_uri,
     error_picture,
-    pictures,
     places,
     topology_errors,
     topology_picture,
