@@ -148,7 +148,8 @@ def announce(title: str, config, prepared, done: int, quiet: bool) -> tuple:
         memory = max(memory, whole)
     if config.device == "cpu":  # the images lie there as well
         samples = prepared.samples
-        lists = (dataset.images, dataset.labels, samples.images, samples.labels, samples.weights)
+        lists = (dataset.images, dataset.labels, dataset.instances or [], samples.images,
+                 samples.labels, samples.weights)  # fmt: skip
         arrays = {id(array): array.nbytes for arrays in lists for array in arrays}
         memory += sum(arrays.values())
     device = f"{get_threads()} CPU threads" if config.device == "cpu" else config.device

@@ -13,6 +13,7 @@ SETTINGS = [
     ("variant", str, "paper, or release2015 (the authors' release)."),
     ("padding", str, "valid (paper) or same: zeros around every image keep its size."),
     ("dropout", float, "Dropout rate at the end of the contracting path."),
+    ("normalization", str, "data: mean and deviation of all images; image: of each its own."),
     ("resize", int, "Scale every image to a square of this side first (0: whole images)."),
     ("tile", int, "Side of the input tile in pixels (paper: 572)."),
     ("batch", int, "Tiles a step (paper: 1)."),

@@ -41,7 +41,7 @@ def save(
     header = {
         "format": FORMAT,
         "net": net.settings(),
-        "normalization": vars(net.normalization),
+        "normalization": {k: v for k, v in vars(net.normalization).items() if v is not False},
         "progress": progress or {},
     }
     if solver is not None:
@@ -99,8 +99,10 @@ def build(path: Path, header: dict, arrays: dict[str, np.ndarray], device: str) 
     device = resolve_device(device)
     try:
         net = UNet(**header["net"], device=device)
-        numbers = {k: tuple(map(float, v)) for k, v in header["normalization"].items()}
-        net.normalization = Normalization(**numbers)
+        stored = dict(header["normalization"])
+        per_image = bool(stored.pop("per_image", False))
+        numbers = {k: tuple(map(float, v)) for k, v in stored.items()}
+        net.normalization = Normalization(**numbers, per_image=per_image)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise DataError(f"model '{path}': the header is damaged ({error})") from error
     put(path, {p.name: p.value for p in net.parameters()} | net.statistics(), arrays)

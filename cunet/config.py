@@ -25,6 +25,7 @@ CHOICES = {
     "solver": ("sgd", "adam"),
     "weight_map": ("paper", "falk2019", "balance", "none"),
     "normalize": NORMALIZE,
+    "normalization": ("data", "image"),
 }
 LIMITS = {  # the least value, and the first that is too large
     "batch": (1, math.inf),
@@ -70,6 +71,7 @@ class Config:
     batch_norm: bool = False
     sigmoid: bool = False  # one output for two classes, with binary cross-entropy
     dropout: float = 0.5
+    normalization: str = "data"
     resize: int | None = None  # scale every image to a square of this side first; 0: do not
     tile: int = 572
     batch: int = 1
@@ -205,6 +207,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_norm": True,
         "sigmoid": True,
         "dropout": 0.0,
+        "normalization": "image",
         "resize": 128,
         "width": 16,
         "tile": 128,

@@ -1,24 +1,27 @@
 """How images become the numbers a network was trained on: fixed then, stored in the model."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 SAMPLE = 4_000_000
+ROWS = 256  # of an image that are read at once
 
 
 @dataclass(frozen=True)
 class Normalization:
     """(image - mean) / deviation for every channel, and the range of the training images.
 
-    low and high are the 0.1 and 99.9 percentiles of the training pixels; NaN where unknown.
+    low and high are the 0.1 and 99.9 percentiles of the training pixels; NaN where unknown. With
+    per_image every image has the mean and deviation of its own pixels: see `fitted`.
     """
 
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
+    per_image: bool = False
 
     @classmethod
     def identity(cls, channels: int) -> "Normalization":
@@ -42,6 +45,25 @@ class Normalization:
         deviation = np.sqrt(variance)
         deviation[deviation == 0] = 1.0  # a constant channel stays constant
         return cls(*(tuple(v.tolist()) for v in (mean, deviation, low, high)))
+
+    def fitted(self, read_rows: Callable[[int, int], np.ndarray], height: int) -> "Normalization":
+        """What applies to one image: itself or, with per_image, zero mean and unit deviation of
+        each channel of that image. read_rows(r0, r1) answers pixels (r1 - r0, W, C)."""
+        if not self.per_image:
+            return self
+        count, total, squares = 0, 0.0, 0.0
+        for first in range(0, height, ROWS):
+            rows = read_rows(first, min(height, first + ROWS)).astype(np.float64)
+            pixels = rows.reshape(-1, rows.shape[2])
+            count += len(pixels)
+            total = total + pixels.sum(axis=0)
+            squares = squares + np.square(pixels).sum(axis=0)
+        mean = total / count
+        deviation = np.sqrt(np.maximum(squares / count - mean * mean, 0))
+        deviation[deviation == 0] = 1.0
+        return replace(
+            self, mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()), per_image=False
+        )
 
     def apply(self, image: np.ndarray, dtype: str = "float32") -> np.ndarray:
         """The normalised image, (..., C) of any dtype in, of `dtype` out."""

@@ -1,6 +1,6 @@
 """A data set made ready to train on: checked, split, normalised, weighed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,10 +32,14 @@ def prepare(config: Config) -> Prepared:
     if config.resize:
         dataset = resized(dataset, config.resize)
     training, held_out = split(config, dataset.slice_names)
-    normalization = Normalization.of([dataset.images[i] for i in training])
+    images = [dataset.images[i] for i in training]
+    normalization = Normalization.of(images)
+    if config.normalization == "image":
+        identity = Normalization.identity(images[0].shape[2])
+        normalization = replace(identity, per_image=True)
     labels, weights = weigh(config, dataset, training)
     samples = Samples(
-        [normalization.apply(dataset.images[i]) for i in training],
+        [normalization.fitted(lambda a, b, x=x: x[a:b], len(x)).apply(x) for x in images],
         labels,
         weights,
         config.tile,

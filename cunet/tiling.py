@@ -105,13 +105,16 @@ def bands(
     if net.resize is not None:
         yield 0, _resized(read_rows(0, height), net, average, name)
         return
+    normalization = net.normalization.fitted(read_rows, height)
     lost = margin(net.depth, net.padding)
     down, across = (plan(side, net.depth, tile, stride, net.padding) for side in (height, width))
     columns = [reflect(first, across.tile, width) for first in across.inputs]
     for source, top, end in down.pieces(height):
         rows = reflect(source, down.tile, height)
         low, high = int(rows.min()), int(rows.max()) + 1
-        pixels = _normalised(read_rows(low, high), low, net, name)
+        pixels = read_rows(low, high)
+        check_finite(pixels, low, name)
+        pixels = normalization.apply(pixels, net.dtype)
         band = np.empty((end - top, width, net.classes), net.dtype)
         skip = top - source - lost
         for (first, left, right), picked in zip(across.pieces(width), columns, strict=True):
@@ -122,12 +125,11 @@ def bands(
         yield top, band
 
 
-def _normalised(pixels: np.ndarray, first: int, net: UNet, name: str) -> np.ndarray:
-    """Rows of an image as the net takes them; DataError where they are not finite."""
+def check_finite(pixels: np.ndarray, first: int, name: str) -> None:
+    """DataError where rows of an image, from row `first` on, hold what is no number."""
     if not np.isfinite(pixels).all():
         rows = f"{first} to {first + len(pixels) - 1}"
         raise DataError(f"{name} holds NaN or infinity in rows {rows}; clean it")
-    return net.normalization.apply(pixels, net.dtype)
 
 
 def _resized(image: np.ndarray, net: UNet, average: str, name: str) -> np.ndarray:
@@ -136,7 +138,9 @@ def _resized(image: np.ndarray, net: UNet, average: str, name: str) -> np.ndarra
     The image is scaled likewise, and its probabilities back.
     """
     side = net.resize
-    small = _normalised(resize_image(image, side), 0, net, name)
+    check_finite(image, 0, name)
+    small = resize_image(image, side)
+    small = net.normalization.fitted(lambda r0, r1: small[r0:r1], side).apply(small, net.dtype)
     tile = tile_for_output(side, net.depth, net.padding)
     rows = reflect(-margin(net.depth, net.padding), tile, side)
     answer = average_views(net, small[rows[:, None], rows[None, :]], AVERAGES[average])

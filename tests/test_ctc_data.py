@@ -172,3 +172,19 @@ def test_the_challenges_own_folders():
                if (page == IGNORE).any()]  # fmt: skip
     assert partial == ["01/t067"]
     assert sum(len(np.unique(page)) - 1 for page in u373.instances) == 100
+
+
+def test_the_next_command_after_a_training_names_the_sequence(folder, tmp_path_factory):
+    from cunet.cli.common import segment_command
+
+    assert segment_command(str(folder), "runs/a-1") == (
+        f"cunet segment {folder}/02 --model runs/a-1 --products ctc --out 02_RES"
+    )
+    assert f"segment {folder}/01 --model" in segment_command(str(folder / "01"), "runs/a-1")
+    bowl = tmp_path_factory.mktemp("bowl")
+    (bowl / "stage1_train" / "ab" / "images").mkdir(parents=True)
+    (bowl / "stage1_train" / "ab" / "images" / "ab.png").touch()
+    for data in (bowl, bowl / "stage1_train"):
+        said = segment_command(str(data), "runs/b-1")
+        assert f"'{bowl}/stage1_train/*/images/*.png'" in said and "--products labels" in said
+    assert segment_command(str(bowl / "nothing"), "r") == "cunet segment IMAGE.tif --model r"

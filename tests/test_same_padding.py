@@ -264,3 +264,12 @@ def test_a_batch_may_be_normalised_but_not_by_validation(data):
     training.validate(net, prepared)
     for name, value in net.statistics().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+def test_training_images_are_normalised_one_by_one(data):
+    for form in ("data", "image"):
+        samples = training.prepare(settings(data, normalization=form)).samples
+        means = [abs(float(x.mean())) for x in samples.images]
+        assert (max(means) < 1e-5) == (form == "image")
+        if form == "image":
+            assert all(float(x.std()) == pytest.approx(1, rel=1e-5) for x in samples.images)

@@ -1,5 +1,7 @@
 """Segmentation by tiles against one pass over the whole image, which the test pads by itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -280,3 +282,23 @@ def test_a_tile_below_one_period_says_which_suffices():
     assert cunet.segment(random_image(4, 4), net, 188).shape == (4, 4, 2)
     with pytest.raises(CunetError, match="tile 188 .* 204"):
         cunet.segment(random_image(5, 4), net, 188)
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_each_image_may_have_its_own_mean_and_deviation(padding, tmp_path):
+    """Then neither brightness nor contrast of an image matters, in however many tiles and rows."""
+    net = random_net(2, in_channels=2, padding=padding)
+    net.normalization = replace(Normalization.identity(2), per_image=True)
+    image = random_image(300, 90, 2)  # more rows than are read at once
+    scaled = (image - image.mean((0, 1))) / image.std((0, 1))
+    plain = random_net(2, in_channels=2, padding=padding)
+    expected = cunet.segment(scaled, plain, 96)
+    check(cunet.segment(image, net, 96), expected)
+    brighter = image * [3.0, 0.5] + [7.0, -2.0]
+    check(cunet.segment(brighter, net, 96), expected)
+    cunet.save(tmp_path / "net.npz", net)
+    again = cunet.load(tmp_path / "net.npz")
+    assert again.normalization.per_image
+    check(cunet.segment(image, again, 96), expected)
+    flat = cunet.segment(np.full((20, 20, 2), 5), net, 96)
+    assert np.isfinite(flat).all()
