@@ -1,6 +1,7 @@
 """`cunet segment`: apply a trained network to images of any size."""
 
 import math
+import os
 import shlex
 import sys
 import time
@@ -11,9 +12,11 @@ import click
 from cunet.cli import common
 from cunet.cli.segment_files import (
     IMAGES,
+    check_one_page,
     chosen_pages,
     digest,
     find_images,
+    parse_instances,
     parse_products,
     target_paths,
     to_do,
@@ -43,10 +46,26 @@ BUNDLED_FOR = (
     "--out", default=".", show_default=True, help="Folder, or a file ending in .tif or .png."
 )
 @click.option(
-    "--products", default="prob,mask", show_default=True, help="Of prob, mask, labels, overlay."
+    "--products",
+    default="prob,mask",
+    show_default=True,
+    help="Of prob, mask, labels, overlay, ctc.",
 )
 @click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True,
               help="Class 1 where its probability is above.")  # fmt: skip
+@click.option("--instances", type=click.Choice(["components", "watershed", "kmeans"]),
+              help="Objects of labels, ctc and overlay: connected components of the mask "
+              "(default), or these cut at their necks, or as K-means says.")  # fmt: skip
+@click.option("--connectivity", type=click.Choice(["4", "8"]),
+              help="Of labels, ctc and overlay: 8 if pixels that touch at a corner belong together "
+              "(4).")  # fmt: skip
+@click.option("--min-area", type=click.IntRange(0), metavar="N",
+              help="Labels, ctc and overlay without objects of fewer pixels.")  # fmt: skip
+@click.option("--fill-holes", is_flag=True, default=None,
+              help="Labels, ctc and overlay with the holes of objects filled.")  # fmt: skip
+@click.option("--border", type=click.IntRange(0), metavar="N",
+              help="Labels, ctc and overlay without objects that lie in a frame of so many pixels "
+              "along the image's border; one that reaches further in stays.")  # fmt: skip
 @click.option("--pages", help="Pages of a stack, counted from 0: 0,5,10-12 (default: all).")
 @click.option("--stride", type=click.Choice(["exact", "paper"]), default="exact", show_default=True,
               help="exact: no seams. paper: tiles every 388 pixels, as in 2015.")  # fmt: skip
@@ -57,26 +76,29 @@ BUNDLED_FOR = (
 @common.json_option
 def command(
     images, model, tile, average, out, products, threshold, pages, stride, device, threads,
-    overwrite, quiet, as_json,
+    overwrite, quiet, as_json, **objects,
 ):  # fmt: skip
     """Segment images: files, folders or patterns, TIFF stacks or PNG.
 
     Writes <image>_prob.tif (float32 probability of class 1), <image>_mask.tif (0 or 255) and, if
-    asked, <image>_labels.tif (numbered components) and <image>_overlay.png. Any size works: borders
-    are mirrored, and tiles meet without a seam.
+    asked, <image>_labels.tif (numbered objects), <image>_overlay.png, and of t000.tif mask000.tif
+    as the Cell Tracking Challenge names results (ctc). Any size works: borders are mirrored, and
+    tiles meet without a seam.
 
     \b
     Examples:
       cunet segment big.tif --tile 572
       cunet segment stack.tif --model runs/isbi2012-1 --average rotations --out results/
       cunet segment "plate*/*.png" --products mask,overlay --out masks/
+      cunet segment DIC-C2DH-HeLa/02 --products ctc --min-area 500 --out DIC-C2DH-HeLa/02_RES
     """
     from cunet.backend import resolve_device
     from cunet.checkpoint import BUNDLED
-    from cunet.product_files import How, outputs
+    from cunet.product_files import NUMBERED, How, outputs
     from cunet.threads import set_threads
 
     wanted = parse_products(products)
+    instances = parse_instances(wanted, objects)
     files = find_images(images)
     jobs = [(file, target_paths(file, out, wanted, len(files))) for file in files]
     if threads is not None:
@@ -84,11 +106,12 @@ def command(
     net, name = load_model(model, resolve_device(device))
     if Path(name) == BUNDLED:
         common.say(f"the bundled network: {BUNDLED_FOR}", quiet)
-    tile = fitting_tile(tile, net.depth)
+    tile = fitting_tile(tile, net)
     if not math.isfinite(threshold):
         raise click.UsageError(f"--threshold: expected a number from 0 to 1, found {threshold}")
     made_by = f"model {digest(name)}, threshold {threshold:g}, average {average}, stride {stride}"
     made_by += f", tile {tile}" if stride == "paper" else ""  # else no pixel depends on it
+    distinct = bool(set(NUMBERED) & set(wanted) or any(v is not None for v in objects.values()))
     common.say(
         f"model {name}: width {net.width}, {net.classes} classes; device {net.device}", quiet
     )
@@ -96,8 +119,11 @@ def command(
     for file, targets in jobs:  # everything is looked at before anything is computed
         with open_checked(file, net) as image:
             chosen = chosen_pages(pages, image)
+            instances.check_size(image.height, image.width, f"'{file}'")
+            if "ctc" in wanted:
+                check_one_page(image)
         text = f"cunet segment {file.name}, pages {pages or 'all'}, {made_by}"
-        how = How(tile, average, stride, threshold, text)
+        how = How(tile, average, stride, threshold, text, instances, distinct)
         plans.append((to_do(file, targets, chosen, how, overwrite), how, chosen))
     folder = Path(out).parent if Path(out).suffix.lower() in IMAGES else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -108,11 +134,27 @@ def command(
         else:
             common.say(f"{file}: done already, skipped (--overwrite to do it again)", quiet)
             results.append({"image": str(file), "skipped": True})
-        files = {product: outputs(product, path, chosen) for product, path in targets.items()}
-        results[-1]["outputs"] = {k: [str(p) for p in v] for k, v in files.items()}
+        made = {product: outputs(product, path, chosen) for product, path in targets.items()}
+        results[-1]["outputs"] = {k: [str(p) for p in v] for k, v in made.items()}
     if as_json:
         common.print_json({"model": name, "images": results})
-    common.next_command(next_products(wanted), quiet)
+    after = evaluation(files, out) if "ctc" in wanted else None
+    common.next_command(after or next_products(wanted), quiet)
+
+
+def evaluation(files: list[Path], out: str) -> str | None:
+    """The command that scores the frames of one sequence, if their truth stands beside them."""
+    from cunet.data.ctc import annotations, ground_truth
+
+    sequence = files[0].parent
+    truth = ground_truth(sequence.resolve())
+    annotated = {int(number) for number in annotations(truth)}
+    scored = annotated & {int(file.stem[1:]) for file in files if file.parent == sequence}
+    if not scored:
+        return None
+    path = truth if sequence.is_absolute() else os.path.relpath(truth)
+    frames = [] if scored == annotated else ["--frames", ",".join(map(str, sorted(scored)))]
+    return shlex.join(["cunet", "evaluate", "ctc", out, str(path), *frames])
 
 
 def next_products(wanted: list[str]) -> str:
@@ -194,11 +236,11 @@ def load_model(model: str | None, device: str):
     return load(path, device), str(model_file(path))
 
 
-def fitting_tile(tile: int | None, depth: int) -> int:
-    """The tile asked for, or the smallest valid one from 572 on."""
-    from cunet.sizes import check_tile, tile_for_output
+def fitting_tile(tile: int | None, net) -> int:
+    """The tile asked for, or the smallest from 572 on that fits."""
+    from cunet.sizes import check_tile, usual_tile
 
     if tile is None:
-        return tile_for_output(388, depth)
-    check_tile(tile, depth)
+        return usual_tile(net.depth, net.padding)
+    check_tile(tile, net.depth, net.padding)
     return tile

@@ -59,13 +59,15 @@ def without_products(paths: list[Path]) -> list[Path]:
     stems = {p.stem for p in images}
     made = re.compile(rf"(.+)_(?:{'|'.join(PRODUCTS)})(?:_\d{{4}})?")
     matches = {p: made.fullmatch(p.stem) for p in images}
-    return [p for p in images if not (matches[p] and matches[p][1] in stems)]
+    frames = {f"mask{stem[1:]}" for stem in stems if re.fullmatch(r"t\d+", stem)}
+    return [p for p in images if not (matches[p] and matches[p][1] in stems or p.stem in frames)]
 
 
 def target_paths(file: Path, out: str, wanted: list[str], images: int) -> dict[str, Path]:
     """Where each product of an image goes."""
     from cunet.product_files import ENDINGS
 
+    frame = frame_number(file) if "ctc" in wanted else None
     path = Path(out)
     if path.suffix.lower() in IMAGES:
         if images != 1 or len(wanted) != 1:
@@ -73,10 +75,58 @@ def target_paths(file: Path, out: str, wanted: list[str], images: int) -> dict[s
                 f"--out {out} names one file, which needs one image and one product (found "
                 f"{images} and {len(wanted)}): give a folder, or --products mask"
             )
+        if frame is not None:
+            raise click.UsageError(
+                f"--out {out}: ctc names its files itself, here mask{frame}.tif; give a folder"
+            )
         if wanted == ["overlay"] and path.suffix.lower() != ".png":
             raise click.UsageError(f"--out {out}: an overlay is a PNG; use a name ending in .png")
         return {wanted[0]: path}
-    return {product: path / f"{file.stem}_{product}{ENDINGS[product]}" for product in wanted}
+    names = {product: f"{file.stem}_{product}{ENDINGS[product]}" for product in wanted}
+    if frame is not None:
+        names["ctc"] = f"mask{frame}.tif"
+    return {product: path / name for product, name in names.items()}
+
+
+def frame_number(file: Path) -> str:
+    """t007.tif -> 007, as the Cell Tracking Challenge names the frames of a sequence."""
+    frame = re.fullmatch(r"t(\d+)\.tif", file.name)
+    if frame is None:
+        raise click.UsageError(
+            f"--products ctc: expected frames named t000.tif, t001.tif ..., found '{file}'; for "
+            "other names use --products labels"
+        )
+    return frame[1]
+
+
+def check_one_page(image) -> None:
+    """A frame of a sequence is one page; a usage error where the image has more."""
+    if image.pages > 1:
+        raise click.UsageError(
+            f"--products ctc: '{image.path}' has {image.pages} pages, a frame of a sequence has "
+            "one; save the pages as t000.tif, t001.tif ..., or use --products labels"
+        )
+
+
+def parse_instances(wanted: list[str], given: dict):
+    """What an object of a mask is, from the options that were given.
+
+    A usage error where no product shows objects, CunetError for a value that is none.
+    """
+    from cunet.instances import Instances
+
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and not {"labels", "ctc", "overlay"} & set(wanted):
+        name = next(iter(given)).replace("_", "-")
+        raise click.UsageError(
+            f"--{name} makes objects, which are in the products labels, ctc and overlay; name one "
+            "of them, as in --products prob,labels"
+        )
+    if "instances" in given:
+        given["method"] = given.pop("instances")
+    if "connectivity" in given:
+        given["connectivity"] = int(given["connectivity"])
+    return Instances(**given)
 
 
 def to_do(file: Path, targets: dict[str, Path], pages: list[int], how, overwrite: bool) -> dict:
@@ -95,8 +145,9 @@ def to_do(file: Path, targets: dict[str, Path], pages: list[int], how, overwrite
             raise CunetError(f"'{target}' is the image itself; choose another --out")
         paths = outputs(product, target, pages)
         for path in paths if not overwrite else []:
-            plain = how.description.encode("ascii", "replace").decode()
-            if path.exists() and read_description(path) not in (how.description, plain):
+            text = how.text(product)
+            plain = text.encode("ascii", "replace").decode()
+            if path.exists() and read_description(path) not in (text, plain):
                 raise CunetError(
                     f"'{path}' exists and was not made by this command with these settings; give "
                     "--overwrite to replace it, or another --out"

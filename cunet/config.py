@@ -27,34 +27,16 @@ CHOICES = {
     "normalize": NORMALIZE,
     "normalization": ("data", "image"),
 }
+COUNTS = ("batch", "steps", "step_size", "iter_size", "validate_every", "threads")
+WHOLE = (*COUNTS, "seed", "resize")  # whole numbers
 LIMITS = {  # the least value, and the first that is too large
-    "batch": (1, math.inf),
-    "steps": (1, math.inf),
-    "step_size": (1, math.inf),
-    "iter_size": (1, math.inf),
-    "validate_every": (1, math.inf),
-    "threads": (1, math.inf),
-    "seed": (0, math.inf),
-    "momentum": (0, 1),
-    "weight_decay": (0, math.inf),
-    "clip": (0, math.inf),
-    "w0": (0, math.inf),
+    **dict.fromkeys(COUNTS, (1, math.inf)),
+    **dict.fromkeys(("seed", "resize", "weight_decay", "clip", "w0"), (0, math.inf)),
+    **dict.fromkeys(("elastic_sigma", "brightness", "noise", "zoom", "blur"), (0, math.inf)),
+    **dict.fromkeys(("momentum", "contrast", "curve", "shear"), (0, 1)),
+    **dict.fromkeys(("gamma", "power"), (-math.inf, math.inf)),
     "border_sigma": (1e-6, math.inf),
-    "gamma": (-math.inf, math.inf),
-    "power": (-math.inf, math.inf),
-    "elastic_sigma": (0, math.inf),
-    "contrast": (0, 1),
-    "brightness": (0, math.inf),
-    "curve": (0, 1),
-    "noise": (0, math.inf),
-    "zoom": (0, math.inf),
-    "shear": (0, 1),
-    "blur": (0, math.inf),
-    "resize": (0, math.inf),
 }
-
-
-WHOLE = ("batch", "steps", "step_size", "iter_size", "validate_every", "threads", "seed", "resize")
 
 
 @dataclass(frozen=True)

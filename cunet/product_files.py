@@ -6,16 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
+from cunet.colours import GOLD, class_colours, object_colours
 from cunet.data.atomic import write_error
 from cunet.data.images import ImageFile, TiffOutput, write_png
-from cunet.data.weight_map import components
 from cunet.errors import CunetError
+from cunet.instances import Instances, find
 from cunet.threads import strips
 from cunet.unet import UNet
 
-PRODUCTS = ("prob", "mask", "labels", "overlay")
-ENDINGS = {"prob": ".tif", "mask": ".tif", "labels": ".tif", "overlay": ".png"}
-OUTLINE = (230, 159, 0)  # orange: told apart from gray values with any colour vision
+PRODUCTS = ("prob", "mask", "labels", "overlay", "ctc")
+ENDINGS = {"prob": ".tif", "mask": ".tif", "labels": ".tif", "overlay": ".png", "ctc": ".tif"}
+NUMBERED = ("labels", "ctc")  # the products that hold objects
 
 
 @dataclass(frozen=True)
@@ -27,20 +28,31 @@ class How:
     stride: str = "exact"
     threshold: float = 0.5  # of class 1, where there are two classes
     description: str = ""  # written into the files: what they were made from
+    instances: Instances = Instances()  # what an object is, in labels, ctc and overlay
+    distinct: bool = False  # overlay: outline every object, else the mask
+
+    def text(self, product: str) -> str:
+        """What a file of this product was made from, and how; written into it."""
+        said = [self.description]
+        if product == "overlay" and self.distinct:
+            said.append("outlines of objects")
+        if product in NUMBERED or (product == "overlay" and self.distinct):
+            said.append(self.instances.text())
+        return ", ".join(filter(None, said))
 
 
 def make_sink(product: str, path: Path, image: ImageFile, net: UNet, pages: int, how: How):
     """What writes one product to one file."""
-    if path.suffix.lower() == ".png" and product in ("prob", "mask", "labels"):
-        if product == "prob" or pages > 1:
+    if path.suffix.lower() == ".png" and product != "overlay":
+        if product in ("prob", "ctc") or pages > 1:
             raise CunetError(
                 f"'{path}': {product} of {pages} page(s) cannot be a PNG; use a name ending in .tif"
             )
         return PagePng(product, path, image, net, how)
     if product == "overlay":
-        return Overlay(path, image, pages, how)
-    if product == "labels":
-        return Labels(path, image, pages, how)
+        return Overlay(path, image, net, pages, how)
+    if product in NUMBERED:
+        return Labels(product, path, image, pages, how)
     return Tiff(product, path, image, net, pages, how)
 
 
@@ -103,28 +115,28 @@ class PagePng(Sink):
 
     def __init__(self, product: str, path: Path, image: ImageFile, net: UNet, how: How):
         super().__init__(path, image)
-        self.labels, self.two, self.text = product == "labels", net.classes == 2, how.description
+        self.labels, self.two, self.how = product == "labels", net.classes == 2, how
 
     def finish(self) -> None:
         if self.labels:
-            numbered = numbers(self.page)
+            numbered = numbers(self.page, self.how.instances)
             if numbered.max(initial=0) > 65535:
                 raise CunetError(f"'{self.path}': over 65,535 labels do not fit a PNG; use .tif")
-            write_png(self.path, numbered.astype(np.uint16), self.text)
+            write_png(self.path, numbered.astype(np.uint16), self.how.text("labels"))
         else:
             page = self.page * np.uint8(255) if self.two else self.page
-            write_png(self.path, page, self.text)
+            write_png(self.path, page, self.how.text("mask"))
 
 
 class Labels(Sink):
-    """Numbered components per page; uint16, or uint32 where a page has more than 65,535.
+    """labels or ctc: numbered objects per page; uint16, or labels uint32 where a page has more.
 
     Which one is known when the last page is done; until then the numbers wait in a file.
     """
 
-    def __init__(self, path: Path, image: ImageFile, pages: int, how: How):
+    def __init__(self, product: str, path: Path, image: ImageFile, pages: int, how: How):
         super().__init__(path, image)
-        self.pages, self.how, self.most = pages, how, 0
+        self.product, self.pages, self.how, self.most = product, pages, how, 0
         try:
             self.waiting = tempfile.TemporaryFile(dir=path.parent)
         except OSError as error:
@@ -134,8 +146,13 @@ class Labels(Sink):
         return 4 * self.pages * self.image.height * self.image.width
 
     def page_done(self, number: int, page: int) -> None:
-        numbered = numbers(self.page)
+        numbered = numbers(self.page, self.how.instances)
         self.most = max(self.most, int(numbered.max(initial=0)))
+        if self.product == "ctc" and self.most > 65535:
+            raise CunetError(
+                f"'{self.path}': {self.most:,} objects, but the challenge's 16 bits number 65,535; "
+                "give --min-area, or --products labels"
+            )
         try:
             self.waiting.write(numbered.data)
         except OSError as error:
@@ -145,7 +162,7 @@ class Labels(Sink):
         height, width = self.image.height, self.image.width
         dtype = np.dtype(np.uint16 if self.most <= 65535 else np.uint32)
         shape = self.pages, height, width
-        calibration, text = self.image.calibration, self.how.description
+        calibration, text = self.image.calibration, self.how.text(self.product)
         self.waiting.seek(0)
         with TiffOutput(self.path, *shape, dtype, 1, calibration, text) as output:
             for number in range(self.pages):
@@ -159,11 +176,15 @@ class Labels(Sink):
 
 
 class Overlay(Sink):
-    """The outline of the mask drawn on the image: a PNG for each page."""
+    """Outlines drawn on the image, a PNG for each page: of the mask or, if asked, of every object.
 
-    def __init__(self, path: Path, image: ImageFile, pages: int, how: How):
+    For two classes the mask's outline is orange and each object's of a colour of its own; for more
+    either has the colour of its class.
+    """
+
+    def __init__(self, path: Path, image: ImageFile, net: UNet, pages: int, how: How):
         super().__init__(path, image)
-        self.several, self.text = pages > 1, how.description
+        self.several, self.how, self.classes = pages > 1, how, net.classes
 
     def page_done(self, number: int, page: int) -> None:
         image = self.image
@@ -173,8 +194,21 @@ class Overlay(Sink):
             gray = image.read_rows(page, rows.start, rows.stop)[..., :3].mean(axis=2)
             scaled = np.clip((gray - low) / max(high - low, 1e-9), 0, 1) * 255
             picture[rows] = scaled.astype(np.uint8)[..., None]
-        picture[outline(self.page)] = OUTLINE
-        write_png(overlay_path(self.path, page, self.several), picture, self.text)
+        edge, colours = self._outline()
+        picture[edge] = colours
+        path = overlay_path(self.path, page, self.several)
+        write_png(path, picture, self.how.text("overlay"))
+
+    def _outline(self) -> tuple[np.ndarray, np.ndarray | tuple[int, int, int]]:
+        """Where the outline is, (H, W) bool, and its colour or the colours of its pixels."""
+        shown = numbers(self.page, self.how.instances) if self.how.distinct else self.page
+        edge = outline(shown)
+        if self.classes > 2:
+            edge &= self.page > 0  # a filled hole is of no class
+            return edge, class_colours(self.classes)[self.page[edge]]
+        if self.how.distinct:
+            return edge, object_colours(int(shown.max(initial=0)))[shown[edge]]
+        return edge, GOLD
 
 
 def overlay_path(path: Path, page: int, several: bool) -> Path:
@@ -200,12 +234,16 @@ def outline(found: np.ndarray) -> np.ndarray:
     return edge & (found > 0)
 
 
-def numbers(found: np.ndarray) -> np.ndarray:
-    """The 4-connected components of each class > 0, numbered from 1 over all classes; int32."""
-    numbered = components(found == 1)
+def numbers(found: np.ndarray, how: Instances) -> np.ndarray:
+    """The objects of each class > 0, numbered from 1 over all classes; int32.
+
+    Where the filled hole of one class holds an object of another, that object's pixels are its own.
+    """
+    numbered = find(found == 1, how)
     for k in range(2, int(found.max(initial=0)) + 1):
-        more = components(found == k)
-        numbered += np.where(more > 0, more + numbered.max(initial=0), 0).astype(np.int32)
+        more = find(found == k, how)
+        own = (more > 0) & ((found == k) | (numbered == 0))
+        numbered = np.where(own, more + numbered.max(initial=0), numbered).astype(np.int32)
     return numbered
 
 

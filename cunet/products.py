@@ -1,8 +1,9 @@
-"""From an image file to product files: probability, mask, labels, overlay - band by band.
+"""From an image file to product files: probability, mask, labels, overlay, ctc - band by band.
 
 Prob and mask are written as they are computed, so memory does not grow with the number of pages
-nor, where rows of the image can be read one by one, with its height. Labels and overlay need one
-page at a time: about 10 and 5 bytes a pixel. Every file appears complete or not at all.
+nor, where rows of the image can be read one by one, with its height. Labels, ctc and overlay need
+one page at a time: about 10 bytes a pixel, 5 for the outline of the mask alone, and 40 where clumps
+are cut. Every file appears complete or not at all.
 """
 
 from collections.abc import Callable
