@@ -10,8 +10,9 @@ from cunet.cli.train_options import SETTINGS
 
 SAMPLES = 16
 # The settings of a training that its samples follow from, beside data, tile and seed.
-SHAPING = """dataset depth padding resize weight_map w0 border_sigma elastic elastic_sigma contrast
-    brightness curve noise zoom shear blur fold hold_out train_share drop""".split()
+SHAPING = """dataset depth padding normalization resize weight_map w0 border_sigma elastic
+    elastic_sigma contrast brightness curve noise zoom shear blur
+    fold hold_out train_share drop""".split()
 
 
 def _flag(name):

@@ -43,14 +43,17 @@ def next_command(command: str, quiet: bool = False) -> None:
     say(f"Next:\n  {command}", quiet)
 
 
-def segment_command(data: str, run: str) -> str:
-    """The command that applies a run to the data set's own test images, or its images."""
+def segment_command(data: str, run: str, hold_out: str | None = None) -> str:
+    """The command that applies a run to the data set's own test images, those that its training
+    held out by name, or its images."""
     folder, products = Path(data), []
     names = ("test-volume.tif", "train-volume.tif", "images")
     found = [str(folder / name) for name in names if (folder / name).exists()]
     truths = [*folder.glob("*_GT/SEG"), *folder.parent.glob(f"{folder.name}_GT/SEG")]
     if truths:  # sequences of the Cell Tracking Challenge
-        sequence = max(truths).parent.name.removesuffix("_GT")
+        names = sorted(path.parent.name.removesuffix("_GT") for path in truths)
+        asked = [part.strip().split("/")[0] for part in (hold_out or "").split(",")]
+        sequence = next((name for name in names if name in asked), names[-1])
         found = [str(folder if sequence == folder.name else folder / sequence)]
         products = ["--products", "ctc", "--out", f"{sequence}_RES"]
     for pattern in ("*/images/*.png", "stage1_train/*/images/*.png"):  # the Data Science Bowl's

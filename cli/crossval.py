@@ -94,6 +94,7 @@ def fresh(data, folds, jobs, preset, config_file, options: dict[str, Any], quiet
     from cunet.cli import train
     from cunet.config import Config
     from cunet.crossval import CrossValidation, refuse_existing
+    from cunet.data import dataset as datasets
     from cunet.run_folder import next_name
     from cunet.threads import available_threads, set_threads
 
@@ -114,7 +115,8 @@ def fresh(data, folds, jobs, preset, config_file, options: dict[str, Any], quiet
     fitted, _, summary = train.announce(title, there, prepared, 0, quiet)
     set_threads(config.threads or available_threads())
     config = replace(config, steps=fitted.steps, minutes=None, fold=None)
-    return replace(cv, config=config), prepared.dataset, summary
+    dataset = datasets.load(config.data, config.dataset) if config.resize else prepared.dataset
+    return replace(cv, config=config), dataset, summary
 
 
 def refuse_with_resume(named: dict[str, Any]) -> None:

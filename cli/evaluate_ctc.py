@@ -54,7 +54,7 @@ def ctc(result, truth, frames, as_json, quiet):
         common.say(
             f"warning: no frame of '{result}' holds more than one object ({document['objects']} "
             f"are annotated): are these masks{zero_255}, not cell numbers? Number the cells first, "
-            "as the product labels of cunet segment does"
+            "as the product ctc of cunet segment does"
         )
     common.next_command(after(result, truth, frames), quiet)
 

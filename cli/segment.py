@@ -96,6 +96,7 @@ def command(
     from cunet.checkpoint import BUNDLED
     from cunet.product_files import NUMBERED, How, outputs
     from cunet.threads import set_threads
+    from cunet.tiling import plan
 
     wanted = parse_products(products)
     instances = parse_instances(wanted, objects)
@@ -120,6 +121,8 @@ def command(
         with open_checked(file, net) as image:
             chosen = chosen_pages(pages, image)
             instances.check_size(image.height, image.width, f"'{file}'")
+            for side in (image.height, image.width) if net.resize is None else ():
+                plan(side, net.depth, tile, stride, net.padding)
             if "ctc" in wanted:
                 check_one_page(image)
         text = f"cunet segment {file.name}, pages {pages or 'all'}, {made_by}"

@@ -100,7 +100,7 @@ def resumed(resume, data, preset, config_file, options: dict[str, Any]) -> tuple
     from cunet.run_folder import read_settings
 
     given = {"data": data, "preset": preset, "config": config_file} | options
-    named = [name for name, value in given.items() if value and name not in WITH_RESUME]
+    named = [name for name, value in given.items() if value is not None and name not in WITH_RESUME]
     if named:
         raise CunetError(
             f"--resume continues a run with its own settings; beside it only --steps, --minutes, "
@@ -177,6 +177,7 @@ def announce(title: str, config, prepared, done: int, quiet: bool) -> tuple:
             "classes": list(dataset.class_names),
             "training_slices": len(prepared.training),
             "held_out_slices": len(prepared.held_out),
+            "held_out": [dataset.slice_names[i] for i in prepared.held_out],
             "device": config.device,
             "steps": config.steps,
             "seconds_per_step": seconds,
@@ -220,7 +221,8 @@ def run(config, prepared, done: int, resume: bool, stop_after, quiet: bool, as_j
         common.print_json(
             document | {k: v for k, v in (final or {}).items() if k.startswith("val_")}
         )
-    common.next_command(common.segment_command(config.data, config.out), quiet)
+    after = common.segment_command(config.data, config.out, config.hold_out)
+    common.next_command(after, quiet)
     return 0
 
 

@@ -54,12 +54,13 @@ def prepare(config: Config) -> Prepared:
 def weigh(config: Config, dataset: Dataset, slices: list[int]) -> tuple[list, list]:
     """The labels and the weight maps (H, W) of the slices, as config.weight_map says.
 
-    Class frequencies are counted over these slices. With a border term, and wherever instances are
-    given, the gap between touching cells becomes background in the labels too.
+    Class frequencies are counted over these slices. With a border term, and with class balance
+    where instances are given, the gap between touching cells becomes background in the labels too;
+    "none" leaves labels as they are.
     """
     form, given = config.weight_map, dataset.instances
     labels = [dataset.labels[i] for i in slices]
-    if form in ("none", "balance") and not given:
+    if form == "none" or (form == "balance" and not given):
         instances: list = [None] * len(labels)
     else:
         instances = [given[i] if given else components(cells(dataset.labels[i])) for i in slices]

@@ -32,10 +32,13 @@ class Summary:
 def check_image(image: ImageFile, net: UNet) -> None:
     """DataError where the image has not the channels the network was made for."""
     if image.channels != net.in_channels:
+        mend = "save it in colour, with three equal channels"
+        if image.channels != 1 or net.in_channels != 3:
+            mend = "if these are slices, not colours, save them with photometric='minisblack' and "
+            mend += "axes ZYX"
         raise DataError(
             f"'{image.path}' has {image.channels} channel(s) (axes {image.axes}), the model was "
-            f"made for {net.in_channels}; if these are slices, not colours, save them with "
-            "photometric='minisblack' and axes ZYX"
+            f"made for {net.in_channels}; {mend}"
         )
 
 

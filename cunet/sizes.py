@@ -71,8 +71,10 @@ def tile_for_output(pixels: int, depth: int, padding: str = "valid") -> int:
 
 
 def usual_tile(depth: int, padding: str = "valid") -> int:
-    """The input side that fits and is the paper's 572, or the next after it."""
-    return tile_for_output(572 - shrinkage(4, padding), depth, padding)
+    """The input side that fits and is the paper's 572, or the next after it; with "same" padding
+    large enough for several to cover an image."""
+    least = 2 * context(depth) + lattice(depth) if padding == "same" else 0
+    return max(tile_for_output(572 - shrinkage(4, padding), depth, padding), least)
 
 
 def valid_tiles(depth: int, low: int, high: int, padding: str = "valid") -> list[int]:

@@ -41,7 +41,7 @@ NECK, NOTCH = 0.9, 1.0
 CONVEX = 0.9  # a component that fills more of its convex hull is one object to K-means
 MOST = 8  # objects that K-means looks for in a component
 LEAST = 20  # pixels an object has at least, on average, for K-means to look for it
-SAMPLE = 5000  # pixels of a component that K-means needs; of more it takes a grid
+SAMPLE = 5000  # pixels of a component that K-means needs; of more it takes every second, third ...
 
 
 def split_at_necks(numbered: np.ndarray, structure: np.ndarray) -> np.ndarray:
@@ -136,8 +136,7 @@ def centres(pixels: np.ndarray) -> np.ndarray:
     most = min(MOST, len(pixels) // LEAST)
     if most < 3 or convexity(pixels) > CONVEX:  # two points are no curve with a knee
         return mean
-    grid = int(np.ceil((len(pixels) / SAMPLE) ** 0.5))
-    points = pixels[(pixels % grid == 0).all(axis=1)].astype(np.float64)
+    points = pixels[:: -(-len(pixels) // SAMPLE)].astype(np.float64)
     tried, errors = [mean], [((points - mean) ** 2).sum()]
     for k in range(2, most + 1):
         with warnings.catch_warnings():

@@ -52,6 +52,8 @@ def plan(pixels: int, depth: int, tile: int, stride: str = "exact", padding: str
     check_tile(tile, depth, padding)
     if stride not in STRIDES:
         raise CunetError(f"stride: expected one of {STRIDES}, found '{stride}'")
+    if padding == "same" and stride != "exact":
+        raise CunetError(f"stride {stride}: a net with same padding has none; leave it out")
     if pixels <= output_size(tile, depth, padding):
         whole = tile_for_output(pixels, depth, padding)
         return Plan(whole, range(0, pixels, pixels), [-margin(depth, padding)])

@@ -270,7 +270,7 @@ def check_shape(
         raise CunetError(f"U-Net variant: expected one of {VARIANTS}, found '{variant}'")
     if sigmoid and classes != 2:
         raise CunetError(
-            f"U-Net sigmoid: one output tells two classes, found {classes}; use softmax for more"
+            f"U-Net sigmoid: one output tells two classes, found {classes}; use softmax (--softmax)"
         )
     if dtype not in DTYPES:
         raise CunetError(f"U-Net dtype: expected one of {DTYPES}, found '{dtype}'")

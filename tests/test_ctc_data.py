@@ -78,6 +78,10 @@ def test_gaps_between_touching_cells_open_in_the_training_labels(folder):
     for form in ("paper", "falk2019", "balance", "none"):
         samples = prepare(Config(str(folder), weight_map=form, **sizes)).samples
         labels, weights = samples.labels[1], samples.weights[1]
+        if form == "none":  # labels as they are
+            np.testing.assert_array_equal(labels, TWO > 0)
+            assert (weights == 1).all()
+            continue
         assert (labels[8, 2:9] == 0).all() and (labels[7, 2:9] == 1).all()
         if form == "paper":
             assert (weights[8, 3:8] > 5).all() and weights[0, 20] < 2
@@ -112,6 +116,15 @@ def test_a_marker_without_its_cell_leaves_its_surroundings_out(tmp_path):
     assert (expected == IGNORE).sum() > 50
     np.testing.assert_array_equal(found, expected)
     assert "01_GT/TRA/man_track001.tif" in load(tmp_path).hashes
+
+
+def test_a_frame_without_any_cell_is_no_other_coding(tmp_path):
+    write(tmp_path, "01", "001", TWO)
+    write(tmp_path, "01", "002", TWO)
+    write(tmp_path, "01", "003", 0 * TWO)
+    labels = load(tmp_path).labels
+    np.testing.assert_array_equal(labels[0], TWO > 0)
+    assert (labels[2] == IGNORE).all()
 
 
 def test_markers_in_all_cells_leave_nothing_out():

@@ -40,12 +40,14 @@ def load(folder: str | Path) -> Dataset:
             f"data folder '{folder}': expected frames 01/t000.tif and annotations "
             f"01_GT/SEG/man_seg000.tif, or such a sequence itself; found {listing(folder)}."
         )
-    slices, instances, notes, files = [], [], [], []
+    slices, instances, skipped, notes, files = [], [], [], [], []
     for sequence in found:
-        part, cells, said, read = _sequence(sequence)
-        slices, instances, files = slices + part, instances + cells, files + read
-        notes += said
+        part, cells, skip, said, read = _sequence(sequence)
+        slices, instances, skipped = slices + part, instances + cells, skipped + skip
+        notes, files = notes + said, files + read
     images, labels, _, summary = checked(slices)
+    for page, skip in zip(labels, skipped, strict=True):
+        page[skip] = IGNORE
     share = 100 * shares(labels, 2)[1]
     return Dataset(
         name=folder.resolve().name,
@@ -109,8 +111,9 @@ def unknown(cells: np.ndarray, markers: np.ndarray | None, usual: float) -> np.n
     return (cells == 0) & few
 
 
-def _sequence(sequence: Path) -> tuple[list[Slice], list[np.ndarray], list[str], list[Path]]:
-    """The annotated frames of one sequence, their cells, what was noticed, and the files read."""
+def _sequence(sequence: Path) -> tuple[list, list, list, list[str], list[Path]]:
+    """The annotated frames of one sequence, their cells, the pixels of each that are unknown, what
+    was noticed, and the files read."""
     truth, frames, files = ground_truth(sequence), [], []
     for number, path in annotations(truth).items():
         image, marker = sequence / f"t{number}.tif", truth / "TRA" / f"man_track{number}.tif"
@@ -120,16 +123,15 @@ def _sequence(sequence: Path) -> tuple[list[Slice], list[np.ndarray], list[str],
         files += [file for file in (image, path, marker) if file.is_file()]
     cells = [read_cells(path) for _, _, path, _ in frames]
     usual = float(np.median([len(np.unique(page[page > 0])) for page in cells]))
-    slices, partial = [], []
+    slices, skipped, partial = [], [], []
     for (name, image_path, path, marker), page in zip(frames, cells, strict=True):
         with open_image(image_path) as image:
             if image.pages != 1:
                 raise DataError(f"'{image_path}' has {image.pages} pages; a frame is one page.")
             pixels = image.read(0)
         labels = (page > 0).astype(np.uint8)
-        skip = unknown(page, read_cells(marker) if marker.is_file() else None, usual)
-        if skip.any():
-            labels[skip] = IGNORE
+        skipped.append(unknown(page, read_cells(marker) if marker.is_file() else None, usual))
+        if skipped[-1].any():
             partial.append(name)
         slices.append(Slice(name, pixels, labels, f"'{image_path}'", f"'{path}'"))
     rest = len(list(sequence.glob("t*.tif"))) - len(frames)
@@ -138,4 +140,4 @@ def _sequence(sequence: Path) -> tuple[list[Slice], list[np.ndarray], list[str],
         notes.append(
             f"annotated in part, where no cell is marked there is no label: {', '.join(partial)}"
         )
-    return slices, cells, notes, files
+    return slices, cells, skipped, notes, files

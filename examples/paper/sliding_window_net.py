@@ -114,6 +114,10 @@ class SlidingWindow:
         """All parameters in the order in which data meets them, filters before biases."""
         return [p for layer in self.layers() for p in (layer.w, layer.b)]
 
+    def statistics(self) -> dict[str, Array]:
+        """Learned arrays that no gradient moves: none."""
+        return {}
+
     def layers(self) -> list[Conv]:
         """The six layers that have parameters."""
         return [*self.convs, self.hidden, self.head]
