@@ -325,6 +325,8 @@ def test_bad_labels(run, tmp_path, spoil, code, words):
         (["--config", "missing.toml"], ["missing.toml"]),
         (["--config", "CONFIG"], ["bad.toml", "widht"]),
         (["--resume", "RUN", "--width", "8"], ["--width", "--resume"]),
+        (["--resume", "RUN", "--no-augment"], ["--augment", "--resume"]),
+        (["--resume", "RUN", "--clip", "0"], ["--clip", "--resume"]),
         (["--steps", "0"], ["steps", "1 or more"]),
         (["--lr-policy", "sometimes"], ["lr policy", "sometimes"]),
         (["--device", "cuda:99"], []),

@@ -194,6 +194,9 @@ def test_the_next_command_after_a_training_names_the_sequence(folder, tmp_path_f
         f"cunet segment {folder}/02 --model runs/a-1 --products ctc --out 02_RES"
     )
     assert f"segment {folder}/01 --model" in segment_command(str(folder / "01"), "runs/a-1")
+    for held_out in ("01", "01/t002,01/t010"):
+        said = segment_command(str(folder), "runs/a-1", held_out)
+        assert f"segment {folder}/01 " in said and said.endswith("01_RES")
     bowl = tmp_path_factory.mktemp("bowl")
     (bowl / "stage1_train" / "ab" / "images").mkdir(parents=True)
     (bowl / "stage1_train" / "ab" / "images" / "ab.png").touch()

@@ -353,3 +353,10 @@ def test_classes_have_the_palettes_colours():
 def test_outlines_part_objects_that_touch():
     numbered = np.array([[1, 1, 1, 2, 2, 2]] * 5)
     assert np.array_equal(outline(numbered), np.array([[0, 0, 1, 1, 0, 0]] * 5, bool))
+
+
+def test_kmeans_takes_thin_objects_of_any_place():
+    mask = np.zeros((3000, 3000), bool)
+    mask[2999], mask[:, 2999] = True, True  # in rows and columns that a grid would miss
+    found = find(mask, Instances(method="kmeans"))
+    assert np.array_equal(found > 0, mask)

@@ -162,6 +162,14 @@ def test_a_tile_without_a_middle_is_refused():
         cunet.segment(image(100, 100), random_net(2), 48)
 
 
+def test_the_papers_stride_is_refused_and_the_usual_tile_has_a_middle():
+    with pytest.raises(CunetError, match="stride paper: a net with same padding has none"):
+        cunet.segment(image(30, 30), random_net(2), 56, stride="paper")
+    for depth in range(1, 8):
+        tile = sizes.usual_tile(depth, "same")
+        assert tile >= 572 and len(tiling.plan(3 * tile, depth, tile, padding="same").starts) > 1
+
+
 def test_averages_of_one_tile_are_those_of_its_views():
     net, x = random_net(2), image(24, 24)
     views = [whole(view(x)[..., None], net) for view in (lambda a: a, lambda a: a[::-1],
