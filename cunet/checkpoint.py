@@ -14,8 +14,9 @@ import numpy as np
 
 from cunet.backend import resolve_device, to_device, to_host
 from cunet.data.atomic import write_npz
-from cunet.errors import CunetError, DataError
+from cunet.errors import CunetError, DataError, DeviceError
 from cunet.normalization import Normalization
+from cunet.precision import check_precision
 from cunet.unet import UNet
 
 FORMAT = 1
@@ -87,22 +88,34 @@ def _read(path: str | Path, with_arrays: bool) -> tuple[dict[str, Any], dict[str
     return header, arrays
 
 
-def load(path: str | Path, device: str = "cpu") -> UNet:
-    """The network in a model file, the best one of a run folder, or "bundled": cunet's own."""
+def load(path: str | Path, device: str = "cpu", precision: str | None = None) -> UNet:
+    """The network in a model file, the best one of a run folder, or "bundled": cunet's own.
+
+    precision: see UNet; a model file fixes that of the weights only.
+    """
+    check_precision(precision)
     path = model_file(path)
     header, arrays = read(path)
-    return build(path, header, arrays, device)
+    return build(path, header, arrays, device, precision)
 
 
-def build(path: Path, header: dict, arrays: dict[str, np.ndarray], device: str) -> UNet:
+def build(
+    path: Path,
+    header: dict,
+    arrays: dict[str, np.ndarray],
+    device: str,
+    precision: str | None = None,
+) -> UNet:
     """The network that a header and its arrays describe."""
     device = resolve_device(device)
     try:
-        net = UNet(**header["net"], device=device)
+        net = UNet(**header["net"], device=device, precision=precision)
         stored = dict(header["normalization"])
         per_image = bool(stored.pop("per_image", False))
         numbers = {k: tuple(map(float, v)) for k, v in stored.items()}
         net.normalization = Normalization(**numbers, per_image=per_image)
+    except DeviceError:  # what is wrong is not the file
+        raise
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise DataError(f"model '{path}': the header is damaged ({error})") from error
     put(path, {p.name: p.value for p in net.parameters()} | net.statistics(), arrays)

@@ -17,6 +17,7 @@ from cunet.data.augment import OFF, Augmentation
 from cunet.errors import CunetError
 from cunet.layers import Parameter
 from cunet.ops.softmax_loss import NORMALIZE
+from cunet.precision import PRECISIONS
 from cunet.sgd import SGD, LearningRate
 from cunet.sizes import check_tile
 from cunet.unet import check_shape
@@ -26,6 +27,7 @@ CHOICES = {
     "weight_map": ("paper", "falk2019", "balance", "none"),
     "normalize": NORMALIZE,
     "normalization": ("data", "image"),
+    "precision": (None, *PRECISIONS),
 }
 COUNTS = ("batch", "steps", "step_size", "iter_size", "validate_every", "threads")
 WHOLE = (*COUNTS, "seed", "resize")  # whole numbers
@@ -91,12 +93,12 @@ class Config:
     validate_every: int = 500
     seed: int = 0
     device: str = "auto"
-    precision: str = "float32"
+    precision: str | None = None  # None: tf32 on a GPU that has it, else float32
     threads: int | None = None
 
     def __post_init__(self) -> None:
         check_shape(
-            self.width, self.depth, 1, 2, self.dropout, self.variant, self.precision, self.padding
+            self.width, self.depth, 1, 2, self.dropout, self.variant, self.dtype, self.padding
         )
         check_tile(self.tile, self.depth, self.padding)
         parse_fold(self.fold)
@@ -106,7 +108,8 @@ class Config:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise CunetError(
-                    f"{name}: expected one of {', '.join(allowed)}, found '{getattr(self, name)}'"
+                    f"{name}: expected one of {', '.join(filter(None, allowed))}, found "
+                    f"'{getattr(self, name)}'"
                 )
         for name, (least, below) in LIMITS.items():
             value = getattr(self, name)
@@ -127,6 +130,11 @@ class Config:
             raise CunetError(f"resize: expected 0 (off) or 16 or more, found {self.resize}")
         self.learning_rate()
         self.augmentation()
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the weights."""
+        return "float64" if self.precision == "float64" else "float32"
 
     def learning_rate(self) -> LearningRate:
         """The learning rate as a function of the step."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from cunet import kernels
 from cunet.backend import Array, array_module, to_device
-from cunet.kernels import rows
+from cunet.kernels import images, rows
 from cunet.ops import batch_norm, dropout, sigmoid_loss, softmax_loss
 
 Backward = Callable[..., Array] | None
@@ -61,9 +61,10 @@ class Conv:
         padding: str = "valid",
         dtype: str = "float32",
         device: str = "cpu",
+        precision: str = "float32",
     ):
         filters = he_normal(rng, (size, size, channels, outputs), size * size * channels, dtype)
-        self.name, self.relu, self.padding = name, relu, padding
+        self.name, self.relu, self.padding, self.precision = name, relu, padding, precision
         self.w, self.b = parameters(name, filters, device)
 
     def parameters(self) -> list[Parameter]:
@@ -72,7 +73,8 @@ class Conv:
 
     def __call__(self, x: Array | tuple[Array, ...], remember: bool | str = True) -> tuple:
         w, b = self.w, self.b
-        algorithm = kernels.choose(w.value)
+        algorithm = kernels.choose(w.value, self.precision)
+        add = kernels.choose_rows(self.precision).add
         y = algorithm.forward(x, w.value, b.value, self.padding, self.relu)
         if not remember:
             return y, None
@@ -84,8 +86,8 @@ class Conv:
             )
             if remember == "once":
                 x = y = None
-            rows.add(dw, w.grad)
-            b.grad += db
+            add(dw, w.grad)
+            add(db, b.grad)
             return dx
 
         return y, backward
@@ -168,11 +170,12 @@ class UpConv:
         relu: bool = False,
         dtype: str = "float32",
         device: str = "cpu",
+        precision: str = "float32",
     ):
         # Each output pixel sees one input pixel, so a neuron has `channels` incoming nodes.
         # (Caffe's filler would take count / shape[0] = 4 * outputs for a deconvolution's blob.)
         filters = he_normal(rng, (2, 2, channels, outputs), channels, dtype)
-        self.name, self.relu = name, relu
+        self.name, self.relu, self.precision = name, relu, precision
         self.w, self.b = parameters(name, filters, device)
 
     def parameters(self) -> list[Parameter]:
@@ -180,34 +183,35 @@ class UpConv:
         return [self.w, self.b]
 
     def __call__(self, x: Array, remember: bool | str = True) -> tuple[Array, Backward]:
-        w, b = self.w, self.b
-        y = rows.up_forward(x, w.value, b.value)
-        if self.relu:
-            rows.relu_forward(y)
+        w, b, up = self.w, self.b, kernels.choose_up(self.precision)
+        fast = kernels.choose_rows(self.precision)
+        y = up.up_forward(x, w.value, b.value, self.relu)
         if not remember:
             return y, None
 
         def backward(dy: Array) -> Array:
             nonlocal x, y
-            dx, dw, db = rows.up_backward(
-                rows.relu_backward(dy, y) if self.relu else dy, x, w.value
-            )
+            dx, dw, db = up.up_backward(fast.relu_backward(dy, y) if self.relu else dy, x, w.value)
             if remember == "once":
                 x = y = None
-            rows.add(dw, w.grad)
-            b.grad += db
+            fast.add(dw, w.grad)
+            fast.add(db, b.grad)
             return dx
 
         return y, backward
 
 
-def pool(x: Array, remember: bool | str = True) -> tuple[Array, Backward]:
-    """2x2 max-pooling."""
-    y = rows.pool_forward(x)
+def pool(
+    x: Array, remember: bool | str = True, precision: str = "float32"
+) -> tuple[Array, Backward]:
+    """2x2 max-pooling. x may have gone another way as well, cropped: backward(dy, beside) adds the
+    gradient that came back from there."""
+    fast = kernels.choose_rows(precision)
+    y = fast.pool_forward(x)
 
-    def backward(dy: Array) -> Array:
+    def backward(dy: Array, beside: Array | None = None) -> Array:
         nonlocal x, y
-        dx = rows.pool_backward(dy, x, y)
+        dx = fast.pool_backward(dy, x, y, beside)
         if remember == "once":
             x = y = None
         return dx
@@ -215,14 +219,20 @@ def pool(x: Array, remember: bool | str = True) -> tuple[Array, Backward]:
     return y, backward if remember else None
 
 
-def drop(x: Array, rate: float, rng: np.random.Generator | None) -> tuple[Array, Backward]:
+def drop(
+    x: Array, rate: float, rng: np.random.Generator | None, precision: str = "float32"
+) -> tuple[Array, Backward]:
     """Dropout with one 64-bit key drawn from rng; the identity without rng or at rate 0.
 
-    The key alone would tell the mask again; keeping it is faster, and these layers are small.
+    The key alone would tell the mask again. The CPU keeps the mask, which is faster; a GPU draws it
+    again, which is faster there.
     """
     if rng is None or rate == 0:
         return x, lambda dy: dy
-    mask = dropout.mask(x, rate, int(rng.integers(2**64, dtype=np.uint64)))
+    key = rng.integers(2**64, dtype=np.uint64)
+    if kernels.choose_rows(precision) is not rows:
+        return images.drop(x, rate, key), lambda dy: images.drop(dy, rate, key)
+    mask = dropout.mask(x, rate, int(key))
     return x * mask, lambda dy: dy * mask
 
 

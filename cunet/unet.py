@@ -11,7 +11,7 @@ import numpy as np
 
 from cunet.backend import Array, array_module, resolve_device
 from cunet.errors import CunetError
-from cunet.kernels import rows
+from cunet.kernels import images
 from cunet.layers import (
     Backward,
     Conv,
@@ -28,6 +28,7 @@ from cunet.ops import crop_concat
 from cunet.ops.conv import check_padding
 from cunet.ops.sigmoid_loss import sigmoid
 from cunet.ops.softmax_loss import softmax
+from cunet.precision import TENSOR_CORES, obstacle, resolve_precision
 from cunet.sizes import check_tile
 
 VARIANTS = ("paper", "release2015")
@@ -55,6 +56,10 @@ class UNet:
     normalises the channels between each 3x3 convolution and its ReLU, sigmoid tells two classes by
     one output instead of two. resize is the side of the square that the images of its training
     were scaled to, and those to be segmented are (None: not at all).
+
+    precision is how it computes (see precision.py); weights, logits and gradients of the weights
+    are of dtype in any case. None: tf32 where the device has it, else dtype. obstacle says why the
+    net cannot use tensor cores (None: it can).
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class UNet:
         batch_norm: bool = False,
         sigmoid: bool = False,
         resize: int | None = None,
+        precision: str | None = None,
     ):
         dtype = dtype if isinstance(dtype, str) else np.dtype(dtype).name
         check_shape(width, depth, in_channels, classes, dropout, variant, dtype, padding, sigmoid)
@@ -81,17 +87,24 @@ class UNet:
         self.resize = resize
         self.device = resolve_device(device)
         self.normalization = Normalization.identity(in_channels)
+        self.place, self.predictions = None, {}  # what captured.py has recorded of this net
         rng, release = np.random.default_rng(seed), variant == "release2015"
+        self.obstacle = obstacle(
+            self.device, width, in_channels, classes, padding, batch_norm, sigmoid
+        )
+        self.precision = resolve_precision(precision, self.dtype, self.obstacle)
         place = {"dtype": self.dtype, "device": self.device}
         channels = [width << i for i in range(depth + 1)]
 
-        make = NormedConv if batch_norm else Conv
+        fast = place | {"precision": self.precision}
+
+        def make(name: str, inputs: int, outputs: int) -> Conv | NormedConv:
+            if batch_norm:
+                return NormedConv(name, 3, inputs, outputs, rng, padding=padding, **place)
+            return Conv(name, 3, inputs, outputs, rng, padding=padding, **fast)
 
         def pair(name: str, inputs: int, outputs: int) -> tuple:
-            return (
-                make(f"{name}.conv1", 3, inputs, outputs, rng, padding=padding, **place),
-                make(f"{name}.conv2", 3, outputs, outputs, rng, padding=padding, **place),
-            )
+            return make(f"{name}.conv1", inputs, outputs), make(f"{name}.conv2", outputs, outputs)
 
         contract = [
             pair(f"contract{i}", channels[i - 1] if i else in_channels, channels[i])
@@ -101,12 +114,12 @@ class UNet:
         for i in reversed(range(depth)):
             below, here = channels[i + 1], channels[i]
             up_channels = below if release and i == 0 else here
-            up = UpConv(f"expand{i}.up", below, up_channels, rng, relu=release, **place)
+            up = UpConv(f"expand{i}.up", below, up_channels, rng, relu=release, **fast)
             expand = pair(f"expand{i}", up_channels + here, here)
             levels.insert(0, Level(contract[i], up, expand))
         self.levels = levels
         outputs = 1 if sigmoid else classes
-        self.head = Conv("head", 1, width, outputs, rng, relu=False, **place)
+        self.head = Conv("head", 1, width, outputs, rng, relu=False, **fast)
 
     def __call__(
         self,
@@ -124,6 +137,8 @@ class UNet:
         """
         self.check_input(x)
         watch = watch or (lambda name, y: None)
+        if self.precision in TENSOR_CORES:
+            x = images.to_elements(x, self.precision)
         y, back_levels = self._level(0, x, rng, remember, watch)
         logits, back_head = self.head(y, remember)
         watch(self.head.name, logits)
@@ -146,11 +161,12 @@ class UNet:
     def _level(self, i: int, x: Array, rng, remember: bool | str, watch) -> tuple[Array, Backward]:
         level = self.levels[i]
         x, back_contract = _pair(level.contract, x, remember, watch)
-        x, back_drop = drop(x, self.dropout if i >= self.depth - 1 else 0, rng)
+        rate = self.dropout if i >= self.depth - 1 else 0
+        x, back_drop = drop(x, rate, rng, self.precision)
         if level.up is None:
             return x, lambda dx, input_gradient=True: back_contract(back_drop(dx), input_gradient)
 
-        pooled, back_pool = pool(x, remember)
+        pooled, back_pool = pool(x, remember, self.precision)
         y, back_below = self._level(i + 1, pooled, rng, remember, watch)
         up, back_up = level.up(y, remember)
         watch(level.up.name, up)
@@ -159,9 +175,8 @@ class UNet:
 
         def backward(dy: Array, input_gradient: bool = True) -> Array | None:
             dy, dskip = crop_concat.backward(back_expand(dy), up_channels)
-            dy = back_pool(back_below(back_up(dy)))
             # x went two ways, down and across: its gradient is the sum
-            rows.add(dskip, crop_concat.centre(dy, *dskip.shape[1:3]))
+            dy = back_pool(back_below(back_up(dy)), dskip)
             return back_contract(back_drop(dy), input_gradient)
 
         return y, backward

@@ -131,7 +131,7 @@ def test_an_unknown_preset_names_the_known_ones():
         {"solver": "rmsprop"},
         {"lr_policy": "stairs"},
         {"weight_map": "border"},
-        {"precision": "float16"},
+        {"precision": "float8"},
         {"batch": 0},
         {"steps": 0},
         {"iter_size": 0},

@@ -30,7 +30,7 @@ def norm_backward(dy, x, y, gamma, m, v):
 def xp(request, monkeypatch):
     """The library behind device "cuda" in this test. The host uses the same algorithm as it."""
     monkeypatch.setitem(sys.modules, "cupy", request.param)
-    monkeypatch.setattr(kernels, "choose", lambda w: conv)
+    monkeypatch.setattr(kernels, "choose", lambda w, precision="float64": conv)
     monkeypatch.setattr(
         kernels.rows, "parts", lambda x: [(slice(0, x.shape[0]), slice(0, x.shape[1]))]
     )
@@ -175,7 +175,7 @@ def test_a_step_of_training(xp):
     device, host = nets(dtype="float32")
     arrays = tuple(a.astype(np.float32) if a.dtype == np.float64 else a for a in batch(host))
     losses = [
-        training.accumulate(net, arrays, "weights", np.random.default_rng(0))
+        training.Step(net, None, "weights").accumulate(arrays, np.random.default_rng(0))
         for net in (device, host)
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5 if xp is cupy else 1e-12)

@@ -22,7 +22,7 @@ FLOORS = [
     {"errors", "backend", "buffers", "threads", "sizes"},
     {"ops"},
     {"kernels"},
-    {"layers"},
+    {"layers", "precision"},
     {"unet", "sgd", "adam", "normalization", "data"},
 ]
 TOP, CLI = len(FLOORS), len(FLOORS) + 1

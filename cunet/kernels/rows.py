@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from cunet.backend import Array
 from cunet.buffers import empty, scratch
-from cunet.ops import batch_norm, max_pool, relu, up_conv
+from cunet.ops import batch_norm, crop_concat, max_pool, relu, up_conv
 from cunet.threads import fixed_sums, parallel, strips
 
 WORTH = 1 << 20  # bytes whose addition is worth a second thread
@@ -49,16 +49,19 @@ def pool_forward(x: Array) -> Array:
     return y
 
 
-def pool_backward(dy: Array, x: Array, y: Array) -> Array:
-    """ops.max_pool.backward."""
-    if not isinstance(x, np.ndarray):
-        return max_pool.backward(dy, x, y)
-    dx = empty(x.shape, dy.dtype)
+def pool_backward(dy: Array, x: Array, y: Array, beside: Array | None = None) -> Array:
+    """ops.max_pool.backward, plus the gradient `beside` of x's centre, which went another way."""
+    if isinstance(x, np.ndarray):
+        dx = empty(x.shape, dy.dtype)
 
-    def one(part: tuple[slice, slice]) -> None:
-        dx[doubled(part)] = max_pool.backward(dy[part], x[doubled(part)], y[part])
+        def one(part: tuple[slice, slice]) -> None:
+            dx[doubled(part)] = max_pool.backward(dy[part], x[doubled(part)], y[part])
 
-    parallel(one, parts(y))
+        parallel(one, parts(y))
+    else:
+        dx = max_pool.backward(dy, x, y)
+    if beside is not None:
+        add(beside, crop_concat.centre(dx, *beside.shape[1:3]))
     return dx
 
 
@@ -71,10 +74,10 @@ def add(a: Array, b: Array) -> None:
 
 
 @fixed_sums
-def up_forward(x: Array, w: Array, bias: Array) -> Array:
+def up_forward(x: Array, w: Array, bias: Array, relu: bool = False) -> Array:
     """ops.up_conv.forward: one product for all four corners of a block, then one interleaving."""
     if not isinstance(x, np.ndarray) or x.shape[3] != w.shape[2]:
-        return up_conv.forward(x, w, bias)  # which says what is wrong with other channels
+        return up_conv.forward(x, w, bias, relu)  # which says what is wrong with other channels
     (n, height, width, _), k = x.shape, w.shape[3]
     y, corners = empty((n, 2 * height, 2 * width, k), w.dtype), by_corner(w)
 
@@ -85,7 +88,7 @@ def up_forward(x: Array, w: Array, bias: Array) -> Array:
         np.add(blocks.transpose(0, 1, 3, 2, 4, 5), bias, out=as_blocks(y[doubled(part)]))
 
     parallel(one, parts(x))
-    return y
+    return relu_forward(y) if relu else y
 
 
 @fixed_sums

@@ -15,8 +15,13 @@ def forward(up: Array, skip: Array) -> tuple[Array, Array]:
     return up, centre(skip, up.shape[1], up.shape[2])
 
 
-def backward(dy: Array, up_channels: int) -> tuple[Array, Array]:
-    """The pair (dup, dcentre), views of dy; outside its centre the skip's gradient is 0."""
+def backward(dy: Array | tuple[Array, Array], up_channels: int) -> tuple[Array, Array]:
+    """The pair (dup, dcentre), views of dy; outside its centre the skip's gradient is 0.
+
+    A dy that is already such a pair is answered as it is.
+    """
+    if isinstance(dy, tuple):
+        return dy
     return dy[..., :up_channels], dy[..., up_channels:]
 
 

@@ -9,12 +9,13 @@ do not overlap, so each output sees exactly one input pixel.
 from cunet.backend import Array, array_module
 from cunet.errors import CunetError
 from cunet.ops.max_pool import WINDOW
+from cunet.ops.relu import forward as relu_forward
 from cunet.threads import fixed_sums
 
 
 @fixed_sums
-def forward(x: Array, w: Array, bias: Array) -> Array:
-    """The up-sampled image y (N, 2H, 2W, K)."""
+def forward(x: Array, w: Array, bias: Array, relu: bool = False) -> Array:
+    """The up-sampled image y (N, 2H, 2W, K), with a ReLU if asked."""
     n, height, width, channels = x.shape
     if channels != w.shape[2]:
         raise CunetError(
@@ -23,7 +24,7 @@ def forward(x: Array, w: Array, bias: Array) -> Array:
     y = array_module(x).empty((n, 2 * height, 2 * width, w.shape[3]), w.dtype)
     for a, b in WINDOW:
         y[:, a::2, b::2] = x @ w[a, b] + bias
-    return y
+    return relu_forward(y, out=y) if relu else y
 
 
 @fixed_sums

@@ -8,12 +8,14 @@ answer some of NumPy's own functions. The sums are NumPy's, so results equal Num
 """
 
 import sys
+from types import SimpleNamespace as _Namespace
 
 import numpy as np
 
 from cupy_double import arrays as _arrays
 from cupy_double.arrays import ndarray
-from cupy_double.parts import cuda, is_available, lib, linalg  # noqa: F401
+from cupy_double.kernels import RawModule  # noqa: F401
+from cupy_double.parts import cuda, get_default_memory_pool, is_available  # noqa: F401
 
 newaxis, pi, e, inf, nan = None, np.pi, np.e, np.inf, np.nan
 bool_, int8, int16, int32, int64 = np.bool_, np.int8, np.int16, np.int32, np.int64
@@ -69,28 +71,32 @@ for _parameters, _names in _FUNCTIONS.items():
 
 
 def empty(shape, dtype=float, order="C"):
-    return _arrays.device(np.empty(_arrays.host(shape), dtype, order))
+    return _arrays.new(np.empty(_arrays.host(shape), dtype, order), known=False)
 
 
 def zeros(shape, dtype=float, order="C"):
-    return _arrays.device(np.zeros(_arrays.host(shape), dtype, order))
+    return _arrays.new(np.zeros(_arrays.host(shape), dtype, order))
 
 
 def ones(shape, dtype=float, order="C"):
-    return _arrays.device(np.ones(_arrays.host(shape), dtype, order))
+    return _arrays.new(np.ones(_arrays.host(shape), dtype, order))
 
 
 def full(shape, fill_value, dtype=None, order="C"):
-    return _arrays.device(np.full(_arrays.host(shape), _arrays.operand(fill_value), dtype, order))
+    if isinstance(fill_value, ndarray):
+        _arrays.refuse("full with an array")
+    return _arrays.new(np.full(_arrays.host(shape), _arrays.operand(fill_value), dtype, order))
 
 
 def arange(start, stop=None, step=1, dtype=None):
+    _arrays.refuse("arange")
     start, stop = (0, start) if stop is None else (start, stop)
     return _arrays.device(np.arange(start, stop, step, dtype))
 
 
 def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocking=False):
     """A device array of numbers, lists or a NumPy array (always copied), or of a device array."""
+    _arrays.refuse("array")
     if isinstance(obj, ndarray):
         obj = obj._numpy
         copy = True if copy else None
@@ -125,3 +131,11 @@ def shares_memory(a, b, max_work=None):
 
 def get_array_module(*args):
     return sys.modules[__name__] if _arrays.holds_array(args) else np
+
+
+def _as_strided(x, shape=None, strides=None):
+    return _arrays.device(np.lib.stride_tricks.as_strided(_arrays.host(x), shape, strides))
+
+
+lib = _Namespace(stride_tricks=_Namespace(as_strided=_as_strided))
+linalg = _Namespace(norm=_arrays.offered("norm", np.linalg.norm, "x / ord axis keepdims"))

@@ -5,8 +5,24 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from cupy_double.parts import hold, recorded, refuse, work
+
 SCALARS = (bool, int, float, complex, np.generic)
 PLAIN = (*SCALARS, str, type(None), type(Ellipsis), slice, type, np.dtype)
+VIEWS = """
+    broadcast_to expand_dims flip moveaxis ravel reshape rot90 split squeeze swapaxes transpose view
+""".split()
+NEW = "empty_like full_like ones_like zeros_like".split()
+
+
+def new(a, known=True):
+    """A new array; where its values are not known, or not yet, they are what no sum survives."""
+    if known and recorded() is not None:
+        values = a.copy()
+        work(lambda: np.copyto(a, values))
+    if not known or recorded() is not None:
+        a.fill(np.iinfo(a.dtype).max if a.dtype.kind in "iu" else np.nan)
+    return device(a)
 
 
 def host(value):
@@ -34,8 +50,14 @@ def device(value):
     if isinstance(value, np.ndarray | np.generic | bool | int | float):
         a = object.__new__(ndarray)
         a._numpy = np.asarray(value)
+        hold(a._numpy)
         return a
     return value
+
+
+def is_view(value, of):
+    parts = value if isinstance(value, list) else [value]
+    return all(not part.size or np.may_share_memory(part, of) for part in parts)
 
 
 def holds_array(value):
@@ -62,8 +84,16 @@ def offered(name, target, parameters):
         if not any(holds_array(value) for value in given.values()):
             raise TypeError(f"{name}: no device array among the arguments")
         leading = [host(given.pop(p)) for p in required]
+        if name in ("fill", "copyto"):
+            return work(lambda: target(*leading, **given))
+        if name not in VIEWS + NEW:
+            refuse(name)
         with np.errstate(all="ignore"):
             result = target(*leading, **{p: host(value) for p, value in given.items()})
+        if name in NEW:
+            return new(result, known=name != "empty_like")
+        if name in VIEWS and not is_view(result, leading[0]):
+            refuse(f"{name}, which must copy here,")
         return given["out"] if given.get("out") is not None else device(result)
 
     function.__name__ = name
@@ -81,6 +111,7 @@ def offered_ufunc(name):
             raise TypeError(f"{name}: {target.nin} operands expected, got {len(args)}")
         if out is not None and not isinstance(out, ndarray):
             raise TypeError(f"{name}: out must be a device array, got {type(out)}")
+        refuse(name)
         to = None if out is None else out._numpy
         with np.errstate(all="ignore"):
             result = target(*map(operand, args), out=to, casting=casting, dtype=dtype)
@@ -135,7 +166,7 @@ class ndarray:  # noqa: N801 - CuPy's own name
     __hash__ = None
 
     def __init__(self, shape, dtype=float, order="C"):
-        self._numpy = np.empty(shape, dtype, order)
+        self._numpy = new(np.empty(shape, dtype, order), known=False)._numpy
 
     def __array__(self, *args, **kwargs):
         raise TypeError(
@@ -156,6 +187,10 @@ class ndarray:  # noqa: N801 - CuPy's own name
     T = property(lambda self: device(self._numpy.T))
 
     @property
+    def data(self):  # the address of the first element
+        return SimpleNamespace(ptr=self._numpy.__array_interface__["data"][0])
+
+    @property
     def flags(self):
         """CuPy's flags: no `writeable`, since every device array is."""
         own = self._numpy.flags
@@ -164,12 +199,14 @@ class ndarray:  # noqa: N801 - CuPy's own name
         )
 
     def get(self, stream=None, order="C", out=None, blocking=True):
+        refuse("get")
         if out is None:
             return np.array(self._numpy, order=order)
         out[...] = self._numpy
         return out
 
     def set(self, arr, stream=None):
+        refuse("set")
         if not isinstance(arr, np.ndarray):
             raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
         if arr.dtype != self.dtype or arr.shape != self.shape:
@@ -177,18 +214,25 @@ class ndarray:  # noqa: N801 - CuPy's own name
         self._numpy[...] = arr
 
     def reshape(self, *shape, order="C"):
-        return device(self._numpy.reshape(*shape, order=order))
+        result = self._numpy.reshape(*shape, order=order)
+        if not is_view(result, self._numpy):
+            refuse("reshape, which must copy here,")
+        return device(result)
 
     def transpose(self, *axes):
         return device(self._numpy.transpose(*axes))
 
     def item(self):
+        refuse("item")
         return self._numpy.item()
 
     def tolist(self):
+        refuse("tolist")
         return self._numpy.tolist()
 
     def __getitem__(self, key):
+        if holds_array(key):
+            refuse("an index array")
         key = host(key)
         part = self._numpy[key]
         if isinstance(part, np.generic):  # a single element is a 0-d view
@@ -196,7 +240,10 @@ class ndarray:  # noqa: N801 - CuPy's own name
         return device(part)
 
     def __setitem__(self, key, value):
-        self._numpy[host(key)] = operand(value)
+        if holds_array(key):
+            refuse("an index array")
+        key, value = host(key), operand(value)
+        work(lambda: self._numpy.__setitem__(key, value))
 
     def __len__(self):
         return len(self._numpy)
@@ -205,15 +252,17 @@ class ndarray:  # noqa: N801 - CuPy's own name
         return (self[i] for i in range(len(self)))
 
     def __bool__(self):
+        refuse("bool")
         return bool(self._numpy)
 
     def __float__(self):
-        return float(self._numpy.item())
+        return float(self.item())
 
     def __int__(self):
-        return int(self._numpy.item())
+        return int(self.item())
 
     def __repr__(self):
+        refuse("repr")
         return repr(self._numpy)
 
 

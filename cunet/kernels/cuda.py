@@ -1,0 +1,201 @@
+"""Kernels for NVIDIA GPUs: compiled by NVRTC when first needed, kept on disk, launched by name.
+
+The .cu files beside this one are one source for three precisions. An activation's dtype says which
+one is meant: float32 (whose products are TF32), float16, or uint16, which holds the bits of
+bfloat16, a type that NumPy does not have. Tensor cores are in cards of compute capability 8.0 and
+later; those of 9.0 have the products of a warpgroup (wgmma) besides.
+"""
+
+import hashlib
+import os
+import sys
+import time
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cunet.backend import Array, import_cupy
+from cunet.errors import DeviceError
+
+DTYPES = {
+    "tf32": np.dtype("float32"),
+    "float16": np.dtype("float16"),
+    "bfloat16": np.dtype("uint16"),
+}
+KINDS = {"tf32": 0, "bfloat16": 1, "float16": 2}
+FOLDER = Path(__file__).parent
+SOURCES = ("device", "convolution", "weights", "first_layer", "head", "images", "solver")
+loaded: dict[int, str] = {}  # GPU: a precision whose kernels it has
+LEAST, WARPGROUPS = 80, 90  # compute capability: tensor cores for TF32 and bfloat16; wgmma
+
+
+def precision_of(x: Array | None) -> str:
+    """The precision that the dtype of an activation stands for.
+
+    None: one whose kernels are loaded, for those of float32 arrays, which are alike in all.
+    """
+    if x is None:
+        return loaded.get(import_cupy().cuda.Device().id, "tf32")
+    return next(name for name, dtype in DTYPES.items() if dtype == x.dtype)
+
+
+def capability() -> int:
+    """The compute capability of the current GPU: 80 for 8.0."""
+    return int(import_cupy().cuda.Device().compute_capability)
+
+
+def name() -> str:
+    """What the current GPU is called."""
+    return _properties(import_cupy().cuda.Device().id)["name"].decode()
+
+
+def processors() -> int:
+    """The multiprocessors of the current GPU."""
+    return _properties(import_cupy().cuda.Device().id)["multiProcessorCount"]
+
+
+def shared_memory() -> int:
+    """The most shared memory, in bytes, that a block may have on the current GPU."""
+    return _properties(import_cupy().cuda.Device().id)["sharedMemPerBlockOptin"]
+
+
+@cache
+def _properties(index: int) -> dict[str, Any]:
+    return import_cupy().cuda.runtime.getDeviceProperties(index)
+
+
+def sources(arch: str) -> list[Path]:
+    """The files that are compiled together for an architecture such as "sm_90a"."""
+    hopper = arch == architecture(WARPGROUPS)
+    names = (*SOURCES, *(["device_90a", "warpgroup"] if hopper else ["warp"]))
+    return [FOLDER / f"{name}.cu" for name in names]
+
+
+def architecture(number: int) -> str:
+    """What NVRTC calls a compute capability; wgmma belongs to 9.0 alone, and to its own name."""
+    return f"sm_{number}a" if number == WARPGROUPS else f"sm_{number}"
+
+
+def source(arch: str) -> str:
+    """All kernels in one text; errors of the compiler name the file and its line."""
+    return "".join(f'#line 1 "{p.name}"\n{p.read_text(encoding="utf-8")}\n' for p in sources(arch))
+
+
+def compile_source(precision: str, arch: str) -> tuple[bytes, str]:
+    """The machine code of all kernels, and what the compiler says of registers and spills.
+
+    Needs NVRTC, but no GPU. DeviceError where it cannot be loaded or refuses the source.
+    """
+    import_cupy()
+    try:
+        from cupy_backends.cuda.libs import nvrtc
+
+        nvrtc.getVersion()
+    except Exception as error:  # ImportError, or what loading a shared library raises
+        raise DeviceError(
+            f"NVRTC, which compiles the kernels, cannot be loaded ({error}): run  pip install "
+            '"cupy-cuda13x[ctk]"  (or cupy-cuda12x), or use --precision float32'
+        ) from error
+    program = nvrtc.createProgram(source(arch), "kernels.cu", (), ())
+    options = (f"-arch={arch}", "-std=c++17", f"-DKIND={KINDS[precision]}", "--ptxas-options=-v")
+    try:
+        nvrtc.compileProgram(program, options)
+        return nvrtc.getCUBIN(program), nvrtc.getProgramLog(program)
+    except nvrtc.NVRTCError as error:
+        log = nvrtc.getProgramLog(program)
+        raise DeviceError(f"the kernels cannot be compiled for {arch}: {error}\n{log}") from error
+    finally:
+        nvrtc.destroyProgram(program)
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: CuPy's own folder."""
+    return Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
+
+
+def compiled(precision: str, arch: str) -> Path:
+    """The file of compiled kernels, made when it is not there yet."""
+    text = "\n".join((source(arch), precision, arch, version("cunet"), nvrtc_version()))
+    name = f"cunet-{hashlib.sha256(text.encode()).hexdigest()[:24]}.cubin"
+    path = cache_folder() / name
+    if path.is_file():
+        return path
+    say(f"compiling the kernels for {arch}, {precision} (once; kept in {cache_folder()})")
+    start = time.perf_counter()
+    code, _ = compile_source(precision, arch)
+    say(f"compiled in {time.perf_counter() - start:.0f} s")
+    temporary = path.with_suffix(f".{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(code)
+        temporary.replace(path)
+    except OSError as error:
+        raise DeviceError(
+            f"the compiled kernels cannot be kept in '{path.parent}' ({error.strerror}): run  "
+            "export CUPY_CACHE_DIR=FOLDER  with one that can be written"
+        ) from error
+    return path
+
+
+def nvrtc_version() -> str:
+    """NVRTC's version, which is part of what a compiled file is known by."""
+    from cupy_backends.cuda.libs import nvrtc
+
+    return str(nvrtc.getVersion())
+
+
+def say(text: str) -> None:
+    """The first call takes seconds; who waits is told why."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@cache
+def function(precision: str, index: int, name: str) -> Any:
+    """A kernel, ready to be launched on GPU number index."""
+    return module(precision, index).get_function(name)
+
+
+@cache
+def module(precision: str, index: int) -> Any:
+    """All kernels of a precision, loaded on GPU number index."""
+    path = compiled(precision, architecture(capability()))
+    loaded[index] = precision
+    return import_cupy().RawModule(path=str(path))
+
+
+def launch(
+    like: Array | None,
+    name: str,
+    grid: int | tuple[int, ...],
+    block: int,
+    *arguments: Array | np.generic | int | float | None,
+    shared: int = 0,
+) -> None:
+    """Run the kernel `name` of the precision that like's dtype stands for; None: of any.
+
+    grid: blocks; block: threads; shared: bytes of dynamic shared memory. Python's whole numbers
+    are passed as int, other numbers as float, None as a null pointer. Arrays are passed as the
+    address of their first element, whatever their strides.
+    """
+    kernel = function(precision_of(like), import_cupy().cuda.Device().id, name)
+    if shared > 48 * 1024:  # beyond this a kernel must ask
+        kernel.max_dynamic_shared_size_bytes = shared
+    grid = grid if isinstance(grid, tuple) else (grid,)
+    kernel(grid, (block,), tuple(map(argument, arguments)), shared_mem=shared)
+
+
+def argument(value: Array | np.generic | int | float | None) -> Any:
+    """A value as the kernel takes it."""
+    if value is None:
+        return np.uint64(0)
+    if isinstance(value, bool | int):
+        return np.int32(value)
+    return np.float32(value) if type(value) is float else value
+
+
+def blocks(count: int, each: int) -> int:
+    """How many blocks of `each` it takes for `count`."""
+    return -(-count // each)

@@ -1,0 +1,79 @@
+"""CUDA kernels without a GPU: g++ compiles them with cuda_cpu.h in the place of device.cu.
+
+`emulate` makes the device double the GPU of a test: cunet.kernels.cuda.launch then runs the
+kernels, from the same .cu files, on the CPU. See cuda_cpu.h for the mistakes that become visible.
+"""
+
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import ModuleType
+
+import cupy_double
+import pytest
+
+from cunet.kernels import cuda
+
+FOLDER = Path(__file__).parent
+HEADERS = sorted(FOLDER.glob("*.h"))
+FLAGS = "-std=c++17 -O2 -w -march=native -fPIC -shared -fvisibility=hidden -x c++ -I".split()
+
+
+def source(arch: str = "sm_80") -> str:
+    """The .cu files for an architecture in one text, without the GPU's own instructions."""
+    kept = [p for p in cuda.sources(arch) if not p.name.startswith("device") and p.is_file()]
+    return "".join(f'#line 1 "{p}"\n{p.read_text(encoding="utf-8")}\n' for p in kept)
+
+
+def build(precision: str, arch: str = "sm_80") -> Path:
+    """A shared object of all kernels for a precision; made once for the same text."""
+    return build_text(source(arch), precision)
+
+
+def build_text(text: str, precision: str) -> Path:
+    """A shared object of the kernels in a text, such as source() with a change in it.
+
+    RuntimeError with the words of the compiler where it refuses the text.
+    """
+    compiler = shutil.which("g++")
+    if compiler is None or platform.machine() != "x86_64":
+        pytest.skip("kernels are tried without a GPU by g++ on x86-64, which is not here")
+    flags = [*FLAGS, str(FOLDER), f"-DKIND={cuda.KINDS[precision]}"]
+    # in a namespace without a name all __shared__ arrays, also those of templates, are of one kind
+    # and lie in one section
+    whole = f'#include "cuda_cpu.h"\nnamespace {{\n{text}\n}}\n'
+    known = [*(path.read_text(encoding="utf-8") for path in HEADERS), whole, *flags]
+    name = hashlib.sha256("\n".join(known).encode()).hexdigest()[:24]
+    folder = Path(tempfile.gettempdir(), f"cunet-emulation-{os.getuid()}")
+    path = folder / f"{name}.so"
+    if path.is_file():
+        return path
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as part:
+        made = Path(part, "made.so")
+        command = [compiler, *flags, "-o", str(made), "-"]
+        result = subprocess.run(command, input=whole, capture_output=True, text=True)
+        if result.returncode:
+            raise RuntimeError(f"g++ refuses the kernels:\n{result.stderr[:5000]}")
+        made.replace(path)  # whole or not at all, whoever else builds the same
+    return path
+
+
+def emulate(monkeypatch: pytest.MonkeyPatch, capability: int = 80) -> ModuleType:
+    """The double as `cupy`, a GPU of this compute capability whose kernels are emulated.
+
+    Kernels loaded in a test are forgotten with monkeypatch.
+    """
+    monkeypatch.setitem(sys.modules, "cupy", cupy_double)
+    monkeypatch.setattr(cupy_double.cuda.Device, "compute_capability", str(capability))
+    for name, value in list(vars(cuda).items()):
+        if hasattr(value, "cache_clear"):
+            monkeypatch.setattr(cuda, name, functools.cache(value.__wrapped__))
+    monkeypatch.setattr(cuda, "compiled", build)
+    return cupy_double

@@ -1,0 +1,46 @@
+"""Every kernel compiles for every kind of card it is made for, and keeps its sums in registers."""
+
+import re
+
+import pytest
+
+from cunet.kernels import cuda
+
+nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", exc_type=ImportError)
+
+FUNCTION = re.compile(
+    r"Function properties for (\w+)\s*\n.*?(\d+) bytes stack frame, (\d+) bytes spill stores, "
+    r"(\d+) bytes spill loads\s*\n.*?Used (\d+) registers"
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiler():
+    try:
+        nvrtc.getVersion()
+    except Exception as error:  # the library itself is not installed
+        pytest.skip(f"NVRTC cannot be loaded: {error}")
+
+
+def exported(arch):
+    """The kernels of the sources, by the macro that stands behind each."""
+    names = set()
+    for path in cuda.sources(arch):
+        text = path.read_text(encoding="utf-8")
+        names |= set(re.findall(r"^EXPORT\((\w+)\)", text, re.M))
+    return names
+
+
+@pytest.mark.parametrize("precision", cuda.DTYPES)
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90a", "sm_100"])
+def test_kernels_compile_and_spill_nothing(arch, precision):
+    code, log = cuda.compile_source(precision, arch)
+    assert code[:4] == b"\x7fELF"
+    assert "warning" not in log, log
+    found = {m[1]: tuple(map(int, m.groups()[1:])) for m in FUNCTION.finditer(log)}
+    assert exported(arch) <= found.keys()
+    tile = "wg_conv_128x128" if arch == "sm_90a" else "conv_128x128"
+    assert {tile, "conv_by_weights_128"} <= found.keys()
+    for name, (frame, stores, loads, registers) in found.items():
+        assert (frame, stores, loads) == (0, 0, 0), name
+        assert registers <= 255, name

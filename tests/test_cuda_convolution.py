@@ -1,0 +1,169 @@
+"""The kernels for tensor cores, run by the CPU, against the definition in float64."""
+
+import numpy as np
+import pytest
+from cuda_emulation import emulate
+
+from cunet import kernels
+from cunet.errors import CunetError
+from cunet.kernels import convolution, cuda, images
+from cunet.ops import conv, up_conv
+
+# Answers are rounded once; sums of some hundred float32 products add little to that.
+LIMITS = {"tf32": 2**-11, "float16": 2**-11, "bfloat16": 2**-8}
+CARDS = {"mma": 80, "wgmma": 90}
+
+
+@pytest.fixture(params=CARDS)
+def card(request, monkeypatch):
+    return emulate(monkeypatch, CARDS[request.param])
+
+
+@pytest.fixture(params=cuda.DTYPES)
+def precision(request):
+    return request.param
+
+
+def normal(seed, *shape, divisor=1.0):
+    return np.random.default_rng(seed).standard_normal(shape, np.float32) / np.float32(divisor)
+
+
+def there(xp, a, precision):
+    """An activation on the device, and what it holds as float64 on the host."""
+    device = images.to_elements(xp.asarray(a), precision)
+    return device, images.to_floats(device).get().astype(np.float64)
+
+
+def rounded(xp, w, precision):
+    """Filters as the tensor cores see them."""
+    return there(xp, w, precision)[1]
+
+
+def near(found, expected, precision, factor=1.0):
+    found = images.to_floats(found) if found.dtype != np.float32 else found
+    found = found.get().astype(np.float64)
+    assert found.shape == expected.shape
+    error = np.abs(found - expected).max() / np.abs(expected).max()
+    assert error <= factor * LIMITS[precision] + 1e-6, error
+
+
+def tile_named(monkeypatch, tile, parts=1):
+    monkeypatch.setattr(convolution, "choose", lambda *a: (tile, parts))
+
+
+# N, H, W, C, K: odd sizes; channels that do not fill a block of 128 bytes; more than one block each
+SHAPES = [(1, 13, 17, 64, 64), (2, 9, 11, 32, 72), (1, 8, 9, 40, 16), (1, 12, 12, 16, 136)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_forward_with_bias_and_relu(card, precision, shape):
+    n, height, width, c, k = shape
+    x, x64 = there(card, normal(0, n, height, width, c), precision)
+    w, b = normal(1, 3, 3, c, k, divisor=np.sqrt(9 * c)), normal(2, k)
+    expected = conv.forward(x64, rounded(card, w, precision), b.astype(np.float64))
+    for relu in (False, True):
+        y = convolution.forward(x, card.asarray(w), card.asarray(b), relu=relu)
+        assert y.dtype == cuda.DTYPES[precision]
+        near(y, np.maximum(expected, 0) if relu else expected, precision)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_every_tile_and_sums_in_parts(card, precision, number, monkeypatch):
+    tile = convolution.tiles()[number]
+    x, x64 = there(card, normal(0, 1, 13, 15, 40), precision)
+    w, b = normal(1, 3, 3, 40, 72, divisor=19), normal(2, 72)
+    dy, dy64 = there(card, normal(3, 1, 11, 13, 72), precision)
+    w64 = rounded(card, w, precision)
+    y = conv.forward(x64, w64, b.astype(np.float64), relu=True)
+    dx = conv.backward_data(dy64, w64) * (x64 > 0)
+    for parts in (1, 3):
+        tile_named(monkeypatch, tile, parts)
+        near(convolution.forward(x, card.asarray(w), card.asarray(b), relu=True), y, precision)
+        near(convolution.backward_data(dy, card.asarray(w), x=x), dx, precision)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_by_data_with_and_without_the_mask(card, precision, shape):
+    n, height, width, c, k = shape
+    w = normal(1, 3, 3, c, k, divisor=np.sqrt(9 * k))
+    dy, dy64 = there(card, normal(2, n, height - 2, width - 2, k), precision)
+    x, x64 = there(card, normal(3, n, height, width, c), precision)
+    expected = conv.backward_data(dy64, rounded(card, w, precision))
+    near(convolution.backward_data(dy, card.asarray(w)), expected, precision)
+    masked = convolution.backward_data(dy, card.asarray(w), x=x)
+    near(masked, expected * (x64 > 0), precision)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 37, 41, 8, 8)], ids=str)
+def test_by_weights(card, precision, shape):
+    n, height, width, c, k = shape
+    x, x64 = there(card, normal(0, n, height, width, c), precision)
+    dy, dy64 = there(card, normal(1, n, height - 2, width - 2, k), precision)
+    dw, db = conv.backward_weights(x64, dy64, (3, 3))
+    found = convolution.backward_weights(x, dy, (3, 3))
+    assert found[0].dtype == found[1].dtype == np.float32
+    for a, b in zip(found, (dw, db), strict=True):
+        np.testing.assert_allclose(a.get(), b, rtol=0, atol=2e-6 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("channels", [(16, 16), (64, 64), (40, 8), (8, 72)], ids=str)
+def test_two_images_stand_for_their_channels_side_by_side(card, precision, channels):
+    """As at the paper's skips: the second is the centre of a larger image."""
+    c, k = sum(channels), 24
+    up, up64 = there(card, normal(0, 2, 9, 11, channels[0]), precision)
+    whole, whole64 = there(card, normal(1, 2, 15, 15, channels[1]), precision)
+    skip, skip64 = whole[:, 3:12, 2:13], whole64[:, 3:12, 2:13]
+    w, b = normal(2, 3, 3, c, k, divisor=np.sqrt(9 * c)), normal(3, k)
+    dy, dy64 = there(card, normal(4, 2, 7, 9, k), precision)
+    w64 = rounded(card, w, precision)
+    both = np.concatenate((up64, skip64), axis=3)
+    y = convolution.forward((up, skip), card.asarray(w), card.asarray(b))
+    near(y, conv.forward(both, w64, b.astype(np.float64)), precision)
+    (dup, dskip), dw, db = convolution.backward((up, skip), dy, card.asarray(w))
+    dx = conv.backward_data(dy64, w64)
+    near(dup, dx[..., : channels[0]], precision)
+    near(dskip, dx[..., channels[0] :] * (skip64 > 0), precision)
+    for a, e in zip((dw, db), conv.backward_weights(both, dy64, (3, 3)), strict=True):
+        np.testing.assert_allclose(a.get(), e, rtol=0, atol=2e-6 * np.abs(e).max())
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 9, 7, 64, 32), (2, 5, 6, 16, 8), (1, 3, 3, 136, 72)], ids=str
+)
+def test_up_convolution_both_ways(card, precision, shape):
+    n, height, width, c, k = shape
+    x, x64 = there(card, normal(0, n, height, width, c), precision)
+    w, b = normal(1, 2, 2, c, k, divisor=np.sqrt(c)), normal(2, k)
+    dy, dy64 = there(card, normal(3, n, 2 * height, 2 * width, k), precision)
+    w64 = rounded(card, w, precision)
+    y = convolution.up_forward(x, card.asarray(w), card.asarray(b))
+    near(y, up_conv.forward(x64, w64, b.astype(np.float64)), precision)
+    dx, dw, db = convolution.up_backward(dy, x, card.asarray(w))
+    expected = up_conv.backward(dy64, x64, w64)
+    near(dx, expected[0] * (x64 > 0), precision)
+    for a, e in zip((dw, db), expected[1:], strict=True):
+        np.testing.assert_allclose(a.get(), e, rtol=0, atol=2e-6 * np.abs(e).max())
+
+
+def test_the_same_result_again(card, precision):
+    x, _ = there(card, normal(0, 1, 30, 30, 32), precision)
+    dy, _ = there(card, normal(1, 1, 28, 28, 32), precision)
+    a, b = (convolution.backward_weights(x, dy, (3, 3))[0].get() for _ in range(2))
+    np.testing.assert_array_equal(a, b)
+
+
+def test_what_the_kernels_cannot_take_is_said(card):
+    x = card.zeros((1, 8, 8, 6), np.float16)
+    w, b = card.zeros((3, 3, 6, 8), np.float32), card.zeros(8, np.float32)
+    with pytest.raises(CunetError, match="multiples of 8"):
+        convolution.forward(x, w, b)
+    with pytest.raises(CunetError, match="'same'"):
+        convolution.forward(x, w, b, "same")
+
+
+def test_choosing():
+    w = np.zeros((3, 3, 64, 64), np.float32)
+    assert kernels.choose(w, "tf32") is convolution
+    assert kernels.choose(w[:, :, :1], "tf32") is kernels.first_layer
+    assert kernels.choose(w[:1, :1], "tf32") is kernels.head
+    assert kernels.choose(w) is kernels.winograd

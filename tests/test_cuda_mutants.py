@@ -1,0 +1,120 @@
+"""The emulation sees what a GPU would punish now and then: a barrier or a wait that is not there.
+
+Each mutant is the kernels' own source with one line changed; the check that passes for the source
+must fail for the mutant.
+"""
+
+import numpy as np
+import pytest
+from cuda_emulation import build_text, emulate, source
+
+from cunet.kernels import convolution, cuda, head, images
+from cunet.ops import conv, softmax_loss
+
+
+def normal(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def forward(xp):
+    x, w, b = normal(0, 1, 10, 14, 72), normal(1, 3, 3, 72, 40), normal(2, 40)
+    x, w = (images.to_floats(images.to_elements(xp.asarray(a), "tf32")).get() for a in (x, w))
+    y = convolution.forward(*map(xp.asarray, (x, w, b))).get()
+    expected = conv.forward(*(a.astype(np.float64) for a in (x, w, b)))
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-3 * np.abs(expected).max())
+
+
+def by_weights(xp):
+    x, dy = normal(0, 2, 13, 14, 72), normal(1, 2, 11, 12, 40)
+    x, dy = (images.to_floats(images.to_elements(xp.asarray(a), "tf32")).get() for a in (x, dy))
+    dw, _ = convolution.backward_weights(xp.asarray(x), xp.asarray(dy), (3, 3))
+    expected, _ = conv.backward_weights(x.astype(np.float64), dy.astype(np.float64), (3, 3))
+    np.testing.assert_allclose(dw.get(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def packing(xp):
+    w = normal(0, 3, 3, 40, 72)
+    packed = images.pack(xp.asarray(w), np.dtype(np.float32), transposed=True)
+    expected = w.reshape(9, 40, 72).swapaxes(1, 2)
+    np.testing.assert_allclose(packed.get(), expected, rtol=2**-11)
+
+
+def sums_over_pixels(xp):
+    logits, labels = normal(0, 1, 40, 50, 2), np.zeros((1, 40, 50), np.int32)
+    loss, _ = head.loss(xp.asarray(logits), xp.asarray(labels))
+    expected = softmax_loss.forward(logits.astype(np.float64), labels)[0]
+    np.testing.assert_allclose(loss.get()[0], expected, rtol=1e-6)
+    dy = normal(1, 1, 40, 50, 40)
+    sums = images.column_sums(xp.asarray(dy)).get()
+    np.testing.assert_allclose(sums, dy.astype(np.float64).sum((0, 1, 2)), rtol=0, atol=1e-3)
+
+
+WAIT, SYNC = "wait<STAGES - 2>();", "__syncthreads();"
+# file, what stands there, what the mutant has instead, the check that must fail, the card
+MUTANTS = {
+    "convolution without its barrier": ("warp", SYNC, "", forward, 80),
+    "convolution without its wait": ("warp", WAIT, "", forward, 80),
+    "convolution that waits for one group too few": (
+        "warp", WAIT, "wait<STAGES - 1>();", forward, 80,
+    ),
+    "convolution whose copies are never closed": (
+        "warp", "load(shared + next * STAGE);\n        commit();",
+        "load(shared + next * STAGE);", forward, 80,
+    ),
+    "filters without their barrier": ("weights", SYNC, "", by_weights, 80),
+    "filters without their wait": ("weights", WAIT, "", by_weights, 80),
+    "warpgroups without their barrier": ("warpgroup", SYNC, "", forward, 90),
+    "warpgroups without the wait for copies": ("warpgroup", "wait<STAGES - 3>();", "", forward, 90),
+    "warpgroups without the wait for products": (
+        "warpgroup", "warpgroup_wait<1>();", "warpgroup_wait<2>();", forward, 90,
+    ),
+    "warpgroups without the last wait": ("warpgroup", "warpgroup_wait<0>();", "", forward, 90),
+    "warpgroups without the fence": ("warpgroup", "fence_proxy();", "", forward, 90),
+    "packing without its barrier": ("images", SYNC, "", packing, 80),
+    "sums without their barriers": ("images", SYNC, "", sums_over_pixels, 80),
+}  # fmt: skip
+
+
+def small(arch):
+    """The sources without what a mutant's check does not need, and what g++ takes long for."""
+    text = source(arch)
+    for name in ("128x64", "256x64"):
+        size = name.replace("x", ", ")
+        text = "\n".join(line for line in text.split("\n") if not line.startswith((
+            f"CONVOLVE_ALL({size}", f"CONVOLVE_WARPGROUPS_ALL({size}")))  # fmt: skip
+    return text
+
+
+def changed(text, file, old, new):
+    """The source with every occurrence of `old` in one file replaced."""
+    before, mark, rest = text.partition(f'/{file}.cu"')
+    assert mark, file
+    body, line, after = rest.partition("\n#line")
+    assert old in body, (file, old)
+    return before + mark + body.replace(old, new) + line + after
+
+
+def prepare(monkeypatch, text, capability):
+    xp = emulate(monkeypatch, capability)
+    monkeypatch.setattr(cuda, "compiled", lambda precision, arch: build_text(text, precision))
+    tiles = convolution.tiles()
+    monkeypatch.setattr(convolution, "choose", lambda *a: (tiles[0], 1))
+    return xp
+
+
+@pytest.mark.parametrize("capability", [80, 90])
+def test_the_source_passes_what_its_mutants_fail(capability, monkeypatch):
+    arch = cuda.architecture(capability)
+    xp = prepare(monkeypatch, small(arch), capability)
+    for check in (forward, by_weights, packing, sums_over_pixels):
+        check(xp)
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_is_seen(name, monkeypatch):
+    file, old, new, check, capability = MUTANTS[name]
+    text = changed(small(cuda.architecture(capability)), file, old, new)
+    xp = prepare(monkeypatch, text, capability)
+    build_text(text, "tf32")  # it compiles: what fails is the check
+    with pytest.raises((AssertionError, RuntimeError)):
+        check(xp)
