@@ -23,6 +23,10 @@ overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files
 device_option = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1."
 )
+precision_option = click.option(
+    "--precision",
+    help="float32; on a GPU with tensor cores tf32 (default), float16 or bfloat16.",
+)
 threads_option = click.option("--threads", type=click.IntRange(1), help="CPU threads (all).")
 
 

@@ -114,7 +114,9 @@ def fresh(data, folds, jobs, preset, config_file, options: dict[str, Any], quiet
     there = replace(config, device=place.device, threads=place.threads)
     fitted, _, summary = train.announce(title, there, prepared, 0, quiet)
     set_threads(config.threads or available_threads())
-    config = replace(config, steps=fitted.steps, minutes=None, fold=None)
+    config = replace(
+        config, steps=fitted.steps, precision=fitted.precision, minutes=None, fold=None
+    )
     dataset = datasets.load(config.data, config.dataset) if config.resize else prepared.dataset
     return replace(cv, config=config), dataset, summary
 

@@ -70,13 +70,14 @@ BUNDLED_FOR = (
 @click.option("--stride", type=click.Choice(["exact", "paper"]), default="exact", show_default=True,
               help="exact: no seams. paper: tiles every 388 pixels, as in 2015.")  # fmt: skip
 @common.device_option
+@common.precision_option
 @common.threads_option
 @common.overwrite_option
 @common.quiet_option
 @common.json_option
 def command(
-    images, model, tile, average, out, products, threshold, pages, stride, device, threads,
-    overwrite, quiet, as_json, **objects,
+    images, model, tile, average, out, products, threshold, pages, stride, device, precision,
+    threads, overwrite, quiet, as_json, **objects,
 ):  # fmt: skip
     """Segment images: files, folders or patterns, TIFF stacks or PNG.
 
@@ -94,6 +95,7 @@ def command(
     """
     from cunet.backend import resolve_device
     from cunet.checkpoint import BUNDLED
+    from cunet.precision import TENSOR_CORES, describe
     from cunet.product_files import NUMBERED, How, outputs
     from cunet.threads import set_threads
     from cunet.tiling import plan
@@ -104,7 +106,7 @@ def command(
     jobs = [(file, target_paths(file, out, wanted, len(files))) for file in files]
     if threads is not None:
         set_threads(threads)
-    net, name = load_model(model, resolve_device(device))
+    net, name = load_model(model, resolve_device(device), precision)
     if Path(name) == BUNDLED:
         common.say(f"the bundled network: {BUNDLED_FOR}", quiet)
     tile = fitting_tile(tile, net)
@@ -112,9 +114,12 @@ def command(
         raise click.UsageError(f"--threshold: expected a number from 0 to 1, found {threshold}")
     made_by = f"model {digest(name)}, threshold {threshold:g}, average {average}, stride {stride}"
     made_by += f", tile {tile}" if stride == "paper" else ""  # else no pixel depends on it
+    made_by += f", {net.precision}" if net.precision in TENSOR_CORES else ""
     distinct = bool(set(NUMBERED) & set(wanted) or any(v is not None for v in objects.values()))
     common.say(
-        f"model {name}: width {net.width}, {net.classes} classes; device {net.device}", quiet
+        f"model {name}: width {net.width}, {net.classes} classes; device "
+        f"{describe(net.device, net.precision)}",
+        quiet,
     )
     plans = []
     for file, targets in jobs:  # everything is looked at before anything is computed
@@ -230,13 +235,13 @@ def open_checked(file: Path, net):
     return image
 
 
-def load_model(model: str | None, device: str):
+def load_model(model: str | None, device: str, precision: str | None):
     """The network and its file; by default that of the newest run, else the bundled one."""
     from cunet.checkpoint import load, model_file
     from cunet.run_folder import newest
 
     path = model or newest() or "bundled"
-    return load(path, device), str(model_file(path))
+    return load(path, device, precision), str(model_file(path))
 
 
 def fitting_tile(tile: int | None, net) -> int:

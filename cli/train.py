@@ -94,6 +94,8 @@ def fresh(data, preset, config_file, options: dict[str, Any]) -> tuple:
 
 def resumed(resume, data, preset, config_file, options: dict[str, Any]) -> tuple:
     """A run that goes on: what it is, its settings, the checked data, the steps done."""
+    from dataclasses import replace
+
     from cunet import config as configs
     from cunet.errors import CunetError
     from cunet.prepared import prepare
@@ -108,6 +110,8 @@ def resumed(resume, data, preset, config_file, options: dict[str, Any]) -> tuple
             f"--{named[0].replace('_', '-')}"
         )
     config = configs.make(None, None, read_settings(resume) | options | {"out": resume})
+    if options.get("device") == "cpu" and config.precision != "float64":
+        config = replace(config, precision=None)  # what began on tensor cores goes on without
     prepared = prepare(config)
     title = f"continuing {resume}"
     if {"steps", "minutes"} & set(options):
@@ -124,13 +128,16 @@ def announce(title: str, config, prepared, done: int, quiet: bool) -> tuple:
 
     from cunet.backend import resolve_device
     from cunet.explain import memory_bytes
+    from cunet.precision import TENSOR_CORES, describe, resolve_precision
     from cunet.run_folder import next_name
     from cunet.threads import get_threads, set_threads
-    from cunet.training import measure_speed, whole_tile
+    from cunet.training import measure_speed, obstacle_to, whole_tile
 
     if config.threads is not None:
         set_threads(config.threads)
     config = replace(config, device=resolve_device(config.device))
+    against = obstacle_to(config, prepared)
+    config = replace(config, precision=resolve_precision(config.precision, config.dtype, against))
     seconds = measure_speed(config, prepared)
     if config.minutes is not None:
         steps = done + max(1, round(config.minutes * 60 / seconds))
@@ -152,12 +159,16 @@ def announce(title: str, config, prepared, done: int, quiet: bool) -> tuple:
                  samples.labels, samples.weights)  # fmt: skip
         arrays = {id(array): array.nbytes for arrays in lists for array in arrays}
         memory += sum(arrays.values())
-    device = f"{get_threads()} CPU threads" if config.device == "cpu" else config.device
+    device = describe(config.device, config.precision)
+    if config.device == "cpu":
+        device = f"{get_threads()} CPU threads"
     common.say(
         f"{title}: {left:,} steps at {seconds:.2f} s on {device}, about "
         f"{common.duration(left * seconds)}",
         quiet,
     )
+    if config.device != "cpu" and config.precision not in TENSOR_CORES:
+        common.say(f"  without tensor cores: {against or 'as asked'}", quiet)
     for note in dataset.notes:
         common.say(f"  {note}", quiet)
     if dataset.instances is not None and config.weight_map in ("balance", "none"):
@@ -179,6 +190,7 @@ def announce(title: str, config, prepared, done: int, quiet: bool) -> tuple:
             "held_out_slices": len(prepared.held_out),
             "held_out": [dataset.slice_names[i] for i in prepared.held_out],
             "device": config.device,
+            "precision": config.precision,
             "steps": config.steps,
             "seconds_per_step": seconds,
             "expected_seconds": left * seconds,

@@ -49,7 +49,11 @@ SETTINGS = [
     ("validate_every", int, "Steps between validations and saves."),
     ("seed", int, "All random numbers follow from it."),
     ("device", str, "auto, cpu, cuda or cuda:1."),
-    ("precision", str, "float32 or float64."),
+    (
+        "precision",
+        str,
+        "float32, float64; on a GPU tf32 (default where it has it), float16 or bfloat16.",
+    ),
     ("threads", int, "CPU threads (all)."),
 ]
 

@@ -10,6 +10,7 @@ from cunet.sizes import check_tile, margin, receptive_field, valid_tiles
 from cunet.unet import check_shape
 
 FLOAT = 4  # bytes of a float32
+SIZES = {"float64": 2, "float16": 0.5, "bfloat16": 0.5}  # of an activation, in units of a float32
 BASE_BYTES = 100e6  # Python, NumPy and SciPy themselves
 
 
@@ -100,8 +101,8 @@ def memory_bytes(
     peaks within 20 %. Batch normalization keeps what it normalises as well.
     """
     table = rows(width, depth, tile, classes, in_channels, variant, padding, batch_norm)
-    number = 2 if precision == "float64" else 1  # in units of a float32
-    parameters = number * FLOAT * sum(row.parameters for row in table)
+    number = SIZES.get(precision, 1)  # of an activation, in units of a float32
+    parameters = max(1, number) * FLOAT * sum(row.parameters for row in table)
     kept = [number * batch * row.bytes for row in table if "concatenate" not in row.kind]
     skips = [r for r in table if r.name.startswith("contract") and r.name.endswith("conv2")]
     held = number * batch * sum(r.bytes for r in skips)

@@ -20,10 +20,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cunet import captured
 from cunet.backend import to_device, to_host
 from cunet.data.mirror import reflect
 from cunet.data.resize import resize_image, resize_probability
 from cunet.errors import CunetError, DataError
+from cunet.memory import explained
+from cunet.precision import TENSOR_CORES
 from cunet.sizes import check_tile, context, lattice, margin, output_size, tile_for_output
 from cunet.unet import UNet
 
@@ -158,12 +161,19 @@ def average_views(net: UNet, tile: np.ndarray, views: list[tuple[bool, bool, boo
     for transposed, rows, columns in views:
         view = tile[:: -1 if rows else 1, :: -1 if columns else 1]
         view = view.swapaxes(0, 1) if transposed else view
-        x = to_device(np.ascontiguousarray(view)[None], net.device)
-        p = to_host(net.probability(net(x, remember=False)))[0]
+        with explained(net, max(view.shape[:2]), training=False):
+            p = predict(net, np.ascontiguousarray(view)[None])[0]
         p = p.swapaxes(0, 1) if transposed else p
         p = p[:: -1 if rows else 1, :: -1 if columns else 1]
         total = p if total is None else total + p
     return total / len(views) if len(views) > 1 else total
+
+
+def predict(net: UNet, x: np.ndarray) -> np.ndarray:
+    """The probabilities (N, P, Q, K) of images x (N, H, W, C), from the host to the host."""
+    if net.precision in TENSOR_CORES:
+        return captured.predict(net, x)
+    return to_host(net.probability(net(to_device(x, net.device), remember=False)))
 
 
 def segment(

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +10,22 @@ from pathlib import Path
 import numpy as np
 
 from cunet import checkpoint
+from cunet.adam import Adam
 from cunet.backend import array_module, resolve_device, to_device
+from cunet.captured import CapturedStep
 from cunet.config import Config
 from cunet.data.dataset import IGNORE
+from cunet.data.samples import MOST_WORKERS, WORKERS
 from cunet.errors import NumericError
+from cunet.kernels import images
+from cunet.memory import explained
 from cunet.metrics.pixel import ONE_CLASS, PixelCounts
+from cunet.precision import TENSOR_CORES, obstacle
 from cunet.prepared import Prepared, cells, prepare
 from cunet.run_folder import RunFolder
+from cunet.sgd import SGD
 from cunet.sizes import tile_for_output, usual_tile
-from cunet.threads import set_threads
+from cunet.threads import available_threads, set_threads
 from cunet.tiling import segment
 from cunet.unet import UNet
 
@@ -34,16 +41,24 @@ def make_net(config: Config, prepared: Prepared) -> UNet:
         len(prepared.dataset.class_names),
         config.dropout,
         config.variant,
-        config.precision,
+        config.dtype,
         config.seed,
         config.device,
         config.padding,
         config.batch_norm,
         config.sigmoid,
         config.resize or None,
+        config.precision,
     )
     net.normalization = prepared.normalization
     return net
+
+
+def obstacle_to(config: Config, prepared: Prepared) -> str | None:
+    """Why the network of these settings cannot use tensor cores; None where it can."""
+    images, classes = prepared.dataset.images, len(prepared.dataset.class_names)
+    return obstacle(config.device, config.width, images[0].shape[2], classes, config.padding,
+                    config.batch_norm, config.sigmoid)  # fmt: skip
 
 
 def train(config: Config, prepared: Prepared | None = None, resume: bool = False) -> Iterator[dict]:
@@ -64,7 +79,7 @@ def train(config: Config, prepared: Prepared | None = None, resume: bool = False
     if resume:
         last = Path(config.out or "") / "last.npz"
         header, arrays = checkpoint.read(last)
-        net = checkpoint.build(last, header, arrays, config.device)
+        net = checkpoint.build(last, header, arrays, config.device, config.precision)
         solver = config.make_solver(net.parameters())
         checkpoint.restore(last, arrays, solver, header.get("done"))
         progress = header["progress"]
@@ -72,6 +87,7 @@ def train(config: Config, prepared: Prepared | None = None, resume: bool = False
         run = RunFolder.reopen(config.out, config, hashes, progress["step"])
     else:
         net = make_net(config, prepared)
+        config = replace(config, precision=net.precision)
         solver = config.make_solver(net.parameters())
         if config.out is not None:
             run = RunFolder.create(config.out, config, prepared.dataset.hashes)
@@ -88,23 +104,48 @@ def _loop(config, prepared, net, solver, progress, run) -> Iterator[dict]:
     """The steps after progress["step"]; progress is kept up to date in place."""
     first, start = progress["step"], time.perf_counter() - progress["seconds"]
     batches = first * config.iter_size, config.steps * config.iter_size
-    with closing(prepared.samples.stream(*batches)) as stream:
+    with closing(prepared.samples.stream(*batches, sample_workers(config.device))) as stream:
         yield from _steps(config, prepared, net, solver, progress, run, stream, start)
 
 
+class Batches:
+    """A stream of batches, of which the next may be taken while a GPU is at work."""
+
+    def __init__(self, stream: Iterator[tuple[tuple, float]]):
+        self.stream, self.next = stream, None
+
+    def take(self) -> tuple[tuple, float]:
+        """The next batch, and the seconds waited for it."""
+        taken, self.next = self.next or next(self.stream), None
+        return taken
+
+    def prepare(self) -> tuple | None:
+        """The next batch, which take() will answer; None where there is none."""
+        self.next = self.next or next(self.stream, None)
+        return self.next and self.next[0]
+
+
+def sample_workers(device: str) -> int:
+    """How many threads prepare samples: beside a GPU most of the processors."""
+    return WORKERS if device == "cpu" else min(MOST_WORKERS, max(WORKERS, available_threads() - 1))
+
+
 def _steps(config, prepared, net, solver, progress, run, stream, start) -> Iterator[dict]:
-    first, final = progress["step"], {}
+    first, final, batches = progress["step"], {}, Batches(stream)
+    with explained(net, config.tile, config.batch, solver=config.solver):
+        work = stepper(net, solver, config.normalize)
     for step in range(first + 1, config.steps + 1):
         began = time.perf_counter()
         loss, waited = 0.0, 0.0
         rng = np.random.default_rng([config.seed, DROPOUT_STREAM, step])
         for _ in range(config.iter_size):
-            batch, wait = next(stream)
-            loss += accumulate(net, batch, config.normalize, rng) / config.iter_size
+            batch, wait = batches.take()
+            with explained(net, config.tile, config.batch, solver=config.solver):
+                loss += work.accumulate(batch, rng, batches.prepare) / config.iter_size
             waited += wait
             if not math.isfinite(loss):
                 raise NumericError(describe_failure(net, batch, step, loss, run))
-        rate = update(solver)
+        rate = work.update()
         now = time.perf_counter()
         record = {"step": step, "seconds": round(now - start, 3), "lr": rate, "loss": loss}
         record["wait"] = round(waited / (now - began), 4)
@@ -134,23 +175,41 @@ def _steps(config, prepared, net, solver, progress, run, stream, start) -> Itera
 quiet = np.errstate(over="ignore", invalid="ignore")
 
 
-@quiet
-def update(solver) -> float:
-    """One update by the solver; answers the learning rate."""
-    return solver.step()
+class Step:
+    """Training steps of a net, operation by operation; on tensor cores see captured.py."""
+
+    def __init__(self, net: UNet, solver: SGD | Adam | None, normalize: str):
+        self.net, self.solver, self.normalize = net, solver, normalize
+
+    @quiet
+    def accumulate(
+        self,
+        batch: tuple,
+        rng: np.random.Generator | None,
+        prepare: Callable[[], tuple | None] | None = None,
+    ) -> float:
+        """One forward and backward pass: adds into the gradients, answers the loss.
+
+        batch: x (N, H, W, C), labels (N, P, Q), weights (N, P, Q), on the host. The CPU is busy
+        itself and does not prepare() the next one meanwhile.
+        """
+        net = self.net
+        x, labels, weights = (to_device(array, net.device) for array in batch)
+        logits, backward = net(x.astype(net.dtype, copy=False), rng, remember="once")
+        loss, dlogits = net.loss(logits, labels, weights, IGNORE, self.normalize)
+        backward(dlogits)
+        return loss
+
+    @quiet
+    def update(self) -> float:
+        """One update by the solver; answers the learning rate."""
+        return self.solver.step()
 
 
-@quiet
-def accumulate(net: UNet, batch: tuple, normalize: str, rng: np.random.Generator | None) -> float:
-    """One forward and backward pass: adds into the gradients, answers the loss.
-
-    batch: x (N, H, W, C), labels (N, P, Q), weights (N, P, Q), on the host.
-    """
-    x, labels, weights = (to_device(array, net.device) for array in batch)
-    logits, backward = net(x.astype(net.dtype, copy=False), rng, remember="once")
-    loss, dlogits = net.loss(logits, labels, weights, IGNORE, normalize)
-    backward(dlogits)
-    return loss
+def stepper(net: UNet, solver: SGD | Adam, normalize: str) -> Step | CapturedStep:
+    """What does the steps of this net on its device."""
+    make = CapturedStep if net.precision in TENSOR_CORES else Step
+    return make(net, solver, normalize)
 
 
 def validate(net: UNet, prepared: Prepared) -> dict:
@@ -191,6 +250,7 @@ def describe_failure(net: UNet, batch: tuple, step: int, loss: float, run) -> st
     bad: list[str] = []
 
     def watch(name: str, y) -> None:
+        y = images.to_floats(y) if net.precision in TENSOR_CORES else y
         if not bool(array_module(y).isfinite(y).all()):
             bad.append(name)
 
@@ -218,13 +278,16 @@ def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
     that is thrown away."""
     net = make_net(config, prepared)
     solver = config.make_solver(net.parameters())
+    with explained(net, config.tile, config.batch, solver=config.solver):
+        work = stepper(net, solver, config.normalize)
     done = []
     number = (steps + 2) * config.iter_size
-    with closing(prepared.samples.stream(0, number)) as stream:
+    with closing(prepared.samples.stream(0, number, sample_workers(config.device))) as stream:
         for i, (batch, _) in enumerate(stream):
-            accumulate(net, batch, config.normalize, np.random.default_rng(0))
+            with explained(net, config.tile, config.batch, solver=config.solver):
+                work.accumulate(batch, np.random.default_rng(0))
             if (i + 1) % config.iter_size == 0:
-                update(solver)
+                work.update()
                 done.append(time.perf_counter())
     step = float(np.median(np.diff(done)[1:]))
     if prepared.held_out:

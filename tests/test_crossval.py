@@ -283,7 +283,7 @@ def killed_at(point, times, arguments):
         return call
 
     if point == "step":
-        training.update = countdown(training.update, lambda solver: True)
+        training.Step.update = countdown(training.Step.update, lambda step: True)
     else:
         os.replace = countdown(os.replace, lambda a, b: str(b).endswith(point))
     sys.argv = ["cunet", *arguments]
@@ -330,16 +330,16 @@ def test_killed_at_many_points_it_equals_one_without_a_stop(data, straight, run,
 
 def test_a_stop_saves_and_says_how_to_go_on(data, straight, run, tmp_path, monkeypatch):
     """Ctrl-C in the middle of fold 1."""
-    original, steps = training.update, iter(range(100))
+    original, steps = training.Step.update, iter(range(100))
 
-    def interrupted(solver):
+    def interrupted(step):
         if next(steps) == 12:
             os.kill(os.getpid(), signal.SIGINT)
-        return original(solver)
+        return original(step)
 
     path = tmp_path / "whole"
     monkeypatch.setattr(training, "measure_speed", lambda *a: 0.1)
-    monkeypatch.setattr(training, "update", interrupted)
+    monkeypatch.setattr(training.Step, "update", interrupted)
     code, text, err = run(*command(data, path, "--json"))
     assert code == 130
     assert err.splitlines()[-1].strip() == f"cunet crossval --resume {path}"

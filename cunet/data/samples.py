@@ -16,7 +16,7 @@ from cunet.data.augment import Augmentation, draw
 
 SAMPLE_STREAM = 1  # the purpose that separates these random numbers from all others of a seed
 WORKERS = 2
-AHEAD = 4  # batches prepared beyond the one in use
+MOST_WORKERS = 12  # beside a GPU, where a step may take a tenth of the time that a sample takes
 
 
 @dataclass(frozen=True)
@@ -52,19 +52,22 @@ class Samples:
         parts = [self.sample(first + i) for i in range(self.batch)]
         return tuple(np.stack(arrays) for arrays in zip(*parts, strict=True))
 
-    def stream(self, first: int, last: int) -> Iterator[tuple[tuple, float]]:
+    def stream(
+        self, first: int, last: int, workers: int = WORKERS
+    ) -> Iterator[tuple[tuple, float]]:
         """Yields (batch, seconds waited for it) for the batches first ... last - 1, in order."""
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix="cunet-samples") as pool:
+        ahead = 2 * workers  # batches prepared beyond the one in use
+        with ThreadPoolExecutor(workers, thread_name_prefix="cunet-samples") as pool:
             ready = deque(
-                pool.submit(self.stacked, i) for i in range(first, min(first + AHEAD, last))
+                pool.submit(self.stacked, i) for i in range(first, min(first + ahead, last))
             )
             try:
                 for number in range(first, last):
                     start = time.perf_counter()
                     batch = ready.popleft().result()
                     waited = time.perf_counter() - start
-                    if number + AHEAD < last:
-                        ready.append(pool.submit(self.stacked, number + AHEAD))
+                    if number + ahead < last:
+                        ready.append(pool.submit(self.stacked, number + ahead))
                     yield batch, waited
             finally:
                 for future in ready:

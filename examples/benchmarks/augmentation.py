@@ -19,17 +19,17 @@ from cunet.config import make
 from cunet.demo import write_stack
 from cunet.prepared import prepare
 from cunet.threads import get_threads
-from cunet.training import accumulate, make_net, update
+from cunet.training import make_net, stepper
 
 PAIRS, STEPS = 5, 20
 
 
-def seconds_per_step(config, net, solver, stream) -> tuple[float, float]:
+def seconds_per_step(work, stream) -> tuple[float, float]:
     """Seconds a step, and the share of them spent waiting for the sample."""
     waited, start = 0.0, time.perf_counter()
     for batch, wait in stream:
-        accumulate(net, batch, config.normalize, None)
-        update(solver)
+        work.accumulate(batch, None)
+        work.update()
         waited += wait
     total = time.perf_counter() - start
     return total / STEPS, waited / total
@@ -41,7 +41,7 @@ def main() -> None:
         config = make("cpu", None, {"data": folder, "device": "cpu"})
         prepared = prepare(config)
     net = make_net(config, prepared)
-    solver = config.make_solver(net.parameters())
+    work = stepper(net, config.make_solver(net.parameters()), config.normalize)
     cached = prepared.samples.stacked(0)
     cores = [
         p.get("architecture") for p in threadpoolctl.threadpool_info() if "blas" in p["user_api"]
@@ -49,12 +49,12 @@ def main() -> None:
     print(
         f"width {config.width}, tile {config.tile}, {get_threads()} threads, BLAS core type {cores}"
     )
-    seconds_per_step(config, net, solver, repeat((cached, 0.0), STEPS))  # warm-up
+    seconds_per_step(work, repeat((cached, 0.0), STEPS))  # warm-up
     ratios, waits = [], []
     for pair in range(PAIRS):
-        fixed, _ = seconds_per_step(config, net, solver, repeat((cached, 0.0), STEPS))
+        fixed, _ = seconds_per_step(work, repeat((cached, 0.0), STEPS))
         stream = prepared.samples.stream(pair * STEPS, (pair + 1) * STEPS)
-        fresh, wait = seconds_per_step(config, net, solver, stream)
+        fresh, wait = seconds_per_step(work, stream)
         ratios.append(fresh / fixed)
         waits.append(wait)
         print(

@@ -24,7 +24,7 @@ from cunet.config import make
 from cunet.errors import NumericError
 from cunet.layers import Conv
 from cunet.prepared import Prepared, prepare
-from cunet.training import DROPOUT_STREAM, accumulate, make_net, update, validate
+from cunet.training import DROPOUT_STREAM, Step, make_net, validate
 
 EXAMPLES = """examples:
   python examples/paper/skip_by_sum.py --data isbi2012/ --steps 1000
@@ -55,7 +55,8 @@ class SumUNet(UNet):
     """
 
     def __init__(self, *arguments, **named):
-        super().__init__(*arguments, **named)
+        # the kernels for tensor cores know the concatenation only
+        super().__init__(*arguments, **{"precision": named.get("dtype", "float32")} | named)
         if self.variant != "paper":
             raise CunetError(
                 "skips by sum: up-convolution and skip need equal channels, which variant "
@@ -72,7 +73,7 @@ class SumUNet(UNet):
 
 def twins(config: Config, prepared: Prepared) -> dict[str, UNet]:
     """Both untrained networks of these settings, which begin with the same weights."""
-    net = make_net(config, prepared)
+    net = make_net(replace(config, precision=config.dtype), prepared)
     twin = SumUNet(**net.settings(), device=net.device)
     twin.normalization = prepared.normalization
     return {"concatenation": net, "sum": twin}
@@ -83,16 +84,17 @@ def train(name: str, net: UNet, config: Config, prepared: Prepared) -> dict:
 
     The samples, the dropout keys and their order are those of `cunet train` with these settings.
     """
-    solver, losses, start = config.make_solver(net.parameters()), [], time.perf_counter()
+    work = Step(net, config.make_solver(net.parameters()), config.normalize)
+    losses, start = [], time.perf_counter()
     with closing(prepared.samples.stream(0, config.steps * config.iter_size)) as stream:
         for step in range(1, config.steps + 1):
             rng, loss = np.random.default_rng([config.seed, DROPOUT_STREAM, step]), 0.0
             for _ in range(config.iter_size):
                 batch, _ = next(stream)
-                loss += accumulate(net, batch, config.normalize, rng) / config.iter_size
+                loss += work.accumulate(batch, rng) / config.iter_size
             if not math.isfinite(loss):
                 raise NumericError(f"{name}: loss is {loss} at step {step}; lower --lr")
-            update(solver)
+            work.update()
             losses.append(loss)
             every = max(1, config.steps // 10)
             if step == config.steps or step % every == 0:

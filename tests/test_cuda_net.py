@@ -1,0 +1,251 @@
+"""Whole networks, trainings and predictions on tensor cores, run by the CPU.
+
+The reference is the same network in float64 that rounds where the GPU does: filters, and what each
+layer answers, forward and back. It takes the definitions of ops, knows no kernel, and rounds by
+NumPy's own means.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from cuda_emulation import emulate
+
+import cunet
+from cunet import captured, kernels, tiling, training
+from cunet.backend import to_host
+from cunet.kernels import cuda
+from cunet.ops import conv, dropout, max_pool, relu, up_conv
+from cunet.sizes import output_size
+from cunet.unet import UNet
+
+LIMITS = {"tf32": 1e-3, "float16": 1e-3, "bfloat16": 8e-3}  # a rounding or two, relative
+
+
+def rounded(a, precision):
+    """a in float64, rounded to nearest as the precision keeps numbers."""
+    if precision == "float16":
+        return a.astype(np.float16).astype(np.float64)
+    bits = {"tf32": 11, "bfloat16": 8}[precision]
+    mantissa, exponent = np.frexp(a)
+    return np.ldexp(np.rint(mantissa * 2**bits) / 2**bits, exponent)
+
+
+class Rounding:
+    """Operations by definition that round their answers, in the place of the CPU's algorithms."""
+
+    def __init__(self, precision):
+        self.r = lambda a: rounded(a, precision)
+
+    def choose(self, w, precision="float64"):
+        exact = w.shape[2] <= 4 or w.shape[0] == 1  # first layer and head multiply in float32
+        r = self.r
+        filters = w if exact else r(w)
+
+        def forward(x, w, b, padding="valid", relu=False):
+            y = conv.forward(x, filters, b, padding, relu)
+            return y if w.shape[0] == 1 else r(y)
+
+        def backward(x, dy, w, padding="valid", input_gradient=True, y=None):
+            dx, dw, db = conv.backward(x, dy, filters, padding, input_gradient, y)
+            return (r(dx) if input_gradient else None), dw, db
+
+        return SimpleNamespace(forward=forward, backward=backward)
+
+    def up_forward(self, x, w, b, relu=False):
+        return self.r(up_conv.forward(x, self.r(w), b, relu))
+
+    def up_backward(self, dy, x, w):
+        dx, dw, db = up_conv.backward(dy, x, self.r(w))
+        return self.r(dx), dw, db
+
+    def mask(self, x, rate, key):
+        return dropout.mask(x.astype(np.float32), rate, key).astype(np.float64)
+
+
+def reference(net, x, labels, weights, rng, precision, monkeypatch):
+    """Logits, loss and gradients of a float64 twin of net."""
+    rounding = Rounding(precision)
+    twin = UNet(**net.settings() | {"dtype": "float64"})
+    for p, q in zip(twin.parameters(), net.parameters(), strict=True):
+        p.value[...] = to_host(q.value)
+    with monkeypatch.context() as patch:
+        patch.setattr(kernels, "choose", rounding.choose)
+        patch.setattr(kernels.rows, "up_forward", rounding.up_forward)
+        patch.setattr(kernels.rows, "up_backward", rounding.up_backward)
+        patch.setattr(kernels.rows, "pool_forward", max_pool.forward)
+        patch.setattr(kernels.rows, "relu_backward", relu.backward)
+        logits, backward = twin(rounded(x.astype(np.float64), precision), rng)
+        loss, dlogits = twin.loss(logits, labels, weights.astype(np.float64), 255)
+        backward(dlogits)
+    return logits, loss, {p.name: p.grad for p in twin.parameters()}
+
+
+def batch(net, side=60, number=1):
+    rng = np.random.default_rng(0)
+    out = output_size(side, net.depth)
+    x = rng.standard_normal((number, side, side, net.in_channels), np.float32)
+    labels = rng.integers(0, net.classes, (number, out, out)).astype(np.uint8)
+    labels[0, 0, 0] = 255
+    return x, labels, rng.random((number, out, out), np.float32)
+
+
+def close(found, expected, limit):
+    difference = np.linalg.norm(found.astype(np.float64) - expected)
+    assert difference <= limit * np.linalg.norm(expected), difference / np.linalg.norm(expected)
+
+
+CASES = {
+    "paper": ({"width": 8, "depth": 2}, 80),
+    "paper on warpgroups": ({"width": 16, "depth": 1}, 90),
+    "release, 3 channels, 5 classes": (
+        {"width": 8, "depth": 1, "variant": "release2015", "in_channels": 3, "classes": 5}, 80,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", cuda.DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_logits_loss_and_gradients(case, precision, monkeypatch):
+    settings, capability = CASES[case]
+    emulate(monkeypatch, capability)
+    net = UNet(**settings, seed=1, device="cuda", precision=precision)
+    arrays = batch(net)
+    expected = reference(net, *arrays, np.random.default_rng(5), precision, monkeypatch)
+    work = captured.CapturedStep(net, cunet.SGD(net.parameters(), iter_size=2), "weights")
+    loss = work.accumulate(arrays, np.random.default_rng(5))
+    limit = LIMITS[precision]
+    assert loss == pytest.approx(expected[1], rel=limit)
+    scale = float(work.fused.loss_scale.get()[0]) if precision == "float16" else 1
+    for p in net.parameters():
+        # where a sum lies next to zero a rounding decides whether the ReLU lets it pass
+        close(p.grad.get() / scale, expected[2][p.name], 12 * limit)
+    logits = net(to_device(arrays[0]), remember=False).get()
+    plain = reference(net, *arrays, None, precision, monkeypatch)[0]
+    close(logits, plain, 2 * limit)
+
+
+def to_device(a):
+    return cunet.backend.to_device(a, "cuda")
+
+
+def trained(net, solver, arrays, steps, iter_size=1):
+    """Losses of some steps, by the class that trainings use."""
+    work, losses = training.stepper(net, solver, "weights"), []
+    for step in range(steps):
+        rng = np.random.default_rng(step)
+        losses.append([work.accumulate(arrays, rng) for _ in range(iter_size)])
+        work.update()
+    return np.array(losses), work
+
+
+@pytest.mark.parametrize("solver", ["SGD", "Adam"])
+@pytest.mark.parametrize("iter_size", [1, 2])
+def test_a_training_follows_that_of_the_cpu(solver, iter_size, monkeypatch):
+    """Some steps, the first by hand, the others replayed; with clipping, decay and dropout."""
+    emulate(monkeypatch)
+    settings = {"width": 8, "depth": 1, "seed": 2}
+    device, host = UNet(**settings, device="cuda"), UNet(**settings)
+    arrays = batch(host, 28)
+    make = getattr(cunet, solver)
+    # Adam divides a gradient by its size, and with it what a rounding has changed
+    rates = {"SGD": {"lr": 0.01, "momentum": 0.9}, "Adam": {"lr": 1e-3}}
+    options = {"weight_decay": 0.01, "clip": 0.5, "iter_size": iter_size} | rates[solver]
+    solvers = [make(net.parameters(), **options) for net in (device, host)]
+    there, work = trained(device, solvers[0], arrays, 4, iter_size)
+    here, _ = trained(host, solvers[1], arrays, 4, iter_size)
+    assert isinstance(work, captured.CapturedStep)
+    assert solvers[0].done == solvers[1].done == 4
+    np.testing.assert_allclose(there, here, rtol=3e-3)
+    assert here[-1].mean() < here[0].mean()  # it learns
+    for p, q in zip(device.parameters(), host.parameters(), strict=True):
+        if p.name.endswith("filters"):
+            close(p.value.get(), q.value, 5e-3)
+        assert not p.grad.get().any()
+
+
+def test_a_replayed_step_is_the_step_by_hand(monkeypatch):
+    """Two nets of the same seed; the graph of one is forgotten before every step."""
+    emulate(monkeypatch)
+    ends = []
+    for forget in (False, True):
+        net = UNet(width=8, depth=1, seed=2, device="cuda")
+        work = training.stepper(net, cunet.SGD(net.parameters(), lr=0.01), "weights")
+        for step in range(4):
+            x, labels, weights = batch(net, 20 + 8)
+            work.accumulate((x + step, labels, weights), np.random.default_rng(step))
+            work.update()
+            if forget:
+                work.gradient._graph = None
+        ends.append([p.value.get() for p in net.parameters()])
+    for a, b in zip(*ends, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("precision", cuda.DTYPES)
+def test_a_step_whose_numbers_overflow_leaves_the_net_as_it_is(precision, monkeypatch):
+    emulate(monkeypatch)
+    net = UNet(width=8, depth=1, seed=2, device="cuda", precision=precision)
+    arrays = batch(net, 28)
+    work = training.stepper(net, cunet.SGD(net.parameters(), lr=0.01), "weights")
+    work.accumulate(arrays, np.random.default_rng(0))
+    work.update()
+    before = [p.value.get() for p in net.parameters()]
+    bad = arrays[0].copy()
+    bad[0, 10, 10, 0] = np.nan
+    assert np.isnan(work.accumulate((bad, *arrays[1:]), np.random.default_rng(1)))
+    for p, old in zip(net.parameters(), before, strict=True):
+        np.testing.assert_array_equal(p.value.get(), old)
+
+
+def test_float16_finds_its_loss_scale(monkeypatch):
+    """Gradients that overflow under the first scale halve it until they do not."""
+    emulate(monkeypatch)
+    net = UNet(width=8, depth=1, seed=2, device="cuda", precision="float16")
+    x, labels, weights = batch(net, 28)
+    solver = cunet.SGD(net.parameters(), lr=1e-6, clip=1.0)
+    work = training.stepper(net, solver, "none")  # a sum over pixels: large gradients
+    first = float(work.fused.loss_scale.get()[0])
+    before = [p.value.get() for p in net.parameters()]
+    scales, changed = [], []
+    for _ in range(20):
+        assert np.isfinite(work.accumulate((x, labels, 100 * weights), np.random.default_rng(0)))
+        work.update()
+        scales.append(float(work.fused.loss_scale.get()[0]))
+        now = [p.value.get() for p in net.parameters()]
+        changed.append(any((a != b).any() for a, b in zip(now, before, strict=True)))
+    assert scales[0] == first / 2 and not changed[0]
+    assert scales[-1] == scales[-5] < first / 8 and changed[-1]
+
+
+def test_float16_needs_sgd(monkeypatch):
+    emulate(monkeypatch)
+    net = UNet(width=8, depth=1, device="cuda", precision="float16")
+    with pytest.raises(cunet.CunetError, match="--solver sgd"):
+        captured.CapturedStep(net, cunet.Adam(net.parameters()), "weights")
+
+
+@pytest.mark.parametrize("precision", cuda.DTYPES)
+def test_segmentation_by_recorded_predictions(precision, monkeypatch):
+    emulate(monkeypatch)
+    settings = {"width": 8, "depth": 2, "seed": 1}
+    device = UNet(**settings, device="cuda", precision=precision)
+    host = UNet(**settings)
+    image = np.random.default_rng(0).standard_normal((37, 30)).astype(np.float32)
+    for average in ("none", "flips"):
+        there, here = (tiling.segment(image, net, 60, average) for net in (device, host))
+        assert type(there) is np.ndarray and there.dtype == np.float32
+        np.testing.assert_allclose(there, here, atol=5 * LIMITS[precision])
+    assert len(device.predictions) == 1
+    for p in device.parameters():  # what was recorded takes the weights as they are
+        p.value *= 0
+    np.testing.assert_array_equal(tiling.segment(image, device, 60), np.float32(0.5))
+
+
+def test_graphs_of_a_few_shapes_are_kept(monkeypatch):
+    emulate(monkeypatch)
+    net = UNet(width=8, depth=1, seed=1, device="cuda")
+    for side in range(18, 32, 2):
+        x = np.ones((1, side, side, 1), np.float32)
+        np.testing.assert_array_equal(captured.predict(net, x), captured.predict(net, x))
+    assert len(net.predictions) == captured.MOST_SHAPES
