@@ -32,6 +32,7 @@ def command(quiet, as_json):
                 click.echo(f"{one.state:<7} {one.name:<16} {one.found}")
                 if one.mend and one.state != OK:
                     click.echo(f"{'':<24} mend:  {one.mend}")
-    broken = [one.mend for one in findings if one.state == BROKEN and one.mend]
-    common.next_command(broken[0] if broken else "cunet demo", quiet)
+    mends = [one.mend for one in findings if one.state == BROKEN and one.mend]
+    commands = [mend for mend in mends if not mend.startswith("use ")]  # the others are advice
+    common.next_command(commands[0] if commands else "cunet demo", quiet)
     return 0 if well else 4

@@ -109,12 +109,20 @@ def threads() -> Finding:
     return Finding("threads", OK, text)
 
 
-def attempt(name: str, work: Callable[[], str], mend: str) -> Finding:
-    """What work() says, or what it raised: broken, with the line that mends it."""
+def attempt(name: str, work: Callable[[], str], mend: str, wrong: str = "") -> Finding:
+    """What work() says, or what it raised: broken, with the line that mends it.
+
+    `wrong` mends an ArithmeticError, if given. Where memory ran out no installation helps.
+    """
     try:
         return Finding(name, OK, work())
     except Exception as error:  # whatever is installed wrongly raises what it likes
-        return Finding(name, BROKEN, one_line(error), mend)
+        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+            text = f"not enough memory is free: see what uses it ({one_line(error)})"
+            on_gpu = type(error).__module__.startswith("cupy")
+            return Finding(name, BROKEN, text, "nvidia-smi" if on_gpu else "")
+        wrong = wrong if isinstance(error, ArithmeticError) else ""
+        return Finding(name, BROKEN, one_line(error), wrong or mend)
 
 
 def try_convolution() -> str:

@@ -1,4 +1,4 @@
-"""The GPU's part of the doctor: driver, CuPy, NVRTC, cuBLAS, memory and kernel cache.
+"""The GPU's part of the doctor: driver, CuPy, NVRTC, tensor cores, cuBLAS, memory, kernel cache.
 
 A machine without a GPU or without CuPy is not broken; CuPy that is installed and cannot compute
 on a GPU that is there is.
@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from importlib.metadata import distributions
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -20,12 +19,13 @@ from cunet.doctor import BROKEN, NOTE, OK, Finding, attempt, one_line, reinstall
 
 SUPPORTED = (12, 13)  # CUDA versions with an extra of their own
 OLDEST_CUPY = 14
+CPU, PLAIN = "use --device cpu", "use --precision float32"
 KERNEL = 'extern "C" __global__ void twice(float* x) { x[threadIdx.x] *= 2; }'
 
 
 def examine_gpu() -> list[Finding]:
     """Look at this machine's driver, CuPy and GPUs."""
-    return gpu(cupy_wheels(), driver_cuda(), load_cupy)
+    return gpu(cupy_wheels(), driver_cuda(), load_cupy, load_kernels)
 
 
 def load_cupy() -> ModuleType:
@@ -33,6 +33,13 @@ def load_cupy() -> ModuleType:
     import cupy
 
     return cupy
+
+
+def load_kernels() -> tuple[ModuleType, ModuleType]:
+    """Of cunet's own kernels the convolution, and what takes arrays to a precision and back."""
+    from cunet.kernels import convolution, images
+
+    return convolution, images
 
 
 def cupy_wheels() -> dict[str, str]:
@@ -63,9 +70,13 @@ def split(number: int) -> tuple[int, int]:
 
 
 def gpu(
-    wheels: dict[str, str], driver: tuple[int, int] | None, load: Callable[[], ModuleType]
+    wheels: dict[str, str],
+    driver: tuple[int, int] | None,
+    load: Callable[[], ModuleType],
+    load_own: Callable[[], tuple],
 ) -> list[Finding]:
-    """What is found, given the wheels installed, the driver's CUDA version and how to load CuPy."""
+    """What is found, given the wheels installed, the driver's CUDA version, and how to load CuPy
+    and cunet's kernels."""
     found = [driver_finding(driver)]
     extra = f'pip install "cupy-cuda{extra_for(driver)}x[ctk]"'
     if len(wheels) > 1:
@@ -81,27 +92,35 @@ def gpu(
     found.append(cupy_finding(wheel, cupy, cuda))
     if driver is None:
         return [*found, Finding("GPU", NOTE, "no usable NVIDIA GPU: running on the CPU")]
+    swap = f"pip uninstall -y {wheel} && {extra}"
     if cuda is not None and cuda > driver[0]:
-        text = (
-            f"the driver runs CUDA up to {driver[0]}.{driver[1]}, {wheel} needs CUDA {cuda}: "
-            "the driver is too old for this wheel"
-        )
-        mend = f"pip uninstall -y {wheel} && {extra}" if driver[0] >= min(SUPPORTED) else ""
-        return [*found, Finding("CUDA version", BROKEN, text, mend)]
+        return [*found, old_driver(driver, wheel, f"CUDA {cuda}", swap)]
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:  # CUDARuntimeError, which only CuPy knows
+        if "InsufficientDriver" in str(error):
+            return [*found, old_driver(driver, wheel, one_line(error), swap)]
         return [*found, no_device(error)]
     if count == 0:
         return [*found, no_device(None)]
-    ctk = f'pip install "{wheel}[ctk]"'
-    return [
-        *found,
-        *(attempt(f"GPU {i}", lambda i=i: describe(cupy, i), "nvidia-smi") for i in range(count)),
-        cache_finding(),
-        attempt("kernel (NVRTC)", lambda: try_kernel(cupy), ctk),
-        attempt("matmul (cuBLAS)", lambda: try_matmul(cupy), ctk),
-    ]
+    ctk = f'pip install "{wheel}[ctk]"' if "cuda" in wheel else swap
+    gpus = [attempt(f"GPU {i}", lambda i=i: describe(cupy, i), "nvidia-smi") for i in range(count)]
+    kept = own_kernels()
+    trials = [nvrtc_finding(cupy, driver, ctk)]
+    usable = [i for i, one in enumerate(gpus) if one.state == OK]
+    if trials[0].state == OK:
+        trials.append(attempt("kernel (NVRTC)", lambda: try_kernel(cupy), ctk))
+        trials.append(tensor_cores(cupy, usable, load_own, ctk))
+    trials.append(attempt("matmul (cuBLAS)", lambda: try_matmul(cupy), ctk))
+    return [*found, *gpus, cache_finding(kept), *trials]
+
+
+def old_driver(driver: tuple[int, int], wheel: str, needs: str, swap: str) -> Finding:
+    """The driver cannot run what the wheel was made for."""
+    text = f"the driver, for CUDA up to {driver[0]}.{driver[1]}, is too old: {wheel} needs {needs}"
+    if driver[0] >= min(SUPPORTED) and f'"{wheel}[' not in swap:
+        return Finding("CUDA version", BROKEN, text, swap)
+    return Finding("CUDA version", BROKEN, f"{text}; install a newer driver, or {CPU}")
 
 
 def extra_for(driver: tuple[int, int] | None) -> int:
@@ -164,43 +183,101 @@ def no_device(error: Exception | None) -> Finding:
     return Finding("GPU", BROKEN, f"the driver answers {one_line(error)}", "nvidia-smi")
 
 
-def describe(cupy: ModuleType, index: int) -> str:
-    """A GPU's name, memory, and the largest tile the paper's network can be trained on there."""
-    from cunet.explain import memory_bytes
-    from cunet.sizes import smallest_tile, valid_tiles
+def properties(cupy: ModuleType, index: int) -> tuple[str, int]:
+    """A GPU's name and its compute capability: 90 for 9.0."""
+    found = cupy.cuda.runtime.getDeviceProperties(index)
+    return found["name"].decode(), 10 * found["major"] + found["minor"]
 
-    properties = cupy.cuda.runtime.getDeviceProperties(index)
+
+def describe(cupy: ModuleType, index: int) -> str:
+    """A GPU's name, memory, precisions, and the largest tile of the paper's network there."""
+    from cunet.kernels.cuda import DTYPES, LEAST
+    from cunet.memory import fits_the_paper
+
+    name, number = properties(cupy, index)
     with cupy.cuda.Device(index):
         free, total = cupy.cuda.runtime.memGetInfo()
-    text = (
-        f"{properties['name'].decode()}, compute capability {properties['major']}."
-        f"{properties['minor']}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free"
+    fast, slow = f"{', '.join(DTYPES)} on tensor cores", "float32 only (plain path)"
+    return (
+        f"{name}, compute capability {number // 10}.{number % 10}, {free / 1e9:.1f} of "
+        f"{total / 1e9:.1f} GB free; {fast if number >= LEAST else slow}; {fits_the_paper(free)}"
     )
 
-    def needed(tile: int) -> int:
-        return memory_bytes(64, 4, tile)["training"]
 
-    if needed(572) <= free:
-        return f"{text}; the paper's network at tile 572 needs {needed(572) / 1e9:.1f} GB"
-    fitting = [tile for tile in valid_tiles(4, smallest_tile(4), 572) if needed(tile) <= free]
-    advice = f"--tile {fitting[-1]} fits" if fitting else "use a smaller --width"
-    return f"{text}; the paper's network at tile 572 needs {needed(572) / 1e9:.1f} GB: {advice}"
+def own_kernels() -> int:
+    """How many files of cunet's compiled kernels are kept."""
+    from cunet.kernels.cuda import cache_folder
+
+    return len(list(cache_folder().glob("cunet-*.cubin")))
 
 
-def cache_finding() -> Finding:
-    """Whether CuPy can keep compiled kernels; where it cannot, it does not compile at all."""
-    if os.environ.get("CUPY_CACHE_IN_MEMORY") == "1":
-        return Finding("kernel cache", NOTE, "in memory: kernels are compiled anew in every run")
-    folder = Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
+def cache_finding(before: int) -> Finding:
+    """Whether compiled kernels can be kept; where they cannot, nothing is compiled at all.
+
+    before: how many of cunet's own were there before the trials.
+    """
+    from cunet.kernels.cuda import cache_folder
+
+    folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         text = f"'{folder}' cannot be written: {error.strerror}"
-        mend = f"export CUPY_CACHE_DIR={Path(tempfile.gettempdir()) / 'cupy'}"
+        mend = f"export CUPY_CACHE_DIR={os.path.join(tempfile.gettempdir(), 'cupy')}"
         return Finding("kernel cache", BROKEN, text, mend)
-    return Finding("kernel cache", OK, f"kernels are compiled once and kept in {folder}")
+    own = "the first call will compile for some seconds"
+    if own_kernels():
+        own = "cunet's own are there" + ("" if before else ", compiled just now")
+    if os.environ.get("CUPY_CACHE_IN_MEMORY") == "1":
+        text = f"CuPy's is in memory: its kernels are compiled anew in every run; {folder}: {own}"
+        return Finding("kernel cache", NOTE, text, "unset CUPY_CACHE_IN_MEMORY")
+    return Finding("kernel cache", OK, f"kernels are compiled once and kept in {folder}; {own}")
+
+
+def nvrtc_finding(cupy: ModuleType, driver: tuple[int, int], ctk: str) -> Finding:
+    """NVRTC's version: what one of a newer CUDA compiles, the driver cannot run."""
+    try:
+        major, minor = cupy.cuda.nvrtc.getVersion()
+    except Exception as error:  # ImportError, or what loading a shared library raises
+        return Finding("NVRTC", BROKEN, one_line(error), ctk)
+    if major <= driver[0]:
+        return Finding("NVRTC", OK, f"{major}.{minor}")
+    text = f"{major}.{minor} compiles what a driver for CUDA {driver[0]}.{driver[1]} cannot load"
+    return Finding("NVRTC", BROKEN, text, f"pip uninstall -y nvidia-cuda-nvrtc && {ctk}")
+
+
+def tensor_cores(cupy: ModuleType, usable: list[int], load_own: Callable, ctk: str) -> Finding:
+    """A convolution by cunet's own kernels in each precision, on every GPU that has them."""
+    from cunet.kernels.cuda import DTYPES, LEAST
+
+    capable = [i for i in usable if properties(cupy, i)[1] >= LEAST]
+    if not capable:
+        return Finding("tensor cores", NOTE, "none (compute capability 8.0 or later): float32 only")
+
+    def work() -> str:
+        for index in capable:
+            for precision in DTYPES:
+                with cupy.cuda.Device(index):
+                    if not convolves(cupy, *load_own(), precision):
+                        raise ArithmeticError(f"GPU {index}: a {precision} convolution is wrong")
+        return f"a convolution in {', '.join(DTYPES)} equals its definition"
+
+    return attempt("tensor cores", work, ctk, PLAIN)
+
+
+def convolves(cupy: ModuleType, convolution, images, precision: str) -> bool:
+    """Whether a convolution by cunet's kernels equals its definition by NumPy."""
+    from cunet.ops import conv
+
+    rng = np.random.default_rng(0)
+    shapes = (1, 21, 30, 64), (3, 3, 64, 64), (64,)
+    # sums of such numbers stay small: every precision holds them exactly
+    x, w, b = (rng.integers(-1, 2, shape).astype(np.float32) for shape in shapes)
+    elements = images.to_elements(cupy.asarray(x), precision)
+    y = convolution.forward(elements, cupy.asarray(w), cupy.asarray(b))
+    return np.array_equal(cupy.asnumpy(images.to_floats(y)), conv.forward(x, w, b))
 
 
 def try_kernel(cupy: ModuleType) -> str:

@@ -6,17 +6,31 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from cuda_emulation import emulate
 
 from cunet import doctor, doctor_gpu
 from cunet.cli.doctor import command
 from cunet.doctor import BROKEN, NOTE, OK, Finding
-from cunet.doctor_gpu import gpu
+from cunet.errors import DeviceError
+from cunet.kernels.cuda import DTYPES
+from cunet.ops import conv
 
 ONE = {"cupy-cuda13x": "14.0.0"}
 DRIVER = (13, 0)
+CTK = 'pip install "cupy-cuda13x[ctk]"'
 
 
-def fake_cupy(devices=1, free=140e9, **changes):
+def own_kernels(forward=conv.forward):
+    """What the doctor touches of cunet's kernels, in float32."""
+    images = SimpleNamespace(to_elements=lambda x, precision: x, to_floats=lambda y: y)
+    return SimpleNamespace(forward=forward), images
+
+
+def look(wheels, driver, load, own=own_kernels):
+    return doctor_gpu.gpu(wheels, driver, load, own)
+
+
+def fake_cupy(devices=1, free=140e9, capabilities=((9, 0), (9, 0)), nvrtc=(13, 0), **changes):
     """What the doctor touches of CuPy; its kernel doubles, its matmul is NumPy's."""
 
     def device_count():
@@ -30,10 +44,18 @@ def fake_cupy(devices=1, free=140e9, **changes):
 
         return run
 
-    properties = {"name": b"Test GPU", "major": 9, "minor": 0}
+    def properties(index):
+        major, minor = capabilities[index]
+        return {"name": b"Test GPU", "major": major, "minor": minor}
+
+    def nvrtc_version():
+        if isinstance(nvrtc, Exception):
+            raise nvrtc
+        return nvrtc
+
     runtime = SimpleNamespace(
         getDeviceCount=device_count,
-        getDeviceProperties=lambda index: properties,
+        getDeviceProperties=properties,
         memGetInfo=lambda: (int(free), int(150e9)),
         runtimeGetVersion=lambda: 13000,
     )
@@ -50,7 +72,9 @@ def fake_cupy(devices=1, free=140e9, **changes):
 
     parts = {
         "__version__": "14.0.1",
-        "cuda": SimpleNamespace(runtime=runtime, Device=Device),
+        "cuda": SimpleNamespace(
+            runtime=runtime, Device=Device, nvrtc=SimpleNamespace(getVersion=nvrtc_version)
+        ),
         "arange": np.arange,
         "asarray": np.asarray,
         "asnumpy": np.asarray,
@@ -82,43 +106,47 @@ def raises(error):
 
 
 def test_a_gpu_that_works():
-    found = by_name(gpu(ONE, DRIVER, fake_cupy))
+    found = by_name(look(ONE, DRIVER, fake_cupy))
     assert {finding.state for finding in found.values()} == {OK}
     assert "Test GPU, compute capability 9.0, 140.0 of 150.0 GB free" in found["GPU 0"].found
-    assert {"kernel (NVRTC)", "matmul (cuBLAS)", "kernel cache"} <= found.keys()
+    assert "tf32, float16, bfloat16 on tensor cores" in found["GPU 0"].found
+    assert {"NVRTC", "kernel (NVRTC)", "matmul (cuBLAS)", "kernel cache"} <= found.keys()
+    assert found["tensor cores"].found == (
+        "a convolution in tf32, float16, bfloat16 equals its definition"
+    )
 
 
 def test_every_gpu_is_listed():
-    assert {"GPU 0", "GPU 1"} <= by_name(gpu(ONE, DRIVER, lambda: fake_cupy(2))).keys()
+    assert {"GPU 0", "GPU 1"} <= by_name(look(ONE, DRIVER, lambda: fake_cupy(2))).keys()
 
 
 def test_no_driver_and_no_cupy_is_no_fault():
-    findings = gpu({}, None, absent)
+    findings = look({}, None, absent)
     assert {finding.state for finding in findings} == {NOTE}
     assert "running on the CPU" in by_name(findings)["CuPy"].found
 
 
 def test_cupy_without_a_gpu_is_no_fault():
-    findings = gpu(ONE, None, fake_cupy)
+    findings = look(ONE, None, fake_cupy)
     assert doctor.healthy(findings)
     assert by_name(findings)["GPU"].found == "no usable NVIDIA GPU: running on the CPU"
 
 
 @pytest.mark.parametrize(("driver", "extra"), [((13, 0), 13), ((12, 4), 12), ((14, 1), 13)])
 def test_a_gpu_without_cupy_names_the_extra_the_driver_runs(driver, extra):
-    found = by_name(gpu({}, driver, absent))["CuPy"]
+    found = by_name(look({}, driver, absent))["CuPy"]
     assert (found.state, found.mend) == (NOTE, f'pip install "cupy-cuda{extra}x[ctk]"')
 
 
 def test_a_driver_too_old_for_any_extra_installs_nothing():
-    findings = gpu({}, (11, 8), absent)
+    findings = look({}, (11, 8), absent)
     assert all("pip" not in finding.mend for finding in findings)
     assert "install a newer driver" in by_name(findings)["NVIDIA driver"].found
 
 
 def test_two_wheels_are_broken_and_both_must_go():
     both = {"cupy-cuda12x": "14.0.0", "cupy-cuda13x": "14.0.0"}
-    found = by_name(gpu(both, (12, 9), fake_cupy))["CuPy"]
+    found = by_name(look(both, (12, 9), fake_cupy))["CuPy"]
     assert found.state == BROKEN
     assert found.mend == (
         'pip uninstall -y cupy-cuda12x cupy-cuda13x && pip install "cupy-cuda12x[ctk]"'
@@ -126,48 +154,161 @@ def test_two_wheels_are_broken_and_both_must_go():
 
 
 def test_a_wheel_newer_than_the_driver_says_both_versions():
-    found = by_name(gpu(ONE, (12, 4), fake_cupy))["CUDA version"]
+    found = by_name(look(ONE, (12, 4), fake_cupy))["CUDA version"]
     assert found.state == BROKEN
     assert "12.4" in found.found and "CUDA 13" in found.found
     assert found.mend == 'pip uninstall -y cupy-cuda13x && pip install "cupy-cuda12x[ctk]"'
 
 
 def test_a_wheel_that_cannot_be_imported_is_broken():
-    found = by_name(gpu(ONE, DRIVER, raises(ImportError("libfoo.so: cannot open"))))["CuPy"]
+    found = by_name(look(ONE, DRIVER, raises(ImportError("libfoo.so: cannot open"))))["CuPy"]
     assert found.state == BROKEN and "libfoo.so" in found.found
     assert found.mend == 'pip install --force-reinstall "cupy-cuda13x[ctk]"'
 
 
+def test_a_driver_that_is_too_old_for_the_runtime():
+    """A build of CuPy that does not tell what it was made for: the driver says so itself."""
+    error = RuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")
+    cupy = fake_cupy(error)
+    cupy.cuda.runtime.runtimeGetVersion = raises(RuntimeError("no library"))
+    found = by_name(look({"cupy": "14.0.0"}, (12, 4), lambda: cupy))["CUDA version"]
+    assert found.state == BROKEN and "12.4" in found.found and "Insufficient" in found.found
+    assert found.mend == 'pip uninstall -y cupy && pip install "cupy-cuda12x[ctk]"'
+    found = by_name(look(ONE, DRIVER, lambda: cupy))["CUDA version"]
+    assert (found.state, found.mend) == (BROKEN, "")  # the wheel is the right one already
+    assert "install a newer driver" in found.found
+
+
+def test_a_driver_too_old_for_any_wheel_says_both_versions():
+    found = by_name(look(ONE, (11, 8), fake_cupy))["CUDA version"]
+    assert (found.state, found.mend) == (BROKEN, "")
+    for part in ("11.8", "CUDA 13", "install a newer driver, or use --device cpu"):
+        assert part in found.found
+
+
 def test_an_old_cupy_is_noted():
-    found = by_name(gpu(ONE, DRIVER, lambda: fake_cupy(__version__="13.6.0")))["CuPy"]
+    found = by_name(look(ONE, DRIVER, lambda: fake_cupy(__version__="13.6.0")))["CuPy"]
     assert found.state == NOTE and found.mend == 'pip install --upgrade "cupy-cuda13x[ctk]"'
 
 
 def test_a_hidden_gpu_is_no_fault(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     error = RuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
-    found = by_name(gpu(ONE, DRIVER, lambda: fake_cupy(error)))["GPU"]
+    found = by_name(look(ONE, DRIVER, lambda: fake_cupy(error)))["GPU"]
     assert (found.state, found.mend) == (NOTE, "unset CUDA_VISIBLE_DEVICES")
 
 
 def test_a_driver_that_fails_is_broken():
     error = RuntimeError("cudaErrorUnknown: unknown error")
-    found = by_name(gpu(ONE, DRIVER, lambda: fake_cupy(error)))["GPU"]
+    found = by_name(look(ONE, DRIVER, lambda: fake_cupy(error)))["GPU"]
     assert found.state == BROKEN and "cudaErrorUnknown" in found.found
 
 
 def test_nvrtc_that_cannot_be_loaded():
-    cupy = fake_cupy(RawKernel=raises(RuntimeError("CuPy failed to load libnvrtc.so.13")))
-    found = by_name(gpu(ONE, DRIVER, lambda: cupy))
-    assert found["kernel (NVRTC)"].state == BROKEN
-    assert "libnvrtc.so.13" in found["kernel (NVRTC)"].found
-    assert found["kernel (NVRTC)"].mend == 'pip install "cupy-cuda13x[ctk]"'
+    cupy = fake_cupy(nvrtc=RuntimeError("CuPy failed to load libnvrtc.so.13"))
+    found = by_name(look(ONE, DRIVER, lambda: cupy))
+    assert (found["NVRTC"].state, found["NVRTC"].mend) == (BROKEN, CTK)
+    assert "libnvrtc.so.13" in found["NVRTC"].found
+    assert "kernel (NVRTC)" not in found and "tensor cores" not in found
     assert found["matmul (cuBLAS)"].state == OK
+
+
+def test_nvrtc_of_a_newer_cuda_than_the_driver():
+    cupy = fake_cupy(nvrtc=(13, 1))
+    found = by_name(look({"cupy-cuda12x": "14.0.0"}, (12, 9), lambda: cupy))["NVRTC"]
+    assert found.state == BROKEN and "13.1" in found.found and "12.9" in found.found
+    assert found.mend == ('pip uninstall -y nvidia-cuda-nvrtc && pip install "cupy-cuda12x[ctk]"')
+    later = by_name(look(ONE, DRIVER, lambda: fake_cupy(nvrtc=(13, 5))))["NVRTC"]
+    assert (later.state, later.found) == (OK, "13.5")  # a later minor version is no obstacle
+
+
+def test_a_kernel_that_does_not_compile():
+    cupy = fake_cupy(RawKernel=raises(RuntimeError("NVRTC_ERROR_BUILTIN_OPERATION_FAILURE")))
+    found = by_name(look(ONE, DRIVER, lambda: cupy))["kernel (NVRTC)"]
+    assert (found.state, found.mend) == (BROKEN, CTK) and "BUILTIN" in found.found
+
+
+def test_a_build_without_a_wheel_is_mended_by_the_wheel_for_the_driver():
+    cupy = fake_cupy(nvrtc=ImportError("libnvrtc.so.13"))
+    found = by_name(look({"cupy": "14.0.0"}, DRIVER, lambda: cupy))["NVRTC"]
+    assert found.mend == f"pip uninstall -y cupy && {CTK}"
+
+
+def test_an_older_gpu_has_the_plain_path_only():
+    found = by_name(look(ONE, DRIVER, lambda: fake_cupy(capabilities=[(7, 5)]), raises(KeyError)))
+    assert "compute capability 7.5" in found["GPU 0"].found
+    assert "float32 only (plain path)" in found["GPU 0"].found
+    assert found["tensor cores"].state == NOTE
+
+
+def test_every_gpu_with_tensor_cores_is_tried_in_every_precision():
+    tried, kernels = [], own_kernels()
+    kernels[1].to_elements = lambda x, precision: tried.append(precision) or x
+    cupy = fake_cupy(3, capabilities=[(8, 0), (7, 5), (9, 0)])
+    assert by_name(look(ONE, DRIVER, lambda: cupy, lambda: kernels))["tensor cores"].state == OK
+    assert tried == 2 * list(DTYPES)
+
+
+def test_a_convolution_that_is_wrong_in_one_precision():
+    def forward(x, w, b):
+        y = conv.forward(x, w, b)
+        y[0, -1, -1, -1] += len(tried) == 2
+        return y
+
+    tried, kernels = [], own_kernels(forward)
+    kernels[1].to_elements = lambda x, precision: tried.append(precision) or x
+    found = by_name(look(ONE, DRIVER, fake_cupy, lambda: kernels))["tensor cores"]
+    assert (found.state, found.mend) == (BROKEN, "use --precision float32")
+    assert f"GPU 0: a {tried[1]} convolution is wrong" in found.found and len(tried) == 2
+
+
+def test_what_is_convolved_is_exact_in_every_precision():
+    """Whole numbers below 2^8, of both signs, and few of them zero."""
+    from cunet.doctor_gpu import convolves
+
+    answers = []
+
+    def forward(x, w, b):
+        answers.append(conv.forward(x, w, b))
+        return answers[0]
+
+    assert convolves(fake_cupy(), *own_kernels(forward), "bfloat16")
+    y = answers[0]
+    assert (y == np.rint(y)).all() and 30 < abs(y).max() < 256
+    assert min((y > 0).mean(), (y < 0).mean()) > 0.4
+
+
+@pytest.mark.parametrize("capability", [80, 90])
+@pytest.mark.parametrize("precision", DTYPES)
+def test_the_kernels_themselves_pass(monkeypatch, precision, capability):
+    xp = emulate(monkeypatch, capability)
+    assert doctor_gpu.convolves(xp, *doctor_gpu.load_kernels(), precision)
+
+
+def test_kernels_that_cannot_be_compiled():
+    error = DeviceError("the kernels cannot be compiled for sm_90a: " + 500 * "spills\n")
+    own = raises(error)
+    found = by_name(look(ONE, DRIVER, fake_cupy, own))["tensor cores"]
+    assert (found.state, found.mend) == (BROKEN, CTK)
+    assert "sm_90a" in found.found and len(found.found) <= 240 and "\n" not in found.found
+
+
+def test_a_gpu_without_free_memory_is_not_mended_by_an_installation():
+    class OutOfMemoryError(MemoryError):
+        __module__ = "cupy.cuda.memory"
+
+    cupy = fake_cupy(RawKernel=raises(OutOfMemoryError("Out of memory allocating 512 bytes")))
+    found = by_name(look(ONE, DRIVER, lambda: cupy))["kernel (NVRTC)"]
+    assert (found.state, found.mend) == (BROKEN, "nvidia-smi")
+    assert "not enough memory is free" in found.found and "512 bytes" in found.found
+    error = RuntimeError("CUDA_ERROR_OUT_OF_MEMORY: out of memory")  # the driver's own
+    found = by_name(look(ONE, DRIVER, fake_cupy, raises(error)))["tensor cores"]
+    assert found.state == BROKEN and "cupy" not in found.mend
 
 
 def test_a_kernel_that_writes_nonsense_is_broken():
     cupy = fake_cupy(RawKernel=lambda code, name: lambda *arguments: None)
-    found = by_name(gpu(ONE, DRIVER, lambda: cupy))["kernel (NVRTC)"]
+    found = by_name(look(ONE, DRIVER, lambda: cupy))["kernel (NVRTC)"]
     assert found.state == BROKEN and "[0.0, 1.0, 2.0, 3.0]" in found.found
 
 
@@ -176,7 +317,7 @@ def test_cublas_that_cannot_be_loaded():
         __matmul__ = raises(ImportError("libcublas.so.13: cannot open shared object file"))
 
     cupy = fake_cupy(asarray=lambda a: np.asarray(a).view(Array))
-    found = by_name(gpu(ONE, DRIVER, lambda: cupy))["matmul (cuBLAS)"]
+    found = by_name(look(ONE, DRIVER, lambda: cupy))["matmul (cuBLAS)"]
     assert found.state == BROKEN and found.mend == 'pip install "cupy-cuda13x[ctk]"'
 
 
@@ -184,7 +325,7 @@ def test_a_small_gpu_is_told_a_tile_that_fits():
     from cunet.explain import memory_bytes
 
     free = memory_bytes(64, 4, 316)["training"]
-    found = by_name(gpu(ONE, DRIVER, lambda: fake_cupy(free=free)))["GPU 0"]
+    found = by_name(look(ONE, DRIVER, lambda: fake_cupy(free=free)))["GPU 0"]
     assert found.state == OK and found.found.endswith("--tile 316 fits")
 
 
@@ -192,8 +333,29 @@ def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
     file = tmp_path / "file"
     file.write_text("")
     monkeypatch.setenv("CUPY_CACHE_DIR", str(file / "below"))
-    found = by_name(gpu(ONE, DRIVER, fake_cupy))["kernel cache"]
+    found = by_name(look(ONE, DRIVER, fake_cupy))["kernel cache"]
     assert found.state == BROKEN and found.mend.startswith("export CUPY_CACHE_DIR=")
+
+
+def test_the_cache_says_whether_the_first_call_will_compile(tmp_path):
+    def cache(own=own_kernels):
+        return by_name(look(ONE, DRIVER, fake_cupy, own))["kernel cache"].found
+
+    def compiling():
+        (tmp_path / "cache").mkdir(exist_ok=True)
+        (tmp_path / "cache" / "cunet-0123.cubin").write_bytes(b"")
+        return own_kernels()
+
+    assert cache().endswith("the first call will compile for some seconds")
+    assert str(tmp_path / "cache") in cache()
+    assert cache(compiling).endswith("cunet's own are there, compiled just now")
+    assert cache().endswith("cunet's own are there")
+
+
+def test_a_cache_in_memory_is_slower(monkeypatch):
+    monkeypatch.setenv("CUPY_CACHE_IN_MEMORY", "1")
+    found = by_name(look(ONE, DRIVER, fake_cupy))["kernel cache"]
+    assert (found.state, found.mend) == (NOTE, "unset CUPY_CACHE_IN_MEMORY")
 
 
 def test_cuda_version_numbers():
@@ -255,6 +417,18 @@ def test_broken_is_exit_code_4_and_the_last_line_mends(monkeypatch):
     assert answer.stderr.splitlines()[-1].strip() == "sew it"
     assert "torn" in answer.stdout and "mend:  sew it" in answer.stdout
     assert "mend:  x" not in answer.stdout
+
+
+def test_advice_is_no_command_to_run_next(monkeypatch):
+    findings = [
+        Finding("a", BROKEN, "torn", "use thread"),
+        Finding("b", BROKEN, "odd"),
+        Finding("c", BROKEN, "torn", "sew it"),
+    ]
+    answer = run(monkeypatch, findings)
+    assert answer.return_value == 4 and "mend:  use thread" in answer.stdout
+    assert answer.stderr.splitlines()[-1].strip() == "sew it"
+    assert "sew" not in run(monkeypatch, findings[:2]).stderr
 
 
 def test_quiet_prints_what_is_broken_only(monkeypatch):
