@@ -121,6 +121,8 @@ def command(
         f"{describe(net.device, net.precision)}",
         quiet,
     )
+    if net.device != "cpu" and net.precision not in TENSOR_CORES:
+        common.say(f"  without tensor cores: {net.obstacle or 'as asked'}", quiet)
     plans = []
     for file, targets in jobs:  # everything is looked at before anything is computed
         with open_checked(file, net) as image:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from cunet.data.dataset import IGNORE
 from cunet.errors import CunetError, NumericError
 from cunet.kernels import head
 from cunet.kernels.graphs import Graph, Inbox, Place
@@ -50,12 +49,13 @@ class CapturedStep:
     """Training steps of a net: forward, weighted loss, backward and, with SGD, the update.
 
     Where a step averages several batches (iter_size), or the solver is not SGD, the update is done
-    apart. With float16 the loss is multiplied by a scale that keeps small gradients from vanishing;
-    a step whose gradients overflow changes nothing but the scale.
+    apart. ignore: the label of pixels that count nowhere. With float16 the loss is multiplied by a
+    scale that keeps small gradients from vanishing; a step whose gradients overflow changes
+    nothing but the scale.
     """
 
-    def __init__(self, net: UNet, solver: Any, normalize: str):
-        self.net, self.solver, self.normalize = net, solver, normalize
+    def __init__(self, net: UNet, solver: Any, normalize: str, ignore: int | None = None):
+        self.net, self.solver, self.normalize, self.ignore = net, solver, normalize, ignore
         self.place, self.scaling = place_of(net), net.precision == "float16"
         if self.scaling and not isinstance(solver, SGD):
             raise CunetError("precision float16: its scaled loss needs --solver sgd; use bfloat16")
@@ -143,7 +143,7 @@ class CapturedStep:
         scale = self.fused.loss_scale if self.scaling else None
         x, labels, weights = (inbox.array for inbox in self.inboxes)
         logits, backward = self.net(x, self.keys, remember="once")
-        loss, dlogits = head.loss(logits, labels, weights, IGNORE, self.normalize, scale)
+        loss, dlogits = head.loss(logits, labels, weights, self.ignore, self.normalize, scale)
         backward(dlogits)
         if self.whole:
             self._update()

@@ -208,8 +208,9 @@ class Step:
 
 def stepper(net: UNet, solver: SGD | Adam, normalize: str) -> Step | CapturedStep:
     """What does the steps of this net on its device."""
-    make = CapturedStep if net.precision in TENSOR_CORES else Step
-    return make(net, solver, normalize)
+    if net.precision in TENSOR_CORES:
+        return CapturedStep(net, solver, normalize, IGNORE)
+    return Step(net, solver, normalize)
 
 
 def validate(net: UNet, prepared: Prepared) -> dict:

@@ -3,14 +3,13 @@ operations in float64 on the host, in the three precisions, without a GPU."""
 
 import numpy as np
 import pytest
-from cuda_emulation import emulate
+from cuda_emulation import SUMS, emulate
 
 from cunet.errors import CunetError
 from cunet.kernels import cuda, first_layer, head, images
 from cunet.ops import conv, softmax_loss
 
 ROUNDING = {"tf32": 2**-11, "float16": 2**-11, "bfloat16": 2**-8}  # of an activation
-SUMS = 2e-6  # of float32 sums, relative to the largest
 
 
 @pytest.fixture

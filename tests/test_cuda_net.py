@@ -112,7 +112,7 @@ def test_logits_loss_and_gradients(case, precision, monkeypatch):
     net = UNet(**settings, seed=1, device="cuda", precision=precision)
     arrays = batch(net)
     expected = reference(net, *arrays, np.random.default_rng(5), precision, monkeypatch)
-    work = captured.CapturedStep(net, cunet.SGD(net.parameters(), iter_size=2), "weights")
+    work = captured.CapturedStep(net, cunet.SGD(net.parameters(), iter_size=2), "weights", 255)
     loss = work.accumulate(arrays, np.random.default_rng(5))
     limit = LIMITS[precision]
     assert loss == pytest.approx(expected[1], rel=limit)

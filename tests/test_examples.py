@@ -234,6 +234,17 @@ def test_15_batch_norm():
     assert table[0][1:3] == [0, 1] and table[-1][3] < table[0][3] / 20
 
 
+def test_16_tensor_cores():
+    said = output(16)
+    assert number_after(said, "Largest difference from the definition:") < 1e-12
+    table = {row[0]: (float(row[1]), float(row[2])) for row in re.findall(
+        r"^(tf32|float16|bfloat16) (\S+) (\S+)$", said, re.M)}  # fmt: skip
+    assert table["float16"][0] == float(np.float16(np.pi)) == table["tf32"][0]
+    assert table["bfloat16"][0] == 3.140625  # 0x40490fdb without its lower half
+    assert 1e-5 < table["tf32"][1] < 1e-3 < table["bfloat16"][1] < 1e-2
+    assert "1e-5 * 1e-3 = 0.0" in said and 9e-9 < number_after(said, "float32, it is") < 1.1e-8
+
+
 def test_every_lesson_has_its_test():
     tested = {int(name[5:7]) for name in globals() if re.match(r"test_\d\d_", name)}
     assert tested == {int(lesson.name[:2]) for lesson in LESSONS}

@@ -11,7 +11,6 @@ import os
 import sys
 import time
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,7 @@ def _properties(index: int) -> dict[str, Any]:
 
 def sources(arch: str) -> list[Path]:
     """The files that are compiled together for an architecture such as "sm_90a"."""
-    hopper = arch == architecture(WARPGROUPS)
+    hopper = arch == f"sm_{WARPGROUPS}a"
     names = (*SOURCES, *(["device_90a", "warpgroup"] if hopper else ["warp"]))
     return [FOLDER / f"{name}.cu" for name in names]
 
@@ -118,7 +117,7 @@ def cache_folder() -> Path:
 
 def compiled(precision: str, arch: str) -> Path:
     """The file of compiled kernels, made when it is not there yet."""
-    text = "\n".join((source(arch), precision, arch, version("cunet"), nvrtc_version()))
+    text = "\n".join((source(arch), precision, arch, nvrtc_version()))
     name = f"cunet-{hashlib.sha256(text.encode()).hexdigest()[:24]}.cubin"
     path = cache_folder() / name
     if path.is_file():

@@ -18,8 +18,11 @@ from types import ModuleType
 import cupy_double
 import pytest
 
+from cunet.backend import cuda_problem, import_cupy
 from cunet.kernels import cuda
 
+REAL = os.environ.get("CUNET_TEST_GPU") == "1"
+SUMS = 3e-5 if REAL else 2e-6  # of float32 sums, relative: tensor cores cut off, mma here rounds
 FOLDER = Path(__file__).parent
 HEADERS = sorted(FOLDER.glob("*.h"))
 FLAGS = "-std=c++17 -O2 -w -march=native -fPIC -shared -fvisibility=hidden -x c++ -I".split()
@@ -68,12 +71,30 @@ def build_text(text: str, precision: str) -> Path:
 def emulate(monkeypatch: pytest.MonkeyPatch, capability: int = 80) -> ModuleType:
     """The double as `cupy`, a GPU of this compute capability whose kernels are emulated.
 
-    Kernels loaded in a test are forgotten with monkeypatch.
+    Kernels loaded in a test are forgotten with monkeypatch. Where the environment has
+    CUNET_TEST_GPU=1 it is CuPy and a real GPU, which then passes for one of this capability.
     """
-    monkeypatch.setitem(sys.modules, "cupy", cupy_double)
-    monkeypatch.setattr(cupy_double.cuda.Device, "compute_capability", str(capability))
     for name, value in list(vars(cuda).items()):
         if hasattr(value, "cache_clear"):
             monkeypatch.setattr(cuda, name, functools.cache(value.__wrapped__))
+    if REAL:
+        return real(monkeypatch, capability)
+    monkeypatch.setitem(sys.modules, "cupy", cupy_double)
+    monkeypatch.setattr(cupy_double.cuda.Device, "compute_capability", str(capability))
     monkeypatch.setattr(cuda, "compiled", build)
     return cupy_double
+
+
+def real(monkeypatch: pytest.MonkeyPatch, capability: int) -> ModuleType:
+    """CuPy; kernels of another capability than the GPU's are compiled for the GPU, where it has
+    the instructions."""
+    problem = cuda_problem()
+    if problem is not None:
+        pytest.skip(problem)
+    found = cuda.capability()
+    if capability == cuda.WARPGROUPS != found:
+        pytest.skip("this GPU has no wgmma")
+    monkeypatch.setattr(cuda, "capability", lambda: capability)
+    if capability != found:
+        monkeypatch.setattr(cuda, "architecture", lambda number: f"sm_{found}")
+    return import_cupy()

@@ -1,0 +1,305 @@
+"""The benchmark of a GPU: its stages on the emulated one, what fails or hangs, its tables."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from cuda_emulation import emulate
+
+from cunet import bench_cuda, bench_cuda_layers
+from cunet.bench_cuda import Task, in_turns, measure
+from cunet.cli import bench as command
+from cunet.errors import CunetError, DeviceError
+from cunet.explain import rows
+from cunet.kernels import convolution, images
+from cunet.unet import UNet
+
+SCRIPT = Path(__file__).parents[1] / "examples" / "benchmarks" / "gpu.py"
+SMALL = {"depth": 1, "pairs": 1, "turn": 0, "numbers": 20000, "calls": 1, "parts": (1, 2)}
+
+
+@pytest.fixture
+def xp(monkeypatch):
+    return emulate(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def script():
+    specification = importlib.util.spec_from_file_location("gpu_script", SCRIPT)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def dry(tmp_path_factory):
+    """What the script does from one end to the other: (document, Markdown, printed)."""
+    folder = tmp_path_factory.mktemp("gpu")
+    line = [sys.executable, str(SCRIPT), str(folder), "--dry-run"]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["gpu-double.json", "gpu-double.md"]
+    text = (folder / "gpu-double.md").read_text()
+    return json.loads((folder / "gpu-double.json").read_text()), text, done.stdout
+
+
+def test_the_script_goes_through_every_stage(dry):
+    document, text, printed = dry
+    assert printed.endswith(text + "\n")
+    assert not document["failed"] and not document["skipped"] and "running" not in document
+    layers = [layer.name for layer in UNet(width=8, depth=1).layers()[1:-1]]
+    made = [f"layer {p} {layer}" for p in ("tf32", "bfloat16") for layer in layers]
+    names, results = [*made, "alone tf32", "alone bfloat16"], document["results"]
+    assert set(results) > {*names, "agreement float32", "small kernels tf32"}
+    assert results["agreement float32"]["logits"] < 1e-5
+    assert results["agreement tf32"]["gradients"] < 5e-3
+    for name in made:
+        for operation in results[name]["ours"].values():
+            assert not operation["wrong"] and operation["best_ms"] <= operation["ms"]
+            assert operation["best_ms"] == min(operation["tried"].values())
+    assert "## Layers tf32" in text and "| logits float32 from the CPU's |" in text
+    assert document["tests"]["exit_code"] in (0, 5)
+
+
+def test_the_convolutions_are_those_of_the_net():
+    found = {p.name: p for p in bench_cuda_layers.problems(8, 3, 92)}
+    layers = [layer for layer in UNet(width=8, depth=3).layers()[1:-1]]
+    shapes = {row.name: row.shape for row in rows(8, 3, 92)}
+    assert list(found) == [layer.name for layer in layers]
+    for layer in layers:
+        problem = found[layer.name]
+        size, _, channels, outputs = layer.w.value.shape
+        assert (sum(problem.channels), problem.outputs) == (channels, outputs)
+        assert (problem.out, problem.out, outputs) == shapes[layer.name]
+        assert problem.up == (size == 2)
+        pair = layer.name.startswith("expand") and layer.name.endswith("conv1")
+        assert len(problem.channels) == 1 + pair
+        if pair:
+            skip = shapes[layer.name.replace("expand", "contract").replace("conv1", "conv2")]
+            assert (problem.outer, problem.channels[1]) == (skip[0], skip[2])
+
+
+@pytest.fixture
+def stages(monkeypatch):
+    """stages(name=work, ...): these instead of the real ones; one second each."""
+
+    def put(**works):
+        made = [(name, 1, work) for name, work in works.items()]
+        monkeypatch.setattr(bench_cuda, "stages", lambda *a: iter(made))
+
+    return put
+
+
+def small(**options):
+    return measure(8, 20, 24, **{**SMALL, **options})
+
+
+def test_a_stage_that_fails_is_recorded_and_the_others_go_on(xp, stages):
+    seen = []
+    stages(one=lambda: 1, two=lambda: 1 / 0, three=lambda: 3)
+    document = small(keep=lambda d: seen.append(json.dumps(d)))
+    assert document["results"] == {"one": 1, "three": 3}
+    assert document["failed"] == {"two": "ZeroDivisionError: division by zero"}
+    kept = [json.loads(text) for text in seen]
+    assert [d.get("running") for d in kept] == ["one", None, "two", None, "three", None, None]
+    assert kept[1]["results"] == {"one": 1}
+    # and an earlier document is gone on with
+    stages(one=lambda: 0, two=lambda: 0, four=lambda: 4)
+    again = small(document=kept[-1])
+    assert again["results"] == {"one": 1, "three": 3, "four": 4} and "two" in again["failed"]
+
+
+def test_a_stage_without_time_is_skipped(xp, stages):
+    stages(one=lambda: time.sleep(0.3), two=lambda: 2)
+    document = small(deadline_seconds=1.2)
+    assert list(document["results"]) == ["one"] and list(document["skipped"]) == ["two"]
+
+
+def test_a_gpu_that_is_lost_ends_it(xp, stages, monkeypatch):
+    def lost(self):
+        raise RuntimeError("cudaErrorIllegalAddress")
+
+    stages(one=lambda: monkeypatch.setattr(xp.cuda.Device, "synchronize", lost), two=lambda: 2)
+    document = {}
+    with pytest.raises(DeviceError, match="after stage 'one' .*cudaErrorIllegalAddress"):
+        small(document=document)
+    assert list(document["results"]) == ["one"]
+
+
+def test_what_cannot_be_measured_is_said(xp, monkeypatch):
+    with pytest.raises(CunetError, match="width 12 is not a multiple of 8"):
+        measure(12, 20, 24, **SMALL)
+    with pytest.raises(CunetError, match="tile 21 does not fit"):
+        measure(8, 21, 24, **SMALL)
+    monkeypatch.setattr(bench_cuda, "find_spec", lambda name: None)
+    with pytest.raises(CunetError, match="PyTorch is not installed"):
+        small(against="torch")
+
+
+def test_ratios_are_formed_in_pairs():
+    ours, theirs = iter([1.0, 2, 3]), iter([2.0, 2, 12])
+    task = Task(pairs=3, turn=0)
+    found = in_turns({"cunet": lambda n: next(ours), "torch": lambda n: next(theirs)}, task)
+    assert found["cunet"] == {"median": 2, "all": [1, 2, 3]}
+    assert found["ratio"] == {"median": 0.5, "lowest": 0.25, "highest": 1}
+
+
+def test_repeats_fill_a_turn():
+    assert bench_cuda_layers.repeats(lambda n: 2.0, 0.1) == 50
+    assert bench_cuda_layers.repeats(lambda n: 1e-9, 1) == 1000
+    assert bench_cuda_layers.repeats(lambda n: 500.0, 0.1) == 1
+
+
+def test_wrong_answers_and_failures_of_kernels_are_found(xp, monkeypatch):
+    task = Task(8, 20, 24, **SMALL)
+    problem = next(bench_cuda_layers.problems(8, 1, 20))
+    noise = xp.asarray(task.noise)
+    data = bench_cuda_layers.Data(problem, "tf32", noise)
+    call, expected = data.calls()["forward"], data.expected()["forward"]
+    nobody = convolution.Tile("none_", 128, 128, 256, 3, 0.01)
+    narrow = convolution.TILES[2]
+    monkeypatch.setattr(convolution, "TILES", (narrow,))
+    monkeypatch.setattr(convolution, "tiles", lambda: (narrow, nobody))
+
+    def swept(limit):
+        clock = bench_cuda_layers.Clock(task)
+        return bench_cuda_layers.sweep("forward", call, expected, clock, problem, limit)
+
+    found = swept(1e-3)
+    assert found["chosen"] == "64x64/1" and list(found["wrong"]) == ["none_128x128/1"] + [
+        name for name in found["wrong"] if name == "none_128x128/2"
+    ]
+    assert "none_conv_128x128" in found["wrong"]["none_128x128/1"]
+    assert "64x64/1" in swept(1e-9)["wrong"]  # no rounding would be this small
+    assert convolution.choose.__module__ == convolution.__name__  # all is put back
+    y = images.to_floats(call())
+    y[0, 0, 0, 0] = np.nan
+    assert np.isnan(bench_cuda_layers.error(y, expected))
+
+
+# The script
+
+
+class Child:
+    """A process that is this Python code, told the path of the document."""
+
+    def __init__(self, *codes):
+        self.codes = list(codes)
+
+    def __call__(self, *arguments, **options):
+        path = str(arguments[arguments.index("--json") + 1])
+        code = f"import json, sys, time\np = {path!r}\nd = json.load(open(p))\n{self.codes.pop(0)}"
+        return subprocess.Popen([sys.executable, "-c", code])
+
+
+def watched(script, monkeypatch, path, *codes):
+    child = Child(*codes)
+    monkeypatch.setattr(script, "start", child)
+    path.write_text('{"tests": {}}')
+    script.watch(path, time.monotonic() + 30, False)
+    assert not child.codes
+    return json.loads(path.read_text())
+
+
+DONE = "d.setdefault('results', {})['b'] = 1; json.dump(d, open(p, 'w'))"
+BEGUN = "d['running'] = 'a'; json.dump(d, open(p, 'w'))\n"
+
+
+def test_a_process_that_ends_has_failed_in_its_stage(script, monkeypatch, tmp_path):
+    found = watched(script, monkeypatch, tmp_path / "d.json", BEGUN + "sys.exit(9)", DONE)
+    assert found["results"] == {"b": 1} and "running" not in found
+    assert found["failed"] == {"a": "the process ended, exit code 9"}
+
+
+def test_a_stage_that_hangs_is_ended(script, monkeypatch, tmp_path):
+    monkeypatch.setattr(script, "STAGE", 0.5)
+    found = watched(script, monkeypatch, tmp_path / "d.json", BEGUN + "time.sleep(60)", DONE)
+    assert found["results"] == {"b": 1} and found["failed"]["a"].startswith("ended after")
+
+
+def test_a_gpu_that_never_answers_is_not_asked_for_ever(script, monkeypatch, tmp_path):
+    found = watched(script, monkeypatch, tmp_path / "d.json", "sys.exit(4)")
+    assert "no stage could begin, exit code 4" in found["failed"]["start"]
+
+
+def test_mistakes_come_first_and_set_the_exit_code(script, dry):
+    document = json.loads(json.dumps(dry[0]))
+    assert not script.mistakes(document)
+    document["tests"] |= {"failed": ["FAILED test_x"], "exit_code": 1}
+    document["failed"]["alone tf32"] = "RuntimeError: no"
+    wrong = {"64x64/2": 0.5}
+    document["results"]["layer tf32 expand0.up"]["ours"]["forward"]["wrong"] = wrong
+    document["results"]["agreement tf32"]["logits"] = float("nan")
+    found = script.mistakes(document)
+    assert found == [
+        "FAILED test_x", "stage alone tf32: RuntimeError: no",
+        "layer tf32 expand0.up, forward: 64x64/2 0.5",
+        "logits tf32 from the CPU's: nan, more than 0.002",
+    ]  # fmt: skip
+    text = script.markdown(document)
+    assert text.index("* FAILED test_x") < text.index("## Goals")
+
+
+# The command
+
+
+def pair(ours, theirs):
+    """A stage beside PyTorch."""
+    ratio = {"median": ours / theirs, "lowest": 0.5, "highest": 2.0}
+    job = {"cunet": {"median": ours}, "torch": {"median": theirs}, "ratio": ratio}
+    memory = {"cunet": {"reserved": 2e9}, "torch": {"allocated": 3e9, "reserved": 4e9}}
+    return {"theirs": "tf32, eager", "bytes": memory, "jobs": {"step": job}}
+
+
+@pytest.fixture
+def fake(monkeypatch, xp, dry):
+    """`cunet bench` with a measurement that is there already; the arguments that it got."""
+    asked = []
+
+    def measured(*args, **options):
+        asked.append((args, options))
+        document = json.loads(json.dumps(dry[0]))
+        document["results"]["beside torch tf32"] = pair(4.0, 5.0)
+        return document
+
+    monkeypatch.setattr(bench_cuda, "measure", measured)
+    return asked
+
+
+def test_the_command_measures_a_gpu(fake):
+    line = ["--device", "cuda", "--against", "torch", "--width", "64", "--precision", "tf32"]
+    result = CliRunner().invoke(command.command, line)
+    assert result.exit_code == 0, result.output
+    ((arguments, options),) = fake
+    assert arguments == (64, 572) and options["against"] == "torch"
+    assert options["precisions"] == ("tf32",) and options["layers"]
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("double, 4 multiprocessors")
+    (goal,) = [one for one in lines if one.startswith("step tf32 / PyTorch")]
+    assert goal.split()[-5:] == ["0.8", "<=", "1", "x", "yes"]
+    (goal,) = [one for one in lines if one.startswith("memory of a step tf32")]
+    assert goal.split()[-5:] == ["2", "<=", "3", "GB", "yes"]
+    result = CliRunner().invoke(command.command, ["--device", "cuda", "--json", "--quiet"])
+    (document,) = json.loads(result.stdout)["results"]
+    assert document["card"]["name"] == "double"
+    assert fake[1][1]["precisions"] == ("tf32", "float16", "bfloat16")
+
+
+def test_what_the_command_does_not_take(fake, monkeypatch):
+    def refused(*arguments):
+        result = CliRunner().invoke(command.command, arguments)
+        assert isinstance(result.exception, CunetError) and not fake
+        return str(result.exception)
+
+    assert "one of tf32" in refused("--device", "cuda", "--precision", "float8")
+    assert "--precision measures tensor cores: the CPU" in refused(
+        "--device", "cpu", "--precision", "tf32"
+    )
+    monkeypatch.setattr("cupy_double.cuda.Device.compute_capability", "75")
+    assert "compute capability is 7.5" in refused("--device", "cuda", "--against", "torch")
