@@ -23,6 +23,12 @@ def place_of(net: UNet) -> Place:
     return net.place
 
 
+def forget(net: UNet) -> None:
+    """Let go of what was recorded of a net, and of its memory."""
+    net.predictions.clear()
+    net.place = None
+
+
 class Keys:
     """In the place of a random generator, for dropout: its next 64-bit keys, on the GPU."""
 
@@ -67,6 +73,9 @@ class CapturedStep:
             )  # fmt: skip
             self.rate = Inbox((1,), "float32", self.fused.rate)
         self.skipped, self.scale = 0, FIRST_SCALE if self.scaling else 1
+        if self.scaling and solver.scaling is not None:
+            self.fused.set_scale(np.array(solver.scaling, np.float32))
+            self.scale, _, self.skipped = solver.scaling
         self.whole = self.fused is not None and solver.iter_size == 1
         self.keys = Keys(2) if net.dropout else None
         self.inboxes: list[Inbox] = []  # of x, labels and weights, made for the first batch
@@ -126,11 +135,19 @@ class CapturedStep:
     def _send_rate(self) -> None:
         self.rate.put(self.solver.rate(self.solver.done), self.place)
 
+    def close(self) -> None:
+        """Give the memory of this net's graphs back, rather than when Python next looks for
+        objects that hold each other."""
+        self.gradient = self.update_graph = None
+        forget(self.net)
+
     def _check(self) -> None:
         """NumericError where an update was left out that no smaller loss scale can save."""
-        scale, _, skipped = self.fused.read_scale()
+        scale, good, skipped = map(float, self.fused.read_scale())
         left_out, before = skipped > self.skipped, self.scale
         self.skipped, self.scale = skipped, scale
+        if self.scaling:
+            self.solver.scaling = [scale, good, skipped]
         if left_out and before <= 1:
             raise NumericError(
                 "the gradient is not finite although the loss is. Lower --lr, clip the gradient "

@@ -47,6 +47,8 @@ def save(
     }
     if solver is not None:
         header["done"] = solver.done
+        if getattr(solver, "scaling", None) is not None:
+            header["scaling"] = solver.scaling
         arrays |= {f"solver/{name}": to_host(v) for name, v in solver.state().items()}
     arrays["header"] = np.array(json.dumps(header))
     write_npz(Path(path), arrays)
@@ -122,13 +124,13 @@ def build(
     return net
 
 
-def restore(path: Path, arrays: dict[str, np.ndarray], solver, done: int | None) -> None:
+def restore(path: Path, header: dict, arrays: dict[str, np.ndarray], solver) -> None:
     """Put the solver back where the file left it."""
-    if done is None:
+    if header.get("done") is None:
         raise DataError(f"model '{path}' holds no solver: it cannot be resumed, only applied")
     state = {f"solver/{name}": value for name, value in solver.state().items()}
     put(path, state, arrays)
-    solver.done = done
+    solver.done, solver.scaling = header["done"], header.get("scaling")
 
 
 def put(path: Path, targets: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:

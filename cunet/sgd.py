@@ -93,6 +93,8 @@ class SGD:
         self.momentum, self.weight_decay = momentum, weight_decay
         self.clip, self.iter_size = clip, iter_size
         self.done = 0  # completed updates
+        # with float16: loss scale, good updates since it changed, updates left out
+        self.scaling: list[float] | None = None
         self.velocity = [array_module(p.value).zeros_like(p.value) for p in parameters]
 
     def step(self) -> float:

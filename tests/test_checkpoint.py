@@ -74,7 +74,7 @@ def test_solver_and_progress_round_trip(tmp_path, solver):
     assert header["progress"] == {"step": 3, "best": None, "seconds": 0.1}
     again = checkpoint.build(path, header, arrays, "cpu")
     two = getattr(cunet, solver)(again.parameters(), lr=0.1)
-    checkpoint.restore(path, arrays, two, header["done"])
+    checkpoint.restore(path, header, arrays, two)
     assert two.done == 3 and two.state().keys() == one.state().keys()
     for name, array in two.state().items():
         assert array.any()

@@ -5,6 +5,8 @@ layer answers, forward and back. It takes the definitions of ops, knows no kerne
 NumPy's own means.
 """
 
+import gc
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from cuda_emulation import emulate
 
 import cunet
-from cunet import captured, kernels, tiling, training
+from cunet import captured, checkpoint, kernels, tiling, training
 from cunet.backend import to_host
 from cunet.kernels import cuda
 from cunet.ops import conv, dropout, max_pool, relu, up_conv
@@ -249,3 +251,45 @@ def test_graphs_of_a_few_shapes_are_kept(monkeypatch):
         x = np.ones((1, side, side, 1), np.float32)
         np.testing.assert_array_equal(captured.predict(net, x), captured.predict(net, x))
     assert len(net.predictions) == captured.MOST_SHAPES
+
+
+def test_what_was_recorded_is_forgotten_at_once(monkeypatch):
+    """A net, its graphs and their memory hold each other; close() lets go without a search."""
+    emulate(monkeypatch)
+    gc.disable()
+    try:
+        net = UNet(width=8, depth=1, seed=1, device="cuda")
+        work = training.stepper(net, cunet.SGD(net.parameters()), "weights")
+        work.accumulate(batch(net, 28), np.random.default_rng(0))
+        captured.predict(net, np.ones((1, 20, 20, 1), np.float32))
+        place = weakref.ref(net.place)
+        work.close()
+        gone = weakref.ref(net)
+        del work, net
+        assert place() is None and gone() is None
+    finally:
+        gc.enable()
+
+
+def test_a_resumed_float16_training_goes_on_with_its_scale(monkeypatch, tmp_path):
+    emulate(monkeypatch)
+    ends = []
+    for stop in (None, 2):
+        net = UNet(width=8, depth=1, seed=2, device="cuda", precision="float16")
+        arrays, solver = batch(net, 28), cunet.SGD(net.parameters(), lr=1e-4, clip=1.0)
+        heavy = (*arrays[:2], 1000 * arrays[2])
+        work = training.stepper(net, solver, "none")
+        for step in range(5):
+            if step == stop:
+                checkpoint.save(tmp_path / "last.npz", net, solver)
+                header, values = checkpoint.read(tmp_path / "last.npz")
+                net = checkpoint.build(tmp_path / "last.npz", header, values, "cuda", "float16")
+                solver = cunet.SGD(net.parameters(), lr=1e-4, clip=1.0)
+                checkpoint.restore(tmp_path / "last.npz", header, values, solver)
+                work = training.stepper(net, solver, "none")
+            work.accumulate(heavy, np.random.default_rng(step))
+            work.update()
+        assert solver.scaling[2] > 0  # updates were left out
+        ends.append([p.value.get() for p in net.parameters()] + [np.array(solver.scaling)])
+    for a, b in zip(*ends, strict=True):
+        np.testing.assert_array_equal(a, b)

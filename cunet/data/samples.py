@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cunet.data.augment import Augmentation, draw
+from cunet.threads import available_threads
 
 SAMPLE_STREAM = 1  # the purpose that separates these random numbers from all others of a seed
 WORKERS = 2
@@ -72,3 +73,25 @@ class Samples:
             finally:
                 for future in ready:
                     future.cancel()
+
+
+class Batches:
+    """A stream of batches, of which the next may be taken while a GPU is at work."""
+
+    def __init__(self, stream: Iterator[tuple[tuple, float]]):
+        self.stream, self.next = stream, None
+
+    def take(self) -> tuple[tuple, float]:
+        """The next batch, and the seconds waited for it."""
+        taken, self.next = self.next or next(self.stream), None
+        return taken
+
+    def prepare(self) -> tuple | None:
+        """The next batch, which take() will answer; None where there is none."""
+        self.next = self.next or next(self.stream, None)
+        return self.next and self.next[0]
+
+
+def sample_workers(device: str) -> int:
+    """How many threads prepare samples: beside a GPU most of the processors."""
+    return WORKERS if device == "cpu" else min(MOST_WORKERS, max(WORKERS, available_threads() - 1))
