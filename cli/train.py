@@ -97,9 +97,12 @@ def resumed(resume, data, preset, config_file, options: dict[str, Any]) -> tuple
     from dataclasses import replace
 
     from cunet import config as configs
+    from cunet.backend import resolve_device
     from cunet.errors import CunetError
+    from cunet.precision import TENSOR_CORES
     from cunet.prepared import prepare
     from cunet.run_folder import read_settings
+    from cunet.training import obstacle_to
 
     given = {"data": data, "preset": preset, "config": config_file} | options
     named = [name for name, value in given.items() if value is not None and name not in WITH_RESUME]
@@ -110,9 +113,10 @@ def resumed(resume, data, preset, config_file, options: dict[str, Any]) -> tuple
             f"--{named[0].replace('_', '-')}"
         )
     config = configs.make(None, None, read_settings(resume) | options | {"out": resume})
-    if options.get("device") == "cpu" and config.precision != "float64":
-        config = replace(config, precision=None)  # what began on tensor cores goes on without
     prepared = prepare(config)
+    config = replace(config, device=resolve_device(config.device))
+    if config.precision in TENSOR_CORES and obstacle_to(config, prepared) is not None:
+        config = replace(config, precision=None)  # what began on tensor cores goes on without
     title = f"continuing {resume}"
     if {"steps", "minutes"} & set(options):
         title += " with another length: the learning rate follows the new one"

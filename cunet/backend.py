@@ -77,6 +77,18 @@ def resolve_device(name: str) -> str:
     return f"cuda:{index}"
 
 
+def check_current(device: str) -> None:
+    """CunetError where `device` is a GPU, but not the one that this thread works on."""
+    if device == "cpu":
+        return
+    index, current = int(device.partition(":")[2] or 0), import_cupy().cuda.Device().id
+    if index != current:
+        raise CunetError(
+            f"the network is on {device}, but GPU {current} is this thread's current one; call "
+            f"cupy.cuda.Device({index}).use() first"
+        )
+
+
 def to_device(x: Array, device: str) -> Array:
     """x as an array on the device; no copy where it is there already."""
     if device == "cpu":

@@ -22,7 +22,7 @@ from cunet.memory import explained
 from cunet.metrics.pixel import ONE_CLASS, PixelCounts
 from cunet.precision import TENSOR_CORES, obstacle
 from cunet.prepared import Prepared, cells, prepare
-from cunet.run_folder import RunFolder
+from cunet.run_folder import RunFolder, read_settings
 from cunet.sgd import SGD
 from cunet.sizes import tile_for_output, usual_tile
 from cunet.threads import set_threads
@@ -84,7 +84,8 @@ def train(config: Config, prepared: Prepared | None = None, resume: bool = False
         checkpoint.restore(last, header, arrays, solver)
         progress = header["progress"]
         hashes = prepared.dataset.hashes
-        run = RunFolder.reopen(config.out, config, hashes, progress["step"])
+        kept = replace(config, precision=read_settings(config.out).get("precision"))
+        run = RunFolder.reopen(config.out, kept, hashes, progress["step"])
     else:
         net = make_net(config, prepared)
         config = replace(config, precision=net.precision)

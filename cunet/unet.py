@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cunet.backend import Array, array_module, resolve_device
+from cunet.backend import Array, array_module, check_current, resolve_device
 from cunet.errors import CunetError
 from cunet.kernels import images
 from cunet.layers import (
@@ -238,6 +238,7 @@ class UNet:
                 f"U-Net input: expected dtype {self.dtype}, found {x.dtype}; "
                 f'use x.astype("{self.dtype}") or UNet(dtype=...)'
             )
+        check_current(self.device)
         for side in x.shape[1:3]:
             check_tile(side, self.depth, self.padding)
 

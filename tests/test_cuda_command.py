@@ -58,8 +58,12 @@ def test_the_run_goes_on_where_it_was_on_another_device(data, run, tmp_path, mon
     out = tmp_path / "run"
     code, _, err = run("train", "--data", data, *NET, "--out", out, "--steps", 4, "--stop-after", 2)
     assert code == 130, err
-    code, _, err = run("train", "--resume", out, "--device", "cpu")
-    assert code == 0, err
+    code, _, err = run("train", "--resume", out, "--device", "cpu", "--stop-after", 3)
+    assert code == 130, err
+    emulate(monkeypatch, 70)
+    code, _, err = run("train", "--resume", out, "--device", "auto")
+    assert code == 0 and "float32" in err and "compute capability is 7.0" in err
+    assert tomllib.loads((out / "run.toml").read_text())["precision"] == "tf32"
 
 
 def test_out_of_memory_says_what_fits(data, run, tmp_path, monkeypatch):

@@ -72,9 +72,11 @@ struct Loader {
     static constexpr int STEP = THREADS / 8, A = BM / STEP, B = BN / STEP;
     static_assert(BM % STEP == 0 && BN % STEP == 0, "every thread copies whole rows");
     const Problem& c;
-    const int chunk, row0, chunks1, chunks2, blocks1, blocks, column;
+    const int chunk, row0, chunks1, chunks2, blocks1, blocks;
     int place1[A], place2[A];  // chunk of x1 and x2 at tap (0, 0)
     unsigned inside[A];        // bit t: tap t of this row lies within the image
+    int place_w, w_step, w_tap;  // chunk of w at tap 0; chunks from row to row, from tap to tap
+    unsigned inside_w;           // bit i: row i of B exists
     int tap, block;            // of the next step
 
     DEVICE Loader(const Problem& c, int first_step)
@@ -85,10 +87,16 @@ struct Loader {
           chunks2(c.C2 / CHUNK),
           blocks1((chunks1 + 7) / 8),
           blocks(blocks1 + (chunks2 + 7) / 8),
-          column(blockIdx.y * BN),
+          place_w((blockIdx.y * BN + row0) * (c.w_row / CHUNK) + chunk),
+          w_step(STEP * (c.w_row / CHUNK)),
+          w_tap(c.w_tap / CHUNK),
+          inside_w(0),
           tap(first_step / blocks),
           block(first_step % blocks) {
         const Output<R, STRIDE> y(c);
+#pragma unroll
+        for (int i = 0; i < B; i++)
+            inside_w |= (unsigned)(blockIdx.y * BN + row0 + i * STEP < y.K) << i;
 #pragma unroll
         for (int i = 0; i < A; i++) {
             const int m = blockIdx.x * BM + row0 + i * STEP;
@@ -110,65 +118,74 @@ struct Loader {
         return R * R * ((c.C1 / CHUNK + 7) / 8 + (c.C2 / CHUNK + 7) / 8);
     }
 
-    // The next step's rows of A, then of B.
+    // The next step's rows of A, then of B. Where a row is not there its address is not read.
     DEVICE void load(unsigned char* stage) {
         const bool second = block >= blocks1;
         const int first = (second ? block - blocks1 : block) * 8;  // chunk of the image's channels
         const int chunks = second ? chunks2 : chunks1, pitch = second ? c.row2 : c.row1;
-        const bool exists = first + chunk < chunks;
+        const unsigned exists = first + chunk < chunks;
         const int shift = (tap / R * pitch + tap % R) * chunks + first;
-        const unsigned char* x = second ? c.x2 : c.x1;
+        const unsigned char* x = (second ? c.x2 : c.x1) + 16LL * shift;
+        unsigned char* to = stage + swizzled(row0, chunk);  // 8 divides STEP: rows swizzled alike
 #pragma unroll
-        for (int i = 0; i < A; i++) {
-            const bool take = exists && (inside[i] >> tap & 1);
-            const long long from = take ? (second ? place2[i] : place1[i]) + shift : 0;
-            copy_async(stage + swizzled(row0 + i * STEP, chunk), x + from * 16, take);
-        }
+        for (int i = 0; i < A; i++)
+            copy_async(to + i * STEP * 128, x + 16LL * (second ? place2[i] : place1[i]),
+                       inside[i] & exists << tap);
         const int t = c.flags & REVERSE ? R * R - 1 - tap : tap;
-        const int across = (second ? chunks1 : 0) + first + chunk;
+        const int across = (second ? chunks1 : 0) + first;
+        const unsigned char* w = c.w + 16LL * (place_w + t * w_tap + across);
 #pragma unroll
-        for (int i = 0; i < B; i++) {
-            const int k = column + row0 + i * STEP;
-            const bool take = exists && k < c.K1 + c.K2;
-            const long long from =
-                take ? ((long long)k * c.w_row + (long long)t * c.w_tap) / CHUNK + across : 0;
-            copy_async(stage + BM * 128 + swizzled(row0 + i * STEP, chunk), c.w + from * 16, take);
-        }
+        for (int i = 0; i < B; i++)
+            copy_async(to + (BM + i * STEP) * 128, w + 16LL * (i * w_step), exists << i & inside_w);
         if (++block == blocks) block = 0, ++tap;
     }
 };
 
-// Stage 4 for the output channels k and k + 1 of pixel m = (n, p, q).
-DEVICE void finish(const Problem& c, int P, int Q, int m, int k, float a, float b) {
-    const int q = m % Q, p = m / Q % P, n = m / Q / P;
+// An output pixel m = (n, p, q).
+struct Pixel {
+    int m, n, p, q, P, Q;
+    DEVICE Pixel(int m, int P, int Q) : m(m), n(m / Q / P), p(m / Q % P), q(m % Q), P(P), Q(Q) {}
+};
+
+// Stage 4 for the output channels k and k + 1 of a pixel. Only kernels of one tap make corners.
+template <int R>
+DEVICE void finish(const Problem& c, const Pixel& at, int k, float a, float b) {
     const bool second = k >= c.K1;
     unsigned char* y = second ? c.y2 : c.y1;
     int channels = second ? c.K2 : c.K1, j = second ? k - c.K1 : k;
-    long long pixel = m;
-    if (c.flags & UP) {
+    long long pixel = at.m;
+    if (R == 1 && c.flags & UP) {
         channels /= 4;
         const int corner = j / channels;
-        pixel = (n * 2LL * P + 2 * p + corner / 2) * 2 * Q + 2 * q + corner % 2;
+        pixel = (at.n * 2LL * at.P + 2 * at.p + corner / 2) * 2 * at.Q + 2 * at.q + corner % 2;
         j %= channels;
     }
     if (c.flags & BIAS) a += c.bias[j], b += c.bias[j + 1];
     if (c.flags & RELU) a = a <= 0.f ? 0.f : a, b = b <= 0.f ? 0.f : b;  // a NaN stays a NaN
     if (c.mask && (second || !c.K2)) {
-        const long long at = ((long long)n * c.mask_image + p * c.mask_row + q) * channels + j;
-        const Pair z = *(const Pair*)(c.mask + at * BYTES);
+        const long long there = (long long)at.n * c.mask_image + at.p * c.mask_row + at.q;
+        const Pair z = *(const Pair*)(c.mask + (there * channels + j) * BYTES);
         a = to_float(z.a) > 0.f ? a : 0.f, b = to_float(z.b) > 0.f ? b : 0.f;
     }
     *(Pair*)(y + (pixel * channels + j) * BYTES) = {to_element(a), to_element(b)};
 }
 
-// Either finish, or keep the sums of this part (blockIdx.z) of the taps and channels.
-template <int R, int STRIDE>
-DEVICE void store(const Problem& c, const Output<R, STRIDE>& y, int m, int k, float a, float b) {
-    if (m >= y.M || k >= y.K) return;
-    if (gridDim.z > 1)
-        *(float2*)(c.partial + ((long long)blockIdx.z * y.M + m) * y.K + k) = make_float2(a, b);
-    else
-        finish(c, y.P, y.Q, m, k, a, b);
+// A row of sums, two of every 8 output channels from k on: either finish, or keep the sums of this
+// part (blockIdx.z) of the taps and channels.
+template <int R, int STRIDE, int COUNT, class Sums>
+DEVICE void store(const Problem& c, const Output<R, STRIDE>& y, int m, int k, Sums sums) {
+    if (m >= y.M) return;
+    if (gridDim.z > 1) {
+        float* to = c.partial + ((long long)blockIdx.z * y.M + m) * y.K + k;
+#pragma unroll
+        for (int j = 0; j < COUNT; j++)
+            if (k + j * 8 < y.K) *(float2*)(to + j * 8) = make_float2(sums(j, 0), sums(j, 1));
+    } else {
+        const Pixel at(m, y.P, y.Q);
+#pragma unroll
+        for (int j = 0; j < COUNT; j++)
+            if (k + j * 8 < y.K) finish<R>(c, at, k + j * 8, sums(j, 0), sums(j, 1));
+    }
 }
 
 // The sums of `parts` parts in order, then stage 4; one thread for two output channels of a pixel.
@@ -183,6 +200,6 @@ extern "C" __global__ void __launch_bounds__(256) convolve_finish(PROBLEM, int P
         const float2 v = *(const float2*)(partial + i * size + at);
         a += v.x, b += v.y;
     }
-    finish(c, P, Q, (int)(at / K), (int)(at % K), a, b);
+    finish<1>(c, Pixel((int)(at / K), P, Q), (int)(at % K), a, b);
 }
 EXPORT(convolve_finish)

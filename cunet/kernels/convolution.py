@@ -229,26 +229,31 @@ def _by_weights(what: str, pictures: tuple[Array, ...], dy: Array, shape: tuple[
     """Launch weights.cu's `what` for each image and add up its parts: dw of this shape."""
     xp, (c, k) = array_module(dy), shape[2:]
     n, height, width, _ = pictures[0].shape
-    wide = 2 if k > 64 else 1  # warps along k, 64 channels each
     columns, rows = (64, 3) if what == "conv" else (128, 4)
     step = 128 // dy.dtype.itemsize  # pixels
+    # a stage: x, with 2 pixels more where taps are neighbours, and dy in panels of 64 channels
+    x_row = columns * 4 + 32 if dy.dtype == np.float32 else columns * 2
+    x_bytes = blocks(step + (2 if what == "conv" else 0), 8) * 8 * x_row
+    panel = step * (288 if dy.dtype == np.float32 else 128)
+
+    def shared(panels: int) -> int:
+        return 3 * blocks(panels * panel + x_bytes, 128) * 128 + 1024
+
+    wide = (
+        2 if k > 64 and shared(2) <= cuda.shared_memory() else 1
+    )  # warps along k, 64 channels each
     grid = blocks(k, 64 * wide), blocks(max(p.shape[3] for p in pictures), columns)
     steps = blocks(n * height * width, step)
     parts = max(1, 2 * cuda.processors() // (grid[0] * grid[1] * rows))
     parts = min(parts, max(1, PARTIAL_BYTES // (4 * int(np.prod(shape)))), blocks(steps, 8))
     sums = xp.empty((parts, *shape), np.float32)
-    # a stage: dy as `wide` panels of 64 channels, x with 2 pixels more where taps are neighbours
-    row = 288 if dy.dtype == np.float32 else 128
-    x_rows = blocks(step + (2 if what == "conv" else 0), 8) * 8
-    x_row = columns * 4 + 32 if dy.dtype == np.float32 else columns * 2
-    stage = blocks(wide * step * row + x_rows * x_row, 128) * 128
     first = 0
     for x in pictures:
         launch(
             dy, f"{what}_by_weights_{64 * wide}",
             (grid[0], blocks(x.shape[3], columns), rows * parts), 128 * wide,
             x, dy, sums, n, height, width, x.shape[3], *pitches(x), k, first, c, parts,
-            shared=3 * stage + 1024,
+            shared=shared(wide),
         )  # fmt: skip
         first += x.shape[3]
     return images.sum_partials(sums) if parts > 1 else sums[0]

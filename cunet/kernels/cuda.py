@@ -28,6 +28,7 @@ KINDS = {"tf32": 0, "bfloat16": 1, "float16": 2}
 FOLDER = Path(__file__).parent
 SOURCES = ("device", "convolution", "weights", "first_layer", "head", "images", "solver")
 loaded: dict[int, str] = {}  # GPU: a precision whose kernels it has
+FORMAT = "2"  # of the files that are kept; another one and they are made anew
 LEAST, WARPGROUPS = 80, 90  # compute capability: tensor cores for TF32 and bfloat16; wgmma
 
 
@@ -102,7 +103,8 @@ def compile_source(precision: str, arch: str) -> tuple[bytes, str]:
     options = (f"-arch={arch}", "-std=c++17", f"-DKIND={KINDS[precision]}", "--ptxas-options=-v")
     try:
         nvrtc.compileProgram(program, options)
-        return nvrtc.getCUBIN(program), nvrtc.getProgramLog(program)
+        # CuPy cuts off the last byte, as if it ended a string; it is the last of the ELF file
+        return nvrtc.getCUBIN(program) + b"\0", nvrtc.getProgramLog(program)
     except nvrtc.NVRTCError as error:
         log = nvrtc.getProgramLog(program)
         raise DeviceError(f"the kernels cannot be compiled for {arch}: {error}\n{log}") from error
@@ -117,7 +119,7 @@ def cache_folder() -> Path:
 
 def compiled(precision: str, arch: str) -> Path:
     """The file of compiled kernels, made when it is not there yet."""
-    text = "\n".join((source(arch), precision, arch, nvrtc_version()))
+    text = "\n".join((source(arch), precision, arch, nvrtc_version(), FORMAT))
     name = f"cunet-{hashlib.sha256(text.encode()).hexdigest()[:24]}.cubin"
     path = cache_folder() / name
     if path.is_file():

@@ -18,17 +18,27 @@ class Place:
 
     A graph holds addresses. What it took from the pool while it was recorded must not be given to
     anybody else, so the pool serves graphs alone; and those of one place share its memory, which is
-    right because they run one after the other.
+    right because they run one after the other. Nor must it be given back to the GPU, as a pool does
+    by itself with what is free when memory runs out: so it is kept here for as long as the place.
+
+    The stream waits for what was done before on the default stream, as CUDA's streams do unless
+    they are told not to: weights that ordinary operations have changed are there.
     """
 
     def __init__(self) -> None:
-        cupy = import_cupy()
-        self.stream = cupy.cuda.Stream(non_blocking=True)
-        self.pool = cupy.cuda.MemoryPool()
+        cuda = import_cupy().cuda
+        self.stream = cuda.Stream()
+        self.taken = taken = []
+
+        def take(size: int) -> Any:
+            taken.append(cuda.Memory(size))
+            return cuda.MemoryPointer(taken[-1], 0)
+
+        self.pool = cuda.MemoryPool(take)
 
     def bytes(self) -> int:
-        """What the pool has taken from the GPU."""
-        return self.pool.total_bytes()
+        """What the place has taken from the GPU."""
+        return sum(memory.size for memory in self.taken)
 
 
 class Graph:

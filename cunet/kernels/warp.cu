@@ -56,12 +56,9 @@ DEVICE void convolve(const Problem& c) {
     const int m = blockIdx.x * BM + wm * (BM / WM) + (lane >> 2);
     const int k = blockIdx.y * BN + wn * (BN / WN) + (lane & 3) * 2;
 #pragma unroll
-    for (int i = 0; i < MT; i++)
-#pragma unroll
-        for (int j = 0; j < NT; j++) {
-            store(c, y, m + i * 16, k + j * 8, sums[i][j][0], sums[i][j][1]);
-            store(c, y, m + i * 16 + 8, k + j * 8, sums[i][j][2], sums[i][j][3]);
-        }
+    for (int i = 0; i < MT * 2; i++)
+        store<R, STRIDE, NT>(c, y, m + i * 8, k,
+                             [&](int j, int e) { return sums[i / 2][j][i % 2 * 2 + e]; });
 }
 
 #define CONVOLVE(name, BM, BN, WM, WN, STAGES, R, STRIDE)                            \

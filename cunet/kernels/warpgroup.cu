@@ -27,7 +27,8 @@ DEVICE void convolve_warpgroups(const Problem& c) {
     float sums[BN / 2] = {};
     const int group = threadIdx.x >> 7;
     int now = 0, next = STAGES - 2;
-    for (int step = 0; step < count; step++) {
+    int step = 0;
+    do {  // a loop that might not run at all makes the compiler wait for every product
         wait<STAGES - 3>();
         fence_proxy();
         __syncthreads();
@@ -44,17 +45,16 @@ DEVICE void convolve_warpgroups(const Problem& c) {
         commit();
         now = now + 1 == STAGES ? 0 : now + 1;
         next = next + 1 == STAGES ? 0 : next + 1;
-    }
+    } while (++step < count);
     warpgroup_wait<0>();
     const Output<R, STRIDE> y(c);
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
     const int m = blockIdx.x * BM + group * 64 + warp * 16 + (lane >> 2);
     const int k = blockIdx.y * BN + (lane & 3) * 2;
 #pragma unroll
-    for (int j = 0; j < BN / 8; j++) {
-        store(c, y, m, k + j * 8, sums[j * 4], sums[j * 4 + 1]);
-        store(c, y, m + 8, k + j * 8, sums[j * 4 + 2], sums[j * 4 + 3]);
-    }
+    for (int h = 0; h < 2; h++)
+        store<R, STRIDE, BN / 8>(c, y, m + h * 8, k,
+                                 [&](int j, int e) { return sums[j * 4 + h * 2 + e]; });
 }
 
 #define CONVOLVE_WARPGROUPS(name, BM, BN, STAGES, R, STRIDE)             \

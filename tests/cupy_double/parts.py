@@ -187,7 +187,21 @@ def get_elapsed_time(start_event, end_event):
 # ---- memory
 
 
+class Memory:
+    """Bytes taken from the device."""
+
+    def __init__(self, size):
+        self.size = size
+
+
 class MemoryPointer:
+    """A place in such memory."""
+
+    def __init__(self, mem, offset):
+        self.mem, self.offset = mem, offset
+
+
+class Block:
     """Bytes of a pool, given back when nothing refers to them any more."""
 
     def __init__(self, pool, size):
@@ -202,14 +216,17 @@ class MemoryPool:
 
     def __init__(self, allocator=None):
         self._used = self._total = self._limit = 0
+        self._allocator = allocator
 
     def malloc(self, size):
         size = -(-size // UNIT) * UNIT
         if self._limit and self._used + size > self._limit:
             raise OutOfMemoryError(size, self._total, self._limit)
         self._used += size
+        if self._used > self._total and self._allocator is not None:
+            self._allocator(self._used - self._total)
         self._total = max(self._total, self._used)
-        return MemoryPointer(self, size)
+        return Block(self, size)
 
     def used_bytes(self):
         return self._used
@@ -275,6 +292,8 @@ cuda = SimpleNamespace(
     Device=Device,
     Event=Event,
     Graph=Graph,
+    Memory=Memory,
+    MemoryPointer=MemoryPointer,
     MemoryPool=MemoryPool,
     Stream=Stream,
     alloc_pinned_memory=alloc_pinned_memory,
