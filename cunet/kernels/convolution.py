@@ -239,9 +239,8 @@ def _by_weights(what: str, pictures: tuple[Array, ...], dy: Array, shape: tuple[
     def shared(panels: int) -> int:
         return 3 * blocks(panels * panel + x_bytes, 128) * 128 + 1024
 
-    wide = (
-        2 if k > 64 and shared(2) <= cuda.shared_memory() else 1
-    )  # warps along k, 64 channels each
+    # warps along k, with 64 channels each
+    wide = 2 if k > 64 and shared(2) <= cuda.shared_memory() else 1
     grid = blocks(k, 64 * wide), blocks(max(p.shape[3] for p in pictures), columns)
     steps = blocks(n * height * width, step)
     parts = max(1, 2 * cuda.processors() // (grid[0] * grid[1] * rows))
