@@ -32,13 +32,20 @@ struct Panel {
     }
 };
 
+// How many rows of W pixels, and how many pixels more, a number of pixels is.
+struct Hop {
+    int h, w;
+    DEVICE Hop(int pixels, int W) : h(pixels / W), w(pixels % W) {}
+};
+
 // A pixel (n, h, w) that moves along the rows of images of H x W pixels.
 struct Walker {
     int n, h, w;
     DEVICE Walker(int j, int H, int W) : n(j / W / H), h(j / W % H), w(j % W) {}
-    DEVICE void go(int pixels, int H, int W) {
-        w += pixels;
-        while (w >= W) w -= W, h++;
+    DEVICE void go(const Hop& hop, int H, int W) {
+        const bool over = w + hop.w >= W;
+        w += over ? hop.w - W : hop.w;
+        h += over ? hop.h + 1 : hop.h;
         while (h >= H) h -= H, n++;
     }
 };
@@ -68,6 +75,7 @@ DEVICE void by_weights(const unsigned char* x, const unsigned char* dy, float* s
     const bool c_exists = c0 / CHUNK + x_chunk < C / CHUNK;
     int pixel = first * BK;  // the first of the next step
     Walker dy_first(pixel + dy_row, H, W), x_first(pixel + x_row, H, W);
+    const Hop dy_hop(DY_STEP, W), x_hop(X_STEP, W), step_hop(BK, W);
 
     auto load = [&](unsigned char* stage) {
         Walker j = dy_first;
@@ -80,7 +88,7 @@ DEVICE void by_weights(const unsigned char* x, const unsigned char* dy, float* s
                 take ? (((long long)j.n * P + p) * Q + q) * (K / CHUNK) + k0 / CHUNK + dy_chunk : 0;
             unsigned char* to = stage + dy_chunk / Dy::CHUNKS * Dy::SIZE;
             copy_async(to + Dy::at(dy_row + i * DY_STEP, dy_chunk % Dy::CHUNKS), dy + from * 16, take);
-            j.go(DY_STEP, H, W);
+            j.go(dy_hop, H, W);
         }
         j = x_first;
 #pragma unroll
@@ -92,10 +100,10 @@ DEVICE void by_weights(const unsigned char* x, const unsigned char* dy, float* s
                      : 0;
             if (at < X_ROWS)
                 copy_async(stage + WM * Dy::SIZE + X::at(at, x_chunk), x + from * 16, take);
-            j.go(X_STEP, H, W);
+            j.go(x_hop, H, W);
         }
-        dy_first.go(BK, H, W);
-        x_first.go(BK, H, W);
+        dy_first.go(step_hop, H, W);
+        x_first.go(step_hop, H, W);
         pixel += BK;
     };
 
