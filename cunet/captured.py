@@ -39,7 +39,6 @@ class Keys:
         """Draw what the layers would have drawn from rng."""
         keys = [rng.integers(2**64, dtype=np.uint64) for _ in range(len(self.inbox.array))]
         self.inbox.put(np.array(keys, np.uint64), place)
-        self._next = 0
 
     def restart(self) -> None:
         """Begin with the first key again."""

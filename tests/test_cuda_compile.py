@@ -5,6 +5,7 @@ import struct
 
 import pytest
 
+from cunet.errors import DeviceError
 from cunet.kernels import cuda
 
 nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", exc_type=ImportError)
@@ -52,3 +53,13 @@ def test_kernels_compile_and_spill_nothing(arch, precision):
     for name, (frame, stores, loads, registers) in found.items():
         assert (frame, stores, loads) == (0, 0, 0), name
         assert registers <= 255, name
+
+
+def test_an_nvrtc_that_cannot_be_loaded_is_said(monkeypatch):
+    def missing():
+        raise RuntimeError("libnvrtc.so.13: cannot open shared object file")
+
+    monkeypatch.setattr(nvrtc, "getVersion", missing)
+    for work in (cuda.compiled, cuda.compile_source):
+        with pytest.raises(DeviceError, match=r"libnvrtc.so.13.*\[ctk\]"):
+            work("tf32", "sm_80")

@@ -145,6 +145,22 @@ def test_up_convolution_both_ways(card, precision, shape):
         np.testing.assert_allclose(a.get(), e, rtol=0, atol=SUMS * np.abs(e).max())
 
 
+def test_relu_does_not_hide_what_is_not_a_number(card, precision):
+    """A NaN must reach the loss, where it is seen, through every layer that ends in a ReLU."""
+    w, b = card.asarray(normal(0, 3, 3, 8, 8)), card.asarray(normal(1, 8))
+    x, _ = there(card, np.full((1, 4, 4, 8), np.nan, np.float32), precision)
+    answers = [
+        convolution.forward(x, w, b, relu=True),
+        convolution.up_forward(x, card.asarray(normal(2, 2, 2, 8, 8)), b, relu=True),
+        kernels.first_layer.forward(
+            there(card, np.full((1, 4, 4, 1), np.nan, np.float32), precision)[0],
+            card.asarray(normal(3, 3, 3, 1, 8)), b, relu=True,
+        ),
+    ]  # fmt: skip
+    for y in answers:
+        assert np.isnan(images.to_floats(y).get()).all()
+
+
 def test_the_same_result_again(card, precision):
     x, _ = there(card, normal(0, 1, 30, 30, 32), precision)
     dy, _ = there(card, normal(1, 1, 28, 28, 32), precision)

@@ -84,11 +84,8 @@ def source(arch: str) -> str:
     return "".join(f'#line 1 "{p.name}"\n{p.read_text(encoding="utf-8")}\n' for p in sources(arch))
 
 
-def compile_source(precision: str, arch: str) -> tuple[bytes, str]:
-    """The machine code of all kernels, and what the compiler says of registers and spills.
-
-    Needs NVRTC, but no GPU. DeviceError where it cannot be loaded or refuses the source.
-    """
+def load_nvrtc() -> Any:
+    """CuPy's door to NVRTC; DeviceError where the library cannot be loaded."""
     import_cupy()
     try:
         from cupy_backends.cuda.libs import nvrtc
@@ -99,6 +96,15 @@ def compile_source(precision: str, arch: str) -> tuple[bytes, str]:
             f"NVRTC, which compiles the kernels, cannot be loaded ({error}): run  pip install "
             '"cupy-cuda13x[ctk]"  (or cupy-cuda12x), or use --precision float32'
         ) from error
+    return nvrtc
+
+
+def compile_source(precision: str, arch: str) -> tuple[bytes, str]:
+    """The machine code of all kernels, and what the compiler says of registers and spills.
+
+    Needs NVRTC, but no GPU. DeviceError where it cannot be loaded or refuses the source.
+    """
+    nvrtc = load_nvrtc()
     program = nvrtc.createProgram(source(arch), "kernels.cu", (), ())
     options = (f"-arch={arch}", "-std=c++17", f"-DKIND={KINDS[precision]}", "--ptxas-options=-v")
     try:
@@ -119,7 +125,8 @@ def cache_folder() -> Path:
 
 def compiled(precision: str, arch: str) -> Path:
     """The file of compiled kernels, made when it is not there yet."""
-    text = "\n".join((source(arch), precision, arch, nvrtc_version(), FORMAT))
+    version = str(load_nvrtc().getVersion())
+    text = "\n".join((source(arch), precision, arch, version, FORMAT))
     name = f"cunet-{hashlib.sha256(text.encode()).hexdigest()[:24]}.cubin"
     path = cache_folder() / name
     if path.is_file():
@@ -139,13 +146,6 @@ def compiled(precision: str, arch: str) -> Path:
             "export CUPY_CACHE_DIR=FOLDER  with one that can be written"
         ) from error
     return path
-
-
-def nvrtc_version() -> str:
-    """NVRTC's version, which is part of what a compiled file is known by."""
-    from cupy_backends.cuda.libs import nvrtc
-
-    return str(nvrtc.getVersion())
 
 
 def say(text: str) -> None:

@@ -2,7 +2,7 @@
 // writes memory once and is as fast as that: 16 bytes of an activation (a chunk) to a thread,
 // neighbouring chunks to neighbouring threads, several asked for before the first is used.
 //
-//   to_elements, to_floats, relu_*, drop, add_floats: the array as one long row
+//   to_elements, to_floats, relu_backward, drop, add_floats: the array as one long row
 //
 //      |<- 256 chunks ->|<- 256 chunks ->|           a block takes 2 x 256 chunks,
 //      +----------------+----------------+- -        thread t chunk t of each
@@ -91,19 +91,6 @@ pack_transposed(const float* __restrict__ w, element* __restrict__ y, int channe
 EXPORT(pack_transposed)
 
 // ---- ReLU, dropout, addition
-
-// y = max(y, 0); a NaN stays a NaN
-extern "C" __global__ void __launch_bounds__(256)
-relu_forward(element* __restrict__ y, long long count) {
-    Chunk v[CHUNKS_EACH];
-    for (int r = 0; r < CHUNKS_EACH; r++) v[r] = chunk_read<Chunk>(y, chunk_place(r), count);
-    for (int r = 0; r < CHUNKS_EACH; r++) {
-        for (int j = 0; j < CHUNK; j++)
-            if (to_float(v[r].a[j]) <= 0) v[r].a[j] = element(0);
-        chunk_write(y, chunk_place(r), count, v[r]);
-    }
-}
-EXPORT(relu_forward)
 
 // dx = dy where y > 0, else 0
 extern "C" __global__ void __launch_bounds__(256)

@@ -61,12 +61,6 @@ def pack(w: Array, like_dtype: np.dtype, transposed: bool) -> Array:
     return y
 
 
-def relu_forward(y: Array) -> Array:
-    """ops.relu.forward in place."""
-    launch_long(y, "relu_forward", y.size, y)
-    return y
-
-
 def relu_backward(dy: Array, y: Array) -> Array:
     """ops.relu.backward."""
     dx = array_module(y).empty(y.shape, y.dtype)

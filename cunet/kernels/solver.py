@@ -41,7 +41,7 @@ class FusedSGD:
         self.clip, self.iter_size, self.scaling = clip, iter_size, scaling
         self.table, self.pieces = xp.asarray(table), len(table)
         self.squares = xp.empty(len(table), np.float64)
-        self.factor = xp.asarray(np.array([1 / iter_size], np.float32))
+        self.factor = xp.empty(1, np.float32)
         first = FIRST_SCALE if scaling else 1
         self.state = xp.asarray(np.array([0, first, 0, 0], np.float32))
         self.rate, self.loss_scale = self.state[0:1], self.state[1:2]
