@@ -50,10 +50,10 @@ def command(data, out, seed, tile, overwrite, quiet, **given):
     Example:
       cunet augment --data isbi2012/ -o sheet.png
     """
-    from cunet.config import Config
     from cunet.errors import CunetError
-    from cunet.plots import augmentation_sheet
-    from cunet.prepared import prepare
+    from cunet.pictures.plots import augmentation_sheet
+    from cunet.training.config import Config
+    from cunet.training.prepared import prepare
 
     if out.suffix.lower() != ".png":
         raise CunetError(f"'{out}': the sheet is a PNG picture; name a file that ends in .png")

@@ -39,10 +39,10 @@ def command(widths, tile, pairs, against, layers, device, precisions, threads, q
       cunet bench --device cuda --against torch
     """
     from cunet.backend import resolve_device
-    from cunet.bench import measure
+    from cunet.bench.cpu import measure
+    from cunet.engines import obstacle
     from cunet.errors import CunetError
-    from cunet.precision import obstacle
-    from cunet.sizes import check_tile
+    from cunet.net.sizes import check_tile
     from cunet.threads import set_threads
 
     if threads is not None:
@@ -138,9 +138,9 @@ def show(document: dict) -> None:
 
 def bench_gpu(widths, tile, pairs, against, layers, precisions, quiet, as_json):
     """Measure on the current GPU, and say what was found."""
-    from cunet.bench_cuda import measure
+    from cunet.bench.gpu import measure
+    from cunet.engines.gpu.cuda import DTYPES
     from cunet.errors import CunetError
-    from cunet.kernels.cuda import DTYPES
 
     unknown = [name for name in precisions if name not in DTYPES]
     if unknown:

@@ -54,9 +54,9 @@ def command(
       cunet crossval --data isbi2012/ --device cuda --preset paper
       cunet crossval --resume runs/isbi2012-crossval-1
     """
-    from cunet.cli import crossval_runs as runs
+    from cunet.cli import crossval_runs
     from cunet.cli.crossval_output import announce
-    from cunet.crossval_scores import scores_of
+    from cunet.crossval.scores import scores_of
 
     options = {name: value for name, value in given.items() if value is not None}
     if step_values is not None:
@@ -67,7 +67,7 @@ def command(
         raise click.UsageError("--worker goes with --resume")
     if worker is not None:
         cv, dataset = resumed(resume, options)
-        return runs.work(cv, worker, dataset, cv.config.device, cv.config.threads)
+        return crossval_runs.work(cv, worker, dataset, cv.config.device, cv.config.threads)
     if resume is None:
         start = fresh(data, folds or 5, jobs, preset, config_file, options, quiet)
     else:
@@ -76,7 +76,7 @@ def command(
         start = (*resumed(resume, options), {})
     cv, dataset, summary = start
     todo = [run for run in cv.runs if scores_of(cv, run) is None]
-    places = runs.places(cv.config, jobs, len(todo))
+    places = crossval_runs.places(cv.config, jobs, len(todo))
     summary |= announce(cv, dataset, todo, len(places), summary, quiet)
     if not dry_run:
         return run_all(cv, dataset, todo, places, jobs, quiet, as_json)
@@ -90,13 +90,12 @@ def command(
 def fresh(data, folds, jobs, preset, config_file, options: dict[str, Any], quiet: bool) -> tuple:
     """A new one: its settings with device and steps resolved, the checked data, and what
     `cunet train` would say of fold 0."""
-    from cunet.cli import crossval_runs as runs
-    from cunet.cli import train
-    from cunet.config import Config
-    from cunet.crossval import CrossValidation, refuse_existing
-    from cunet.data import dataset as datasets
-    from cunet.run_folder import next_name
+    from cunet.cli import crossval_runs, train
+    from cunet.crossval.runs import CrossValidation, refuse_existing
+    from cunet.data import load as datasets
     from cunet.threads import available_threads, set_threads
+    from cunet.training.config import Config
+    from cunet.training.run_folder import next_name
 
     own = {name: options.pop(name) for name in ("seeds", "average") if name in options}
     CrossValidation(Path(), Config(), folds, **own)  # complains before anything is read
@@ -110,7 +109,9 @@ def fresh(data, folds, jobs, preset, config_file, options: dict[str, Any], quiet
     config = replace(config, device=base_device(config.device), out=str(out))
     cv = CrossValidation(out, config, folds, **own)
     cv.check(prepared.dataset)
-    place = runs.places(config, jobs, len(cv.runs))[0]  # the speed is that of one of the jobs
+    place = crossval_runs.places(config, jobs, len(cv.runs))[
+        0
+    ]  # the speed is that of one of the jobs
     there = replace(config, device=place.device, threads=place.threads)
     fitted, _, summary = train.announce(title, there, prepared, 0, quiet)
     set_threads(config.threads or available_threads())
@@ -136,8 +137,8 @@ def refuse_with_resume(named: dict[str, Any]) -> None:
 
 def resumed(path: str, options: dict[str, Any]) -> tuple:
     """One that goes on: its settings, and the data, checked against what its runs have seen."""
-    from cunet.crossval import load
-    from cunet.data import dataset as datasets
+    from cunet.crossval.runs import load
+    from cunet.data import load as datasets
 
     own = {name: options.pop(name) for name in ("seeds", "average") if name in options}
     cv = load(path)
@@ -163,10 +164,10 @@ def base_device(name: str) -> str:
 
 def run_all(cv, dataset, todo: list, places: list, jobs, quiet: bool, as_json: bool) -> int:
     """Complete every run, score all slices at once, print; the exit code."""
-    from cunet.cli import crossval_runs as runs
+    from cunet.cli import crossval_runs
     from cunet.cli.crossval_output import Board, next_step, show
-    from cunet.crossval import at_work, remove_parts
-    from cunet.crossval_scores import collect, prediction_files
+    from cunet.crossval.runs import at_work, remove_parts
+    from cunet.crossval.scores import collect, prediction_files
     from cunet.errors import CunetError
 
     again = ["cunet", "crossval", "--resume", str(cv.path), *(["--jobs", str(jobs)] * bool(jobs))]
@@ -178,9 +179,9 @@ def run_all(cv, dataset, todo: list, places: list, jobs, quiet: bool, as_json: b
         board = Board(cv, quiet)
         try:
             if len(places) > 1:
-                done = runs.side_by_side(cv, todo, places, lock, board)
+                done = crossval_runs.side_by_side(cv, todo, places, lock, board)
             else:
-                done = runs.one_by_one(cv, todo, dataset, places[0], board)
+                done = crossval_runs.one_by_one(cv, todo, dataset, places[0], board)
             board.bar.close()
             if done:
                 total = len(dataset.images) * len(cv.averages)
@@ -198,7 +199,7 @@ def run_all(cv, dataset, todo: list, places: list, jobs, quiet: bool, as_json: b
             steps = {run.name: cv.steps_done(run) for run in cv.runs}
             common.print_json({"crossval": str(cv.path), "finished": False, "steps": steps})
         common.next_command(shlex.join(again), quiet)
-        return runs.STOPPED
+        return crossval_runs.STOPPED
     if as_json:
         common.print_json(document)
     elif not quiet:

@@ -25,8 +25,8 @@ STOPPED = 130
 
 def complete(cv, run, dataset, device: str, threads: int | None, tell: Callable) -> bool:
     """Train what is left of a run, write its report, score it; False where it was stopped."""
-    from cunet.crossval import train_run
-    from cunet.crossval_scores import score_run
+    from cunet.crossval.runs import train_run
+    from cunet.crossval.scores import score_run
     from cunet.report import write_report
 
     trained = False

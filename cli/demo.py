@@ -26,11 +26,13 @@ def command(out, steps, seed, threads, overwrite, quiet, as_json):
     """
     import shutil
 
-    from cunet import config as configs
-    from cunet.demo import SETTINGS, baselines, write_stack
-    from cunet.prepared import cells, prepare
+    from cunet.data.labels import cells
+    from cunet.data.synthetic import write_stack
+    from cunet.metrics.pixel import baselines
     from cunet.report import write_report
     from cunet.threads import set_threads
+    from cunet.training import config as configs
+    from cunet.training.prepared import prepare
 
     start = time.perf_counter()
     folder, run = Path(out), Path(out) / "run"
@@ -79,7 +81,7 @@ def command(out, steps, seed, threads, overwrite, quiet, as_json):
 
 def learn(config, prepared, quiet: bool) -> dict | None:
     """Train with a progress bar; the last validation, or None where it was stopped."""
-    from cunet.training import train
+    from cunet.training.loop import train
 
     progress, final = common.Progress(config.steps, 0, quiet, every=15), {}
     with common.stop_on_signals() as asked:
@@ -103,11 +105,11 @@ def segment_held_out(
     folder: Path, run: Path, pages: list[int], quiet: bool
 ) -> dict[str, list[Path]]:
     """Probability, mask and overlay of the held-out slices."""
-    from cunet.checkpoint import load
-    from cunet.data.images import open_image
-    from cunet.product_files import How, outputs
-    from cunet.products import segment_file
-    from cunet.sizes import tile_for_output
+    from cunet.files import open_image
+    from cunet.net.checkpoint import load
+    from cunet.net.sizes import tile_for_output
+    from cunet.segmentation.products import How, outputs
+    from cunet.segmentation.segment_file import segment_file
 
     net = load(run / "last.npz")
     targets = {name: folder / f"held_out_{name}.tif" for name in ("prob", "mask")}
@@ -119,3 +121,15 @@ def segment_held_out(
         f"   -> {folder}: " + ", ".join(p.name for paths in made.values() for p in paths), quiet
     )
     return made
+
+
+SETTINGS = {
+    "width": 8,
+    "depth": 3,
+    "tile": 188,
+    "steps": 1200,
+    "lr": 3e-3,
+    "fold": "0/4",
+    "validate_every": 200,
+    "device": "cpu",
+}

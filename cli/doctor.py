@@ -20,7 +20,9 @@ def command(quiet, as_json):
     """
     from dataclasses import asdict
 
-    from cunet.doctor import BROKEN, OK, examine, healthy
+    from cunet.doctor import examine, healthy
+    from cunet.doctor.cpu import BROKEN
+    from cunet.doctor.finding import OK
 
     findings = examine()
     well = healthy(findings)

@@ -107,7 +107,7 @@ def pixels(context, prob, truth, threshold, classes, pages, plot, overwrite, as_
         "roc_curve": result.roc_curve(),
     }
     if plot is not None:
-        from cunet.plots import score_curves
+        from cunet.pictures.plots import score_curves
 
         score_curves(result, threshold, plot)
         common.say(f"{plot}: precision-recall and ROC curve", quiet)

@@ -14,7 +14,7 @@ from cunet.cli.segment_files import chosen_pages
 if TYPE_CHECKING:
     import numpy as np
 
-    from cunet.data.images import ImageFile
+    from cunet.files.image_file import ImageFile
 
 # the key in the answer, its name in the table, what it is
 TOGETHER = (
@@ -30,9 +30,9 @@ def number_of_classes(prob: str | Path, truth: str | Path, told: int | None) -> 
     TRUTH, if PROB holds integers that can be ids of these. Raises DataError where PROB and TRUTH
     can only be class ids but do not say how many classes there are.
     """
-    from cunet.data.images import open_image
-    from cunet.data.label_check import IGNORE, MAX_CLASSES, read_labels
+    from cunet.data.labels import IGNORE, MAX_CLASSES, read_labels
     from cunet.errors import DataError
+    from cunet.files import open_image
 
     if told is not None:
         return told
@@ -91,9 +91,9 @@ def compare(
     """
     import numpy as np
 
-    from cunet.data.images import open_image
-    from cunet.data.label_check import IGNORE
+    from cunet.data.labels import IGNORE
     from cunet.errors import DataError
+    from cunet.files import open_image
     from cunet.metrics.classes import confusion
 
     labels_of = read_classes(truth, classes)
@@ -174,7 +174,7 @@ def found_classes(image: "ImageFile", page: int, classes: int) -> "np.ndarray":
 
 def read_classes(path: str | Path, classes: int) -> "list[np.ndarray]":
     """All pages of a truth (H, W) as class ids, 255 where nothing counts; DataError for others."""
-    from cunet.data.label_check import IGNORE, read_labels
+    from cunet.data.labels import IGNORE, read_labels
     from cunet.errors import DataError
 
     pages, _ = read_labels(Path(path))

@@ -57,7 +57,7 @@ def dsb(pred, truth, plot, threads, overwrite, as_json, quiet):
     document = summary(list(tallies.values())) | {"not_predicted": left_out}
     document["per_image"] = [one_image(name, tally) for name, tally in tallies.items()]
     if plot is not None:
-        from cunet.plots import iou_curves
+        from cunet.pictures.plots import iou_curves
 
         iou_curves(document["thresholds"], plot)
         common.say(f"{plot}: F1, precision and recall over the IoU", quiet)

@@ -11,7 +11,7 @@ from cunet.cli.segment_files import chosen_pages
 if TYPE_CHECKING:
     import numpy as np
 
-    from cunet.data.images import ImageFile
+    from cunet.files.image_file import ImageFile
 
 pages_option = click.option(
     "--pages", help="Pages of TRUTH, counted from 0: 0,5,10-12 (default: all)."
@@ -50,8 +50,8 @@ def read_pair(
     Raises CunetError for a missing file or page, DataError where the contents are not valid or
     the files do not fit together.
     """
-    from cunet.data.images import open_image
     from cunet.errors import DataError
+    from cunet.files import open_image
 
     with open_image(prob) as image, open_image(truth, indices=True) as labels:
         if image.channels != 1:
@@ -176,7 +176,7 @@ def read_truth(
     """
     import numpy as np
 
-    from cunet.data.label_check import IGNORE, class_ids, read_labels
+    from cunet.data.labels import IGNORE, class_ids, read_labels
     from cunet.errors import DataError
 
     pages, found = read_labels(Path(path))

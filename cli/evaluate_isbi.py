@@ -54,7 +54,7 @@ def isbi(prob, truth, pages, radius, plot, threads, overwrite, as_json, quiet):
     for one in found["per_slice"]:
         one["slice"] = chosen[one["slice"]]
     if plot is not None:
-        from cunet.plots import threshold_curves
+        from cunet.pictures.plots import threshold_curves
 
         threshold_curves(found["curves"], plot)
         common.say(f"{plot}: each score over its thresholds", quiet)

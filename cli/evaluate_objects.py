@@ -160,9 +160,9 @@ def tallies(
 def read_pair(pair: Pair) -> "tuple[list[np.ndarray], list[np.ndarray], list[str]]":
     """The pages of what was found and of the truth, (H, W) integers, and what was noticed."""
     from cunet.data.dsb2018 import kaggle_cells
-    from cunet.data.images import open_image
-    from cunet.data.label_check import read_labels
+    from cunet.data.labels import read_labels
     from cunet.errors import DataError
+    from cunet.files import open_image
 
     pages, said = read_labels(pair.pred)
     notes = [f"{pair.pred}: {note}" for note in said]

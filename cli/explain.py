@@ -31,9 +31,9 @@ def command(
       cunet explain --variant release2015 --json
       cunet explain --width 16 --padding same --batch-norm --sigmoid --in-channels 3
     """
-    from cunet.explain import explain
-    from cunet.sizes import usual_tile
-    from cunet.unet import check_shape
+    from cunet.net.figure1 import explain
+    from cunet.net.shape import check_shape
+    from cunet.net.sizes import usual_tile
 
     more = (padding, batch_norm, sigmoid)
     check_shape(width, depth, in_channels, classes, 0.0, variant, "float32", padding, sigmoid)

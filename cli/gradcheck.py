@@ -32,7 +32,7 @@ def command(depth, width, seed, limit, quiet, as_json):
     from itertools import chain
 
     from cunet.errors import CheckError
-    from cunet.gradcheck import NETS, check_net, check_operations
+    from cunet.net.gradcheck import NETS, check_net, check_operations
 
     nets = (check_net(depth, width, seed, variant) for variant in NETS)
     results, heading = [], None

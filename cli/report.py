@@ -22,7 +22,7 @@ def command(run, quiet, as_json):
       cunet report runs/isbi2012-1
     """
     from cunet.report import write_report
-    from cunet.run_folder import read_settings
+    from cunet.training.run_folder import read_settings
 
     path = write_report(run)
     if as_json:

@@ -94,11 +94,11 @@ def command(
       cunet segment DIC-C2DH-HeLa/02 --products ctc --min-area 500 --out DIC-C2DH-HeLa/02_RES
     """
     from cunet.backend import resolve_device
-    from cunet.checkpoint import BUNDLED
-    from cunet.precision import TENSOR_CORES, describe
-    from cunet.product_files import NUMBERED, How, outputs
+    from cunet.engines import TENSOR_CORES, describe
+    from cunet.net.checkpoint import BUNDLED
+    from cunet.segmentation.products import NUMBERED, How, outputs
+    from cunet.segmentation.tiling import plan
     from cunet.threads import set_threads
-    from cunet.tiling import plan
 
     wanted = parse_products(products)
     instances = parse_instances(wanted, objects)
@@ -184,8 +184,8 @@ def next_products(wanted: list[str]) -> str:
 
 def one_image(file: Path, targets: dict[str, Path], net, how, pages: list, quiet: bool) -> dict:
     """Segment one file; what to say of it."""
-    from cunet.product_files import outputs
-    from cunet.products import segment_file
+    from cunet.segmentation.products import outputs
+    from cunet.segmentation.segment_file import segment_file
 
     start = time.perf_counter()
     with open_checked(file, net) as image:
@@ -225,8 +225,8 @@ def one_image(file: Path, targets: dict[str, Path], net, how, pages: list, quiet
 
 def open_checked(file: Path, net):
     """The image, opened, with the channels that the network was made for."""
-    from cunet.data.images import open_image
-    from cunet.products import check_image
+    from cunet.files import open_image
+    from cunet.segmentation.segment_file import check_image
 
     image = open_image(file)
     try:
@@ -239,8 +239,8 @@ def open_checked(file: Path, net):
 
 def load_model(model: str | None, device: str, precision: str | None):
     """The network and its file; by default that of the newest run, else the bundled one."""
-    from cunet.checkpoint import load, model_file
-    from cunet.run_folder import newest
+    from cunet.net.checkpoint import load, model_file
+    from cunet.training.run_folder import newest
 
     path = model or newest() or "bundled"
     return load(path, device, precision), str(model_file(path))
@@ -248,7 +248,7 @@ def load_model(model: str | None, device: str, precision: str | None):
 
 def fitting_tile(tile: int | None, net) -> int:
     """The tile asked for, or the smallest from 572 on that fits."""
-    from cunet.sizes import check_tile, usual_tile
+    from cunet.net.sizes import check_tile, usual_tile
 
     if tile is None:
         return usual_tile(net.depth, net.padding)

@@ -11,7 +11,7 @@ IMAGES = (".tif", ".tiff", ".png")
 
 def parse_products(text: str) -> list[str]:
     """prob,mask -> ["prob", "mask"]."""
-    from cunet.product_files import PRODUCTS as known
+    from cunet.segmentation.products import PRODUCTS as known
 
     wanted = list(dict.fromkeys(part.strip() for part in text.split(",")))
     for product in wanted:
@@ -53,7 +53,7 @@ def find_images(arguments: tuple[str, ...]) -> list[Path]:
 
 def without_products(paths: list[Path]) -> list[Path]:
     """The images among the paths, but no product of another of them."""
-    from cunet.product_files import PRODUCTS
+    from cunet.segmentation.products import PRODUCTS
 
     images = [p for p in paths if p.suffix.lower() in IMAGES]
     stems = {p.stem for p in images}
@@ -65,7 +65,7 @@ def without_products(paths: list[Path]) -> list[Path]:
 
 def target_paths(file: Path, out: str, wanted: list[str], images: int) -> dict[str, Path]:
     """Where each product of an image goes."""
-    from cunet.product_files import ENDINGS
+    from cunet.segmentation.products import ENDINGS
 
     frame = frame_number(file) if "ctc" in wanted else None
     path = Path(out)
@@ -113,7 +113,7 @@ def parse_instances(wanted: list[str], given: dict):
 
     A usage error where no product shows objects, CunetError for a value that is none.
     """
-    from cunet.instances import Instances
+    from cunet.segmentation.objects import Instances
 
     given = {name: value for name, value in given.items() if value is not None}
     if given and not {"labels", "ctc", "overlay"} & set(wanted):
@@ -135,9 +135,9 @@ def to_do(file: Path, targets: dict[str, Path], pages: list[int], how, overwrite
     What is there already must have been made from the same image in the same way; CunetError
     where it was not, and where a product would replace the image itself.
     """
-    from cunet.data.images import read_description
     from cunet.errors import CunetError
-    from cunet.product_files import outputs
+    from cunet.files import read_description
+    from cunet.segmentation.products import outputs
 
     left = {}
     for product, target in targets.items():

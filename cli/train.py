@@ -67,10 +67,10 @@ def command(
 
 def fresh(data, preset, config_file, options: dict[str, Any]) -> tuple:
     """A new run: the preset and why, its settings, the checked data, the steps done."""
-    from cunet import config as configs
     from cunet.backend import cuda_problem, resolve_device
-    from cunet.prepared import prepare
-    from cunet.run_folder import RunFolder
+    from cunet.training import config as configs
+    from cunet.training.prepared import prepare
+    from cunet.training.run_folder import RunFolder
 
     if data is not None:
         options["data"] = str(Path(data).resolve())  # so that --resume works from anywhere
@@ -96,13 +96,13 @@ def resumed(resume, data, preset, config_file, options: dict[str, Any]) -> tuple
     """A run that goes on: what it is, its settings, the checked data, the steps done."""
     from dataclasses import replace
 
-    from cunet import config as configs
     from cunet.backend import resolve_device
+    from cunet.engines import TENSOR_CORES
     from cunet.errors import CunetError
-    from cunet.precision import TENSOR_CORES
-    from cunet.prepared import prepare
-    from cunet.run_folder import read_settings
-    from cunet.training import obstacle_to
+    from cunet.training import config as configs
+    from cunet.training.loop import obstacle_to
+    from cunet.training.prepared import prepare
+    from cunet.training.run_folder import read_settings
 
     given = {"data": data, "preset": preset, "config": config_file} | options
     named = [name for name, value in given.items() if value is not None and name not in WITH_RESUME]
@@ -131,11 +131,12 @@ def announce(title: str, config, prepared, done: int, quiet: bool) -> tuple:
     from dataclasses import replace
 
     from cunet.backend import resolve_device
-    from cunet.explain import memory_bytes
-    from cunet.precision import TENSOR_CORES, describe, resolve_precision
-    from cunet.run_folder import next_name
+    from cunet.engines import TENSOR_CORES, describe, resolve_precision
+    from cunet.net.figure1 import memory_bytes
+    from cunet.segmentation.tiling import whole_tile
     from cunet.threads import get_threads, set_threads
-    from cunet.training import measure_speed, obstacle_to, whole_tile
+    from cunet.training.loop import measure_speed, obstacle_to
+    from cunet.training.run_folder import next_name
 
     if config.threads is not None:
         set_threads(config.threads)
@@ -205,7 +206,7 @@ def announce(title: str, config, prepared, done: int, quiet: bool) -> tuple:
 
 def run(config, prepared, done: int, resume: bool, stop_after, quiet: bool, as_json: bool) -> int:
     """Train the steps after `done`, print, report; the exit code."""
-    from cunet.training import train
+    from cunet.training.loop import train
 
     progress = common.Progress(config.steps, done, quiet)
     records = train(config, prepared, resume)
@@ -255,7 +256,7 @@ class Smooth:
 
 
 def last_step(out: str) -> int:
-    from cunet.checkpoint import read_header
+    from cunet.net.checkpoint import read_header
 
     return read_header(Path(out) / "last.npz")["progress"]["step"]
 

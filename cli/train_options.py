@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import click
 
-# Settings of cunet.config.Config that are plain options: name, type, help.
+# Settings of cunet.training.config.Config that are plain options: name, type, help.
 SETTINGS = [
     ("dataset", str, "isbi2012, ctc, dsb2018 or folder (default: found from the folder)."),
     ("out", str, "Run folder (default: runs/<data>-<n>)."),

@@ -42,9 +42,9 @@ def command(labels, out, form, w0, sigma, overwrite, as_json, quiet):
     Example:
       cunet weights isbi2012/train-labels.tif -o weights.tif
     """
-    from cunet.data.images import open_image
-    from cunet.data.label_check import read_labels
+    from cunet.data.labels import read_labels
     from cunet.errors import CunetError
+    from cunet.files import open_image
 
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise CunetError(f"'{out}': weights are written as TIFF; name a file that ends in .tif")
@@ -77,7 +77,7 @@ def write(pages, name, out, form, w0, sigma, calibration) -> dict:
     import numpy as np
 
     from cunet.data import weight_map
-    from cunet.data.images import TiffOutput
+    from cunet.files.tiff_output import TiffOutput
 
     instances, masks = weight_map.instances_of(pages, name)
     labels = [weight_map.open_gaps(page > 0, page) for page in instances]

@@ -6,16 +6,16 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "UNet": "cunet.unet:UNet",
-    "SGD": "cunet.sgd:SGD",
-    "Adam": "cunet.adam:Adam",
-    "LearningRate": "cunet.sgd:LearningRate",
-    "softmax_loss": "cunet.layers:weighted_softmax_loss",
-    "segment": "cunet.tiling:segment",
-    "save": "cunet.checkpoint:save",
-    "load": "cunet.checkpoint:load",
-    "Config": "cunet.config:Config",
-    "train": "cunet.training:train",
+    "UNet": "cunet.net.unet:UNet",
+    "SGD": "cunet.solvers.sgd:SGD",
+    "Adam": "cunet.solvers.adam:Adam",
+    "LearningRate": "cunet.solvers.rates:LearningRate",
+    "softmax_loss": "cunet.net.layers:weighted_softmax_loss",
+    "segment": "cunet.segmentation.tiling:segment",
+    "save": "cunet.net.checkpoint:save",
+    "load": "cunet.net.checkpoint:load",
+    "Config": "cunet.training.config:Config",
+    "train": "cunet.training.loop:train",
     "set_threads": "cunet.threads:set_threads",
     "CunetError": "cunet.errors:CunetError",
 }

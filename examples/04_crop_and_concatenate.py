@@ -3,7 +3,7 @@
 A convolution over channels side by side is the sum of two convolutions: conv(a|b) = conv(a) +
 conv(b). So the concatenation stays a pair of views. In backward the skip's image, which went two
 ways, gets the sum of two gradients.
-Read beside it: cunet/ops/crop_concat.py, and `_level` in cunet/unet.py
+Read beside it: cunet/ops/crop_concat.py, and `_level` in cunet/net/unet.py
 """
 
 import numpy as np

@@ -2,7 +2,7 @@
 
 Calling a layer gives (y, backward). What backward must remember lives in its closure, and is freed
 with it. A network's backward calls its layers' backwards in the opposite order; that is all.
-Read beside it: cunet/layers.py
+Read beside it: cunet/net/layers.py
 """
 
 import inspect
@@ -10,7 +10,7 @@ import tracemalloc
 
 import numpy as np
 
-from cunet.layers import Conv, pool, weighted_softmax_loss
+from cunet.net.layers import Conv, pool, weighted_softmax_loss
 
 rng = np.random.default_rng(0)
 first = Conv("first", 3, 1, 8, rng, dtype="float64")
@@ -53,7 +53,7 @@ doubled = np.allclose(first.w.grad, 2 * before)
 print(f"Called again, backward adds to .grad: {doubled}. So a batch may come in pieces.")
 
 # Memory: alive as long as backward is. (What larger arrays leave is kept for the next ones, see
-# cunet/buffers.py.)
+# cunet/engines/cpu/buffers.py.)
 del y, backward, dy
 tracemalloc.start()
 start = tracemalloc.get_traced_memory()[0]

@@ -2,13 +2,13 @@
 
 Prints Fig. 1 of the paper: the size of the image after every layer, watched in a real network of
 width 1, and the parameters of the real network of width 64.
-Read beside it: cunet/unet.py, cunet/sizes.py
+Read beside it: cunet/net/unet.py, cunet/net/sizes.py
 """
 
 import numpy as np
 
 from cunet import UNet
-from cunet.sizes import margin, output_size, smallest_tile
+from cunet.net.sizes import margin, output_size, smallest_tile
 
 TILE, DEPTH, WIDTH = 572, 4, 64
 

@@ -2,14 +2,14 @@
 
 Every derivative of the whole net is compared with a central difference of the loss, in float64.
 Then one mistake is made on purpose, and the check says where to look.
-Read beside it: cunet/gradcheck.py
+Read beside it: cunet/net/gradcheck.py
 """
 
 from unittest.mock import patch
 
 import numpy as np
 
-from cunet.gradcheck import LIMIT, check_net
+from cunet.net.gradcheck import LIMIT, check_net
 from cunet.ops import crop_concat
 
 

@@ -4,13 +4,13 @@
     PyTorch   V <- mu V + g;        W <- W - rate V
 
 Equal as long as the rate is constant; after a drop of the rate they part.
-Read beside it: cunet/sgd.py
+Read beside it: cunet/solvers/sgd.py
 """
 
 import numpy as np
 
 from cunet import SGD, LearningRate
-from cunet.layers import Parameter
+from cunet.net.layers import Parameter
 
 MU, RATE, DROP = 0.99, 1e-3, 600
 rate = LearningRate(RATE, "step", gamma=0.1, stepsize=DROP)

@@ -13,8 +13,8 @@ import sys
 
 import numpy as np
 
-from cunet.data.images import write_png
 from cunet.data.weight_map import class_weights, cut_touching, open_gaps, paper_map, two_distances
+from cunet.files import write_png
 
 W0, SIGMA, RADIUS = 10.0, 5.0, 14
 

@@ -3,7 +3,7 @@
 Tiles overlap by the margin that a valid net loses. One thing is easily missed: pooling divides the
 image by a grid of 16 pixels, so tiles must start at multiples of 16, or a pixel's answer depends on
 the tile it fell into. The paper's 388 is no multiple; 384 is.
-Read beside it: cunet/tiling.py
+Read beside it: cunet/segmentation/tiling.py
 """
 
 import numpy as np
@@ -12,8 +12,8 @@ from show import picture
 from cunet import UNet, segment
 from cunet.data.mirror import reflect
 from cunet.data.synthetic import membranes
-from cunet.sizes import lattice, margin, output_size, tile_for_output
-from cunet.tiling import plan
+from cunet.net.sizes import lattice, margin, output_size, tile_for_output
+from cunet.segmentation.tiling import plan
 
 SIDE, TILE = 500, 572
 net = UNet(width=4, seed=1)  # untrained: seams do not wait for training

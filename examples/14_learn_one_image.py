@@ -2,7 +2,7 @@
 
 The first test of any network: if it cannot overfit a single tile, something is wrong. Forward,
 loss, backward, step: the whole of training is the four lines of the loop.
-Read beside it: cunet/training.py, cunet/adam.py
+Read beside it: cunet/training/loop.py, cunet/solvers/adam.py
 """
 
 import numpy as np
@@ -11,8 +11,8 @@ from show import picture
 from cunet import Adam, LearningRate, UNet, softmax_loss
 from cunet.data.synthetic import membranes
 from cunet.data.weight_map import class_weights
+from cunet.net.sizes import margin, output_size
 from cunet.ops.softmax_loss import softmax
-from cunet.sizes import margin, output_size
 
 TILE, DEPTH, STEPS = 148, 2, 120
 

@@ -7,7 +7,7 @@ Read beside it: cunet/ops/batch_norm.py
 
 import numpy as np
 
-from cunet.layers import NormedConv
+from cunet.net.normed import NormedConv
 from cunet.ops import batch_norm
 
 # One channel of four values

@@ -2,7 +2,7 @@
 
 A GPU's tensor cores multiply small matrices of few bits and add in float32. What is left to do is
 to bring them the right 128 bytes at the right time: copy, multiply, copy, multiply, then store.
-Read beside it: cunet/kernels/convolution.cu, cunet/precision.py
+Read beside it: cunet/engines/gpu/convolution.cu, cunet/engines/__init__.py
 """
 
 import numpy as np

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cunet import checkpoint
-from cunet.config import Config
-from cunet.data.dataset import IGNORE, load, sha256
+from cunet.data.dataset import sha256
+from cunet.data.labels import IGNORE, cells
+from cunet.data.load import load
 from cunet.metrics.pixel import PixelCounts
-from cunet.prepared import cells
-from cunet.run_folder import read_settings
-from cunet.tiling import segment
-from cunet.training import whole_tile
+from cunet.net import checkpoint
+from cunet.segmentation.tiling import segment, whole_tile
+from cunet.training.config import Config
+from cunet.training.run_folder import read_settings
 
 SLICES = 5
 

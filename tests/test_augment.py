@@ -377,9 +377,9 @@ def test_command_draws_a_sheet(tmp_path):
 def test_command_draws_what_training_with_these_settings_meets(tmp_path, monkeypatch):
     from PIL import Image
 
-    from cunet import plots
-    from cunet.config import Config
-    from cunet.prepared import prepare
+    from cunet.pictures import plots
+    from cunet.training.config import Config
+    from cunet.training.prepared import prepare
 
     for folder, pixels in (("images", 128 + 40 * scene()[0][..., 0]), ("labels", scene()[1])):
         (tmp_path / folder).mkdir()

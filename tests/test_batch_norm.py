@@ -8,9 +8,10 @@ from inputs import normal
 
 import cunet
 from cunet import threads
+from cunet.engines.cpu import batch_norm as rows
 from cunet.errors import CunetError
-from cunet.kernels import rows
-from cunet.layers import Conv, NormedConv, weighted_sigmoid_loss, weighted_softmax_loss
+from cunet.net.layers import Conv, weighted_sigmoid_loss, weighted_softmax_loss
+from cunet.net.normed import NormedConv
 from cunet.ops import batch_norm, relu, sigmoid_loss
 
 SHAPES = [(2, 3, 4, 2), (1, 5, 1, 3), (3, 34, 10, 5), (2, 130, 90, 16)]

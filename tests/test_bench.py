@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cunet import bench, bench_worker
-from cunet.cli import bench as command
+from cunet.bench import cpu, worker
+from cunet.cli import bench
 from cunet.errors import CheckError, CunetError
-from cunet.explain import explain
-from cunet.unet import UNet
+from cunet.net.figure1 import explain
+from cunet.net.unet import UNet
 
 SMALL = ["--width", "2", "--tile", "188", "--pairs", "2", "--device", "cpu", "--threads", "1"]
 
 
 def test_the_command_measures_a_network():
-    result = CliRunner().invoke(command.command, [*SMALL, "--json"])
+    result = CliRunner().invoke(bench.command, [*SMALL, "--json"])
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
     (measured,) = document["results"]
@@ -47,7 +47,7 @@ def test_the_command_measures_a_network():
 
 
 def test_the_command_prints_a_table():
-    result = CliRunner().invoke(command.command, [*SMALL, "--no-layers"])
+    result = CliRunner().invoke(bench.command, [*SMALL, "--no-layers"])
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert sum(line.split()[:2] in (["2", "forward"], ["2", "step"]) for line in lines) == 2
@@ -55,13 +55,13 @@ def test_the_command_prints_a_table():
 
 
 def test_without_torch_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(bench, "find_spec", lambda name: None)
+    monkeypatch.setattr(cpu, "find_spec", lambda name: None)
     with pytest.raises(CunetError, match="PyTorch is not installed.*pip install torch"):
-        bench.measure([2], 188, against="torch")
+        cpu.measure([2], 188, against="torch")
 
 
 def test_a_process_that_ends_is_named():
-    with bench.workers(["nobody"], job="step", width=2) as made:
+    with cpu.workers(["nobody"], job="step", width=2) as made:
         with pytest.raises(CunetError, match="nobody, step, width 2 ended with code 1"):
             made["nobody"].ask()
 
@@ -87,9 +87,9 @@ def test_ratios_are_formed_in_pairs_to_the_better_of_the_others(monkeypatch):
     def fake(sides, **job):
         yield {side: Fake(seconds[side]) for side in sides}
 
-    monkeypatch.setattr(bench, "workers", fake)
-    monkeypatch.setattr(bench, "REST", 0)
-    found = bench.time_in_turns(list(seconds), 3, {})
+    monkeypatch.setattr(cpu, "workers", fake)
+    monkeypatch.setattr(cpu, "REST", 0)
+    found = cpu.time_in_turns(list(seconds), 3, {})
     assert found["cunet"] == {"median_s": 2, "seconds": [1, 2, 4], "peak_bytes": 7}
     expected = {"to": "torch channels last", "median": 2, "lowest": 1, "highest": 3}
     assert found["ratio"] == expected
@@ -113,8 +113,8 @@ def test_outputs_that_differ_stop_the_benchmark(monkeypatch, name):
             other = outputs | {name: outputs[name] * factor}
             yield {side: Writer(outputs if side == "cunet" else other) for side in sides}
 
-        monkeypatch.setattr(bench, "workers", fake)
-        return bench.compare(["cunet", "torch NCHW"], {})["torch NCHW"]
+        monkeypatch.setattr(cpu, "workers", fake)
+        return cpu.compare(["cunet", "torch NCHW"], {})["torch NCHW"]
 
     what = "logits" if name == "logits" else "gradients"
     assert compared(1 + 1e-6)[what] == pytest.approx(1e-6, rel=1e-3)
@@ -125,15 +125,15 @@ def test_outputs_that_differ_stop_the_benchmark(monkeypatch, name):
 
 def test_a_turn_is_one_long_call_or_several_short_ones(monkeypatch):
     now = iter([0, 3])
-    monkeypatch.setattr(bench_worker.time, "perf_counter", lambda: next(now))
-    assert bench_worker.turn(lambda: None) == 3
+    monkeypatch.setattr(worker.time, "perf_counter", lambda: next(now))
+    assert worker.turn(lambda: None) == 3
     now = iter([0, 0.2, 1, 1.1, 2, 2.3])
-    assert bench_worker.turn(lambda: None) == pytest.approx(0.2)
+    assert worker.turn(lambda: None) == pytest.approx(0.2)
 
 
 def test_the_peak_of_a_process_grows_with_what_it_holds():
     code = (
-        "import numpy as np; from cunet.bench_worker import peak_of_process as peak\n"
+        "import numpy as np; from cunet.bench.worker import peak_of_process as peak\n"
         "before = peak(); a = np.ones(12_500_000); del a; print(peak() - before)"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
@@ -143,7 +143,7 @@ def test_the_peak_of_a_process_grows_with_what_it_holds():
 def test_the_network_in_torch_is_ours(tmp_path):
     pytest.importorskip("torch")
     job = {"width": 2, "tile": 188, "threads": 1, "device": "cpu"}
-    for side, errors in bench.compare(["cunet", *bench.TORCH], job).items():
+    for side, errors in cpu.compare(["cunet", *cpu.TORCH], job).items():
         assert errors["logits"] < 1e-5 and errors["gradients"] < 1e-3, side
 
 
@@ -151,7 +151,7 @@ def test_a_side_on_a_device(monkeypatch):
     """The same numbers as on the host, in one process, on the device double."""
     monkeypatch.setitem(sys.modules, "cupy", cupy_double)
     job = {"width": 2, "tile": 188, "threads": 1, "job": "step"}
-    there, here = (bench_worker.Ours({**job, "device": device}) for device in ("cuda", "cpu"))
+    there, here = (worker.Ours({**job, "device": device}) for device in ("cuda", "cpu"))
     assert there.device == "cuda:0"
     for side in (there, here):
         side.forward()

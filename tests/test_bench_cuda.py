@@ -12,13 +12,14 @@ import pytest
 from click.testing import CliRunner
 from cuda_emulation import emulate
 
-from cunet import bench_cuda, bench_cuda_layers
-from cunet.bench_cuda import Task, in_turns, measure
-from cunet.cli import bench as command
+from cunet.bench import gpu, gpu_layers, gpu_side, problems
+from cunet.bench.gpu import measure
+from cunet.bench.gpu_side import Task, in_turns
+from cunet.cli import bench
+from cunet.engines.gpu import convolution, elements
 from cunet.errors import CunetError, DeviceError
-from cunet.explain import rows
-from cunet.kernels import convolution, images
-from cunet.unet import UNet
+from cunet.net.figure1 import rows
+from cunet.net.unet import UNet
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "benchmarks" / "gpu.py"
 SMALL = {"depth": 1, "pairs": 1, "turn": 0, "numbers": 20000, "calls": 1, "parts": (1, 2)}
@@ -68,7 +69,7 @@ def test_the_script_goes_through_every_stage(dry):
 
 
 def test_the_convolutions_are_those_of_the_net():
-    found = {p.name: p for p in bench_cuda_layers.problems(8, 3, 92)}
+    found = {p.name: p for p in problems.problems(8, 3, 92)}
     layers = [layer for layer in UNet(width=8, depth=3).layers()[1:-1]]
     shapes = {row.name: row.shape for row in rows(8, 3, 92)}
     assert list(found) == [layer.name for layer in layers]
@@ -91,7 +92,7 @@ def stages(monkeypatch):
 
     def put(**works):
         made = [(name, 1, work) for name, work in works.items()]
-        monkeypatch.setattr(bench_cuda, "stages", lambda *a: iter(made))
+        monkeypatch.setattr(gpu, "stages", lambda *a: iter(made))
 
     return put
 
@@ -137,7 +138,7 @@ def test_what_cannot_be_measured_is_said(xp, monkeypatch):
         measure(12, 20, 24, **SMALL)
     with pytest.raises(CunetError, match="tile 21 does not fit"):
         measure(8, 21, 24, **SMALL)
-    monkeypatch.setattr(bench_cuda, "find_spec", lambda name: None)
+    monkeypatch.setattr(gpu, "find_spec", lambda name: None)
     with pytest.raises(CunetError, match="PyTorch is not installed"):
         small(against="torch")
 
@@ -151,16 +152,16 @@ def test_ratios_are_formed_in_pairs():
 
 
 def test_repeats_fill_a_turn():
-    assert bench_cuda_layers.repeats(lambda n: 2.0, 0.1) == 50
-    assert bench_cuda_layers.repeats(lambda n: 1e-9, 1) == 1000
-    assert bench_cuda_layers.repeats(lambda n: 500.0, 0.1) == 1
+    assert gpu_side.repeats(lambda n: 2.0, 0.1) == 50
+    assert gpu_side.repeats(lambda n: 1e-9, 1) == 1000
+    assert gpu_side.repeats(lambda n: 500.0, 0.1) == 1
 
 
 def test_wrong_answers_and_failures_of_kernels_are_found(xp, monkeypatch):
     task = Task(8, 20, 24, **SMALL)
-    problem = next(bench_cuda_layers.problems(8, 1, 20))
+    problem = next(problems.problems(8, 1, 20))
     noise = xp.asarray(task.noise)
-    data = bench_cuda_layers.Data(problem, "tf32", noise)
+    data = gpu_layers.Data(problem, "tf32", noise)
     call, expected = data.calls()["forward"], data.expected()["forward"]
     nobody = convolution.Tile("none_", 128, 128, 256, 3, 0.01)
     narrow = convolution.TILES[2]
@@ -168,8 +169,8 @@ def test_wrong_answers_and_failures_of_kernels_are_found(xp, monkeypatch):
     monkeypatch.setattr(convolution, "tiles", lambda: (narrow, nobody))
 
     def swept(limit):
-        clock = bench_cuda_layers.Clock(task)
-        return bench_cuda_layers.sweep("forward", call, expected, clock, problem, limit)
+        clock = gpu_layers.Clock(task)
+        return gpu_layers.sweep("forward", call, expected, clock, problem, limit)
 
     found = swept(1e-3)
     assert found["chosen"] == "64x64/1" and list(found["wrong"]) == ["none_128x128/1"] + [
@@ -178,9 +179,9 @@ def test_wrong_answers_and_failures_of_kernels_are_found(xp, monkeypatch):
     assert "none_conv_128x128" in found["wrong"]["none_128x128/1"]
     assert "64x64/1" in swept(1e-9)["wrong"]  # no rounding would be this small
     assert convolution.choose.__module__ == convolution.__name__  # all is put back
-    y = images.to_floats(call())
+    y = elements.to_floats(call())
     y[0, 0, 0, 0] = np.nan
-    assert np.isnan(bench_cuda_layers.error(y, expected))
+    assert np.isnan(gpu_layers.error(y, expected))
 
 
 # The script
@@ -268,13 +269,13 @@ def fake(monkeypatch, xp, dry):
         document["results"]["beside torch tf32"] = pair(4.0, 5.0)
         return document
 
-    monkeypatch.setattr(bench_cuda, "measure", measured)
+    monkeypatch.setattr(gpu, "measure", measured)
     return asked
 
 
 def test_the_command_measures_a_gpu(fake):
     line = ["--device", "cuda", "--against", "torch", "--width", "64", "--precision", "tf32"]
-    result = CliRunner().invoke(command.command, line)
+    result = CliRunner().invoke(bench.command, line)
     assert result.exit_code == 0, result.output
     ((arguments, options),) = fake
     assert arguments == (64, 572) and options["against"] == "torch"
@@ -285,7 +286,7 @@ def test_the_command_measures_a_gpu(fake):
     assert goal.split()[-5:] == ["0.8", "<=", "1", "x", "yes"]
     (goal,) = [one for one in lines if one.startswith("memory of a step tf32")]
     assert goal.split()[-5:] == ["2", "<=", "3", "GB", "yes"]
-    result = CliRunner().invoke(command.command, ["--device", "cuda", "--json", "--quiet"])
+    result = CliRunner().invoke(bench.command, ["--device", "cuda", "--json", "--quiet"])
     (document,) = json.loads(result.stdout)["results"]
     assert document["card"]["name"] == "double"
     assert fake[1][1]["precisions"] == ("tf32", "float16", "bfloat16")
@@ -293,7 +294,7 @@ def test_the_command_measures_a_gpu(fake):
 
 def test_what_the_command_does_not_take(fake, monkeypatch):
     def refused(*arguments):
-        result = CliRunner().invoke(command.command, arguments)
+        result = CliRunner().invoke(bench.command, arguments)
         assert isinstance(result.exception, CunetError) and not fake
         return str(result.exception)
 

@@ -9,11 +9,12 @@ import pytest
 import tifffile
 
 import cunet
-from cunet import checkpoint
-from cunet.data.dataset import load, sha256
+from cunet.data.dataset import sha256
+from cunet.data.load import load
 from cunet.data.synthetic import membranes
 from cunet.metrics.pixel import PixelCounts
-from cunet.tiling import segment
+from cunet.net import checkpoint, normalization
+from cunet.segmentation.tiling import segment
 
 CARD = checkpoint.BUNDLED.with_suffix(".md")
 
@@ -43,7 +44,7 @@ def test_the_card_is_of_this_file():
 
 def test_half_is_the_nearest_float16(tmp_path):
     net = cunet.UNet(width=2, depth=1, seed=5)
-    net.normalization = checkpoint.Normalization((3.0,), (7.0,), (0.5,), (9.0,))
+    net.normalization = normalization.Normalization((3.0,), (7.0,), (0.5,), (9.0,))
     checkpoint.save(tmp_path / "half.npz", net, half=True)
     checkpoint.save(tmp_path / "full.npz", net)
     loaded = cunet.load(tmp_path / "half.npz")

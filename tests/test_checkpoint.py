@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import cunet
-from cunet import checkpoint
-from cunet.data import atomic
 from cunet.errors import CunetError, DataError, DeviceError
-from cunet.normalization import Normalization
+from cunet.files import atomic
+from cunet.net import checkpoint
+from cunet.net.normalization import Normalization
 
 
 def make_net(seed=0, **more):

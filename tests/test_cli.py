@@ -18,7 +18,7 @@ from PIL import Image
 import cunet
 from cunet import cli
 from cunet.data.synthetic import membranes
-from cunet.tiling import segment
+from cunet.segmentation.tiling import segment
 
 TINY = "--width 2 --depth 2 --tile 76 --steps 6 --validate-every 3 --device cpu --threads 1".split()
 
@@ -138,7 +138,7 @@ def test_segment_writes_products_that_equal_the_python_call(trained, run, tmp_pa
 
 
 def net_tile(net):
-    from cunet.sizes import tile_for_output
+    from cunet.net.sizes import tile_for_output
 
     return tile_for_output(64, net.depth)
 
@@ -555,11 +555,11 @@ def test_products_in_the_folder_are_not_segmented_again(trained, run, tmp_path):
 
 def test_memory_that_is_announced_is_near_the_measured_peak(tmp_path):
     """A training step in a process of its own, against explain's figure for it."""
-    from cunet.explain import memory_bytes
+    from cunet.net.figure1 import memory_bytes
 
     script = (
         "import numpy as np, cunet\n"
-        "from cunet.bench_worker import peak_of_process\n"
+        "from cunet.bench.worker import peak_of_process\n"
         "net = cunet.UNet(width=16, dropout=0.5)\n"
         "solver = cunet.SGD(net.parameters())\n"
         "for _ in range(2):\n"
@@ -579,7 +579,7 @@ def test_memory_that_is_announced_is_near_the_measured_peak(tmp_path):
 
 
 def test_explain_counts_the_parameters_of_the_network_itself():
-    from cunet.explain import rows
+    from cunet.net.figure1 import rows
 
     for variant in ("paper", "release2015"):
         net = cunet.UNet(3, 3, 2, 4, variant=variant)

@@ -4,11 +4,11 @@ from dataclasses import asdict, fields
 
 import pytest
 
-from cunet import config as configs
-from cunet.adam import Adam
-from cunet.config import Config
 from cunet.errors import CunetError
-from cunet.sgd import SGD
+from cunet.solvers.adam import Adam
+from cunet.solvers.sgd import SGD
+from cunet.training import config as configs
+from cunet.training.config import Config
 
 
 def write(tmp_path, text):

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from inputs import TOLERANCE, Inputs, conv_case, normal
 
-from cunet import kernels, threads
+from cunet import engines, threads
+from cunet.engines.cpu import strips, winograd, winograd_tiles
 from cunet.errors import CunetError
-from cunet.kernels import strips, winograd, winograd_tiles
 from cunet.ops import conv
 
 FILTERS = (1, 2, 3, 4, 5, (2, 3), (5, 1))
-algorithms = pytest.mark.parametrize("algorithm", kernels.ALGORITHMS)
+algorithms = pytest.mark.parametrize("algorithm", engines.ALGORITHMS)
 
 
 def check_conv(algorithm, inputs, case, padding, parts=None):
     """All functions; with parts, x is the tuple of images of so many channels."""
-    if not kernels.supports(algorithm, case[0][1].shape[:2]):
+    if not engines.supports(algorithm, case[0][1].shape[:2]):
         pytest.skip("this algorithm takes 3x3 filters only")
     (x, w, b, dy), (y, dx, dw, db) = case
     w_in, b_in, dy_in = inputs(w, b, dy)
@@ -41,7 +41,7 @@ def check_conv(algorithm, inputs, case, padding, parts=None):
 @pytest.mark.parametrize("size", FILTERS)
 def test_conv(inputs, algorithm, size, padding):
     case = conv_case(inputs.batch, size, padding)
-    check_conv(kernels.ALGORITHMS[algorithm], inputs, case, padding)
+    check_conv(engines.ALGORITHMS[algorithm], inputs, case, padding)
 
 
 @algorithms
@@ -53,7 +53,7 @@ def test_a_relu_is_the_same_as_one_afterwards_and_before(algorithm, shape, paddi
     n, height, width, c, k = shape
     x, w, b = normal(1, n, height, width, c), normal(2, 3, 3, c, k), normal(3, k)
     y = np.maximum(conv.forward(x, w, b, padding), 0)
-    module = kernels.ALGORITHMS[algorithm]
+    module = engines.ALGORITHMS[algorithm]
     np.testing.assert_allclose(module.forward(x, w, b, padding, relu=True), y, rtol=0, atol=1e-11)
     dy = normal(4, *y.shape)
     assert 0.2 < (y > 0).mean() < 0.8
@@ -69,7 +69,7 @@ def test_a_relu_is_the_same_as_one_afterwards_and_before(algorithm, shape, paddi
 @pytest.mark.parametrize("parts", [(3,), (1, 2), (1, 1, 1)])
 def test_conv_of_a_tuple_takes_the_channels_side_by_side(inputs, algorithm, parts, padding):
     case = conv_case(inputs.batch, 3, padding)
-    check_conv(kernels.ALGORITHMS[algorithm], inputs, case, padding, parts)
+    check_conv(engines.ALGORITHMS[algorithm], inputs, case, padding, parts)
 
 
 @algorithms
@@ -82,13 +82,13 @@ def test_conv_of_a_tuple_takes_the_channels_side_by_side(inputs, algorithm, part
 def test_conv_of_other_shapes(algorithm, shape, dtype):
     """Many channels, tall, wide and single-channel images; (H, W, C, K)."""
     case = conv_case(1, 3 if shape[2] < 9 else 2, "valid", *shape)
-    check_conv(kernels.ALGORITHMS[algorithm], Inputs(dtype, 1, "writeable"), case, "valid")
+    check_conv(engines.ALGORITHMS[algorithm], Inputs(dtype, 1, "writeable"), case, "valid")
 
 
 @algorithms
 def test_conv_pads_with_nothing_by_default(algorithm):
     (x, w, b, dy), (y, dx, dw, _) = conv_case(1, 3, "valid")
-    module = kernels.ALGORITHMS[algorithm]
+    module = engines.ALGORITHMS[algorithm]
     assert module.forward(x, w, b).shape == y.shape
     assert module.backward_data(dy, w).shape == dx.shape
     assert module.backward_weights(x, dy, (3, 3))[0].shape == dw.shape
@@ -96,7 +96,7 @@ def test_conv_pads_with_nothing_by_default(algorithm):
 
 @algorithms
 def test_conv_is_the_same_with_any_number_of_threads(algorithm):
-    module, results = kernels.ALGORITHMS[algorithm], []
+    module, results = engines.ALGORITHMS[algorithm], []
     x, w, b, dy = (
         normal(1, 2, 40, 30, 8),
         normal(2, 3, 3, 8, 5),
@@ -128,12 +128,12 @@ def test_algorithms_have_the_signatures_of_the_operation(algorithm, name):
         found = inspect.signature(getattr(module, name)).parameters.values()
         return [(p.name, p.kind, p.default) for p in found]
 
-    assert parameters(kernels.ALGORITHMS[algorithm]) == parameters(conv)
+    assert parameters(engines.ALGORITHMS[algorithm]) == parameters(conv)
 
 
 @algorithms
 def test_conv_errors(algorithm):
-    forward = kernels.ALGORITHMS[algorithm].forward
+    forward = engines.ALGORITHMS[algorithm].forward
     x, b = np.ones((1, 4, 6, 2)), np.zeros(1)
     with pytest.raises(CunetError, match="3 channels.* 2"):
         forward(x, np.ones((3, 3, 3, 1)), b)
@@ -145,9 +145,9 @@ def test_conv_errors(algorithm):
         forward(x, np.ones((3, 3, 2, 1)), b, "full")
 
 
-@pytest.mark.parametrize("algorithm", kernels.ALGORITHMS)
+@pytest.mark.parametrize("algorithm", engines.ALGORITHMS)
 def test_an_unknown_padding_is_refused_both_ways(algorithm):
-    conv, w = kernels.ALGORITHMS[algorithm], np.zeros((3, 3, 1, 1))
+    conv, w = engines.ALGORITHMS[algorithm], np.zeros((3, 3, 1, 1))
     x = np.zeros((1, 5, 5, 1))
     for call in (
         lambda: conv.forward(x, w, np.zeros(1), "full"),
@@ -198,7 +198,7 @@ def test_the_matrices_of_winograd_satisfy_toom_and_cook():
 
 def test_the_choice_by_shape():
     def chosen(*shape):
-        return kernels.choose(np.zeros(shape, np.float32))
+        return engines.choose(np.zeros(shape, np.float32))
 
     assert chosen(3, 3, 16, 16) is winograd
     assert chosen(3, 3, 1, 64) is chosen(1, 1, 64, 2) is strips

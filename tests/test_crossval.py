@@ -17,15 +17,21 @@ import pytest
 import tifffile
 
 import cunet.report
-from cunet import backend, checkpoint, cli, crossval, crossval_scores, training
+from cunet import backend, cli
 from cunet.cli import crossval_runs
-from cunet.config import Config
-from cunet.data import dataset as datasets
+from cunet.crossval import runs as crossval
+from cunet.crossval import scores as crossval_scores
+from cunet.data import load
 from cunet.data.synthetic import membranes
 from cunet.errors import CunetError, DataError
 from cunet.metrics import isbi2012
 from cunet.metrics.pixel import PixelCounts
+from cunet.net import checkpoint
+from cunet.segmentation import tiling
 from cunet.threads import get_threads, set_threads
+from cunet.training import loop
+from cunet.training import step as training
+from cunet.training.config import Config
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs signals, fork and file locks")
 STEPS = 10
@@ -180,7 +186,7 @@ def test_every_slice_is_predicted_by_the_run_that_held_it_out(data, straight):
     assert stack.shape == images.shape and stack.dtype == np.float32
     for i, image in enumerate(images):
         net = checkpoint.load(straight / f"fold{i % 2}-seed4" / "last.npz")
-        tile = training.whole_tile(image.shape, net.depth)
+        tile = tiling.whole_tile(image.shape, net.depth)
         expected = cunet.segment(image, net, tile, "rotations")[..., 1]
         np.testing.assert_array_equal(stack[i], expected)
     assert [f["held_out"] for f in figures(straight)["runs"]] == [[0, 2, 4], [1, 3], [0, 2, 4]]
@@ -217,7 +223,7 @@ def test_the_scores_are_those_of_the_challenge(data, monkeypatch):
     monkeypatch.undo()  # the true ones
     from cunet.metrics import isbi2012
 
-    dataset = datasets.load(data)
+    dataset = load.load(data)
     rng = np.random.default_rng(1)
     pages = [rng.random((48, 40), np.float32) for _ in range(2)]
     found = crossval_scores.evaluate(pages, dataset, [1, 3])
@@ -338,7 +344,7 @@ def test_a_stop_saves_and_says_how_to_go_on(data, straight, run, tmp_path, monke
         return original(step)
 
     path = tmp_path / "whole"
-    monkeypatch.setattr(training, "measure_speed", lambda *a: 0.1)
+    monkeypatch.setattr(loop, "measure_speed", lambda *a: 0.1)
     monkeypatch.setattr(training.Step, "update", interrupted)
     code, text, err = run(*command(data, path, "--json"))
     assert code == 130
@@ -553,7 +559,7 @@ def test_two_processes_do_not_work_in_one_folder(straight, run, tmp_path):
 
 
 def test_a_dry_run_writes_nothing_and_fits_the_steps(data, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "measure_speed", lambda config, prepared: 0.5)
+    monkeypatch.setattr(loop, "measure_speed", lambda config, prepared: 0.5)
     monkeypatch.chdir(tmp_path)
     timed = [part for part in TINY if part not in ("--steps", "10")]
     code, text, err = run("crossval", "--data", data, *timed, "--minutes", 2, "-n", "--json")
@@ -566,7 +572,7 @@ def test_a_dry_run_writes_nothing_and_fits_the_steps(data, run, tmp_path, monkey
 
 def test_minutes_give_all_folds_the_same_steps(data, run, tmp_path, monkeypatch):
     measured = iter([0.5])  # asked once
-    monkeypatch.setattr(training, "measure_speed", lambda config, prepared: next(measured))
+    monkeypatch.setattr(loop, "measure_speed", lambda config, prepared: next(measured))
     timed = [part for part in TINY if part not in ("--steps", "10")]
     path = tmp_path / "timed"
     more = ["--out", path, "--minutes", 0.05, "--folds", 3, "--average", "none", "-q"]
@@ -612,7 +618,7 @@ def test_what_cannot_be_resumed(straight, tmp_path):
             crossval.load(tmp_path)
     cv = crossval.load(straight)
     with pytest.raises(DataError, match="fold0-seed6.*not finished"):
-        crossval_scores.collect(replace(cv, seeds=3), datasets.load(cv.config.data), print)
+        crossval_scores.collect(replace(cv, seeds=3), load.load(cv.config.data), print)
 
 
 @pytest.mark.parametrize("more", [{"hold_out": "1"}, {"train_share": 0.5}, {"drop": "1"}])

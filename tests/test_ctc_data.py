@@ -8,7 +8,8 @@ import pytest
 import tifffile
 
 from cunet.data import ctc
-from cunet.data.dataset import IGNORE, load
+from cunet.data.labels import IGNORE
+from cunet.data.load import load
 from cunet.errors import CunetError, DataError
 
 
@@ -71,8 +72,8 @@ def test_one_sequence_alone(folder):
 
 
 def test_gaps_between_touching_cells_open_in_the_training_labels(folder):
-    from cunet.config import Config
-    from cunet.prepared import prepare
+    from cunet.training.config import Config
+    from cunet.training.prepared import prepare
 
     sizes = {"width": 2, "depth": 1, "tile": 20}
     for form in ("paper", "falk2019", "balance", "none"):

@@ -8,12 +8,13 @@ import pytest
 import tifffile
 from cuda_emulation import emulate
 
-from cunet import demo, memory
+from cunet.data import synthetic
+from cunet.net import memory
 
 
 @pytest.fixture
 def data(tmp_path):
-    demo.write_stack(tmp_path / "data", seed=0)
+    synthetic.write_stack(tmp_path / "data", seed=0)
     for path in (tmp_path / "data").glob("*.tif"):
         pages = tifffile.imread(path)[:3, :40, :40]
         tifffile.imwrite(path, pages, photometric="minisblack")

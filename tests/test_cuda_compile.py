@@ -5,8 +5,8 @@ import struct
 
 import pytest
 
+from cunet.engines.gpu import cuda
 from cunet.errors import DeviceError
-from cunet.kernels import cuda
 
 nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", exc_type=ImportError)
 

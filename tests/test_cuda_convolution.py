@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from cuda_emulation import SUMS, emulate
 
-from cunet import kernels
+from cunet import engines
+from cunet.engines import gpu
+from cunet.engines.gpu import convolution, cuda, elements
 from cunet.errors import CunetError
-from cunet.kernels import convolution, cuda, images
 from cunet.ops import conv, up_conv
 
 # Answers are rounded once; sums of some hundred float32 products add little to that.
@@ -30,8 +31,8 @@ def normal(seed, *shape, divisor=1.0):
 
 def there(xp, a, precision):
     """An activation on the device, and what it holds as float64 on the host."""
-    device = images.to_elements(xp.asarray(a), precision)
-    return device, images.to_floats(device).get().astype(np.float64)
+    device = elements.to_elements(xp.asarray(a), precision)
+    return device, elements.to_floats(device).get().astype(np.float64)
 
 
 def rounded(xp, w, precision):
@@ -40,7 +41,7 @@ def rounded(xp, w, precision):
 
 
 def near(found, expected, precision, factor=1.0):
-    found = images.to_floats(found) if found.dtype != np.float32 else found
+    found = elements.to_floats(found) if found.dtype != np.float32 else found
     found = found.get().astype(np.float64)
     assert found.shape == expected.shape
     error = np.abs(found - expected).max() / np.abs(expected).max()
@@ -136,9 +137,9 @@ def test_up_convolution_both_ways(card, precision, shape):
     w, b = normal(1, 2, 2, c, k, divisor=np.sqrt(c)), normal(2, k)
     dy, dy64 = there(card, normal(3, n, 2 * height, 2 * width, k), precision)
     w64 = rounded(card, w, precision)
-    y = convolution.up_forward(x, card.asarray(w), card.asarray(b))
+    y = gpu.up_forward(x, card.asarray(w), card.asarray(b))
     near(y, up_conv.forward(x64, w64, b.astype(np.float64)), precision)
-    dx, dw, db = convolution.up_backward(dy, x, card.asarray(w))
+    dx, dw, db = gpu.up_backward(dy, x, card.asarray(w))
     expected = up_conv.backward(dy64, x64, w64)
     near(dx, expected[0] * (x64 > 0), precision)
     for a, e in zip((dw, db), expected[1:], strict=True):
@@ -151,14 +152,14 @@ def test_relu_does_not_hide_what_is_not_a_number(card, precision):
     x, _ = there(card, np.full((1, 4, 4, 8), np.nan, np.float32), precision)
     answers = [
         convolution.forward(x, w, b, relu=True),
-        convolution.up_forward(x, card.asarray(normal(2, 2, 2, 8, 8)), b, relu=True),
-        kernels.first_layer.forward(
+        gpu.up_forward(x, card.asarray(normal(2, 2, 2, 8, 8)), b, relu=True),
+        engines.first_layer.forward(
             there(card, np.full((1, 4, 4, 1), np.nan, np.float32), precision)[0],
             card.asarray(normal(3, 3, 3, 1, 8)), b, relu=True,
         ),
     ]  # fmt: skip
     for y in answers:
-        assert np.isnan(images.to_floats(y).get()).all()
+        assert np.isnan(elements.to_floats(y).get()).all()
 
 
 def test_the_same_result_again(card, precision):
@@ -179,7 +180,7 @@ def test_what_the_kernels_cannot_take_is_said(card):
 
 def test_choosing():
     w = np.zeros((3, 3, 64, 64), np.float32)
-    assert kernels.choose(w, "tf32") is convolution
-    assert kernels.choose(w[:, :, :1], "tf32") is kernels.first_layer
-    assert kernels.choose(w[:1, :1], "tf32") is kernels.head
-    assert kernels.choose(w) is kernels.winograd
+    assert engines.choose(w, "tf32") is convolution
+    assert engines.choose(w[:, :, :1], "tf32") is engines.first_layer
+    assert engines.choose(w[:1, :1], "tf32") is engines.head
+    assert engines.choose(w) is engines.winograd

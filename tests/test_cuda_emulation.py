@@ -8,7 +8,7 @@ import pytest
 from cuda_emulation import FOLDER, HEADERS, build_text, emulate
 from inputs import cupy
 
-from cunet.kernels import cuda, images
+from cunet.engines.gpu import cuda, elements
 
 PRECISIONS = tuple(cuda.DTYPES)
 SOURCE = r"""
@@ -481,7 +481,7 @@ def test_cunet_finds_the_emulated_gpu(monkeypatch):
     xp = emulate(monkeypatch)
     assert cuda.capability() == 80 and cuda.shared_memory() == 163 << 10
     x = xp.asarray(np.random.default_rng(0).standard_normal((2, 3, 5, 8), np.float32))
-    y = images.to_floats(images.to_elements(x, "float16"))
+    y = elements.to_floats(elements.to_elements(x, "float16"))
     np.testing.assert_array_equal(y.get(), x.get().astype(np.float16))
     monkeypatch.undo()
     assert cuda.compiled.__module__ == cuda.__name__ and cuda.module.cache_info().currsize == 0

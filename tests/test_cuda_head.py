@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from cuda_emulation import SUMS, emulate
 
+from cunet.engines.gpu import cuda, elements, first_layer, head
+from cunet.engines.gpu import softmax_loss as softmax_loss_
 from cunet.errors import CunetError
-from cunet.kernels import cuda, first_layer, head, images
 from cunet.ops import conv, softmax_loss
 
 ROUNDING = {"tf32": 2**-11, "float16": 2**-11, "bfloat16": 2**-8}  # of an activation
@@ -29,15 +30,15 @@ def normal(seed, *shape):
 
 def activation(xp, precision, a):
     """a as an activation, and what that holds as float64 on the host."""
-    x = images.to_elements(xp.asarray(a), precision)
-    return x, images.to_floats(x).get().astype(np.float64)
+    x = elements.to_elements(xp.asarray(a), precision)
+    return x, elements.to_floats(x).get().astype(np.float64)
 
 
 def assert_close(actual, expected, rounding=0.0):
     """Equal in shape, and close by the largest value that is expected."""
     assert actual.shape == expected.shape
     if actual.dtype != np.float32:
-        actual = images.to_floats(actual)
+        actual = elements.to_floats(actual)
     largest = max(np.abs(expected).max(), 1e-30)
     np.testing.assert_allclose(
         actual.get(), expected, rtol=0, atol=(rounding + SUMS) * largest
@@ -167,7 +168,7 @@ def loss_inputs(k, shape=(2, 17, 19), ignore=255):
 @pytest.mark.parametrize("k", [1, 2, 7, 32])
 def test_softmax(xp, precision, k):
     logits = loss_inputs(k)[0]
-    p = head.softmax(xp.asarray(logits))
+    p = softmax_loss_.softmax(xp.asarray(logits))
     assert_close(p, softmax_loss.softmax(logits.astype(np.float64)))
 
 
@@ -175,7 +176,7 @@ def test_softmax(xp, precision, k):
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("ignore", [255, None])
 def test_loss(xp, monkeypatch, normalize, weighted, ignore):
-    monkeypatch.setattr(head, "LOSS_PARTS", 2)  # a thread takes several pixels
+    monkeypatch.setattr(softmax_loss_, "LOSS_PARTS", 2)  # a thread takes several pixels
     logits, labels, weights = loss_inputs(3)
     labels = labels if ignore is not None else np.where(labels == 255, 1, labels).astype(np.int32)
     weights = weights if weighted else None
@@ -183,12 +184,12 @@ def test_loss(xp, monkeypatch, normalize, weighted, ignore):
     expected, log_p = softmax_loss.forward(logits.astype(np.float64), *rest)
     gradient = softmax_loss.backward(log_p, *rest)
     on_device = xp.asarray(labels), xp.asarray(weights) if weighted else None, ignore, normalize
-    loss, dlogits = head.loss(xp.asarray(logits), *on_device)
+    loss, dlogits = softmax_loss_.loss(xp.asarray(logits), *on_device)
     assert loss.shape == (1,) and loss.dtype == np.float64 and dlogits.dtype == np.float32
     np.testing.assert_allclose(loss.get()[0], expected, rtol=1e-6)
     assert_close(dlogits, gradient)
     scale = xp.asarray(np.array([1024], np.float32))
-    scaled_loss, scaled = head.loss(xp.asarray(logits), *on_device, scale=scale)
+    scaled_loss, scaled = softmax_loss_.loss(xp.asarray(logits), *on_device, scale=scale)
     assert scaled_loss.get()[0] == loss.get()[0]
     np.testing.assert_array_equal(scaled.get(), 1024 * dlogits.get())
 
@@ -198,7 +199,9 @@ def test_loss_of_other_numbers_of_classes(xp, precision, k):
     logits, labels, weights = loss_inputs(k)
     expected, log_p = softmax_loss.forward(logits.astype(np.float64), labels, weights, 255)
     gradient = softmax_loss.backward(log_p, labels, weights, 255)
-    loss, dlogits = head.loss(xp.asarray(logits), xp.asarray(labels), xp.asarray(weights), 255)
+    loss, dlogits = softmax_loss_.loss(
+        xp.asarray(logits), xp.asarray(labels), xp.asarray(weights), 255
+    )
     np.testing.assert_allclose(loss.get()[0], expected, rtol=1e-6, atol=1e-12)
     assert_close(dlogits, gradient)
 
@@ -207,9 +210,9 @@ def test_loss_of_other_numbers_of_classes(xp, precision, k):
 def test_loss_where_nothing_counts(xp, normalize):
     logits, labels, weights = loss_inputs(2)
     arrays = xp.asarray(logits), xp.full(labels.shape, 255, np.int32), xp.asarray(weights)
-    loss, dlogits = head.loss(*arrays, 255, normalize)
+    loss, dlogits = softmax_loss_.loss(*arrays, 255, normalize)
     assert loss.get()[0] == 0 and not dlogits.get().any()
-    loss, dlogits = head.loss(arrays[0], xp.zeros(labels.shape, np.int32), arrays[2] * 0)
+    loss, dlogits = softmax_loss_.loss(arrays[0], xp.zeros(labels.shape, np.int32), arrays[2] * 0)
     assert loss.get()[0] == 0 and not dlogits.get().any()
 
 
@@ -217,7 +220,7 @@ def test_loss_where_nothing_counts(xp, normalize):
 def test_loss_of_a_label_that_names_no_class_is_not_a_number(xp, wrong):
     logits, labels, weights = loss_inputs(2)
     labels[1, 4, 4] = wrong
-    loss, dlogits = head.loss(
+    loss, dlogits = softmax_loss_.loss(
         xp.asarray(logits), xp.asarray(labels), xp.asarray(weights), 255, "pixels"
     )
     assert np.isnan(loss.get()[0])
@@ -228,7 +231,9 @@ def test_loss_of_what_is_not_a_number(xp):
     logits, labels, weights = loss_inputs(2)
     logits[1, 2, 3, 0] = np.nan
     labels[1, 2, 3] = 1
-    loss, dlogits = head.loss(xp.asarray(logits), xp.asarray(labels), xp.asarray(weights), 255)
+    loss, dlogits = softmax_loss_.loss(
+        xp.asarray(logits), xp.asarray(labels), xp.asarray(weights), 255
+    )
     assert np.isnan(loss.get()[0]) and np.isnan(dlogits.get()[1, 2, 3]).all()
 
 
@@ -241,7 +246,7 @@ def test_loss_of_wrong_arguments(xp):
         ((logits, labels, None, 255, "mean"), "normalize"),
     ]:
         with pytest.raises(CunetError, match=message):
-            head.loss(*arguments)
+            softmax_loss_.loss(*arguments)
 
 
 def test_the_last_layer_can_be_recorded(xp):
@@ -250,7 +255,7 @@ def test_the_last_layer_can_be_recorded(xp):
     labels = xp.zeros((1, 4, 5), np.int32)
 
     def work():
-        loss, dlogits = head.loss(head.forward(x, w, b), labels)
+        loss, dlogits = softmax_loss_.loss(head.forward(x, w, b), labels)
         return (loss, *head.backward(x, dlogits, w))
 
     expected, stream = [a.get() for a in work()], xp.cuda.Stream(non_blocking=True)

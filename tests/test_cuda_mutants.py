@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from cuda_emulation import build_text, emulate, source
 
-from cunet.kernels import convolution, cuda, head, images
+from cunet.engines.gpu import convolution, cuda, elements, sums
+from cunet.engines.gpu import softmax_loss as gpu_loss
 from cunet.ops import conv, softmax_loss
 
 
@@ -18,7 +19,7 @@ def normal(seed, *shape):
 
 def forward(xp):
     x, w, b = normal(0, 1, 10, 14, 72), normal(1, 3, 3, 72, 40), normal(2, 40)
-    x, w = (images.to_floats(images.to_elements(xp.asarray(a), "tf32")).get() for a in (x, w))
+    x, w = (elements.to_floats(elements.to_elements(xp.asarray(a), "tf32")).get() for a in (x, w))
     y = convolution.forward(*map(xp.asarray, (x, w, b))).get()
     expected = conv.forward(*(a.astype(np.float64) for a in (x, w, b)))
     np.testing.assert_allclose(y, expected, rtol=0, atol=1e-3 * np.abs(expected).max())
@@ -26,7 +27,7 @@ def forward(xp):
 
 def by_weights(xp):
     x, dy = normal(0, 2, 13, 14, 72), normal(1, 2, 11, 12, 40)
-    x, dy = (images.to_floats(images.to_elements(xp.asarray(a), "tf32")).get() for a in (x, dy))
+    x, dy = (elements.to_floats(elements.to_elements(xp.asarray(a), "tf32")).get() for a in (x, dy))
     dw, _ = convolution.backward_weights(xp.asarray(x), xp.asarray(dy), (3, 3))
     expected, _ = conv.backward_weights(x.astype(np.float64), dy.astype(np.float64), (3, 3))
     np.testing.assert_allclose(dw.get(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
@@ -34,19 +35,19 @@ def by_weights(xp):
 
 def packing(xp):
     w = normal(0, 3, 3, 40, 72)
-    packed = images.pack(xp.asarray(w), np.dtype(np.float32), transposed=True)
+    packed = elements.pack(xp.asarray(w), np.dtype(np.float32), transposed=True)
     expected = w.reshape(9, 40, 72).swapaxes(1, 2)
     np.testing.assert_allclose(packed.get(), expected, rtol=2**-11)
 
 
 def sums_over_pixels(xp):
     logits, labels = normal(0, 1, 40, 50, 2), np.zeros((1, 40, 50), np.int32)
-    loss, _ = head.loss(xp.asarray(logits), xp.asarray(labels))
+    loss, _ = gpu_loss.loss(xp.asarray(logits), xp.asarray(labels))
     expected = softmax_loss.forward(logits.astype(np.float64), labels)[0]
     np.testing.assert_allclose(loss.get()[0], expected, rtol=1e-6)
     dy = normal(1, 1, 40, 50, 40)
-    sums = images.column_sums(xp.asarray(dy)).get()
-    np.testing.assert_allclose(sums, dy.astype(np.float64).sum((0, 1, 2)), rtol=0, atol=1e-3)
+    found = sums.column_sums(xp.asarray(dy)).get()
+    np.testing.assert_allclose(found, dy.astype(np.float64).sum((0, 1, 2)), rtol=0, atol=1e-3)
 
 
 WAIT, SYNC = "wait<STAGES - 2>();", "__syncthreads();"

@@ -14,12 +14,16 @@ import pytest
 from cuda_emulation import emulate
 
 import cunet
-from cunet import captured, checkpoint, kernels, tiling, training
+from cunet import engines
 from cunet.backend import to_host
-from cunet.kernels import cuda
+from cunet.engines import cpu
+from cunet.engines.gpu import cuda, recorded
+from cunet.net import checkpoint
+from cunet.net.sizes import output_size
+from cunet.net.unet import UNet
 from cunet.ops import conv, dropout, max_pool, relu, up_conv
-from cunet.sizes import output_size
-from cunet.unet import UNet
+from cunet.segmentation import tiling
+from cunet.training import step as training
 
 LIMITS = {"tf32": 1e-3, "float16": 1e-3, "bfloat16": 8e-3}  # a rounding or two, relative
 
@@ -72,11 +76,11 @@ def reference(net, x, labels, weights, rng, precision, monkeypatch):
     for p, q in zip(twin.parameters(), net.parameters(), strict=True):
         p.value[...] = to_host(q.value)
     with monkeypatch.context() as patch:
-        patch.setattr(kernels, "choose", rounding.choose)
-        patch.setattr(kernels.rows, "up_forward", rounding.up_forward)
-        patch.setattr(kernels.rows, "up_backward", rounding.up_backward)
-        patch.setattr(kernels.rows, "pool_forward", max_pool.forward)
-        patch.setattr(kernels.rows, "relu_backward", relu.backward)
+        patch.setattr(engines, "choose", rounding.choose)
+        patch.setattr(cpu, "up_forward", rounding.up_forward)
+        patch.setattr(cpu, "up_backward", rounding.up_backward)
+        patch.setattr(cpu, "pool_forward", max_pool.forward)
+        patch.setattr(cpu, "relu_backward", relu.backward)
         logits, backward = twin(rounded(x.astype(np.float64), precision), rng)
         loss, dlogits = twin.loss(logits, labels, weights.astype(np.float64), 255)
         backward(dlogits)
@@ -114,7 +118,7 @@ def test_logits_loss_and_gradients(case, precision, monkeypatch):
     net = UNet(**settings, seed=1, device="cuda", precision=precision)
     arrays = batch(net)
     expected = reference(net, *arrays, np.random.default_rng(5), precision, monkeypatch)
-    work = captured.CapturedStep(net, cunet.SGD(net.parameters(), iter_size=2), "weights", 255)
+    work = recorded.CapturedStep(net, cunet.SGD(net.parameters(), iter_size=2), "weights", 255)
     loss = work.accumulate(arrays, np.random.default_rng(5))
     limit = LIMITS[precision]
     assert loss == pytest.approx(expected[1], rel=limit)
@@ -156,7 +160,7 @@ def test_a_training_follows_that_of_the_cpu(solver, iter_size, monkeypatch):
     solvers = [make(net.parameters(), **options) for net in (device, host)]
     there, work = trained(device, solvers[0], arrays, 4, iter_size)
     here, _ = trained(host, solvers[1], arrays, 4, iter_size)
-    assert isinstance(work, captured.CapturedStep)
+    assert isinstance(work, recorded.CapturedStep)
     assert solvers[0].done == solvers[1].done == 4
     np.testing.assert_allclose(there, here, rtol=3e-3)
     assert here[-1].mean() < here[0].mean()  # it learns
@@ -224,7 +228,7 @@ def test_float16_needs_sgd(monkeypatch):
     emulate(monkeypatch)
     net = UNet(width=8, depth=1, device="cuda", precision="float16")
     with pytest.raises(cunet.CunetError, match="--solver sgd"):
-        captured.CapturedStep(net, cunet.Adam(net.parameters()), "weights")
+        recorded.CapturedStep(net, cunet.Adam(net.parameters()), "weights")
 
 
 @pytest.mark.parametrize("precision", cuda.DTYPES)
@@ -249,8 +253,8 @@ def test_graphs_of_a_few_shapes_are_kept(monkeypatch):
     net = UNet(width=8, depth=1, seed=1, device="cuda")
     for side in range(18, 32, 2):
         x = np.ones((1, side, side, 1), np.float32)
-        np.testing.assert_array_equal(captured.predict(net, x), captured.predict(net, x))
-    assert len(net.predictions) == captured.MOST_SHAPES
+        np.testing.assert_array_equal(recorded.predict(net, x), recorded.predict(net, x))
+    assert len(net.predictions) == recorded.MOST_SHAPES
 
 
 def test_what_was_recorded_is_forgotten_at_once(monkeypatch):
@@ -261,7 +265,7 @@ def test_what_was_recorded_is_forgotten_at_once(monkeypatch):
         net = UNet(width=8, depth=1, seed=1, device="cuda")
         work = training.stepper(net, cunet.SGD(net.parameters()), "weights")
         work.accumulate(batch(net, 28), np.random.default_rng(0))
-        captured.predict(net, np.ones((1, 20, 20, 1), np.float32))
+        recorded.predict(net, np.ones((1, 20, 20, 1), np.float32))
         place = weakref.ref(net.place)
         work.close()
         gone = weakref.ref(net)

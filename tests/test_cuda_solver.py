@@ -1,15 +1,16 @@
-"""The solver of solver.cu against cunet.sgd on the host, without a GPU."""
+"""The solver of solver.cu against cunet.solvers.sgd on the host, without a GPU."""
 
 import numpy as np
 import pytest
 from cuda_emulation import emulate
 
-from cunet import sgd
-from cunet.kernels import cuda, solver
-from cunet.kernels.solver import FusedSGD
-from cunet.layers import Parameter
+from cunet.engines.gpu import cuda
+from cunet.engines.gpu import sgd as fused_sgd
+from cunet.engines.gpu.sgd import FusedSGD
+from cunet.net.layers import Parameter
+from cunet.solvers import rates, sgd
 
-SHAPES = [(3, 3, 8, 16), (16,), (2 * solver.PIECE + 7,), (3,), (solver.PIECE,), (1, 1, 8, 2)]
+SHAPES = [(3, 3, 8, 16), (16,), (2 * fused_sgd.PIECE + 7,), (3,), (fused_sgd.PIECE,), (1, 1, 8, 2)]
 
 
 @pytest.fixture
@@ -76,11 +77,11 @@ def test_the_same_as_on_the_host(
 ):
     hosts = on_host()
     devices, velocity = on_device(xp, hosts, first)
-    rate = sgd.LearningRate(0.1, "step", 0.5, stepsize=2)
+    rate = rates.LearningRate(0.1, "step", 0.5, stepsize=2)
     expected = sgd.SGD(hosts, rate, 0.9, decay, clip, iter_size)
     monkeypatch.setitem(cuda.loaded, 0, precision)
     fused = FusedSGD(devices, velocity, 0.9, decay, clip, iter_size, scaling)
-    scale = solver.FIRST_SCALE if scaling else 1.0
+    scale = fused_sgd.FIRST_SCALE if scaling else 1.0
     for step in range(4):
         write_gradients(step, hosts, devices, scale)
         fused.rate.fill(rate(step))
@@ -111,12 +112,12 @@ def test_an_update_whose_gradient_is_not_finite_is_left_out(xp, wrong, clip):
     devices, velocity = on_device(xp, hosts)
     fused = FusedSGD(devices, velocity, 0.9, 0.1, clip, 1, True)
     fused.rate.fill(0.1)
-    scale = solver.FIRST_SCALE
+    scale = fused_sgd.FIRST_SCALE
     for v in velocity:
         v.fill(0.5)
     fused.set_scale(np.array([scale, 7, 2]))
     write_gradients(0, hosts, devices)
-    devices[2].grad[2 * solver.PIECE + 3] = wrong
+    devices[2].grad[2 * fused_sgd.PIECE + 3] = wrong
     fused.step()
     for host, device, v in zip(hosts, devices, velocity, strict=True):
         np.testing.assert_array_equal(device.value.get(), host.value)
@@ -130,15 +131,15 @@ def test_an_update_whose_gradient_is_not_finite_is_left_out(xp, wrong, clip):
 
 
 def test_the_scale_grows_and_shrinks_within_bounds(xp, monkeypatch):
-    monkeypatch.setattr(solver, "PATIENCE", 3)
+    monkeypatch.setattr(fused_sgd, "PATIENCE", 3)
     hosts = on_host()[:2]
     devices, velocity = on_device(xp, hosts)
     fused = FusedSGD(devices, velocity, 0.9, 0, None, 1, True)
-    fused.set_scale(solver.LARGEST_SCALE / 2)
+    fused.set_scale(fused_sgd.LARGEST_SCALE / 2)
     scales = []
     for _ in range(9):
         fused.step()
-        scales.append(fused.read_scale()[0] / solver.LARGEST_SCALE)
+        scales.append(fused.read_scale()[0] / fused_sgd.LARGEST_SCALE)
     assert scales == [0.5, 0.5, *7 * [1.0]]
     fused.set_scale(3)
     scales = []
@@ -177,7 +178,7 @@ def test_an_update_can_be_recorded(xp):
         graph = stream.end_capture()
     fused.rate.fill(0.1)
     for step in range(3):
-        write_gradients(step, hosts, devices, solver.FIRST_SCALE)
+        write_gradients(step, hosts, devices, fused_sgd.FIRST_SCALE)
         expected.step()
         graph.launch(stream)
     assert_same(hosts, expected.velocity, devices, velocity)

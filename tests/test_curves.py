@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cunet.metrics.curves import POINTS, Counts, sweep
-from cunet.plots import score_curves
+from cunet.pictures.plots import score_curves
 
 SCORES = ("precision", "recall", "false_positive_rate", "f1", "iou", "accuracy")
 

@@ -9,7 +9,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cunet.data.dataset import IGNORE, load
+from cunet.data.labels import IGNORE
+from cunet.data.load import load
 from cunet.errors import CunetError, DataError
 
 
@@ -253,7 +254,7 @@ def test_the_real_isbi_stack():
 
 
 def test_a_real_lzw_image_is_read_by_rows():
-    from cunet.data.images import open_image
+    from cunet.files import open_image
 
     path = real("DIC-C2DH-HeLa") / "01" / "t000.tif"
     expected = tifffile.imread(path)

@@ -11,9 +11,12 @@ import pytest
 from inputs import DEVICES, cupy
 
 import cunet
-from cunet import backend, kernels, tiling, training
+from cunet import backend, engines
+from cunet.engines import cpu
+from cunet.net.unet import UNet
 from cunet.ops import batch_norm, conv, relu, softmax_loss, up_conv
-from cunet.unet import UNet
+from cunet.segmentation import tiling
+from cunet.training import step as training
 
 SIDE = 20
 
@@ -30,15 +33,12 @@ def norm_backward(dy, x, y, gamma, m, v):
 def xp(request, monkeypatch):
     """The library behind device "cuda" in this test. The host uses the same algorithm as it."""
     monkeypatch.setitem(sys.modules, "cupy", request.param)
-    monkeypatch.setattr(kernels, "choose", lambda w, precision="float64": conv)
-    monkeypatch.setattr(
-        kernels.rows, "parts", lambda x: [(slice(0, x.shape[0]), slice(0, x.shape[1]))]
-    )
-    monkeypatch.setattr(kernels.rows, "up_forward", up_conv.forward)
-    monkeypatch.setattr(kernels.rows, "up_backward", up_conv.backward)
-    monkeypatch.setattr(kernels.rows, "norm_statistics", batch_norm.statistics)
-    monkeypatch.setattr(kernels.rows, "norm_forward", norm_forward)
-    monkeypatch.setattr(kernels.rows, "norm_backward", norm_backward)
+    monkeypatch.setattr(engines, "choose", lambda w, precision="float64": conv)
+    monkeypatch.setattr(cpu, "up_forward", up_conv.forward)
+    monkeypatch.setattr(cpu, "up_backward", up_conv.backward)
+    monkeypatch.setattr(cpu, "norm_statistics", batch_norm.statistics)
+    monkeypatch.setattr(cpu, "norm_forward", norm_forward)
+    monkeypatch.setattr(cpu, "norm_backward", norm_backward)
     return request.param
 
 

@@ -8,11 +8,13 @@ import pytest
 from click.testing import CliRunner
 from cuda_emulation import emulate
 
-from cunet import doctor, doctor_gpu
+from cunet import doctor
 from cunet.cli.doctor import command
-from cunet.doctor import BROKEN, NOTE, OK, Finding
+from cunet.doctor import cpu, gpu
+from cunet.doctor import finding as finding_
+from cunet.doctor.finding import BROKEN, NOTE, OK, Finding
+from cunet.engines.gpu.cuda import DTYPES
 from cunet.errors import DeviceError
-from cunet.kernels.cuda import DTYPES
 from cunet.ops import conv
 
 ONE = {"cupy-cuda13x": "14.0.0"}
@@ -27,7 +29,7 @@ def own_kernels(forward=conv.forward):
 
 
 def look(wheels, driver, load, own=own_kernels):
-    return doctor_gpu.gpu(wheels, driver, load, own)
+    return gpu.gpu(wheels, driver, load, own)
 
 
 def fake_cupy(devices=1, free=140e9, capabilities=((9, 0), (9, 0)), nvrtc=(13, 0), **changes):
@@ -264,7 +266,7 @@ def test_a_convolution_that_is_wrong_in_one_precision():
 
 def test_what_is_convolved_is_exact_in_every_precision():
     """Whole numbers below 2^8, of both signs, and few of them zero."""
-    from cunet.doctor_gpu import convolves
+    from cunet.doctor.gpu import convolves
 
     answers = []
 
@@ -282,7 +284,7 @@ def test_what_is_convolved_is_exact_in_every_precision():
 @pytest.mark.parametrize("precision", DTYPES)
 def test_the_kernels_themselves_pass(monkeypatch, precision, capability):
     xp = emulate(monkeypatch, capability)
-    assert doctor_gpu.convolves(xp, *doctor_gpu.load_kernels(), precision)
+    assert gpu.convolves(xp, *gpu.load_kernels(), precision)
 
 
 def test_kernels_that_cannot_be_compiled():
@@ -322,7 +324,7 @@ def test_cublas_that_cannot_be_loaded():
 
 
 def test_a_small_gpu_is_told_a_tile_that_fits():
-    from cunet.explain import memory_bytes
+    from cunet.net.figure1 import memory_bytes
 
     free = memory_bytes(64, 4, 316)["training"]
     found = by_name(look(ONE, DRIVER, lambda: fake_cupy(free=free)))["GPU 0"]
@@ -359,40 +361,40 @@ def test_a_cache_in_memory_is_slower(monkeypatch):
 
 
 def test_cuda_version_numbers():
-    assert [doctor_gpu.split(n) for n in (12040, 13000, 11080)] == [(12, 4), (13, 0), (11, 8)]
+    assert [gpu.split(n) for n in (12040, 13000, 11080)] == [(12, 4), (13, 0), (11, 8)]
 
 
 def test_a_pinned_core_type_is_noted():
     pool = {"internal_api": "openblas", "version": "0.3.30", "architecture": "Haswell"}
-    found = by_name(doctor.blas([pool], {"OPENBLAS_CORETYPE": "Haswell"}))
+    found = by_name(cpu.blas([pool], {"OPENBLAS_CORETYPE": "Haswell"}))
     assert found["BLAS"].found == "openblas 0.3.30 Haswell"
     assert found["BLAS core type"].mend == "unset OPENBLAS_CORETYPE"
-    assert list(by_name(doctor.blas([pool], {}))) == ["BLAS"]
+    assert list(by_name(cpu.blas([pool], {}))) == ["BLAS"]
 
 
 def test_an_unknown_processor_and_no_blas_are_noted():
     pool = {"internal_api": "openblas", "version": "0.3.30", "architecture": "Prescott"}
-    assert by_name(doctor.blas([pool], {}))["BLAS core type"].state == NOTE
-    assert [finding.state for finding in doctor.blas([], {})] == [NOTE]
+    assert by_name(cpu.blas([pool], {}))["BLAS core type"].state == NOTE
+    assert [finding.state for finding in cpu.blas([], {})] == [NOTE]
 
 
 def test_missing_packages_are_named():
-    found = doctor.packages(lambda name: None if name in ("PIL", "tifffile") else object())
+    found = cpu.packages(lambda name: None if name in ("PIL", "tifffile") else object())
     assert (found.state, found.mend) == (BROKEN, "pip install tifffile pillow")
 
 
 def test_a_wrong_convolution_is_found(monkeypatch):
-    from cunet import kernels
+    from cunet import engines
 
-    right = kernels.choose
+    right = engines.choose
 
     def wrong(w):
         algorithm = right(w)
         return SimpleNamespace(forward=lambda x, w, b: algorithm.forward(x, w, b) * 1.001)
 
-    assert "agrees" in doctor.try_convolution()
-    monkeypatch.setattr(kernels, "choose", wrong)
-    found = doctor.attempt("convolution", doctor.try_convolution, "line")
+    assert "agrees" in cpu.try_convolution()
+    monkeypatch.setattr(engines, "choose", wrong)
+    found = finding_.attempt("convolution", cpu.try_convolution, "line")
     assert (found.state, found.mend) == (BROKEN, "line")
 
 

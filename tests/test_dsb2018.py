@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cunet.data import dsb2018
-from cunet.data.dataset import load
+from cunet.data.load import load
 from cunet.errors import CunetError, DataError
 from cunet.threads import get_threads, set_threads
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from scipy import signal, special
 
-from cunet.config import PRESETS, Config, make
+from cunet.training.config import PRESETS, Config, make
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 LESSONS = sorted(EXAMPLES.glob("[0-9]*.py"))

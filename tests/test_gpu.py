@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import cunet
-from cunet import captured, training
 from cunet.backend import cuda_problem, to_device, to_host
-from cunet.kernels import cuda
-from cunet.memory import explained
-from cunet.precision import obstacle
-from cunet.sizes import output_size
+from cunet.engines import obstacle
+from cunet.engines.gpu import cuda, recorded
+from cunet.net.memory import explained
+from cunet.net.sizes import output_size
+from cunet.training import step as training
 
 problem = cuda_problem()
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(problem is not None, reason=str(problem))]
@@ -135,7 +135,7 @@ def test_segmentation_on_tensor_cores(precision):
 @tensor_cores
 def test_out_of_memory_says_what_fits_and_is_survived():
     net = cunet.UNet(width=16, depth=3, seed=1, device="cuda")
-    work = captured.CapturedStep(net, cunet.SGD(net.parameters()), "weights")
+    work = recorded.CapturedStep(net, cunet.SGD(net.parameters()), "weights")
     arrays, rng = batch(net, 92), np.random.default_rng(0)
     net.place.pool.set_limit(size=1 << 20)
     expected = r"out of memory on .*cuda:0.*: a training step at tile 92, batch 1, width 16 needs"
@@ -150,8 +150,8 @@ def test_out_of_memory_says_what_fits_and_is_survived():
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, precision):
     """Bit for bit: all sums on tensor cores have a fixed order."""
     tifffile = pytest.importorskip("tifffile", minversion="2000")
-    from cunet.config import Config
     from cunet.data.synthetic import membranes
+    from cunet.training.config import Config
 
     pages = membranes(4, 96, 80, seed=1)
     for name, stack in zip(("train-volume.tif", "train-labels.tif"), pages, strict=True):

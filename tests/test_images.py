@@ -9,9 +9,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cunet.data import tiff_output
-from cunet.data.images import Calibration, TiffOutput, open_image, read_stack, write_png
 from cunet.errors import CunetError, DataError, DeviceError
+from cunet.files import open_image, read_stack, tiff_output, write_png
+from cunet.files.calibration import Calibration
+from cunet.files.tiff_output import TiffOutput
 
 
 def noise(shape, dtype, seed=0):

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cunet.colours import CLASSES, class_colours, object_colours
 from cunet.errors import CunetError
-from cunet.instances import AUTHORS_U373, METHODS, Instances, find
-from cunet.product_files import numbers, outline
-from cunet.splitting import convexity, heights
+from cunet.pictures.colours import CLASSES, class_colours, object_colours
+from cunet.pictures.outlines import outline
+from cunet.segmentation.clumps import convexity, heights
+from cunet.segmentation.objects import AUTHORS_U373, METHODS, Instances, find
+from cunet.segmentation.products import numbers
 from cunet.threads import set_threads
 
 

@@ -16,16 +16,26 @@ ROOT = Path(__file__).resolve().parent.parent
 FILES = {"cunet": ROOT / "cunet", "cunet.cli": ROOT / "cli"}
 LARGEST = 300
 
-# A module imports from its own floor and from those below. What is not named stands on top of
-# these, beside training and tiling.
-FLOORS = [
-    {"errors", "backend", "buffers", "threads", "sizes"},
-    {"ops"},
-    {"kernels"},
-    {"layers", "precision"},
-    {"unet", "sgd", "adam", "normalization", "data"},
-]
-TOP, CLI = len(FLOORS), len(FLOORS) + 1
+# Who may import whom, by package; errors, backend, threads and compiled are open to all.
+OPEN = {"errors", "backend", "threads", "compiled"}
+MAY_IMPORT = {
+    "ops": "",
+    "metrics": "",
+    "files": "",
+    "models": "",
+    "data": "files",
+    "pictures": "files data metrics",
+    "engines": "ops net solvers",
+    "net": "engines ops files",
+    "solvers": "net",
+    "segmentation": "net engines data files pictures metrics",
+    "training": "segmentation solvers net metrics data files engines ops",
+    "report": "training segmentation metrics net data files pictures",
+    "crossval": "report training segmentation metrics net data files",
+    "bench": "net solvers engines ops",
+    "doctor": "net solvers engines ops",
+}
+ABOVE = {"cli", "__main__"}  # these may import everything
 
 
 def modules():
@@ -40,6 +50,7 @@ def modules():
 
 
 MODULES = modules()
+PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"}
 
 
 def imports(name):
@@ -65,43 +76,39 @@ def own(name):
     return {target for target, _ in imports(name) if target.partition(".")[0] == "cunet"}
 
 
-def floor(name):
-    part = name.split(".")[1] if "." in name else ""
-    if part in ("cli", "__main__"):
-        return CLI
-    return next((i for i, members in enumerate(FLOORS) if part in members), TOP)
+def room(name):
+    """The package that a module stands in; of a module beside them its own name."""
+    return name.split(".")[1] if "." in name else "cunet"
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_imports_go_down(name):
+@pytest.mark.parametrize("name", [n for n in MODULES if n != "cunet" and room(n) not in ABOVE])
+def test_who_imports_whom(name):
+    here = room(name)
+    assert here in OPEN or here in MAY_IMPORT, f"{name} is in no row of MAY_IMPORT"
+    allowed = OPEN | {here} | set(MAY_IMPORT.get(here, "").split())
     for target in own(name):
         assert target in MODULES, f"{name} imports {target}, which is not there"
-        assert floor(target) <= floor(name), f"{name} must not import {target}"
+        assert room(target) in allowed, f"{name} must not import {target}"
+
+
+def test_the_table_names_what_is_there():
+    packages = {room(name) for name in MODULES if name.count(".") > 1 or name in PACKAGES}
+    assert set(MAY_IMPORT) | {"cli"} == packages
+    for names in MAY_IMPORT.values():
+        assert set(names.split()) <= set(MAY_IMPORT)
 
 
 def test_the_rules_see_what_they_should():
-    """The names that the house's one picture shows are on the floors it shows them on."""
-    floors = [floor(f"cunet.{name}") for name in ("backend", "ops.conv", "kernels", "layers")]
-    assert floors == [0, 1, 2, 3]
-    assert floor("cunet.data.dataset") == floor("cunet.sgd") == floor("cunet.unet") == 4
-    assert floor("cunet.tiling") == floor("cunet.metrics.pixel") == floor("cunet.training") == TOP
-    assert "cunet.ops.conv" in own("cunet.kernels") and "cunet.kernels" in own("cunet.layers")
+    assert "cunet.ops.conv" in own("cunet.engines.cpu.strips")
     assert "cunet.cli.common" in own("cunet.cli.train")
-    assert {"cunet.unet", "cunet.data.dataset"} <= own("cunet.training")
+    assert {"cunet.net.unet", "cunet.data.labels"} <= own("cunet.training.step")
+    assert room("cunet.engines.gpu.cuda") == "engines" and room("cunet.backend") == "backend"
 
 
-def test_nobody_knows_the_command_line():
+def test_nobody_but_the_command_line_knows_click():
     for name in MODULES:
-        if floor(name) < CLI:
-            assert not any(target.startswith("cunet.cli") for target in own(name)), name
+        if room(name) not in ABOVE:
             assert "click" not in {target for target, _ in imports(name)}, name
-
-
-def test_metrics_and_data_know_no_network():
-    for name in MODULES:
-        if name.startswith(("cunet.metrics", "cunet.data")):
-            allowed = ("cunet.data", "cunet.metrics", "cunet.errors", "cunet.threads")
-            assert all(target.startswith(allowed) for target in own(name)), name
 
 
 def test_no_module_is_imported_in_a_circle():
@@ -114,15 +121,11 @@ def test_no_module_is_imported_in_a_circle():
             del graph[name]
 
 
-def test_matplotlib_is_imported_for_pictures_only():
+def test_matplotlib_is_imported_in_one_file_and_only_to_draw():
     for name in MODULES:
-        part = name.split(".")[1] if "." in name else ""
-        if not (part == "plots" or part.startswith("report")):
-            roots = {target.partition(".")[0] for target, _ in imports(name)}
-            assert "matplotlib" not in roots, name
-        else:
-            tops = {target.partition(".")[0] for target, at_top in imports(name) if at_top}
-            assert part != "report" or "matplotlib" not in tops, name
+        roots = {target.partition(".")[0]: at_top for target, at_top in imports(name)}
+        assert "matplotlib" not in roots or name == "cunet.pictures.plots", name
+        assert not roots.get("matplotlib"), name
 
 
 def test_cupy_is_imported_where_devices_are_chosen_and_examined():
@@ -134,7 +137,8 @@ def test_cupy_is_imported_where_devices_are_chosen_and_examined():
 DEVICE_FILES = [
     name
     for name in MODULES
-    if name.startswith("cunet.ops") or name in ("cunet.sgd", "cunet.adam", "cunet.unet")
+    if name.startswith("cunet.ops")
+    or name in ("cunet.solvers.sgd", "cunet.solvers.adam", "cunet.net.unet")
 ]
 
 
@@ -246,5 +250,5 @@ def test_every_public_name_is_there():
 
 def test_the_loop_hides_behind_no_name_of_a_module():
     """cunet.train is the function whatever was imported before."""
-    import_module("cunet.training")
-    assert callable(cunet.train) and cunet.train.__module__ == "cunet.training"
+    import_module("cunet.training.loop")
+    assert callable(cunet.train) and cunet.train.__module__ == "cunet.training.loop"

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import cunet
-from cunet import memory
 from cunet.backend import to_device
 from cunet.errors import DeviceError
-from cunet.explain import memory_bytes
-from cunet.memory import Task, advice, explained, ran_out
-from cunet.sizes import check_tile
-from cunet.tiling import plan
+from cunet.net import memory
+from cunet.net.figure1 import memory_bytes
+from cunet.net.memory import Task, advice, explained, ran_out
+from cunet.net.sizes import check_tile
+from cunet.segmentation.tiling import plan
 
 PAPER = Task(width=64, depth=4, tile=572)
 
@@ -217,7 +217,7 @@ def test_nothing_raised_is_nothing_done():
 def test_cupy_is_not_imported():
     code = (
         "import sys, cunet\n"
-        "from cunet.memory import explained\n"
+        "from cunet.net.memory import explained\n"
         "from cunet.errors import DeviceError\n"
         "try:\n"
         "    with explained(cunet.UNet(width=1, depth=1), 44): raise MemoryError\n"

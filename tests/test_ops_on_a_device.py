@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from inputs import DEVICES, TOLERANCE, conv_case, cupy, loss_case, normal
 
-from cunet import kernels
+from cunet import engines
 from cunet.ops import (
     batch_norm,
     conv,
@@ -20,7 +20,7 @@ from cunet.ops import (
 
 def conv_on_its_device(x, w, b, dy):
     """All of a convolution by the algorithm chosen where w lies."""
-    module = kernels.choose(w)
+    module = engines.choose(w)
     results = [module.forward(x, w, b), module.backward_data(dy, w)]
     return *results, *module.backward_weights(x, dy, w.shape[:2])
 

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from cunet import UNet
 from cunet.data.synthetic import membranes
-from cunet.tiling import segment
+from cunet.segmentation.tiling import segment
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

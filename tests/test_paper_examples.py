@@ -14,17 +14,18 @@ import tifffile
 from inputs import DEVICES
 
 import cunet
-from cunet import config as configs
-from cunet import explain, gradcheck, kernels
+from cunet import engines
 from cunet.backend import to_device, to_host
 from cunet.data.synthetic import membranes
+from cunet.engines.cpu import strips
 from cunet.errors import CunetError, DataError
-from cunet.kernels import strips
 from cunet.metrics.pixel import PixelCounts
+from cunet.net import figure1, gradcheck
+from cunet.net.sizes import smallest_tile
 from cunet.ops import conv, softmax_loss
-from cunet.prepared import prepare
-from cunet.sizes import smallest_tile
 from cunet.threads import get_threads, set_threads
+from cunet.training import config as configs
+from cunet.training.prepared import prepare
 
 PAPER = Path(__file__).parents[1] / "examples" / "paper"
 sys.path.append(str(PAPER))  # where the examples find each other when they are run
@@ -100,7 +101,7 @@ def test_sizes_of_a_patch_on_its_way():
     for layer in net.convs:
         x = layer(x, remember=False)[0]
         found.append(x.shape[1])
-        x = cunet.layers.pool(x)[0]
+        x = cunet.net.layers.pool(x)[0]
         found.append(x.shape[1])
     for layer in (net.hidden, net.head):
         x = layer(x, remember=False)[0]
@@ -133,8 +134,8 @@ def test_parameters_and_operations():
 
 def test_the_fast_kernels_take_its_filters():
     net = net_of.SlidingWindow()
-    chosen = [kernels.choose(layer.w.value) for layer in net.layers()]
-    assert chosen == [strips] * 4 + [kernels.winograd, strips]
+    chosen = [engines.choose(layer.w.value) for layer in net.layers()]
+    assert chosen == [strips] * 4 + [engines.winograd, strips]
     rng = np.random.default_rng(0)
     for side in (4, 5):
         for channels in (1, 6):
@@ -304,7 +305,7 @@ def test_time(data):
     every = re.search(rf"extrapolated to all 1,600 ([\d.]+) {work:.1f} [\d.]+\n", said)
     assert float(every[1]) == pytest.approx(float(few[1]) * 1600 / 6, rel=0.3)
     for width in (8, 2):
-        flops = sum(row.flops for row in explain.rows(width, tile=236)) / 1e9
+        flops = sum(row.flops for row in figure1.rows(width, tile=236)) / 1e9
         assert f"U-Net of width {width}, one tile of 236" in said
         assert re.search(rf"tile of 236 [\d.]+ {flops:.1f} [\d.]+\n", said)
         assert f"of that time and 1/{work / flops:,.0f} of the operations" in said

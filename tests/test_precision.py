@@ -5,9 +5,9 @@ import pytest
 from cuda_emulation import emulate
 
 import cunet
-from cunet.config import make
+from cunet.engines import PRECISIONS, TENSOR_CORES, obstacle, resolve_precision
 from cunet.errors import CunetError
-from cunet.precision import PRECISIONS, TENSOR_CORES, obstacle, resolve_precision
+from cunet.training.config import make
 
 NET = {"width": 16, "in_channels": 1, "classes": 2}
 

@@ -22,10 +22,12 @@ from cunet.data.synthetic import membranes
 from cunet.errors import CunetError
 from cunet.metrics import isbi2012
 from cunet.metrics.isbi2012 import SCORES
-from cunet.report import duration, write_report
-from cunet.report_examples import pictures
-from cunet.report_facts import collect, warnings
-from cunet.report_pictures import (
+from cunet.report import write_report
+from cunet.report.examples import pictures
+from cunet.report.facts import collect, warnings
+from cunet.report.isbi import NAMES, score, why_none
+from cunet.report.page import duration
+from cunet.report.pictures import (
     CUT,
     INVENTED,
     MERGED,
@@ -38,7 +40,6 @@ from cunet.report_pictures import (
     topology_errors,
     topology_picture,
 )
-from cunet.report_scores import NAMES, score, why_none
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 SMALL = {
@@ -347,12 +348,12 @@ def test_what_has_no_scores(labels, classes, said):
 
 
 def test_too_many_pixels_are_not_scored(finished, monkeypatch):
-    monkeypatch.setattr("cunet.report_scores.LARGEST", 3 * 72 * 80 - 1)
+    monkeypatch.setattr("cunet.report.isbi.LARGEST", 3 * 72 * 80 - 1)
     page = page_of(finished)
     assert page.tags.count("img") == 15 and page.tags.count("svg") == 7
     assert "No scores of the ISBI 2012 challenge: for 17,280 pixels" in page.words
     assert "cunet evaluate isbi" in page.words and "merge:" not in page.words
-    monkeypatch.setattr("cunet.report_scores.LARGEST", 3 * 72 * 80)
+    monkeypatch.setattr("cunet.report.isbi.LARGEST", 3 * 72 * 80)
     assert collect(finished).scores
 
 

@@ -10,14 +10,14 @@ from scipy import ndimage
 from test_report import page_of, picture_of, train
 
 import cunet
-from cunet.colours import class_colours
 from cunet.data.dataset import Dataset
 from cunet.metrics.curves import Counts
+from cunet.pictures.colours import class_colours
 from cunet.report import write_report
-from cunet.report_cells import NO_BOWL, caption, cards, section
-from cunet.report_examples import pictures
-from cunet.report_facts import collect
-from cunet.report_pictures import (
+from cunet.report.cells import NO_BOWL, caption, cards, section
+from cunet.report.examples import pictures
+from cunet.report.facts import collect
+from cunet.report.pictures import (
     CONFUSED,
     IGNORED,
     LARGEST,
@@ -31,7 +31,7 @@ from cunet.report_pictures import (
     label_picture,
     weight_picture,
 )
-from cunet.report_slices import Cells, Segmented, in_order
+from cunet.report.slices import Cells, Segmented, in_order
 
 
 def discs(height, width, centres, radius):

@@ -5,8 +5,11 @@ import pytest
 from inputs import normal
 
 from cunet import threads
+from cunet.engines.cpu import max_pool as max_pool_
+from cunet.engines.cpu import parts
+from cunet.engines.cpu import relu as rows
+from cunet.engines.cpu import up_conv as up_conv_
 from cunet.errors import CunetError
-from cunet.kernels import rows
 from cunet.ops import max_pool, relu, up_conv
 
 SHAPES = [(1, 2, 2, 1), (2, 6, 8, 3), (3, 34, 10, 5), (1, 260, 130, 16)]
@@ -27,10 +30,10 @@ def test_relu_and_pool_are_those_of_the_operation(shape):
     np.testing.assert_array_equal(rows.relu_forward(x.copy()), y)
     np.testing.assert_array_equal(rows.relu_backward(dy, y), relu.backward(dy, y))
     pooled = max_pool.forward(y)  # zeros of the ReLU make equal maxima
-    np.testing.assert_array_equal(rows.pool_forward(y), pooled)
+    np.testing.assert_array_equal(max_pool_.pool_forward(y), pooled)
     small = normal(3, *pooled.shape)
     expected = max_pool.backward(small, y, pooled)
-    np.testing.assert_array_equal(rows.pool_backward(small, y, pooled), expected)
+    np.testing.assert_array_equal(max_pool_.pool_backward(small, y, pooled), expected)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -38,9 +41,9 @@ def test_the_up_convolution_is_that_of_the_operation(shape):
     n, height, width, c = shape
     x, w, b = normal(1, *shape), normal(2, 2, 2, c, 7), normal(3, 7)
     y = up_conv.forward(x, w, b)
-    np.testing.assert_allclose(rows.up_forward(x, w, b), y, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(up_conv_.up_forward(x, w, b), y, rtol=0, atol=1e-12)
     dy = normal(4, *y.shape)
-    for a, e in zip(rows.up_backward(dy, x, w), up_conv.backward(dy, x, w), strict=True):
+    for a, e in zip(up_conv_.up_backward(dy, x, w), up_conv.backward(dy, x, w), strict=True):
         np.testing.assert_allclose(a, e, rtol=0, atol=1e-11 * np.abs(e).max())
 
 
@@ -50,12 +53,12 @@ def test_an_addition_in_place(shape):
     a, whole = normal(1, *shape), normal(2, n, height + 4, width + 2, c)
     expected = whole.copy()
     expected[:, 2:-2, 1:-1] += a
-    rows.add(a, whole[:, 2:-2, 1:-1])
+    parts.add(a, whole[:, 2:-2, 1:-1])
     np.testing.assert_array_equal(whole, expected)
 
 
 def test_errors_are_those_of_the_operation():
     with pytest.raises(CunetError, match="5x4"):
-        rows.pool_forward(np.ones((1, 5, 4, 1)))
+        max_pool_.pool_forward(np.ones((1, 5, 4, 1)))
     with pytest.raises(CunetError, match="expect 3 channels"):
-        rows.up_forward(np.ones((1, 2, 2, 2)), np.ones((2, 2, 3, 1)), np.ones(1))
+        up_conv_.up_forward(np.ones((1, 2, 2, 2)), np.ones((2, 2, 3, 1)), np.ones(1))

@@ -5,11 +5,14 @@ import oracle
 import pytest
 
 import cunet
-from cunet import sizes, tiling, training
-from cunet.config import PRESETS, Config
 from cunet.errors import CunetError
-from cunet.explain import rows as explained
-from cunet.unet import UNet
+from cunet.net import sizes
+from cunet.net.figure1 import rows as explained
+from cunet.net.unet import UNet
+from cunet.segmentation import tiling
+from cunet.training import loop, validation
+from cunet.training import prepared as training
+from cunet.training.config import PRESETS, Config
 
 UCSD = {"padding": "same", "batch_norm": True, "sigmoid": True, "dropout": 0.0}
 
@@ -212,7 +215,7 @@ def test_a_net_for_scaled_images_scales_and_scales_back(tmp_path):
 @pytest.fixture
 def data(tmp_path):
     """Two images of bright squares on a dark ground."""
-    from cunet.data.images import write_png
+    from cunet.files import write_png
 
     rng = np.random.default_rng(0)
     for number in range(4):
@@ -242,7 +245,7 @@ def test_resize_0_is_off(data):
     config = settings(data, resize=0)
     prepared = training.prepare(config)
     assert prepared.dataset.images[0].shape == (40, 48, 1)
-    assert training.make_net(config, prepared).resize is None
+    assert loop.make_net(config, prepared).resize is None
     assert training.prepare(settings(data, resize=16)).dataset.images[0].shape == (16, 16, 1)
 
 
@@ -250,12 +253,12 @@ def test_resize_0_is_off(data):
 def test_a_resumed_run_equals_an_uninterrupted_one(data, tmp_path, resize):
     whole_run = settings(data, out=str(tmp_path / "whole"), resize=resize)
     parted = settings(data, out=str(tmp_path / "parted"), resize=resize)
-    list(training.train(whole_run))
-    records = training.train(parted)
+    list(loop.train(whole_run))
+    records = loop.train(parted)
     while next(records)["step"] < 5:
         pass
     records.close()
-    list(training.train(parted, resume=True))
+    list(loop.train(parted, resume=True))
     with np.load(tmp_path / "whole/last.npz") as a, np.load(tmp_path / "parted/last.npz") as b:
         assert a.files == b.files and any(name.endswith(".variance") for name in a.files)
         for name in a.files:
@@ -267,9 +270,9 @@ def test_a_batch_may_be_normalised_but_not_by_validation(data):
     """Validation uses the running statistics and leaves them."""
     config = settings(data)
     prepared = training.prepare(config)
-    net = training.make_net(config, prepared)
+    net = loop.make_net(config, prepared)
     before = {name: value.copy() for name, value in net.statistics().items()}
-    training.validate(net, prepared)
+    validation.validate(net, prepared)
     for name, value in net.statistics().items():
         np.testing.assert_array_equal(value, before[name])
 

@@ -9,8 +9,8 @@ import tifffile
 from PIL import Image
 
 import cunet
-from cunet.colours import CLASSES, GOLD, object_colours
-from cunet.instances import Instances, find
+from cunet.pictures.colours import CLASSES, GOLD, object_colours
+from cunet.segmentation.objects import Instances, find
 
 CLUMP = np.hypot(*np.mgrid[-12:13, -12:13]) <= 9.5
 

@@ -9,9 +9,9 @@ import pytest
 
 import cunet
 from cunet.errors import CunetError
-from cunet.layers import Parameter
-from cunet.sgd import LearningRate
-from cunet.unet import UNet
+from cunet.net.layers import Parameter
+from cunet.net.unet import UNet
+from cunet.solvers.rates import LearningRate
 
 
 def parameter(value, lr_mult=1, decay_mult=1, name="p"):

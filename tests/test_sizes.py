@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from cunet import kernels, sizes
+from cunet import engines
 from cunet.errors import CunetError
+from cunet.net import sizes
+from cunet.net.unet import UNet
 from cunet.ops import conv
-from cunet.unet import UNet
 
 # d: input -> output of the authors' tiler, with input = 16 d + 60
 PUBLISHED = {
@@ -157,7 +158,7 @@ def seen_by(depth, output_pixels):
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_the_receptive_field_measured_by_gradients(depth, monkeypatch):
     # Winograd mixes the pixels of a tile, so its zeros are rounded; the definition's are exact
-    monkeypatch.setattr(kernels, "choose", lambda w, precision="float32": conv)
+    monkeypatch.setattr(engines, "choose", lambda w, precision="float32": conv)
     found = seen_by(depth, range(sizes.lattice(depth)))
     assert all(ends[:2] == ends[2:] for ends in found.values())
     lengths = {last - first + 1 for first, last, *_ in found.values()}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from cunet.config import Config
 from cunet.errors import CunetError
-from cunet.split import split
+from cunet.training.config import Config
+from cunet.training.held_out import split
 
 NAMES = [f"{s}/t{n:03}" for s in ("01", "02") for n in (2, 5, 9, 12, 30)]
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-from cunet import buffers, threads
+from cunet import threads
+from cunet.engines.cpu import buffers
 
 
 @pytest.fixture(autouse=True, params=[1, 2, 5])

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import cunet
-from cunet import tiling
+from cunet.data import mirror
 from cunet.errors import CunetError
-from cunet.normalization import Normalization
-from cunet.unet import UNet
+from cunet.net.normalization import Normalization
+from cunet.net.unet import UNet
+from cunet.segmentation import tiling
 
 MARGINS = {1: 8, 2: 20, 3: 44, 4: 92}  # pixels lost on each side
 LEAST = {1: 18, 2: 44, 3: 92, 4: 188}  # smallest input sides; valid ones follow every 2^depth
@@ -236,7 +237,7 @@ def test_mirrored_indices_are_numpys(first, count, size):
     reference = np.pad(np.arange(size), (before, after), mode="reflect")
     start = first + before
     np.testing.assert_array_equal(
-        tiling.reflect(first, count, size), reference[start : start + count]
+        mirror.reflect(first, count, size), reference[start : start + count]
     )
 
 

@@ -13,16 +13,21 @@ import pytest
 import tifffile
 
 import cunet
-from cunet import checkpoint, kernels, layers, training
-from cunet.config import Config
-from cunet.data.dataset import IGNORE
+from cunet import engines
+from cunet.data.labels import IGNORE
 from cunet.data.synthetic import membranes
 from cunet.data.weight_map import class_weights, components, paper_map
+from cunet.engines import cpu
 from cunet.errors import CunetError, NumericError
 from cunet.metrics.pixel import PixelCounts
+from cunet.net import checkpoint, layers
 from cunet.ops import conv, up_conv
-from cunet.run_folder import RunFolder
 from cunet.threads import get_threads, set_threads
+from cunet.training import loop as loop_
+from cunet.training import prepared as training
+from cunet.training import validation
+from cunet.training.config import Config
+from cunet.training.run_folder import RunFolder
 
 
 def stack(folder, slices):
@@ -110,7 +115,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(data, tmp_path, more):
     first = [next(loop) for _ in range(15)]
     loop.close()
     assert header_of(halves / "last.npz")["progress"]["step"] == 15
-    second = list(training.train(config, resume=True))
+    second = list(loop_.train(config, resume=True))
     assert [r["step"] for r in second] == list(range(16, 31))
     for a, b in zip(records, first + second, strict=True):
         for name in a.keys() - {"seconds", "wait"}:
@@ -138,7 +143,7 @@ def test_a_run_that_was_killed_resumes_from_its_last_model(data, tmp_path):
     loop.close()
     with open(killed / "log.csv", "a") as file:
         file.write("11,1.5,0.001,0.7,0.1,,,,\n12,1.6,0.001,0.")
-    resumed = list(training.train(replace(config, out=str(killed)), resume=True))
+    resumed = list(loop_.train(replace(config, out=str(killed)), resume=True))
     assert [r["step"] for r in resumed] == list(range(11, 17))
     assert log_of(straight) == log_of(killed)
     same_file(straight / "last.npz", killed / "last.npz")
@@ -157,7 +162,7 @@ def test_a_finished_run_that_is_resumed_stays_as_it_is(data, tmp_path):
     config = settings(data, out=str(tmp_path / "run"), steps=4)
     list(cunet.train(config))
     before, log = arrays_of(tmp_path / "run" / "last.npz"), log_of(tmp_path / "run")
-    assert list(training.train(config, resume=True)) == []
+    assert list(loop_.train(config, resume=True)) == []
     for name, array in arrays_of(tmp_path / "run" / "last.npz").items():
         np.testing.assert_array_equal(array, before[name])
     assert log_of(tmp_path / "run") == log
@@ -165,7 +170,7 @@ def test_a_finished_run_that_is_resumed_stays_as_it_is(data, tmp_path):
 
 def test_resuming_without_a_run_is_a_usage_error(data, tmp_path):
     with pytest.raises(CunetError, match="last.npz") as caught:
-        next(training.train(settings(data, out=str(tmp_path / "none")), resume=True))
+        next(loop_.train(settings(data, out=str(tmp_path / "none")), resume=True))
     assert caught.value.exit_code == 2
 
 
@@ -208,10 +213,10 @@ def test_dropout_keys_are_new_in_every_pass_and_follow_from_the_seed(data, monke
 def test_dropout_is_off_in_validation(data, monkeypatch):
     config = settings(data, dropout=0.5)
     prepared = training.prepare(config)
-    net = training.make_net(config, prepared)
-    expected = training.validate(net, prepared)
+    net = loop_.make_net(config, prepared)
+    expected = validation.validate(net, prepared)
     monkeypatch.setattr(layers.dropout, "mask", lambda *a: pytest.fail("dropout was used"))
-    assert training.validate(net, prepared) == expected
+    assert validation.validate(net, prepared) == expected
 
 
 def test_it_prints_nothing_and_keeps_nothing_unasked(data, tmp_path, monkeypatch, capfd):
@@ -309,7 +314,7 @@ def test_the_loss_is_the_mean_over_iter_size(data):
     """One update of two passes logs the mean of the losses of the two."""
     config = settings(data, steps=1, iter_size=2, dropout=0.0, fold=None)
     prepared = training.prepare(config)
-    net = training.make_net(config, prepared)
+    net = loop_.make_net(config, prepared)
     expected = []
     for number in range(2):
         x, labels, weights = prepared.samples.stacked(number)
@@ -333,7 +338,7 @@ def test_best_is_the_lowest_validation_error_and_ties_go_to_the_earlier(
         kept[len(kept) + 1] = [p.value.copy() for p in net.parameters()]
         return {"val_loss": 1.0, "val_dice": 0.5, "val_pixel_error": error, "val_threshold": 0.5}
 
-    monkeypatch.setattr(training, "validate", scripted)
+    monkeypatch.setattr(loop_, "validate", scripted)
     run = tmp_path / "run"
     list(cunet.train(settings(data, out=str(run), steps=8, validate_every=2)))
     best, last = cunet.load(run / "best.npz"), cunet.load(run / "last.npz")
@@ -367,7 +372,7 @@ def test_the_model_of_a_run_segments_as_the_trained_net(data, tmp_path):
     records = list(cunet.train(config, prepared))
     net = cunet.load(tmp_path / "run")
     assert net.normalization == prepared.normalization
-    scores = training.validate(cunet.load(tmp_path / "run" / "last.npz"), prepared)
+    scores = validation.validate(cunet.load(tmp_path / "run" / "last.npz"), prepared)
     assert {name: records[-1][name] for name in scores} == scores
 
 
@@ -382,8 +387,8 @@ def test_a_run_is_never_overwritten(data, tmp_path):
 
 
 def test_the_run_folder_tells_settings_and_data(data, tmp_path):
-    from cunet.config import make
-    from cunet.run_folder import read_settings
+    from cunet.training.config import make
+    from cunet.training.run_folder import read_settings
 
     run = tmp_path / "run"
     config = settings(data, out=str(run), steps=2)
@@ -398,14 +403,14 @@ def test_the_run_folder_tells_settings_and_data(data, tmp_path):
 
 def test_a_poisoned_weight_is_named_with_step_and_layer(data, tmp_path, monkeypatch):
     """Not-a-number arises in one layer; the batch that met it is kept."""
-    run, make_net = tmp_path / "run", training.make_net
+    run, make_net = tmp_path / "run", loop_.make_net
 
     def poisoned(config, prepared):
         net = make_net(config, prepared)
         net.layers()[4].b.value[0] = np.nan
         return net
 
-    monkeypatch.setattr(training, "make_net", poisoned)
+    monkeypatch.setattr(loop_, "make_net", poisoned)
     config = settings(data, out=str(run), fold=None)
     with pytest.raises(NumericError, match="step 1 .*expand0.up") as caught:
         list(cunet.train(config))
@@ -440,12 +445,9 @@ def test_divergence_is_a_numeric_error(data, tmp_path, out):
 def test_the_loop_runs_on_a_device(data, tmp_path, monkeypatch):
     """The double's sums are NumPy's: losses and weights are the same bit for bit."""
     monkeypatch.setitem(sys.modules, "cupy", cupy_double)
-    monkeypatch.setattr(kernels, "choose", lambda w, precision="float32": conv)
-    monkeypatch.setattr(
-        kernels.rows, "parts", lambda x: [(slice(0, x.shape[0]), slice(0, x.shape[1]))]
-    )
-    monkeypatch.setattr(kernels.rows, "up_forward", up_conv.forward)
-    monkeypatch.setattr(kernels.rows, "up_backward", up_conv.backward)
+    monkeypatch.setattr(engines, "choose", lambda w, precision="float32": conv)
+    monkeypatch.setattr(cpu, "up_forward", up_conv.forward)
+    monkeypatch.setattr(cpu, "up_backward", up_conv.backward)
     here, there = tmp_path / "here", tmp_path / "there"
     config = settings(data, out=str(here), steps=4, validate_every=2)
     list(cunet.train(config))
@@ -453,7 +455,7 @@ def test_the_loop_runs_on_a_device(data, tmp_path, monkeypatch):
     loop = cunet.train(config)
     next(loop)
     loop.close()
-    list(training.train(config, resume=True))
+    list(loop_.train(config, resume=True))
     same_file(here / "last.npz", there / "last.npz")
     assert log_of(here) == log_of(there)
 
@@ -517,8 +519,8 @@ def test_validation_against_a_loop(data):
     config = settings(data, fold="0/2")
     prepared = training.prepare(config)
     prepared.dataset.labels[0][3:9, 5:12] = IGNORE
-    net = training.make_net(config, prepared)
-    found = training.validate(net, prepared)
+    net = loop_.make_net(config, prepared)
+    found = validation.validate(net, prepared)
     slices, losses = [], []
     for i in prepared.held_out:
         image = prepared.dataset.images[i]
@@ -536,11 +538,11 @@ def test_validation_against_a_loop(data):
 def test_one_class_is_said(data):
     config = settings(data)
     prepared = training.prepare(config)
-    net = training.make_net(config, prepared)
+    net = loop_.make_net(config, prepared)
     head = net.parameters()[-1]
     for bias, expected in ((-50, 0), (50, 1)):
         head.value[...] = -bias, bias
-        assert training.validate(net, prepared)["val_one_class"] == expected
+        assert validation.validate(net, prepared)["val_one_class"] == expected
 
 
 def test_the_log_is_written_in_pieces(tmp_path):
@@ -560,4 +562,4 @@ def test_a_checkpoint_without_solver_cannot_be_resumed(data, tmp_path):
     list(cunet.train(config))
     checkpoint.save(tmp_path / "run" / "last.npz", cunet.load(tmp_path / "run"))
     with pytest.raises(CunetError, match="last.npz"):
-        list(training.train(replace(config, steps=4), resume=True))
+        list(loop_.train(replace(config, steps=4), resume=True))

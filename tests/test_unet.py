@@ -8,10 +8,10 @@ import oracle_net
 import pytest
 
 import cunet
-from cunet import kernels
+from cunet import engines
 from cunet.errors import CunetError
+from cunet.net.unet import UNet
 from cunet.ops import conv
-from cunet.unet import UNet
 
 
 @pytest.fixture(scope="module")
@@ -315,7 +315,7 @@ def test_a_real_width_in_float32_is_close_to_the_definition_in_float64(monkeypat
     logits, backward = fast(x)
     dlogits = np.random.default_rng(1).standard_normal(logits.shape).astype(np.float32)
     backward(dlogits)
-    monkeypatch.setattr(kernels, "choose", lambda w, precision="float32": conv)
+    monkeypatch.setattr(engines, "choose", lambda w, precision="float32": conv)
     expected, backward = exact(x.astype(np.float64))
     backward(dlogits.astype(np.float64))
     assert np.abs(logits - expected).max() < 1e-5 * np.abs(expected).max()

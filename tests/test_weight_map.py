@@ -6,7 +6,7 @@ import tifffile
 from click.testing import CliRunner
 
 from cunet.cli.weights import command
-from cunet.data import weight_map as wm
+from cunet.data import weight_map
 from cunet.errors import CunetError, DataError
 
 
@@ -50,20 +50,20 @@ def blobs():
 
 def test_components_are_four_connected():
     mask = np.array([[1, 0, 1], [0, 1, 1], [1, 0, 0]], bool)
-    found = wm.components(mask)
+    found = weight_map.components(mask)
     assert found.dtype == np.int32
     assert found.max() == 3
     assert found[0, 2] == found[1, 1] != found[0, 0]
 
 
 def test_cut_is_the_one_sided_gap_of_one_pixel(blobs):
-    assert np.array_equal(wm.cut_touching(blobs), brute_cut(blobs))
+    assert np.array_equal(weight_map.cut_touching(blobs), brute_cut(blobs))
     two = np.array([[1, 1, 2, 2]] * 3)
-    assert np.array_equal(wm.cut_touching(two), [[1, 1, 0, 2]] + [[1, 0, 0, 2]] * 2)
+    assert np.array_equal(weight_map.cut_touching(two), [[1, 1, 0, 2]] + [[1, 0, 0, 2]] * 2)
 
 
 def test_cut_separates_all_cells(blobs):
-    cut = wm.cut_touching(blobs)
+    cut = weight_map.cut_touching(blobs)
     for dr, dc in ((0, 1), (1, 0), (1, 1), (1, -1)):
         a = cut[: 40 - dr, max(0, -dc) : 46 - max(0, dc)]
         b = cut[dr:, max(0, dc) : 46 + min(0, dc)]
@@ -73,29 +73,31 @@ def test_cut_separates_all_cells(blobs):
 def test_open_gaps_keeps_ignored_pixels():
     instances = np.array([[1, 2], [1, 2]])
     labels = np.array([[1, 1], [1, 255]], np.uint8)
-    assert np.array_equal(wm.open_gaps(labels, instances), [[1, 0], [0, 255]])
+    assert np.array_equal(weight_map.open_gaps(labels, instances), [[1, 0], [0, 255]])
 
 
 def test_class_weights():
     labels = [np.array([[0, 0, 0], [1, 1, 255]], np.uint8), np.array([[0]], np.uint8)]
-    assert np.allclose(wm.class_weights(labels, 2), [6 / (2 * 4), 6 / (2 * 2)])
-    assert np.allclose(wm.class_weights(labels, 3), [6 / (3 * 4), 6 / (3 * 2), 0])
-    assert np.array_equal(wm.class_weights([np.full((2, 2), 255)], 2), [0, 0])
+    assert np.allclose(weight_map.class_weights(labels, 2), [6 / (2 * 4), 6 / (2 * 2)])
+    assert np.allclose(weight_map.class_weights(labels, 3), [6 / (3 * 4), 6 / (3 * 2), 0])
+    assert np.array_equal(weight_map.class_weights([np.full((2, 2), 255)], 2), [0, 0])
     with pytest.raises(DataError, match="0 to 1"):
-        wm.class_weights([np.array([[2]])], 2)
+        weight_map.class_weights([np.array([[2]])], 2)
 
 
 @pytest.mark.parametrize("reach", [5, 30, 200])
 def test_distances_equal_all_pairs(blobs, reach):
-    for found, expected in zip(wm.two_distances(blobs, reach), brute_distances(blobs), strict=True):
+    for found, expected in zip(
+        weight_map.two_distances(blobs, reach), brute_distances(blobs), strict=True
+    ):
         assert np.allclose(found, np.where(expected > reach, np.inf, expected))
 
 
 def test_distances_take_any_integer_ids(blobs):
     high = np.where(blobs > 0, blobs.astype(np.int64) * 10**9 + 7, 0)
     for ids in (blobs.astype(np.uint16), high):
-        found = wm.two_distances(ids, 30)
-        assert np.array_equal(found, wm.two_distances(blobs, 30))
+        found = weight_map.two_distances(ids, 30)
+        assert np.array_equal(found, weight_map.two_distances(blobs, 30))
 
 
 def test_paper_map_equals_equation_2(blobs):
@@ -107,14 +109,14 @@ def test_paper_map_equals_equation_2(blobs):
     border = w0 * np.exp(-((d1 + d2) ** 2) / (2 * sigma**2))
     expected = np.where(background, balance[0] + border, balance[1])
     expected[labels == 255] = 0
-    found = wm.paper_map(labels, blobs, balance, w0, sigma)
+    found = weight_map.paper_map(labels, blobs, balance, w0, sigma)
     assert found.dtype == np.float32
     assert np.allclose(found, expected, atol=1e-5)
 
 
 def test_gap_pixel_has_the_full_border_term():
     instances = np.repeat([[1, 1, 1, 2, 2, 2]], 5, axis=0)
-    weights = wm.paper_map(np.ones((5, 6), np.uint8), instances, np.array([1.5, 0.5]))
+    weights = weight_map.paper_map(np.ones((5, 6), np.uint8), instances, np.array([1.5, 0.5]))
     assert np.allclose(weights[0, 3], 1.5 + 10 * np.exp(-1 / 50))  # d1 = 0, d2 = 1
     assert np.all(weights[:, :2] == 0.5)
 
@@ -125,7 +127,7 @@ def test_fewer_than_two_cells_leave_the_class_weights(count):
     if count:
         instances[5:9, 5:9] = 1
     labels = (instances > 0).astype(np.uint8)
-    weights = wm.paper_map(labels, instances, np.array([0.75, 3.0]))
+    weights = weight_map.paper_map(labels, instances, np.array([0.75, 3.0]))
     assert np.array_equal(weights, np.where(instances > 0, 3, 0.75).astype(np.float32))
 
 
@@ -133,7 +135,9 @@ def test_border_term_with_the_defaults_reaches_full_width():
     # Ten pixels apart: d1 + d2 = 11 all the way across the gap.
     instances = np.zeros((9, 30), np.int32)
     instances[:, :10], instances[:, 20:] = 1, 2
-    weights = wm.paper_map((instances > 0).astype(np.uint8), instances, np.array([1.0, 1.0]))
+    weights = weight_map.paper_map(
+        (instances > 0).astype(np.uint8), instances, np.array([1.0, 1.0])
+    )
     assert np.allclose(weights[:, 10:20], 1 + 10 * np.exp(-(11**2) / 50))
 
 
@@ -145,28 +149,28 @@ def test_falk2019_map(blobs):
     near, border = np.exp(-(d1**2) / 200), np.exp(-((d1 + d2) ** 2) / 72)
     expected = np.where(background, 0.1 + 0.9 * near + 50 * border, 1)
     expected[labels == 255] = 0
-    found = wm.falk2019_map(labels, blobs)
+    found = weight_map.falk2019_map(labels, blobs)
     assert np.allclose(found, expected, atol=1e-4)
-    empty = wm.falk2019_map(np.zeros((4, 4), np.uint8), np.zeros((4, 4), int))
+    empty = weight_map.falk2019_map(np.zeros((4, 4), np.uint8), np.zeros((4, 4), int))
     assert np.allclose(empty, 0.1)
 
 
 def test_wrong_arrays_are_refused():
     labels = np.zeros((4, 4), np.uint8)
     with pytest.raises(DataError, match="one size"):
-        wm.paper_map(labels, np.zeros((4, 5), int), np.ones(2))
+        weight_map.paper_map(labels, np.zeros((4, 5), int), np.ones(2))
     with pytest.raises(DataError, match="0 to 1"):
-        wm.paper_map(labels + 3, np.zeros((4, 4), int), np.ones(2))
+        weight_map.paper_map(labels + 3, np.zeros((4, 4), int), np.ones(2))
 
 
 def test_masks_and_cell_ids_are_told_apart():
     mask = np.array([[255, 0, 255]], np.uint8)
-    instances, masks = wm.instances_of([mask, mask * 0], "m.tif")
+    instances, masks = weight_map.instances_of([mask, mask * 0], "m.tif")
     assert masks and np.array_equal(instances[0], [[1, 0, 2]])
-    instances, masks = wm.instances_of([mask, mask // 255 * 7], "m.tif")
+    instances, masks = weight_map.instances_of([mask, mask // 255 * 7], "m.tif")
     assert not masks and np.array_equal(instances[0], mask)
     with pytest.raises(DataError, match="'m.tif'.*-1"):
-        wm.instances_of([np.array([[-1, 0]])], "m.tif")
+        weight_map.instances_of([np.array([[-1, 0]])], "m.tif")
 
 
 def run(*arguments):
@@ -181,11 +185,11 @@ def test_command_writes_a_page_for_a_page(tmp_path, blobs):
     assert result.exit_code == 0, result.output
     assert result.stderr.splitlines()[-1].strip().startswith("cunet train --data ")
     written = tifffile.imread(out)
-    cells = wm.components(blobs > 0)
-    labels = [wm.open_gaps(pages[0] // 255, cells), pages[1]]
-    balance = wm.class_weights(labels, 2)
+    cells = weight_map.components(blobs > 0)
+    labels = [weight_map.open_gaps(pages[0] // 255, cells), pages[1]]
+    balance = weight_map.class_weights(labels, 2)
     assert written.dtype == np.float32 and written.shape == pages.shape
-    assert np.array_equal(written[0], wm.paper_map(labels[0], cells, balance))
+    assert np.array_equal(written[0], weight_map.paper_map(labels[0], cells, balance))
     assert np.allclose(written[1], balance[0])
 
 
@@ -194,7 +198,7 @@ def test_command_takes_cell_ids_and_constants(tmp_path, blobs):
     tifffile.imwrite(ids, blobs.astype(np.uint16))
     assert run(ids, "-o", out, "-q", "--form", "falk2019", "--w0", 20, "--sigma", 3).output == ""
     labels = (blobs > 0).astype(np.uint8)
-    assert np.array_equal(tifffile.imread(out), wm.falk2019_map(labels, blobs, 20, 3))
+    assert np.array_equal(tifffile.imread(out), weight_map.falk2019_map(labels, blobs, 20, 3))
 
 
 def test_command_replaces_nothing_unasked(tmp_path, blobs):

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import ndimage
 
-from cunet.data.dataset import IGNORE
+from cunet.data.labels import IGNORE
 from cunet.data.mirror import reflect
 from cunet.errors import CunetError, DataError
 

@@ -15,9 +15,9 @@ import numpy as np
 from scipy import ndimage
 
 from cunet.data.dataset import Dataset, Slice, checked, listing, sha256, shares
-from cunet.data.images import open_image
-from cunet.data.label_check import IGNORE, read_labels
+from cunet.data.labels import IGNORE, read_labels
 from cunet.errors import CunetError, DataError
+from cunet.files import open_image
 
 CLASS_NAMES = ("background", "cell")
 FEW = 0.5  # a frame with fewer cells than this share of the usual number is annotated in part

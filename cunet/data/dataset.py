@@ -10,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cunet.data.label_check import IGNORE, class_ids
-from cunet.errors import CunetError, DataError
-
-__all__ = ["IGNORE", "Dataset", "load"]
+from cunet.data.labels import class_ids
+from cunet.errors import DataError
 
 LAYOUTS = (
     "expected the ISBI 2012 layout (train-volume.tif and train-labels.tif), the Cell Tracking "
@@ -43,28 +41,6 @@ class Dataset:
     notes: tuple[str, ...] = ()
     hashes: dict[str, str] = field(default_factory=dict)
     instances: list[np.ndarray] | None = None
-
-
-def load(folder: str | Path, kind: str | None = None) -> Dataset:
-    """Loads and checks the data set in `folder`; `kind` overrides what its files say.
-
-    Raises CunetError if the folder is missing or of no known layout, DataError for invalid content.
-    """
-    from cunet.data import ctc, dsb2018, isbi2012
-    from cunet.data import folder as pairs
-
-    path = Path(folder)
-    if not path.is_dir():
-        found = "a file" if path.exists() else "nothing there"
-        raise CunetError(f"data folder '{path}': expected a folder, found {found}. Check the path.")
-    kinds = {"isbi2012": isbi2012, "ctc": ctc, "dsb2018": dsb2018, "folder": pairs}
-    if kind is None:
-        kind = next((name for name, module in kinds.items() if module.matches(path)), None)
-    if kind is None:
-        raise CunetError(f"data folder '{path}': {LAYOUTS}; found {listing(path)}.")
-    if kind not in kinds:
-        raise CunetError(f"no kind of data set '{kind}'; there are {', '.join(kinds)}.")
-    return kinds[kind].load(path)
 
 
 def listing(folder: Path) -> str:

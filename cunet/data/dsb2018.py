@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from cunet.data.dataset import Dataset, Slice, checked, listing, shares
-from cunet.data.images import open_image
-from cunet.data.label_check import read_labels
+from cunet.data.labels import read_labels
 from cunet.errors import CunetError, DataError
+from cunet.files import open_image
 from cunet.threads import parallel
 
 CLASS_NAMES = ("background", "nucleus")

@@ -6,9 +6,9 @@ A file of several pages is several slices.
 from pathlib import Path
 
 from cunet.data.dataset import LAYOUTS, Dataset, Slice, checked, listing, sha256, shares
-from cunet.data.images import open_image
-from cunet.data.label_check import read_labels
+from cunet.data.labels import read_labels
 from cunet.errors import CunetError, DataError
+from cunet.files import open_image
 
 _SUFFIXES = (".tif", ".tiff", ".png")
 _LOSSY_OR_UNKNOWN = (".jpg", ".jpeg", ".bmp", ".gif", ".webp")

@@ -6,9 +6,9 @@ In the labels 0 is membrane and 255 is cell interior (class 1); 73-83 % of a sec
 from pathlib import Path
 
 from cunet.data.dataset import Dataset, Slice, checked, listing, sha256, shares
-from cunet.data.images import open_image
-from cunet.data.label_check import IGNORE, read_labels
+from cunet.data.labels import IGNORE, read_labels
 from cunet.errors import CunetError, DataError
+from cunet.files import open_image
 
 VOLUME, LABELS = "train-volume.tif", "train-labels.tif"
 CLASS_NAMES = ("membrane", "cell")

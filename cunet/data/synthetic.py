@@ -3,9 +3,13 @@
 Nothing in it is measured; it stands in for a data set where none is at hand. Arrays are (n, H, W).
 """
 
+from pathlib import Path
+
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
+
+from cunet.files.tiff_output import TiffOutput
 
 SPACING = 6.0  # height of a section in pixels: neighbouring sections are similar, not equal
 CELL = 34.0  # mean distance of neighbouring cells in pixels
@@ -159,3 +163,17 @@ def _draw_vesicle(image, depth, body, z):
     clear = np.clip((depth[window] - 2.5) / 2, 0, 1)
     disc = np.clip(0.7 - outside, 0, 1) - 0.8 * np.clip(-0.8 - outside, 0, 1)
     _darken(image[window], 0.65 * clear * disc)
+
+
+SLICES, SIDE = 16, 256
+
+
+def write_stack(folder: Path, seed: int) -> None:
+    """A synthetic stack in the ISBI 2012 layout."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, stack in zip(
+        ("train-volume.tif", "train-labels.tif"), membranes(SLICES, SIDE, SIDE, seed), strict=True
+    ):
+        with TiffOutput(folder / name, SLICES, SIDE, SIDE, np.uint8) as file:
+            for page, pixels in enumerate(stack):
+                file.write_rows(page, 0, pixels)

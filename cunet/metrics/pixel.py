@@ -69,3 +69,26 @@ class PixelCounts:
     def shares(self) -> tuple[float, float]:
         """The fractions of pixels that are white and that are found white at 0.5."""
         return self.white / max(1, self.pixels), float(self.positive[5] / max(1, self.pixels))
+
+
+BLURS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)  # pixels; the best of them is the baseline
+
+
+def baselines(images: list[np.ndarray], cells: list[np.ndarray]) -> dict[str, float]:
+    """Pixel errors that need no network: the image itself, blurred as helps most, and all white.
+
+    images (H, W, 1) uint8, cells (H, W) bool.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    blurred = []
+    for sigma in BLURS:
+        counts = PixelCounts()
+        for image, white in zip(images, cells, strict=True):
+            gray = image[..., 0].astype(np.float32) / 255
+            counts.add(gaussian_filter(gray, sigma) if sigma else gray, white)
+        blurred.append(counts.pixel_error())
+    white_only = PixelCounts()
+    for white in cells:
+        white_only.add(np.ones(white.shape, np.float32), white)
+    return {"blurred image": min(blurred), "all white": white_only.pixel_error()}

@@ -14,7 +14,7 @@ Soille and Vincent 1990, "Determining watersheds in digital pictures via floodin
 import numpy as np
 from scipy.ndimage import label
 
-from cunet.metrics.compiled import compiled
+from cunet.compiled import compiled
 
 LINE, QUEUED, DRY = 0, -1, -2  # what a membrane pixel can be that belongs to no basin
 ORDER = np.array([(-1, 0), (0, -1), (0, 1), (1, 0)])  # steps (x, y)

@@ -15,7 +15,7 @@ Malandain 1994, computed by Yokoi's connectivity number (1973).
 import numpy as np
 from scipy.ndimage import find_objects, label
 
-from cunet.metrics.compiled import compiled
+from cunet.compiled import compiled
 
 KINDS = (
     "merge",

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import threadpoolctl
 
-from cunet.config import make
-from cunet.demo import write_stack
-from cunet.prepared import prepare
+from cunet.data.synthetic import write_stack
 from cunet.threads import get_threads
-from cunet.training import make_net, stepper
+from cunet.training.config import make
+from cunet.training.loop import make_net
+from cunet.training.prepared import prepare
+from cunet.training.step import stepper
 
 PAIRS, STEPS = 5, 20
 

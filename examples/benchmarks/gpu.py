@@ -3,7 +3,7 @@
     python examples/benchmarks/gpu.py [FOLDER] [--dry-run]
 
 First the GPU tests. Then, whatever they say, what `cunet bench --device cuda --against torch`
-measures (cunet/bench_cuda.py; without PyTorch where that is not installed). Writes gpu-CARD.json
+measures (cunet/bench/gpu.py; without PyTorch where that is not installed). Writes gpu-CARD.json
 and gpu-CARD.md with the card's name and prints the latter; the exit code is 1 where a test or a
 stage failed.
 
@@ -85,7 +85,7 @@ def run_tests() -> int:
 
 def run_stages(path: Path, left: float, dry: bool) -> int:
     """The stages that the document does not have; it is written before and after each."""
-    from cunet.bench_cuda import measure
+    from cunet.bench.gpu import measure
     from cunet.errors import CunetError
 
     document = json.loads(path.read_text())

@@ -22,15 +22,16 @@ import sys
 import numpy as np
 from scipy.ndimage import rotate
 
-from cunet import checkpoint
-from cunet.config import Config
+from cunet.data.labels import cells
 from cunet.data.mirror import reflect
 from cunet.errors import CunetError
 from cunet.metrics import isbi2012
-from cunet.prepared import cells, prepare
-from cunet.run_folder import read_settings
-from cunet.sizes import margin, tile_for_output
-from cunet.tiling import AVERAGES, average_views
+from cunet.net import checkpoint
+from cunet.net.sizes import margin, tile_for_output
+from cunet.segmentation.tiling import AVERAGES, average_views
+from cunet.training.config import Config
+from cunet.training.prepared import prepare
+from cunet.training.run_folder import read_settings
 
 KEYS = isbi2012.KEYS
 SQUARE = AVERAGES["rotations"]  # (transposed, rows flipped, columns flipped), the identity first

@@ -20,11 +20,13 @@ import numpy as np
 
 from cunet import Config, CunetError, UNet, set_threads
 from cunet.backend import Array, array_module
-from cunet.config import make
 from cunet.errors import NumericError
-from cunet.layers import Conv
-from cunet.prepared import Prepared, prepare
-from cunet.training import DROPOUT_STREAM, Step, make_net, validate
+from cunet.net.layers import Conv
+from cunet.training.config import make
+from cunet.training.loop import DROPOUT_STREAM, make_net
+from cunet.training.prepared import Prepared, prepare
+from cunet.training.step import Step
+from cunet.training.validation import validate
 
 EXAMPLES = """examples:
   python examples/paper/skip_by_sum.py --data isbi2012/ --steps 1000

@@ -26,16 +26,18 @@ from sliding_window_net import (
 )
 from sliding_window_training import Patches, fitting_steps, training
 
-from cunet import Config, UNet, checkpoint, explain, segment
-from cunet.data.dataset import IGNORE, load
-from cunet.data.images import TiffOutput
+from cunet import Config, UNet, segment
+from cunet.data.labels import IGNORE, cells
+from cunet.data.load import load
 from cunet.data.synthetic import membranes
 from cunet.errors import CheckError, CunetError
+from cunet.files.tiff_output import TiffOutput
 from cunet.metrics.pixel import PixelCounts
-from cunet.normalization import Normalization
-from cunet.prepared import Prepared, cells, prepare
-from cunet.sizes import tile_for_output
+from cunet.net import checkpoint, figure1
+from cunet.net.normalization import Normalization
+from cunet.net.sizes import tile_for_output
 from cunet.threads import get_threads, set_threads
+from cunet.training.prepared import Prepared, prepare
 
 EXAMPLES = """examples:
   python examples/paper/sliding_window.py time --threads 1
@@ -81,7 +83,7 @@ def command_time(args: argparse.Namespace) -> None:
         unet.normalization = normalization
         segment(image, unet, tile)
         seconds = measured(lambda unet=unet: segment(image, unet, tile))
-        flops = sum(row.flops for row in explain.rows(width, tile=tile, in_channels=x.shape[2]))
+        flops = sum(row.flops for row in figure1.rows(width, tile=tile, in_channels=x.shape[2]))
         line(f"U-Net of width {width}, one tile of {tile}", seconds, flops)
         answers.append((width, whole / seconds, all_work / flops))
     print(f"\nA patch is {work / 1e6:.0f} MFLOP, a slice of them {all_work / 1e12:.1f} TFLOP.")

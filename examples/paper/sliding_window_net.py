@@ -14,9 +14,9 @@ import numpy as np
 from cunet.backend import Array, array_module, resolve_device, to_device, to_host
 from cunet.data.mirror import reflect
 from cunet.errors import CunetError
-from cunet.explain import Row
-from cunet.layers import Backward, Conv, Parameter, pool
-from cunet.normalization import Normalization
+from cunet.net.figure1 import Row
+from cunet.net.layers import Backward, Conv, Parameter, pool
+from cunet.net.normalization import Normalization
 from cunet.ops.max_pool import WINDOW
 from cunet.ops.softmax_loss import softmax
 

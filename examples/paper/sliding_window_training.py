@@ -12,10 +12,9 @@ from sliding_window_net import SlidingWindow, windows
 
 from cunet import Adam, LearningRate, softmax_loss
 from cunet.backend import to_device
-from cunet.data.dataset import IGNORE
+from cunet.data.labels import IGNORE, cells
 from cunet.data.samples import SAMPLE_STREAM
 from cunet.errors import CunetError, DataError, NumericError
-from cunet.prepared import cells
 
 
 class Patches:

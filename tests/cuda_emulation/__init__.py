@@ -1,6 +1,6 @@
 """CUDA kernels without a GPU: g++ compiles them with cuda_cpu.h in the place of device.cu.
 
-`emulate` makes the device double the GPU of a test: cunet.kernels.cuda.launch then runs the
+`emulate` makes the device double the GPU of a test: cunet.engines.gpu.cuda.launch then runs the
 kernels, from the same .cu files, on the CPU. See cuda_cpu.h for the mistakes that become visible.
 """
 
@@ -19,7 +19,7 @@ import cupy_double
 import pytest
 
 from cunet.backend import cuda_problem, import_cupy
-from cunet.kernels import cuda
+from cunet.engines.gpu import cuda
 
 REAL = os.environ.get("CUNET_TEST_GPU") == "1"
 SUMS = 3e-5 if REAL else 2e-6  # of float32 sums, relative: tensor cores cut off, mma here rounds

@@ -1,0 +1,1 @@
+"""Benchmarks: times, memory and agreement, alone or in pairs with PyTorch."""

@@ -1,0 +1,235 @@
+"""Times of forward passes and training steps, alone or in pairs with PyTorch.
+
+Every side runs in a process of its own (bench_worker.py), since the threads of one library keep
+the processors busy for a while after their work is done. Outputs are compared first. Then the sides
+take turns of half a second, or of one call where that takes longer. A ratio is formed within such a
+pair of turns, so that a machine that slows down for a while slows both, and the median over the
+pairs is what counts.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from cunet.errors import CheckError, CunetError
+from cunet.threads import blas_libraries, get_threads
+
+TORCH = ("torch NCHW", "torch channels last")
+JOBS = ("forward", "step")
+LIMITS = {"logits": 1e-4, "gradients": 1e-2}  # float32 against float32, relative: L2 and largest
+REST = 0.02  # seconds before a turn, in which the other side's threads fall asleep
+
+
+class Worker:
+    """A process with one side and one job."""
+
+    def __init__(self, **job):
+        self.name = f"{job['side']}, {job['job']}, width {job['width']}"
+        command = [sys.executable, "-P", "-m", "cunet.bench.worker", json.dumps(job)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, line: str = ""):
+        """Its answer to a line; CunetError where the process has ended."""
+        try:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+            return json.loads(self.process.stdout.readline())
+        except (OSError, ValueError) as error:
+            code = self.process.wait()
+            raise CunetError(
+                f"benchmark: the process of {self.name} ended with code {code}; what it said is "
+                "above. A smaller --tile or --width needs less memory"
+            ) from error
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+
+
+@contextmanager
+def workers(sides: list[str], **job) -> Iterator[dict[str, Worker]]:
+    """A process for every side, ended in any case."""
+    with ExitStack() as stack:
+        made = {}
+        for side in sides:
+            made[side] = Worker(side=side, **job)
+            stack.callback(made[side].close)
+        yield made
+
+
+def measure(
+    widths: list[int],
+    tile: int = 572,
+    pairs: int = 5,
+    against: str | None = None,
+    device: str = "cpu",
+    layers: bool = True,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict:
+    """Everything `cunet bench` says, ready for JSON; CheckError where outputs differ."""
+    if against is not None and find_spec("torch") is None:
+        raise CunetError(
+            "bench --against torch: PyTorch is not installed here; run  pip install torch"
+        )
+    sides = ["cunet", *(TORCH if against else ())]
+    common = {"tile": tile, "threads": get_threads(), "device": device}
+    load = Load()
+    results = []
+    for width in widths:
+        job = {"width": width, **common}
+        result = {"width": width}
+        if against:
+            say(f"width {width}: comparing outputs and gradients")
+            result["agreement"] = compare(sides, job)
+        for name in JOBS:
+            say(f"width {width}: {name}, {pairs} {'pairs' if against else 'calls'}")
+            result[name] = time_in_turns(sides, pairs, {"job": name, **job})
+        if layers:
+            say(f"width {width}: layers")
+            with workers(["cunet"], job="layers", **job) as made:
+                result["layers"] = made["cunet"].ask()
+        results.append(result)
+    return {
+        "machine": machine(against),
+        "tile": tile,
+        "pairs": pairs,
+        "threads": common["threads"],
+        "device": device,
+        "foreign_load": load.foreign(),
+        "results": results,
+    }
+
+
+def time_in_turns(sides: list[str], pairs: int, job: dict) -> dict:
+    """Seconds and peak memory of each side, and the ratio to the better of the others."""
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    peaks: dict[str, int | None] = {}
+    with workers(sides, **job) as made:
+        for number in range(-2, pairs):  # two rounds to warm up
+            for side in sides if number % 2 else reversed(sides):
+                time.sleep(REST)
+                answer = made[side].ask()
+                peaks[side] = answer["peak_bytes"]
+                if number >= 0:
+                    seconds[side].append(answer["seconds"])
+    medians = {side: float(np.median(values)) for side, values in seconds.items()}
+    result: dict = {
+        side: {"median_s": medians[side], "seconds": seconds[side], "peak_bytes": peaks[side]}
+        for side in sides
+    }
+    if len(sides) > 1:
+        best = min(sides[1:], key=medians.__getitem__)
+        ratios = [a / b for a, b in zip(seconds[best], seconds["cunet"], strict=True)]
+        result["ratio"] = {
+            "to": best,
+            "median": float(np.median(ratios)),
+            "lowest": min(ratios),
+            "highest": max(ratios),
+        }
+    return result
+
+
+def compare(sides: list[str], job: dict) -> dict[str, dict[str, float]]:
+    """The largest relative errors of the other sides against the first; CheckError above LIMITS."""
+    found, outputs = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for side in sides:
+            path = Path(folder) / "outputs.npz"
+            with workers([side], job="check", **job) as made:
+                made[side].ask(str(path))
+            with np.load(path) as arrays:
+                outputs[side] = {name: arrays[name].astype(np.float64) for name in arrays.files}
+    ours = outputs.pop(sides[0])
+    for side, theirs in outputs.items():
+        errors = {}
+        for name, array in ours.items():
+            difference = array - theirs[name]
+            errors[name] = (
+                np.abs(difference).max() / np.abs(array).max()
+                if name == "logits"
+                else np.linalg.norm(difference) / np.linalg.norm(array)
+            )
+        found[side] = {
+            "logits": float(errors.pop("logits")),
+            "gradients": float(max(errors.values())),
+        }
+        for what, limit in LIMITS.items():
+            if not found[side][what] <= limit:
+                raise CheckError(
+                    f"bench: the {what} of cunet and {side} differ by {found[side][what]:.1e} of "
+                    f"their size, more than {limit:g}: nothing was timed"
+                )
+    return found
+
+
+def machine(against: str | None) -> dict:
+    """The processor, and the libraries whose speed is measured."""
+    return {
+        "processor": processor(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "blas": [
+            " ".join(filter(None, (p["internal_api"], p.get("version"), p.get("architecture"))))
+            for p in blas_libraries()
+        ],
+        "torch": version("torch") if against else None,
+        "cunet": version("cunet"),
+    }
+
+
+def processor() -> str:
+    """The processor's name as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+class Load:
+    """How busy everybody else keeps the processors meanwhile."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter(), busy_seconds(), own_seconds()
+
+    def foreign(self) -> float | None:
+        """Processors that others used on average, None where the system does not say."""
+        wall, busy, own = self.start
+        now = busy_seconds()
+        if now is None:
+            return None
+        used = now - busy - (own_seconds() - own)
+        return max(0.0, used / (time.perf_counter() - wall))
+
+
+def busy_seconds() -> float | None:
+    """Processor seconds of the whole machine, those that a host gave to others included."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    except OSError:
+        return None
+    user, nice, system, _, _, irq, softirq, steal = map(int, fields)
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def own_seconds() -> float:
+    """Processor seconds of this process and of its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system

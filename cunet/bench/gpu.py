@@ -1,0 +1,183 @@
+"""Checks and times of the network on a GPU, alone or in pairs with PyTorch, for `cunet bench`.
+
+The work is cut into stages. One that fails is recorded and the rest goes on; the document is handed
+out after each, so nothing is lost where time runs out; one for which too little time is left is
+skipped. All is one process: on a GPU libraries do not disturb each other as threads on a CPU do.
+
+Times in milliseconds. Without more words a time is the GPU's own, between two events, of work that
+lies ready on it; "with transfers" is what a caller waits for, from arrays on the host to answers on
+the host. A step is forward with dropout, weighted loss, backward, and SGD with momentum 0.99; no
+side clips its gradients.
+"""
+
+import gc
+import platform
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.metadata import version
+from importlib.util import find_spec
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from cunet.backend import import_cupy, resolve_device, to_device, to_host
+from cunet.bench import gpu_layers, problems
+from cunet.bench.gpu_side import KEY, Ours, Task, gradients_by_hand, in_turns
+from cunet.bench.worker import RATE
+from cunet.engines import obstacle
+from cunet.engines.gpu import cuda
+from cunet.engines.gpu.recorded import CapturedStep
+from cunet.errors import CunetError, DeviceError
+from cunet.net.sizes import check_tile
+from cunet.solvers.sgd import SGD
+
+BESIDE = {"tf32": "tf32", "float16": "bfloat16", "bfloat16": "bfloat16"}  # PyTorch's closest
+ORDER = ("tf32", "bfloat16", "float16")  # the most telling first
+
+
+def agreement(task: Task, precision: str) -> dict:
+    """How far logits (largest difference of the largest) and gradients (L2, of all parameters
+    together, and of the worst) lie from the CPU's."""
+    net, (logits, truth) = task.net(device="cuda", precision=precision), task.truth
+    if precision == "float32":
+        found = gradients_by_hand(net, task.batch)
+    else:  # the recorded step; of two batches to an update, so that the gradients stay
+        work = CapturedStep(net, SGD(net.parameters(), lr=RATE, iter_size=2), "weights")
+        work.accumulate(task.batch, np.random.default_rng(KEY))
+        scale = float(work.fused.loss_scale.get()[0]) if work.scaling else 1.0
+        found = {p.name: p.grad.get() / np.float32(scale) for p in net.parameters()}
+    there = to_host(net(to_device(task.batch[0], "cuda"), remember=False))
+    off, size = (
+        np.array([np.linalg.norm(a) for a in arrays])
+        for arrays in ([found[name] - truth[name] for name in truth], truth.values())
+    )
+    worst = int(np.argmax(off / size))  # a NaN, where there is one
+    return {
+        "logits": float(np.abs(there - logits).max() / np.abs(logits).max()),
+        "gradients": float(np.linalg.norm(off) / np.linalg.norm(size)),
+        "worst": {"parameter": list(truth)[worst], "error": float((off / size)[worst])},
+    }
+
+
+def alone(task: Task, precision: str) -> dict:
+    """Times of our side, and the memory that its step takes."""
+    ours = Ours(task, precision)
+    times = {job: in_turns({"cunet": timer}, task)["cunet"] for job, timer in ours.times.items()}
+    return {"milliseconds": times, "bytes": ours.peak}
+
+
+def beside(task: Task, precision: str, compiled: bool = False) -> dict:
+    """Times in pairs with PyTorch."""
+    return gpu_layers.peer("beside")(task, precision, BESIDE[precision], compiled)
+
+
+def card() -> dict[str, Any]:
+    """The GPU and its software."""
+    cupy, asked = import_cupy(), ("driverGetVersion", "runtimeGetVersion")
+    return {
+        "name": cuda.name(),
+        "compute_capability": cuda.capability() / 10,
+        "multiprocessors": cuda.processors(),
+        "memory_bytes": int(cupy.cuda.runtime.memGetInfo()[1]),
+        "driver_and_runtime": [getattr(cupy.cuda.runtime, n, int)() for n in asked],
+        "cupy": getattr(cupy, "__version__", None),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "cunet": version("cunet"),
+    }
+
+
+def compile_kernels(precision: str) -> None:
+    """Load the kernels; the stage is short where they are kept from before."""
+    cuda.module(precision, import_cupy().cuda.Device().id)
+
+
+def stages(
+    task: Task, precisions: tuple[str, ...], against: str | None, layers: bool
+) -> Iterator[tuple[str, float, Callable[[], Any]]]:
+    """Name, the seconds that it takes at most on a large card, and the work itself, in order."""
+    for p in precisions:
+        yield f"compile {p}", 30, partial(compile_kernels, p)
+    for p in ("float32", *precisions):
+        yield f"agreement {p}", 20, partial(agreement, task, p)
+    for p in precisions:
+        yield f"alone {p}", 15, partial(alone, task, p)
+    if against:
+        for p in precisions:
+            yield f"beside torch {p}", 40, partial(beside, task, p)
+        yield "products of torch", 10, lambda: gpu_layers.peer("products")(task)
+    if layers:
+        every = list(problems.problems(task.width, task.depth, task.tile))
+        for p, one in product([p for p in ORDER if p in precisions], every):
+            yield f"layer {p} {one.name}", 5, partial(gpu_layers.layer, task, p, one, against)
+        for p in precisions:
+            yield f"small kernels {p}", 10, partial(gpu_layers.small_kernels, task, p)
+    if against:
+        for p in [p for p in precisions if BESIDE[p] == p]:
+            yield f"beside torch.compile {p}", 90, partial(beside, task, p, True)
+
+
+def measure(
+    width: int = 64,
+    tile: int = 572,
+    forward_tile: int = 700,
+    precisions: tuple[str, ...] = ("tf32", "float16", "bfloat16"),
+    against: str | None = None,
+    layers: bool = True,
+    say: Callable[[str], None] = lambda text: None,
+    deadline_seconds: float = 540,
+    keep: Callable[[dict], None] = lambda document: None,
+    document: dict | None = None,
+    **settings: Any,
+) -> dict:
+    """Everything that `cunet bench --device cuda` says, ready for JSON.
+
+    keep(document) is called before and after every stage. document: an earlier one to go on with,
+    whose stages are not done again. settings: other fields of Task. DeviceError where the GPU does
+    not answer any more after a stage that failed.
+    """
+    resolve_device("cuda")
+    if against is not None and find_spec("torch") is None:
+        raise CunetError("bench --against torch: PyTorch is not installed here")
+    start = time.perf_counter()
+    task = Task(width, tile, forward_tile, until=start + deadline_seconds, **settings)
+    for side in (tile, forward_tile):
+        check_tile(side, task.depth)
+    if (why := obstacle("cuda", width, 1, 2)) is not None:
+        raise CunetError(f"bench: what is measured on a GPU is its tensor cores, but {why}")
+    document = {} if document is None else document
+    document.setdefault("card", card())
+    document |= {"width": width, "depth": task.depth, "tile": tile, "forward_tile": forward_tile}
+    for part in ("results", "failed", "skipped", "seconds"):
+        document.setdefault(part, {})
+    for name, needed, work in stages(task, tuple(precisions), against, layers):
+        if any(name in document[part] for part in ("results", "failed", "skipped")):
+            continue
+        if task.left() < needed:
+            document["skipped"][name] = f"{task.left():.0f} s were left"
+            continue
+        document["running"] = name
+        keep(document)
+        say(f"{time.perf_counter() - start:4.0f} s  {name}")
+        began = time.perf_counter()
+        try:
+            document["results"][name] = work()
+        except Exception as error:  # whatever it is, the other stages are measured
+            document["failed"][name] = f"{type(error).__name__}: {error}"[:2000]
+            say(f"        failed: {document['failed'][name]}")
+        document["seconds"][document.pop("running")] = round(time.perf_counter() - began, 2)
+        keep(document)
+        if (problem := clean_up()) is not None:
+            raise DeviceError(f"bench: after stage '{name}' the GPU does not answer: {problem}")
+    keep(document)
+    return document
+
+
+def clean_up() -> str | None:
+    """Give memory back; why the GPU cannot go on, None where it can."""
+    gc.collect()
+    if (problem := gpu_layers.problem_of_gpu()) is None:
+        import_cupy().get_default_memory_pool().free_all_blocks()
+    return problem

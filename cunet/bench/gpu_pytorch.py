@@ -1,0 +1,210 @@
+"""PyTorch's side of a benchmark on a GPU: the network as its users write it, eager or compiled.
+
+Imported only where PyTorch is installed. Weights are float32 and images channels last; cuDNN tries
+its algorithms first (cudnn.benchmark). "tf32" lets products use TF32, the others are autocast. The
+solver is torch.optim.SGD as it comes, and no gradient is clipped.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from cunet.bench.gpu_side import Ours, by_clock, in_turns, repeats
+from cunet.bench.problems import TURN, Problem
+from cunet.bench.pytorch import TorchUNet
+from cunet.bench.worker import RATE
+from cunet.errors import CheckError
+
+DEVICE = "cuda"
+DTYPES = {"tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+LAST = {"memory_format": torch.channels_last}
+SAME = 0.1  # differences of logits below this are roundings
+SQUARE = 8192  # of the matrices whose product shows what is possible
+
+
+def fastest() -> None:
+    """The settings that make PyTorch fast."""
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+
+
+def finish() -> None:
+    """Wait for the GPU."""
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+
+
+def by_events(call: Callable[[], Any]) -> Callable[[int], float]:
+    """Milliseconds of the GPU for one of n calls."""
+
+    def timer(number: int) -> float:
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        for _ in range(number):
+            call()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) / number
+
+    return timer if DEVICE == "cuda" else by_clock(call)
+
+
+class Peer:
+    """What bench_cuda.Ours does, in PyTorch. peak: bytes of a step, those of arrays and all that
+    its pool held."""
+
+    def __init__(self, task: Any, precision: str, compiled: bool = False):
+        fastest()
+        self.precision, self.depth = precision, task.depth
+        self.module = TorchUNet(task.net()).to(DEVICE, **LAST)
+        self.net = torch.compile(self.module, dynamic=False) if compiled else self.module
+        self.solver = torch.optim.SGD(self.module.parameters(), lr=RATE, momentum=0.99)
+        self.host = [torch.from_numpy(a) for a in task.batch]
+        self.batch = self.upload()
+        for _ in range(3):  # cuDNN tries its algorithms, which takes memory of its own
+            self.step()
+        self.peak = self.peak_of_step()
+        self.times = {
+            "step": by_events(self.step),
+            "step with transfers": by_clock(self.step_with_transfers),
+        }
+        for side in dict.fromkeys((task.tile, task.forward_tile)):
+            host = torch.from_numpy(task.image(side).transpose(0, 3, 1, 2).copy())
+            x = host.to(DEVICE, **LAST)
+            self.times[f"forward {side}"] = by_events(lambda x=x: self.forward(x))
+            self.times[f"forward {side} with transfers"] = by_clock(
+                lambda host=host: self.forward(host.to(DEVICE, **LAST)).softmax(1).cpu()
+            )
+
+    def upload(self) -> tuple[torch.Tensor, ...]:
+        """x (N, C, H, W), labels and weights (N, P, Q) on the GPU."""
+        x, labels, weights = (a.to(DEVICE) for a in self.host)
+        return x.permute(0, 3, 1, 2).contiguous(**LAST), labels.long(), weights
+
+    def cast(self) -> Any:
+        """The context of the forward pass."""
+        eager = self.precision == "tf32"
+        return torch.autocast(DEVICE, None if eager else DTYPES[self.precision], enabled=not eager)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The logits (N, K, P, Q) as in segmentation, without dropout."""
+        self.net.eval()
+        with torch.no_grad(), self.cast():
+            return self.net(x).float()
+
+    def step(self) -> torch.Tensor:
+        """Forward with dropout, weighted loss, backward, and the solver; answers the loss."""
+        x, labels, weights = self.batch
+        self.net.train()
+        self.solver.zero_grad()
+        with self.cast():
+            logits = self.net(x)
+        each = functional.cross_entropy(logits.float(), labels, reduction="none")
+        loss = (each * weights).sum() / weights.sum()
+        loss.backward()
+        self.solver.step()
+        return loss
+
+    def step_with_transfers(self) -> float:
+        """A step, from a batch on the host to the loss on the host."""
+        self.batch = self.upload()
+        return float(self.step().detach())
+
+    def peak_of_step(self) -> dict[str, int] | None:
+        """The most memory that a step takes after the first ones."""
+        if DEVICE != "cuda":
+            return None
+        finish()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        self.step()
+        finish()
+        return {
+            "allocated": torch.cuda.max_memory_allocated(),
+            "reserved": torch.cuda.max_memory_reserved(),
+        }
+
+
+def beside(task: Any, precision: str, theirs: str, compiled: bool = False) -> dict:
+    """Times in pairs with PyTorch in the precision `theirs`, and how far the logits of its
+    untrained network lie from the CPU's; CheckError where it is another network."""
+    truth, fresh = task.truth[0], untrained_logits(task, theirs)
+    off = float(np.abs(fresh - truth).max() / np.abs(truth).max())
+    if not off < SAME:
+        raise CheckError(f"logits differ by {off:.1e} of their size: nothing was timed")
+    ours, start = Ours(task, precision), time.perf_counter()
+    peer = Peer(task, theirs, compiled)
+    finish()
+    made = time.perf_counter() - start
+    result = {
+        "theirs": f"{theirs}, {'torch.compile' if compiled else 'eager'}",
+        "torch": torch.__version__,
+        "cudnn": torch.backends.cudnn.version(),
+        "logits": off,
+        "first_steps_seconds": made,
+        "bytes": {"cunet": ours.peak, "torch": peer.peak},
+        "jobs": {},
+    }
+    for job, timer in ours.times.items():
+        result["jobs"][job] = in_turns({"cunet": timer, "torch": peer.times[job]}, task)
+    del peer
+    if DEVICE == "cuda":
+        torch.cuda.empty_cache()
+    return result
+
+
+def untrained_logits(task: Any, precision: str) -> np.ndarray:
+    """The logits (N, P, Q, K) of PyTorch's network before any step."""
+    fastest()
+    peer = object.__new__(Peer)
+    peer.precision, peer.net = precision, TorchUNet(task.net()).to(DEVICE, **LAST)
+    x = torch.from_numpy(task.batch[0].transpose(0, 3, 1, 2).copy()).to(DEVICE, **LAST)
+    return peer.forward(x).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def milliseconds(call: Callable[[], Any], task: Any) -> float:
+    """The GPU's time for a call, the median of a few turns."""
+    timer = by_events(call)
+    number = repeats(timer, min(TURN, task.turn))
+    return float(np.median([timer(number) for _ in range(min(3, task.pairs))]))
+
+
+def layer_times(problem: Problem, precision: str, task: Any) -> dict[str, float]:
+    """Milliseconds of PyTorch for a convolution of the network, its filters rounded already."""
+    fastest()
+    dtype, c, side = DTYPES[precision], sum(problem.channels), problem.side
+    up, k, out = problem.up, problem.outputs, problem.out
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, device=DEVICE, dtype=dtype).contiguous(**LAST)
+
+    x, dy = random(1, c, side, side), random(1, k, out, out)
+    w = random(*((c, k, 2, 2) if up else (k, c, 3, 3)))
+    settings = [k], [1 + up] * 2, [0, 0], [1, 1], up, [0, 0], 1
+
+    def backward(*wanted: bool) -> Callable[[], Any]:
+        return lambda: torch.ops.aten.convolution_backward(dy, x, w, *settings, wanted)
+
+    call = functional.conv_transpose2d if up else functional.conv2d
+    calls = {"forward": lambda: call(x, w, stride=1 + up)}
+    if up:
+        calls["backward"] = backward(True, True, True)
+    else:
+        calls["by data"] = backward(True, False, False)
+        calls["by weights"] = backward(False, True, True)
+    with torch.no_grad():
+        return {name: milliseconds(one, task) for name, one in calls.items()}
+
+
+def products(task: Any) -> dict[str, float]:
+    """Operations a second of a large matrix product."""
+    fastest()
+    found, n = {}, SQUARE if DEVICE == "cuda" else 64
+    for precision, dtype in DTYPES.items():
+        a, b = (torch.randn((n, n), device=DEVICE).to(dtype) for _ in range(2))
+        found[precision] = 2e3 * n**3 / milliseconds(lambda a=a, b=b: a @ b, task)
+    return found

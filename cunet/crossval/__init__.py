@@ -1,0 +1,1 @@
+"""Cross-validation: runs in folds, their scores, and the processes that make them."""

@@ -1,0 +1,239 @@
+"""Cross-validation: every fold of a data set held out once, in one folder that can be resumed.
+
+crossval.toml     the settings of all runs, the number of folds and seeds, the average
+fold<k>-seed<s>/  the ordinary run folder of a fold; fold 0 again for every further seed
+prediction.tif    the held-out probability of every slice (predictions/ where sizes differ)
+metrics.json      the scores of every run, mean and deviation, and those of all slices at once
+
+Every run is what `cunet train --fold k/n --seed s` makes. Scores: cunet/crossval/scores.py.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from cunet.data.dataset import Dataset
+from cunet.errors import CunetError, DataError
+from cunet.net import checkpoint
+from cunet.segmentation.tiling import AVERAGES
+from cunet.training.config import Config, parse_fold, write_toml
+from cunet.training.loop import train
+from cunet.training.run_folder import read_environment, read_settings, write_text
+
+SETTINGS, LOCK = "crossval.toml", ".lock"
+BEFORE_THE_FIRST_MODEL = {"env.json", "log.csv", "run.toml"}
+# A run is the same whatever these say; the data are told by their hashes.
+FREE = {"data", "dataset", "out", "device", "threads", "minutes"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: the fold it holds out, and its seed."""
+
+    fold: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return f"fold{self.fold}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """A folder of runs. config.seed is the first seed; config.out and config.fold are not used."""
+
+    path: Path
+    config: Config
+    folds: int = 5
+    seeds: int = 1  # of fold 0
+    average: str = "rotations"
+
+    def __post_init__(self) -> None:
+        for name, least in (("folds", 2), ("seeds", 1)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise CunetError(f"{name}: expected {least} or more, found {value!r}")
+        for name in ("hold_out", "train_share", "drop"):
+            if getattr(self.config, name) is not None:
+                raise CunetError(f"{name}: a cross-validation makes folds of all slices; remove it")
+        if self.average not in AVERAGES:
+            raise CunetError(
+                f"average: expected one of {', '.join(AVERAGES)}, found {self.average!r}"
+            )
+
+    @property
+    def runs(self) -> list[Run]:
+        """Every fold with the first seed, then fold 0 with the further seeds."""
+        first = self.config.seed
+        folds = [Run(k, first) for k in range(self.folds)]
+        return folds + [Run(0, first + i) for i in range(1, self.seeds)]
+
+    @property
+    def averages(self) -> list[str]:
+        """How the held-out slices are predicted: from one view, and as `average` says."""
+        return list(dict.fromkeys(("none", self.average)))
+
+    def folder(self, run: Run) -> Path:
+        """The run folder of one training."""
+        return self.path / run.name
+
+    def held_out(self, run: Run, slices: int) -> list[int]:
+        """Which of so many slices a run holds out, as prepared.prepare splits them."""
+        return list(range(run.fold, slices, self.folds))
+
+    def settings(self, run: Run) -> Config:
+        """The settings of one training."""
+        fold, out = f"{run.fold}/{self.folds}", str(self.folder(run))
+        return replace(self.config, fold=fold, seed=run.seed, out=out)
+
+    def steps_done(self, run: Run) -> int:
+        """The steps after which its last model was saved."""
+        last = self.folder(run) / "last.npz"
+        return checkpoint.read_header(last)["progress"]["step"] if last.is_file() else 0
+
+    def save(self) -> None:
+        """Write crossval.toml; makes the folder where it is not there."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        text = write_toml(replace(self.config, fold=None, out=str(self.path)))
+        text += f'folds = {self.folds}\nseeds = {self.seeds}\naverage = "{self.average}"\n'
+        write_text(self.path / SETTINGS, text)
+
+    def check(self, dataset: Dataset) -> None:
+        """CunetError where there are more folds than slices or a run in the folder has other
+        settings, DataError where it was trained on other data."""
+        slices = len(dataset.images)
+        if slices < self.folds:
+            raise CunetError(
+                f"folds: '{dataset.name}' has {slices} slices, too few for {self.folds} folds; "
+                f"expected 2 to {slices}"
+            )
+        for run in self.runs:
+            if (self.folder(run) / "last.npz").is_file():
+                self._check_run(run, dataset)
+
+    def _check_run(self, run: Run, dataset: Dataset) -> None:
+        folder, wanted = self.folder(run), asdict(self.settings(run))
+        for name, value in asdict(Config(**read_settings(folder))).items():
+            if name not in FREE and value != wanted[name]:
+                raise CunetError(
+                    f"run '{folder}' has {name} = {value}, this cross-validation needs "
+                    f"{wanted[name]}; move that run elsewhere, it will be trained again"
+                )
+        begun, now = read_environment(folder)["data"], dataset.hashes
+        for name in sorted(begun.keys() | now.keys()):
+            if begun.get(name) != now.get(name):
+                raise DataError(
+                    f"'{self.config.data}': {name} is not what run '{folder}' was trained on; "
+                    "restore the data, or start a new cross-validation"
+                )
+
+
+def refuse_existing(path: str | Path) -> None:
+    """CunetError where anything stands at `path` already, except what a start leaves that was
+    killed at once."""
+    path = Path(path)
+    if (path / SETTINGS).exists() or any(path.glob("fold*-seed*/run.toml")):
+        raise CunetError(
+            f"cross-validation '{path}' exists; continue it with --resume {path}, choose another "
+            "--out, or remove it"
+        )
+    if path.exists() and not path.is_dir():
+        raise CunetError(f"'{path}' is a file; choose a new name for --out")
+    if path.is_dir() and any(p.name != LOCK and p.suffix != ".part" for p in path.iterdir()):
+        raise CunetError(f"'{path}' is a folder with other files; choose a new name for --out")
+
+
+def load(path: str | Path) -> CrossValidation:
+    """The cross-validation in a folder.
+
+    A folder without crossval.toml that holds run folders named fold<k>-seed<s> is taken for one
+    of their settings. CunetError where it is neither.
+    """
+    path = Path(path)
+    if not (path / SETTINGS).is_file():
+        return _of_runs(path)
+    try:
+        found = tomllib.loads((path / SETTINGS).read_text(encoding="utf-8"))
+        own = {name: found.pop(name) for name in ("folds", "seeds", "average")}
+        lists = {k: tuple(v) for k, v in found.items() if isinstance(v, list)}
+        return CrossValidation(path, Config(**found | lists), **own)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CunetError(f"'{path / SETTINGS}' is damaged: {error}") from error
+
+
+def _of_runs(path: Path) -> CrossValidation:
+    """Runs of `cunet train` that were moved together."""
+    found = {}
+    for folder in path.glob("fold*-seed*"):
+        name = re.fullmatch(r"fold(\d+)-seed(\d+)", folder.name)
+        if name and (folder / "run.toml").is_file():
+            found[int(name[1]), int(name[2])] = Config(**read_settings(folder))
+    fold = parse_fold(next((config.fold for config in found.values()), None))
+    if fold is None:
+        raise CunetError(
+            f"'{path}' is not a cross-validation: it has no {SETTINGS}, and no run folders "
+            "fold<k>-seed<s> of `cunet train --fold k/n --seed s`"
+        )
+    first = min(seed for _, seed in found)
+    seeds = max([seed for k, seed in found if k == 0], default=first) - first + 1
+    config = next(iter(found.values()))
+    device = config.device.partition(":")[0]  # which GPU it was does not matter
+    config = replace(config, fold=None, seed=first, device=device, threads=None, minutes=None)
+    return CrossValidation(path, config, fold[1], seeds)
+
+
+def train_run(cv: CrossValidation, run: Run, device: str, threads: int | None) -> Iterator[dict]:
+    """Train what is left of a run, from its last model or anew: the records of training.train().
+
+    Closing the generator saves the run. A run that is finished yields nothing.
+    """
+    folder = cv.folder(run)
+    config = replace(cv.settings(run), device=device, threads=threads)
+    begun = (folder / "last.npz").is_file()
+    remove_parts(folder)
+    if begun and cv.steps_done(run) == config.steps:
+        return
+    if not begun and folder.is_dir():  # killed before there was a model: nothing is lost
+        names = {path.name for path in folder.iterdir()}
+        for name in names if names <= BEFORE_THE_FIRST_MODEL else ():
+            (folder / name).unlink()
+    yield from train(config, resume=begun)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what a killed process had half-written; at_work() must hold the folder."""
+    for path in folder.glob(".*.part"):
+        path.unlink()
+
+
+@contextmanager
+def at_work(path: Path) -> Iterator[int | None]:
+    """Hold the folder, or CunetError where another process does.
+
+    Yields the file descriptor of the lock. A process that inherits it holds the folder as well,
+    and the system lets go when the last of them has ended, however it ended.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield None
+        return
+    handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CunetError(
+                f"cross-validation '{path}' is at work in another process; wait until it has "
+                "ended (after a kill its workers still save), or stop it"
+            ) from None
+        except OSError:  # some network file systems have no locks
+            pass
+        yield handle
+    finally:
+        os.close(handle)

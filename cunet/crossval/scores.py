@@ -1,0 +1,226 @@
+"""What a cross-validation says: predictions of held-out slices, their scores, mean and deviation.
+
+A run is scored with last.npz, never best.npz, which was chosen on the held-out slices. Beside what
+a run folder holds anyway it leaves there
+
+held_out.npz  the predicted slices: "<average>/<slice>" (H, W) float32, the probability of class 1,
+              or (H, W, K) with more than two classes
+scores.json   their scores, and the SHA-256 of the model they are of
+"""
+
+import json
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from cunet.crossval.runs import CrossValidation, Run, remove_parts
+from cunet.data.dataset import Dataset, sha256
+from cunet.data.labels import IGNORE, cells
+from cunet.errors import DataError
+from cunet.files.atomic import write_npz
+from cunet.files.tiff_output import TiffOutput
+from cunet.metrics import isbi2012
+from cunet.metrics.pixel import THRESHOLDS, PixelCounts
+from cunet.net import checkpoint
+from cunet.segmentation.tiling import segment, whole_tile
+from cunet.training.run_folder import write_text
+
+SCORES = (*isbi2012.KEYS, "dice")
+Progress = Callable[[str, int, int], None]  # what is done, how many of them, of how many
+
+
+def limits(dataset: Dataset) -> str | None:
+    """Why only pixel error and Dice can be given; None where all the challenge's scores can."""
+    if dataset.instances:
+        return "cells touch, and these scores take what touches for one"
+    return isbi2012.why_not(dataset.labels, len(dataset.class_names), IGNORE) or None
+
+
+def evaluate(
+    pages: list[np.ndarray],
+    dataset: Dataset,
+    slices: Iterable[int],
+    progress: Callable[[int], None] = lambda done: None,
+) -> dict:
+    """The scores of predicted pages (H, W[, K]) of these slices together: pixel_error, dice,
+    thresholds and, where nothing limits it, all that cunet.metrics.isbi2012 answers."""
+    truth = [dataset.labels[i] for i in slices]
+    counts = PixelCounts()
+    for page, labels in zip(pages, truth, strict=True):
+        cell = page if page.ndim == 2 else page[..., 1:].sum(axis=2)
+        counts.add(cell, cells(labels), labels != IGNORE)
+    dice = {"dice": counts.dice()}
+    if limits(dataset):
+        best = float(THRESHOLDS[counts.f_scores().argmax()])
+        return {"pixel_error": counts.pixel_error(), "thresholds": {"pixel_error": best}} | dice
+    white = [cells(labels) for labels in truth]
+    result = isbi2012.evaluate(pages, white, progress=progress)
+    for found, number in zip(result["per_slice"], slices, strict=True):
+        found["slice"] = number
+    return result | dice
+
+
+def score_run(
+    cv: CrossValidation, run: Run, dataset: Dataset, device: str, progress: Progress
+) -> dict:
+    """Segment the held-out slices of a finished run, and score them; what scores.json holds."""
+    folder = cv.folder(run)
+    last = folder / "last.npz"
+    header = checkpoint.read_header(last)["progress"]
+    net = checkpoint.load(last, device)
+    held_out = cv.held_out(run, len(dataset.images))
+    pages: dict[str, np.ndarray] = {}
+    total = len(held_out) * len(cv.averages)
+    for average in cv.averages:
+        for i in held_out:
+            progress("segmenting slice", len(pages) + 1, total)
+            image = dataset.images[i]
+            found = segment(image, net, whole_tile(image.shape, net.depth, net.padding), average)
+            page = found[..., 1] if net.classes == 2 else found
+            pages[f"{average}/{i}"] = page.astype(np.float32)
+    write_npz(folder / "held_out.npz", pages)
+    scores = {}
+    for number, average in enumerate(cv.averages):
+        done = number * len(held_out)
+        mine = [pages[f"{average}/{i}"] for i in held_out]
+        scores[average] = evaluate(
+            mine, dataset, held_out, lambda n, done=done: progress("scored slice", done + n, total)
+        )
+    document = {"model": sha256(last), "steps": header["step"], "seconds": header["seconds"]}
+    document |= {"held_out": held_out, "scores": scores}
+    write_text(folder / "scores.json", json.dumps(document, indent=2) + "\n")
+    return document
+
+
+def scores_of(cv: CrossValidation, run: Run) -> dict | None:
+    """What scores.json says of a run; None where it is to be trained or scored (again)."""
+    folder = cv.folder(run)
+    found = _read_json(folder / "scores.json")
+    try:
+        with np.load(folder / "held_out.npz", allow_pickle=False) as file:
+            wanted = {f"{a}/{i}" for a in cv.averages for i in found["held_out"]}
+            scored = wanted <= set(file.files) and set(cv.averages) <= found["scores"].keys()
+        same = found["model"] == sha256(folder / "last.npz")
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+    return found if scored and same and found["steps"] == cv.config.steps else None
+
+
+def collect(cv: CrossValidation, dataset: Dataset, progress: Progress) -> dict:
+    """Put the predictions of all folds together, score them as one stack, write metrics.json.
+
+    Answers what that file holds. Every run must be scored.
+    """
+    document = _summary(cv, dataset)
+    path = cv.path / "metrics.json"
+    predictions = prediction_files(cv, dataset)
+    before = _read_json(path)
+    stack = before.pop("stack", None)
+    if stack and before == document and all(file.is_file() for file in predictions):
+        return document | {"stack": stack}  # it was all done
+    slices = range(len(dataset.images))
+    path.unlink(missing_ok=True)  # until it is of the new predictions
+    _write_predictions(cv, dataset, predictions, _stack(cv, cv.average, dataset))
+    stack = {}
+    for number, average in enumerate(cv.averages):
+        done, total = number * len(slices), len(slices) * len(cv.averages)
+        stack[average] = evaluate(
+            _stack(cv, average, dataset),
+            dataset,
+            slices,
+            lambda n, done=done, total=total: progress("all slices at once", done + n, total),
+        )
+    document |= {"stack": stack}
+    write_text(path, json.dumps(document, indent=2) + "\n")
+    return document
+
+
+def _summary(cv: CrossValidation, dataset: Dataset) -> dict:
+    """metrics.json without the scores of the whole stack."""
+    entries = []
+    for run in cv.runs:
+        found = scores_of(cv, run)
+        if found is None:
+            raise DataError(f"run '{cv.folder(run)}' is not finished; resume '{cv.path}'")
+        entry = {"fold": run.fold, "seed": run.seed, "run": run.name}
+        entry |= {name: found[name] for name in ("model", "steps", "seconds", "held_out")}
+        for average in cv.averages:
+            scores = found["scores"][average]
+            entry[average] = {key: scores[key] for key in (*SCORES, "thresholds") if key in scores}
+        entries.append(entry)
+    folds = entries[: cv.folds]
+    seeds = [entry for entry in entries if entry["fold"] == 0]
+    return {
+        "average": cv.average,
+        "limits": limits(dataset),
+        "runs": entries,
+        "mean": _over(folds, cv.averages, np.mean),
+        "sd": _over(folds, cv.averages, _deviation),
+        "seeds": {
+            "mean": _over(seeds, cv.averages, np.mean),
+            "sd": _over(seeds, cv.averages, _deviation),
+        }
+        if len(seeds) > 1
+        else None,
+    }
+
+
+def _over(entries: list[dict], averages: list[str], statistic: Callable) -> dict:
+    """A statistic of every score over runs, by average and score."""
+    return {
+        average: {
+            key: float(statistic([entry[average][key] for entry in entries]))
+            for key in SCORES
+            if key in entries[0][average]
+        }
+        for average in averages
+    }
+
+
+def _deviation(values: list[float]) -> float:
+    """The standard deviation estimated from a sample."""
+    return float(np.std(values, ddof=1))
+
+
+def _stack(cv: CrossValidation, average: str, dataset: Dataset) -> list[np.ndarray]:
+    """The held-out prediction of every slice, from the folds of the first seed."""
+    pages: list = [None] * len(dataset.images)
+    for run in cv.runs[: cv.folds]:
+        with np.load(cv.folder(run) / "held_out.npz", allow_pickle=False) as file:
+            for i in cv.held_out(run, len(pages)):
+                pages[i] = file[f"{average}/{i}"]
+    return pages
+
+
+def prediction_files(cv: CrossValidation, dataset: Dataset) -> list[Path]:
+    """prediction.tif with a page per slice, or predictions/<slice>.tif where sizes differ."""
+    if len({image.shape for image in dataset.images}) == 1:
+        return [cv.path / "prediction.tif"]
+    return [cv.path / "predictions" / f"{name}.tif" for name in dataset.slice_names]
+
+
+def _write_predictions(
+    cv: CrossValidation, dataset: Dataset, files: list[Path], pages: list[np.ndarray]
+) -> None:
+    classes = len(dataset.class_names)
+    files[0].parent.mkdir(exist_ok=True)
+    remove_parts(files[0].parent)
+    said = f"cunet crossval: every slice held out, {cv.folds} folds, average {cv.average}"
+    each = len(pages) // len(files)
+    for number, path in enumerate(files):
+        mine = pages[number * each : (number + 1) * each]
+        channels = 1 if classes == 2 else classes
+        shape = mine[0].shape[:2]
+        with TiffOutput(path, each, *shape, np.float32, channels, description=said) as file:
+            for k, page in enumerate(mine):
+                file.write_rows(k, 0, page)
+
+
+def _read_json(path: Path) -> dict:
+    """A JSON file that holds an object; {} where there is none that can be read."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}

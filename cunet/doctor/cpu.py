@@ -1,0 +1,99 @@
+"""The processor's side of the examination: Python, packages, BLAS, threads, a convolution."""
+
+import os
+import platform
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+import numpy as np
+
+from cunet.doctor.finding import BROKEN, NOTE, OK, Finding
+
+PACKAGES = {  # module: what pip calls it
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "tifffile": "tifffile",
+    "imagecodecs": "imagecodecs",
+    "PIL": "pillow",
+    "matplotlib": "matplotlib",
+    "click": "click",
+    "threadpoolctl": "threadpoolctl",
+    "numba": "numba",
+}
+OLD_CORES = {"Prescott", "Core2", "generic"}  # what OpenBLAS takes where it knows no better
+THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+def python() -> Finding:
+    """Python's version and the machine."""
+    text = f"{platform.python_version()} on {platform.platform()}, {platform.machine()}"
+    return Finding("Python", OK, text)
+
+
+def packages(find: Callable[[str], object] = find_spec) -> Finding:
+    """The packages cunet needs, and their versions."""
+    missing = [name for module, name in PACKAGES.items() if find(module) is None]
+    if missing:
+        text = f"missing: {', '.join(missing)}"
+        return Finding("packages", BROKEN, text, f"pip install {' '.join(missing)}")
+    versions = [f"{name} {installed(name) or '(version unknown)'}" for name in PACKAGES.values()]
+    return Finding("packages", OK, ", ".join([f"cunet {installed('cunet') or '?'}", *versions]))
+
+
+def installed(name: str) -> str | None:
+    """The version of an installed package, or None."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def blas(pools: list[dict] | None = None, environment: dict[str, str] | None = None):
+    """The BLAS that NumPy uses and the processor it was made for, one finding or two."""
+    environment = dict(os.environ) if environment is None else environment
+    if pools is None:
+        from cunet.threads import blas_libraries
+
+        pools = blas_libraries()
+    if not pools:
+        text = "no BLAS found that can be held to one thread: sums may depend on the threads"
+        return [Finding("BLAS", NOTE, text)]
+    kinds = {f"{p['internal_api']} {p.get('version')} {p.get('architecture', '')}" for p in pools}
+    names = sorted(kind.strip() for kind in kinds)
+    found = [Finding("BLAS", OK, "; ".join(names))]
+    pinned = environment.get("OPENBLAS_CORETYPE")
+    if pinned:
+        text = f"OPENBLAS_CORETYPE={pinned} pins OpenBLAS to this processor; it may be slow here"
+        found.append(Finding("BLAS core type", NOTE, text, "unset OPENBLAS_CORETYPE"))
+    elif any(p.get("architecture") in OLD_CORES for p in pools):
+        text = "OpenBLAS does not know this processor and uses its slowest code"
+        found.append(Finding("BLAS core type", NOTE, text, "pip install --upgrade numpy scipy"))
+    return found
+
+
+def threads() -> Finding:
+    """How many threads cunet uses, and what the environment says about BLAS' own."""
+    from cunet.threads import available_threads
+
+    set_here = [f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if name in os.environ]
+    text = f"{available_threads()} of {os.cpu_count()} processors"
+    if set_here:
+        text += f" ({', '.join(set_here)}: for BLAS only, cunet's own are set by --threads)"
+    return Finding("threads", OK, text)
+
+
+def try_convolution() -> str:
+    """A convolution as in training, against the definition without BLAS."""
+    from cunet.engines import choose
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 40, 40, 24), np.float32)
+    w = rng.standard_normal((3, 3, 24, 16), np.float32)
+    y = choose(w).forward(x, w, np.zeros(16, np.float32))
+    views = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), (3, 3), (1, 2))
+    expected = np.einsum("npqcrs,rsck->npqk", views, w.astype(np.float64))
+    worst = float(np.abs(y - expected).max() / np.abs(expected).max())
+    if not worst < 1e-5:
+        raise ArithmeticError(f"the convolution is wrong: relative error {worst:.2g}")
+    return f"agrees with its definition to {worst:.1e}"

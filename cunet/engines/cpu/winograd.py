@@ -1,0 +1,298 @@
+"""3x3 convolution with a quarter of the multiplications: Winograd's F(4x4, 3x3) in NumPy.
+
+Why it works. Multiplying two polynomials is a convolution of their coefficients. A polynomial of
+degree 5 is also known by its values at six points, and values multiply point by point: evaluate,
+multiply six times, interpolate (Toom and Cook). Read backwards - transposed - the same scheme
+computes four neighbouring outputs of a 3-tap correlation from six inputs with 6 instead of 12
+multiplications:
+
+    y = AT [(G g) * (BT d)]        d: 6 inputs, g: 3 taps, y: 4 outputs, *: element by element
+
+In two dimensions it is applied to rows and columns: a patch d (6x6) of x and a filter g (3x3) give
+a tile y (4x4) with 36 multiplications instead of 144:
+
+    y = AT [(G g G^T) * (BT d BT^T)] AT^T
+
+Summed over the C channels, and for all tiles at once, each of the 36 products is a matrix product
+(tiles, C) @ (C, K): that is where the time goes, and BLAS does it at full speed.
+
+    V = BT d BT^T   (36, tiles, C)     one patch for every tile; patches overlap by two pixels
+    U = G g G^T     (36, C, K)         = kron(G, G) @ g, g as (9, C K)
+    M = V @ U       (36, tiles, K)
+    y = AT M AT^T
+
+The points. Small numbers keep the matrices, and so the rounding errors, small. The points
+0, 1, -1, 1/2, -2 and infinity have a third of the error of the usual 0, 1, -1, 2, -2; and the value
+at (1, 1) reaches all sixteen outputs with factor one, so that a bias is added there, once a tile.
+
+Backward needs nothing new. dx is the convolution of dy, surrounded by zeros, with the filters
+turned by 180 degrees, so V' = BT dy BT^T and U' as above, with K and C exchanged. And since y is
+linear in U, its gradient is the transposed scheme: with X = AT^T x AT over the same tiles of dx,
+
+    dU' = V'^T X,    dg = kron(G, G)^T dU', turned back.
+
+V' serves both. Shapes: x (N, H, W, C), w (3, 3, C, K), y (N, P, Q, K); tiles count along rows t
+(down) and columns u (across).
+
+Two schedules. Strips of tile rows, so that V and M of a strip stay in the cache; and, for deep
+layers where U would be larger than the images, chunks of channels, so that U never exists whole.
+Threads take strips or chunks; the partition depends on the shape alone, sums are in fixed order.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from cunet.engines.cpu.buffers import empty, scratch
+from cunet.engines.cpu.winograd_tiles import (
+    AT,
+    BT,
+    PATCH,
+    TILE,
+    TO_U,
+    TO_U_TURNED,
+    filters_to_u,
+    from_tiles,
+    products,
+    products_of_tiles,
+    tiles_along,
+    to_tiles,
+    u_to_filters,
+)
+from cunet.errors import CunetError
+from cunet.ops import conv
+from cunet.threads import fixed_sums, parallel
+
+SIZE = (3, 3)  # the only filters this takes
+STRIP_BYTES = 6 << 20  # V and M of a strip: measured best from width 16 to 64
+CHUNK = 128  # channels in the schedule for deep layers
+WORTH = 8192  # filters whose transform is worth a thread
+GROUPS = 8  # partial sums of dU in the schedule of strips
+
+
+@fixed_sums
+def forward(
+    x: np.ndarray | tuple[np.ndarray, ...],
+    w: np.ndarray,
+    b: np.ndarray,
+    padding: str = "valid",
+    relu: bool = False,
+) -> np.ndarray:
+    """y (N, P, Q, K), as ops.conv.forward."""
+    images, before = checked(x, w, padding), 1 if padding == "same" else 0
+    (n, height, width), (c, k) = images[0].shape[:3], w.shape[2:]
+    y = empty((n, height + 2 * before - 2, width + 2 * before - 2, k), w.dtype)
+    down, across = tiles_along(y.shape[1]), tiles_along(y.shape[2])
+    at, bt = AT.astype(w.dtype), BT.astype(w.dtype)
+
+    def multiply(v: np.ndarray, u: np.ndarray, i: int, first: int, channels: slice) -> None:
+        m = scratch("m", (*v.shape[:4], u.shape[2]), w.dtype)
+        products(v, u, m)
+        m[1, 1] += b[channels]
+        from_tiles(at, m, first, y[i, ..., channels], relu)
+
+    if not deep(down * across, c, k):
+        u = all_filters_to_u(TO_U, w)
+
+        def one_strip(piece: tuple[int, int, int]) -> None:
+            i, first, last = piece
+            v = scratch("v", (PATCH, PATCH, last - first, across, c), w.dtype)
+            for image, here, there in channels_of(images):
+                to_tiles(bt, image[i, ..., here], TILE * first - before, -before, v[..., there])
+            multiply(v, u, i, first, slice(None))
+
+        parallel(one_strip, strips(n, down, across, c + k, w.itemsize))
+        return y
+
+    v = empty((n, PATCH, PATCH, down, across, c), w.dtype)
+
+    def transform(piece: tuple) -> None:
+        i, (image, here, there) = piece
+        to_tiles(bt, image[i, ..., here], -before, -before, v[i, ..., there])
+
+    def one_chunk(piece: tuple) -> None:
+        i, (_, channels, _) = piece
+        part = w[..., channels]
+        u = scratch("u", (PATCH * PATCH, *part.shape[2:]), w.dtype)
+        filters_to_u(TO_U, part, u)
+        multiply(v[i], u, i, 0, channels)
+
+    parallel(transform, [(i, part) for i in range(n) for part in channels_of(images, CHUNK)])
+    parallel(one_chunk, [(i, part) for i in range(n) for part in channels_of((y,), CHUNK)])
+    return y
+
+
+@fixed_sums
+def backward(
+    x: np.ndarray | tuple[np.ndarray, ...],
+    dy: np.ndarray,
+    w: np.ndarray,
+    padding: str = "valid",
+    input_gradient: bool = True,
+    y: np.ndarray | None = None,
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """dx (N, H, W, C) or None, dw (3, 3, C, K) and db (K), as ops.conv.backward."""
+    images, before = checked(x, w, padding), 1 if padding == "same" else 2
+    (n, height, width), (c, k) = images[0].shape[:3], w.shape[2:]
+    dx = empty((n, height, width, c), dy.dtype) if input_gradient else None
+    dw = empty(w.shape, dy.dtype)
+    down, across = tiles_along(height), tiles_along(width)
+    at, bt = AT.astype(dy.dtype), BT.astype(dy.dtype)
+    a = np.ascontiguousarray(at.T)
+
+    def transform(i: int, rows: tuple[int, int], channels: slice, v: np.ndarray) -> np.ndarray:
+        """V' of dy, behind the ReLU where there was one; and the share of these rows in db."""
+        top, stop = (TILE * row - before for row in rows)
+        low, high = max(0, top), min(dy.shape[1], stop + PATCH - TILE)
+        dz = through_relu(
+            dy[i, low:high, :, channels], None if y is None else y[i, low:high, :, channels]
+        )
+        to_tiles(bt, dz, top - low, -before, v)
+        own = dz[: (stop if rows[1] < down else high) - low]
+        return np.matmul(np.ones((1, own.shape[1]), dy.dtype), own).sum((0, 1))
+
+    def multiply(v: np.ndarray, u: np.ndarray, parts: list, i: int, first: int, du: np.ndarray):
+        """dx of a piece from V' and U'; then its share dU' = X^T V', X taking the place of M."""
+        m = scratch("m", (*v.shape[:4], u.shape[2]), dy.dtype)
+        start = parts[0][2].start
+        if dx is not None:
+            products(v, u, m)
+            from_tiles(at, m, first, dx[i, ..., start : start + u.shape[2]])
+        for image, here, there in parts:
+            channels = slice(there.start - start, there.stop - start)
+            to_tiles(a, image[i, ..., here], TILE * first, 0, m[..., channels])
+        products_of_tiles(m, v, du)
+
+    if not deep(down * across, c, k):
+        u = all_filters_to_u(TO_U_TURNED, w.swapaxes(2, 3))
+        parts = list(channels_of(images))
+        groups = grouped(strips(n, down, across, c + k, dy.itemsize))
+        sums = empty((len(groups), PATCH * PATCH, c, k), dy.dtype)
+        db = np.zeros((len(groups), k), dy.dtype)
+
+        def one_group(number: int) -> None:
+            for i, first, last in groups[number]:
+                v = scratch("v", (PATCH, PATCH, last - first, across, k), dy.dtype)
+                db[number] += transform(i, (first, last), slice(None), v)
+                begun = (i, first, last) != groups[number][0]
+                du = scratch("du", sums.shape[1:], dy.dtype) if begun else sums[number]
+                multiply(v, u, parts, i, first, du)
+                if begun:
+                    sums[number] += du
+
+        def fold(channels: slice) -> None:
+            du = sums[0, :, channels]
+            for more in sums[1:]:
+                du += more[:, channels]
+            u_to_filters(TO_U_TURNED, du, dw[:, :, channels])
+
+        parallel(one_group, range(len(groups)))
+        parallel(fold, shares(c, k))
+        return dx, dw, db.sum(0)
+
+    db = np.zeros((n, k), dy.dtype)
+    v = empty((n, PATCH, PATCH, down, across, k), dy.dtype)
+
+    def one_transform(piece: tuple) -> None:
+        i, (_, channels, _) = piece
+        db[i, channels] = transform(i, (0, down), channels, v[i, ..., channels])
+
+    def one_chunk(part: tuple) -> None:
+        shape = PATCH * PATCH, part[2].stop - part[2].start, k
+        u, du = scratch("u", shape, dy.dtype), scratch("du", shape, dy.dtype)
+        filters_to_u(TO_U_TURNED, w[:, :, part[2]], u)
+        for i in range(n):
+            multiply(v[i], u.swapaxes(1, 2), [part], i, 0, du)
+            share = scratch("dw", (*SIZE, *shape[1:]), dy.dtype) if i else dw[:, :, part[2]]
+            u_to_filters(TO_U_TURNED, du, share)
+            if i:
+                dw[:, :, part[2]] += share
+
+    parallel(one_transform, [(i, part) for i in range(n) for part in channels_of((dy,), CHUNK)])
+    parallel(one_chunk, channels_of(images, CHUNK))
+    return dx, dw, db.sum(0)
+
+
+def backward_data(dy: np.ndarray, w: np.ndarray, padding: str = "valid") -> np.ndarray:
+    """dx (N, H, W, C), as ops.conv.backward_data: the convolution of dy with turned filters."""
+    conv.check_padding(padding)
+    if padding == "valid":
+        dy = np.pad(dy, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    turned = np.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))
+    return forward(dy, turned, np.zeros(w.shape[2], dy.dtype), padding)
+
+
+def backward_weights(
+    x: np.ndarray | tuple[np.ndarray, ...],
+    dy: np.ndarray,
+    size: tuple[int, int],
+    padding: str = "valid",
+) -> tuple[np.ndarray, np.ndarray]:
+    """dw (3, 3, C, K) and db (K), as ops.conv.backward_weights."""
+    channels = sum(image.shape[3] for image in conv.as_images(x))
+    w = np.zeros((*size, channels, dy.shape[3]), dy.dtype)
+    return backward(x, dy, w, padding, input_gradient=False)[1:]
+
+
+def checked(x: np.ndarray | tuple, w: np.ndarray, padding: str) -> tuple[np.ndarray, ...]:
+    """The images of x; CunetError where channels, padding or sizes do not fit."""
+    conv.check_padding(padding)
+    if w.shape[:2] != SIZE:
+        raise CunetError(f"Winograd: filters are 3x3, found {w.shape[0]}x{w.shape[1]}; use strips")
+    images = conv.as_images(x)
+    conv.split_channels(w, images)
+    if padding == "valid":
+        conv.output_size(images[0], w)
+    return images
+
+
+def all_filters_to_u(matrix: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """U (36, C, K) of the filters w (3, 3, C, K), by TO_U or TO_U_TURNED."""
+    u = empty((PATCH * PATCH, *w.shape[2:]), w.dtype)
+    parallel(lambda part: filters_to_u(matrix, w[:, :, part], u[:, part]), shares(*w.shape[2:]))
+    return u
+
+
+def shares(c: int, k: int) -> list[slice]:
+    """C channels in up to eight slices, so that a slice of a (C, K) matrix is worth a thread."""
+    number = max(1, min(8, c, c * k // WORTH))
+    return [slice(c * i // number, c * (i + 1) // number) for i in range(number)]
+
+
+def deep(tiles: int, c: int, k: int) -> bool:
+    """Whether U is so large beside V and M that it should never exist whole."""
+    return c * k >= 8 * CHUNK * CHUNK and tiles * (c + k) < 4 * c * k
+
+
+def strips(n: int, down: int, across: int, channels: int, itemsize: int) -> list[tuple]:
+    """(image, first, last) tile rows of strips of about STRIP_BYTES, an even number of them."""
+    row = PATCH * PATCH * across * channels * itemsize
+    number = -(-down // max(1, STRIP_BYTES // row))
+    number = min(down, number + number % 2)
+    edges = [down * i // number for i in range(number + 1)]
+    return [(i, *pair) for i in range(n) for pair in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def grouped(pieces: list) -> list[list]:
+    """The pieces in at most GROUPS runs of about equal length."""
+    number = min(GROUPS, len(pieces))
+    edges = [len(pieces) * i // number for i in range(number + 1)]
+    return [pieces[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def channels_of(images: tuple[np.ndarray, ...], step: int | None = None) -> Iterator[tuple]:
+    """(image, its channels, the same counted over all images), `step` channels at a time."""
+    done = 0
+    for image in images:
+        for c in range(0, image.shape[3], step or image.shape[3]):
+            stop = min(image.shape[3], c + (step or image.shape[3]))
+            yield image, slice(c, stop), slice(done + c, done + stop)
+        done += image.shape[3]
+
+
+def through_relu(dy: np.ndarray, y: np.ndarray | None) -> np.ndarray:
+    """dy where y > 0, else 0, in this thread's scratch; dy itself where there was no ReLU."""
+    if y is None:
+        return dy
+    passed = np.greater(y, 0, out=scratch("passed", y.shape, np.dtype(bool)))
+    return np.multiply(dy, passed, out=scratch("dz", dy.shape, dy.dtype))

@@ -1,0 +1,50 @@
+"""What is done to every number of an image on a GPU, and sums over pixels: wrappers of images.cu.
+
+Activations (N, H, W, C) have C a multiple of 8; all arrays are contiguous. Functions with the names
+of those in rows.py stand for the same operations. Nothing here waits for the GPU.
+"""
+
+import numpy as np
+
+from cunet.backend import Array, array_module
+from cunet.engines.gpu.cuda import DTYPES, blocks, launch, precision_of
+
+THREADS = 256
+EACH = 2  # chunks that a thread takes of a long row: CHUNKS_EACH in images.cu
+
+
+def chunk(x: Array) -> int:
+    """How many elements of an activation are 16 bytes."""
+    return 16 // x.dtype.itemsize
+
+
+def launch_long(like: Array | None, name: str, count: int, *arguments: object) -> None:
+    """Launch a kernel that takes an array of `count` as one long row."""
+    each = THREADS * EACH * 16 // DTYPES[precision_of(like)].itemsize
+    launch(like, name, blocks(count, each), THREADS, *arguments, np.int64(count))
+
+
+def to_elements(x: Array, precision: str) -> Array:
+    """float32 x as an activation of the precision, in its shape: rounded to nearest."""
+    y = array_module(x).empty(x.shape, DTYPES[precision])
+    launch_long(y, "to_elements", x.size, x, y)
+    return y
+
+
+def to_floats(a: Array) -> Array:
+    """An activation as float32, exactly."""
+    y = array_module(a).empty(a.shape, np.float32)
+    launch_long(a, "to_floats", a.size, a, y)
+    return y
+
+
+def pack(w: Array, like_dtype: np.dtype, transposed: bool) -> Array:
+    """Filters w (R, S, C, K) float32 rounded to an activation's dtype: (R S, C, K), or with each
+    tap's matrix transposed (R S, K, C)."""
+    (c, k), taps = w.shape[2:], w.shape[0] * w.shape[1]
+    y = array_module(w).empty((taps, k, c) if transposed else (taps, c, k), like_dtype)
+    if transposed:
+        launch(y, "pack_transposed", (blocks(c, 32), blocks(k, 32), taps), THREADS, w, y, c, k)
+    else:
+        launch_long(y, "to_elements", w.size, w, y)
+    return y

@@ -1,0 +1,70 @@
+"""The end of the U-Net on a GPU: its 1x1 convolution, with the functions of ops.conv, softmax, and
+the weighted loss of ops.softmax_loss. The wrappers of head.cu.
+
+x (N, P, Q, C) is an activation (see cuda.py), C a multiple of 8; filters (1, 1, C, K), logits
+(N, P, Q, K) and gradients of either are float32; 1 <= K <= 32. Nothing here waits for the GPU.
+"""
+
+import numpy as np
+
+from cunet.backend import Array, array_module
+from cunet.engines.gpu.cuda import blocks, launch
+from cunet.engines.gpu.elements import THREADS
+from cunet.engines.gpu.sums import spread, sum_partials
+from cunet.errors import CunetError
+from cunet.ops import conv
+
+CLASSES = (2, 4, 8, 16, 32)  # that there are kernels for; fewer take the next one
+MOST_CLASSES = CLASSES[-1]
+
+
+def forward(x: Array, w: Array, b: Array, padding: str = "valid", relu: bool = False) -> Array:
+    """The logits (N, P, Q, K), as ops.conv.forward."""
+    classes, (c, k) = check(x, w), w.shape[2:]
+    conv.check_padding(padding)
+    pixels, lanes = x.size // c, min(32, 1 << ((c // 8).bit_length() - 1))
+    logits = array_module(x).empty((*x.shape[:3], k), np.float32)
+    each = THREADS // lanes * (4 if classes <= 8 else 1)
+    launch(
+        x, f"head_forward_{classes}", blocks(pixels, each), THREADS, x, w, b, logits, pixels, c, k,
+        relu, shared=4 * c * classes + 1024,
+    )  # fmt: skip
+    return logits
+
+
+def backward(
+    x: Array,
+    dlogits: Array,
+    w: Array,
+    padding: str = "valid",
+    input_gradient: bool = True,
+    y: Array | None = None,
+) -> tuple[Array | None, Array, Array]:
+    """dx (in the dtype of x), dw (1, 1, C, K) and db (K), as ops.conv.backward.
+
+    x has come out of a ReLU, and dx is the gradient before it: zero where x is. There is no ReLU
+    behind the logits, so y is not looked at.
+    """
+    classes, (c, k) = check(x, w), w.shape[2:]
+    xp, pixels = array_module(x), x.size // c
+    dx = xp.empty(x.shape, x.dtype) if input_gradient else None
+    each = 8 if classes <= 4 else 4 if classes == 8 else 2  # channels of a thread
+    takers = THREADS // min(32, c // each)
+    parts = spread(blocks(pixels, 4 * takers))
+    partial = xp.empty((parts, c + 1, k), np.float32)
+    grid = parts, blocks(c // each, 32)
+    problem = x, dlogits, w, dx, partial, pixels, c, k
+    launch(x, f"head_backward_{classes}", grid, THREADS, *problem)
+    sums = sum_partials(partial)
+    return dx, sums[:c].reshape(1, 1, c, k), sums[c]
+
+
+def check(x: Array, w: Array) -> int:
+    """For how many classes the kernel is; CunetError where there is none."""
+    conv.split_channels(w, (x,))  # which says what is wrong with other channels
+    if w.shape[:2] != (1, 1) or w.shape[2] % 8 or w.shape[3] > MOST_CLASSES:
+        raise CunetError(
+            f"head: expected filters (1, 1, C, K), C a multiple of 8 and K up to {MOST_CLASSES}, "
+            f"found {w.shape}; use precision float32"
+        )
+    return next(classes for classes in CLASSES if classes >= w.shape[3])

@@ -1,0 +1,190 @@
+"""A network on a GPU's tensor cores as recorded work: one CUDA graph for a training step, one for
+the prediction of a tile."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cunet.engines.gpu import softmax_loss
+from cunet.engines.gpu.graphs import Graph, Inbox, Place
+from cunet.engines.gpu.sgd import FIRST_SCALE, FusedSGD
+from cunet.errors import CunetError, NumericError
+from cunet.net.unet import UNet
+from cunet.solvers.sgd import SGD
+
+MOST_SHAPES = 4  # of tiles whose graphs are kept
+
+
+def place_of(net: UNet) -> Place:
+    """The stream and the memory of this net's graphs."""
+    net.place = net.place or Place()
+    return net.place
+
+
+def forget(net: UNet) -> None:
+    """Let go of what was recorded of a net, and of its memory."""
+    net.predictions.clear()
+    net.place = None
+
+
+class Keys:
+    """In the place of a random generator, for dropout: its next 64-bit keys, on the GPU."""
+
+    def __init__(self, number: int):
+        self.inbox, self._next = Inbox((number,), "uint64"), 0
+
+    def put(self, rng: np.random.Generator, place: Place) -> None:
+        """Draw what the layers would have drawn from rng."""
+        keys = [rng.integers(2**64, dtype=np.uint64) for _ in range(len(self.inbox.array))]
+        self.inbox.put(np.array(keys, np.uint64), place)
+
+    def restart(self) -> None:
+        """Begin with the first key again."""
+        self._next = 0
+
+    def integers(self, high: int, dtype: Any) -> Any:
+        """The next key, an array of one."""
+        self._next += 1
+        return self.inbox.array[self._next - 1 : self._next]
+
+
+class CapturedStep:
+    """Training steps of a net: forward, weighted loss, backward and, with SGD, the update.
+
+    Where a step averages several batches (iter_size), or the solver is not SGD, the update is done
+    apart. ignore: the label of pixels that count nowhere. With float16 the loss is multiplied by a
+    scale that keeps small gradients from vanishing; a step whose gradients overflow changes
+    nothing but the scale.
+    """
+
+    def __init__(self, net: UNet, solver: Any, normalize: str, ignore: int | None = None):
+        self.net, self.solver, self.normalize, self.ignore = net, solver, normalize, ignore
+        self.place, self.scaling = place_of(net), net.precision == "float16"
+        if self.scaling and not isinstance(solver, SGD):
+            raise CunetError("precision float16: its scaled loss needs --solver sgd; use bfloat16")
+        self.fused = None
+        if isinstance(solver, SGD):
+            self.fused = FusedSGD(
+                solver.parameters, solver.velocity, solver.momentum, solver.weight_decay,
+                solver.clip, solver.iter_size, self.scaling,
+            )  # fmt: skip
+            self.rate = Inbox((1,), "float32", self.fused.rate)
+        self.skipped, self.scale = 0, FIRST_SCALE if self.scaling else 1
+        if self.scaling and solver.scaling is not None:
+            self.fused.set_scale(np.array(solver.scaling, np.float32))
+            self.scale, _, self.skipped = solver.scaling
+        self.whole = self.fused is not None and solver.iter_size == 1
+        self.keys = Keys(2) if net.dropout else None
+        self.inboxes: list[Inbox] = []  # of x, labels and weights, made for the first batch
+        self.written: tuple | None = None  # the batch that lies in them
+        self.gradient = Graph(self.place, self._step)
+        self.update_graph = Graph(self.place, self._update)
+
+    def accumulate(
+        self,
+        batch: tuple,
+        rng: np.random.Generator | None,
+        prepare: Callable[[], tuple | None] | None = None,
+    ) -> float:
+        """One forward and backward pass: adds into the gradients, answers the loss. batch: x
+        (N, H, W, C), labels (N, P, Q), weights (N, P, Q), on the host. The update is done as well
+        where nothing else belongs to it and the numbers are finite. While the GPU works,
+        prepare() is asked for the next batch."""
+        if self.written is not batch:
+            self._write(batch)
+        for inbox in self.inboxes:
+            inbox.send(self.place)
+        if self.keys is not None:
+            self.keys.put(rng, self.place)
+        if self.whole:
+            self._send_rate()
+        loss = self.gradient()
+        following = prepare() if prepare is not None else None
+        if following is not None:
+            self._write(following)
+        self.place.stream.synchronize()
+        loss = float(loss.get()[0])
+        if self.whole and math.isfinite(loss):
+            self._check()
+        return loss
+
+    def update(self) -> float:
+        """One update by the solver, unless accumulate has done it; answers the learning rate."""
+        if self.fused is None:
+            return self.solver.step()
+        if not self.whole:
+            self._send_rate()
+            self.update_graph()
+            self.place.stream.synchronize()
+            self._check()
+        rate = self.solver.rate(self.solver.done)
+        self.solver.done += 1
+        return rate
+
+    def _write(self, batch: tuple) -> None:
+        if not self.inboxes:
+            kinds = ("float32", "int32", "float32")
+            self.inboxes = [Inbox(a.shape, kind) for a, kind in zip(batch, kinds, strict=True)]
+        for inbox, values in zip(self.inboxes, batch, strict=True):
+            inbox.write(values)
+        self.written = batch
+
+    def _send_rate(self) -> None:
+        self.rate.put(self.solver.rate(self.solver.done), self.place)
+
+    def close(self) -> None:
+        """Give the memory of this net's graphs back, rather than when Python next looks for
+        objects that hold each other."""
+        self.gradient = self.update_graph = None
+        forget(self.net)
+
+    def _check(self) -> None:
+        """NumericError where an update was left out that no smaller loss scale can save."""
+        scale, good, skipped = map(float, self.fused.read_scale())
+        left_out, before = skipped > self.skipped, self.scale
+        self.skipped, self.scale = skipped, scale
+        if self.scaling:
+            self.solver.scaling = [scale, good, skipped]
+        if left_out and before <= 1:
+            raise NumericError(
+                "the gradient is not finite although the loss is. Lower --lr, clip the gradient "
+                "with --clip 1, or use --precision float32"
+            )
+
+    def _step(self) -> Any:
+        if self.keys is not None:
+            self.keys.restart()
+        scale = self.fused.loss_scale if self.scaling else None
+        x, labels, weights = (inbox.array for inbox in self.inboxes)
+        logits, backward = self.net(x, self.keys, remember="once")
+        loss, dlogits = softmax_loss.loss(
+            logits, labels, weights, self.ignore, self.normalize, scale
+        )
+        backward(dlogits)
+        if self.whole:
+            self._update()
+        return loss
+
+    def _update(self) -> None:
+        self.fused.step()
+
+
+def predict(net: UNet, x: np.ndarray) -> np.ndarray:
+    """The probabilities (N, P, Q, K) of images x (N, H, W, C), from the host to the host."""
+    made = net.predictions.get(x.shape)
+    if made is None:
+        if len(net.predictions) == MOST_SHAPES:
+            net.predictions.pop(next(iter(net.predictions)))
+        inbox = Inbox(x.shape, "float32")
+
+        def work() -> Any:
+            return softmax_loss.softmax(net(inbox.array, remember=False))
+
+        made = net.predictions[x.shape] = inbox, Graph(place_of(net), work)
+    inbox, graph = made
+    inbox.put(x, net.place)
+    p = graph()
+    net.place.stream.synchronize()
+    return p.get()

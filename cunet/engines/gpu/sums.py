@@ -1,0 +1,46 @@
+"""Sums on a GPU."""
+
+import numpy as np
+
+from cunet.backend import Array, array_module
+from cunet.engines.gpu.cuda import blocks, launch
+from cunet.engines.gpu.elements import THREADS, chunk, launch_long
+
+PARTS = 264  # of a sum over an image: two blocks for each multiprocessor of a large GPU
+
+
+def spread(units: int, most: int = PARTS) -> int:
+    """Into how many blocks, `most` at most, to deal units of work, so that all have as much.
+
+    It depends on the units alone, and with it the order of a sum.
+    """
+    return blocks(units, blocks(units, most))
+
+
+def add(a: Array, b: Array) -> None:
+    """b += a for float32 arrays of one shape, in place."""
+    launch_long(None, "add_floats", b.size, a, b)
+
+
+def column_sums(dy: Array) -> Array:
+    """The sums (K) in float32 of an activation (..., K) over all but its last axis."""
+    k = dy.shape[-1]
+    rows, chunks = dy.size // k, k // chunk(dy)
+    parts = spread(blocks(rows, 4 * (THREADS // min(32, chunks))))
+    partial = array_module(dy).empty((parts, k), np.float32)
+    launch(dy, "column_partials", (parts, blocks(chunks, 32)), THREADS, dy, partial, rows, k)
+    return sum_partials(partial)
+
+
+def sum_partials(ws: Array) -> Array:
+    """The sum of float32 ws (S, ...) over its first axis, in this order; where S is above 16 in 32
+    runs, each in order, which are then added in order."""
+    sums = array_module(ws).empty(ws.shape[1:], np.float32)
+    slices, four = 1 if len(ws) <= 16 else 32, sums.size % 4 == 0
+    launch(
+        None,
+        "sum_partials_by_four" if four else "sum_partials",
+        blocks(sums.size, THREADS // slices * (4 if four else 1)),
+        THREADS, ws, sums, len(ws), np.int64(sums.size), slices,
+    )  # fmt: skip
+    return sums

@@ -1,0 +1,103 @@
+"""Images in and out: TIFF and PNG. Arrays are (pages,) H, W, C in the dtype of the file."""
+
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from cunet.errors import CunetError, DataError
+from cunet.files.atomic import publish, temporary_name, write_error
+from cunet.files.calibration import Calibration
+from cunet.files.image_file import ImageFile
+from cunet.files.png_input import PngImage
+from cunet.files.tiff_input import TiffImage
+from cunet.files.tiff_output import TiffOutput
+
+__all__ = [
+    "Calibration",
+    "ImageFile",
+    "TiffOutput",
+    "open_image",
+    "read_description",
+    "read_stack",
+    "write_png",
+]
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_OTHERS = {b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"BM": "BMP", b"\x89HDF": "HDF5", b"PK": "ZIP"}
+
+
+def open_image(path: str | Path, indices: bool = False) -> ImageFile:
+    """Opens a TIFF or PNG file, told apart by their content, not their name.
+
+    `indices` takes a PNG's colour-table indices as values, as label files need it. Raises
+    CunetError if the file is not there or may not be read, DataError if it is no valid image.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+    except FileNotFoundError:
+        raise CunetError(f"no file '{path}'. Check the name and the folder.") from None
+    except OSError as error:
+        raise CunetError(f"cannot read '{path}': {error.strerror or error}") from error
+    if not start:
+        raise DataError(f"'{path}' is empty (0 bytes); expected a TIFF or PNG. Copy it again.")
+    if start.startswith(_TIFF):
+        return TiffImage(path)
+    if start == _PNG:
+        return PngImage(path, indices)
+    found = next((name for magic, name in _OTHERS.items() if start.startswith(magic)), None)
+    raise DataError(
+        f"'{path}' is no TIFF or PNG but {f'a {found} file' if found else 'something else'}; "
+        "expected one of these. Save it as TIFF."
+    )
+
+
+def read_stack(path: str | Path, indices: bool = False) -> np.ndarray:
+    """All pages of an image, (pages, H, W, C) in the dtype of the file; for what fits in memory."""
+    with open_image(path, indices) as image:
+        return np.stack([image.read(page) for page in range(image.pages)])
+
+
+def read_description(path: str | Path) -> str:
+    """The text that TiffOutput or write_png stored in a file; "" where there is none."""
+    try:
+        if Path(path).suffix.lower() == ".png":
+            with Image.open(path) as image:
+                return image.info.get("Description", "")
+        with tifffile.TiffFile(path) as file:
+            notes = file.imagej_metadata or {}
+            return notes.get("Info") or file.pages.first.description
+    except (OSError, ValueError, tifffile.TiffFileError):
+        return ""
+
+
+def write_png(path: str | Path, array: np.ndarray, description: str = "") -> None:
+    """Writes uint8 (H, W) or (H, W, 3), or uint16 (H, W), as PNG, whole or not at all.
+
+    Raises DeviceError where the disk has no room, CunetError where the file cannot be written.
+    """
+    path, array = Path(path), np.asarray(array)
+    colour = array.ndim == 3 and array.shape[2] == 3
+    if not (array.dtype == np.uint8 and (array.ndim == 2 or colour)) and not (
+        array.dtype == np.uint16 and array.ndim == 2
+    ):
+        raise ValueError(
+            f"'{path}': a PNG is uint8 (H, W) or (H, W, 3), or uint16 (H, W); "
+            f"got {array.dtype} {array.shape}"
+        )
+    temporary = temporary_name(path)
+    try:
+        notes = PngInfo()
+        if description:
+            notes.add_itxt("Description", description)
+        Image.fromarray(np.ascontiguousarray(array)).save(temporary, format="PNG", pnginfo=notes)
+        publish(temporary, path)
+    except OSError as error:
+        raise write_error(error, path, array.nbytes) from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,65 @@
+"""An open image file: pages of height x width x channels, read whole or by rows."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from cunet.errors import CunetError
+from cunet.files.calibration import Calibration
+
+
+class ImageFile:
+    """What TIFF and PNG have in common; made by `open_image`.
+
+    path         the file
+    pages        number of slices, >= 1
+    height, width, channels
+    dtype        of the pixels as stored, in the machine's byte order
+    axes         as the metadata names them, such as 'ZYX' or 'YXS'
+    calibration  the pixel size
+    streamed     whether rows can be read without the whole page in memory
+    notes        what a user should hear, such as a dropped alpha channel
+    """
+
+    path: Path
+    pages: int
+    height: int
+    width: int
+    channels: int
+    dtype: np.dtype
+    axes: str
+    calibration: Calibration
+    streamed: bool
+    notes: tuple[str, ...]
+
+    def read(self, page: int) -> np.ndarray:
+        """One page (H, W, C) in the dtype of the file."""
+        return self.read_rows(page, 0, self.height)
+
+    def read_rows(self, page: int, r0: int, r1: int) -> np.ndarray:
+        """Rows r0 ... r1-1 of a page, (r1 - r0, W, C); decodes no more of the file than it must."""
+        if not 0 <= page < self.pages:
+            raise CunetError(f"'{self.path}' has pages 0 to {self.pages - 1}, not {page}")
+        if not 0 <= r0 <= r1 <= self.height:
+            raise ValueError(f"'{self.path}' has {self.height} rows, not rows {r0} to {r1}")
+        return self._rows(page, r0, r1)
+
+    def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Closes the file; nothing can be read after it."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,83 @@
+"""Reading PNG: one page, grey or colour, values as stored. PNG knows no rows: it is read whole."""
+
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cunet.errors import DataError
+from cunet.files.calibration import Calibration
+from cunet.files.image_file import ImageFile
+
+_GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6  # PNG's colour types
+_CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 1, _RGBA: 3}
+
+
+class PngImage(ImageFile):
+    """A PNG file open for reading; `open_image` makes it.
+
+    Alpha is dropped, and said in `notes`. A colour table is refused unless `indices`, when the
+    indices into it are the values (labels are often stored so). Greys of 1, 2 and 4 bits are read
+    as stored, 0 ... 15 at most. Raises DataError for damage and for 16-bit colour.
+    """
+
+    streamed = False
+    calibration = Calibration()
+
+    def __init__(self, path: Path, indices: bool = False) -> None:
+        self.path = path
+        with open(path, "rb") as file:
+            header = file.read(26)
+        if len(header) < 26 or header[12:16] != b"IHDR" or header[25] not in _CHANNELS:
+            raise DataError(f"'{path}' is a damaged PNG: its header is not valid. Save it again.")
+        self.width, self.height, self._bits, kind = struct.unpack(">IIBB", header[16:26])
+        if kind == _PALETTE and not indices:
+            raise DataError(
+                f"'{path}' is a PNG with a colour table; expected grey or RGB pixels. Convert it."
+            )
+        if self._bits == 16 and kind != _GREY:
+            raise DataError(
+                f"'{path}' is a PNG with 16-bit colour or alpha; expected 8 bits per channel, or "
+                "16-bit grey. Save it as TIFF."
+            )
+        self._kind = kind
+        self.pages, self.channels = 1, _CHANNELS[kind]
+        self.axes = "YX" if self.channels == 1 else "YXS"
+        self.dtype = np.dtype(np.uint16 if self._bits == 16 else np.uint8)
+        notes = ["PNG: the whole image is held in memory"]
+        if kind in (_GREY_ALPHA, _RGBA):
+            notes.append(f"alpha channel dropped, {self.channels} channels kept")
+        if kind == _PALETTE:
+            notes.append("colour table ignored: the indices are read")
+        self.notes = tuple(notes)
+        self._kept: np.ndarray | None = None
+
+    def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
+        if self._kept is None:
+            self._kept = self._decode()
+        return self._kept[r0:r1].copy()
+
+    def _decode(self) -> np.ndarray:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                with Image.open(self.path, formats=["PNG"]) as image:
+                    values = np.asarray(image)
+        except Image.DecompressionBombError as error:
+            raise DataError(
+                f"'{self.path}' is a PNG of {self.width} x {self.height} pixels, too large to be "
+                "held whole. Save it as TIFF with tiles: it is then read in pieces."
+            ) from error
+        except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+            raise DataError(f"'{self.path}' is a damaged or truncated PNG: {error}") from error
+        values = values.reshape(self.height, self.width, -1)[..., : self.channels]
+        if self._kind == _GREY and 1 < self._bits < 8:
+            # Pillow has stretched them to 0 ... 255
+            values = values // (255 // (2**self._bits - 1))
+        return values.astype(self.dtype)
+
+    def close(self) -> None:
+        self._kept = None

@@ -1,0 +1,263 @@
+"""Reading TIFF: which axis is what comes from the metadata, rows come from the strips or tiles.
+
+A page of the image is one slice with all its channels. Samples within a pixel (axis S) and channels
+of an ImageJ or OME hyperstack (axis C) are channels; Z, T, and the nameless axis of a plain
+multi-page file (I, Q) are pages. Anything else is refused.
+"""
+
+import logging
+import math
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from cunet.errors import DataError
+from cunet.files.calibration import read_calibration
+from cunet.files.image_file import ImageFile
+
+# tifffile reports damage to its log; here it becomes an error, the screen need not see both.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+_PAGE_AXES = "IQZT"
+_ALPHA = (1, 2)  # ExtraSamples: associated and unassociated alpha
+
+
+class TiffImage(ImageFile):
+    """A TIFF file open for reading; `open_image` makes it.
+
+    Of an uncompressed page only the rows asked for are read, of a compressed one the strips or
+    tiles that meet them. Where one compressed strip or tile spans the page, `streamed` is False
+    and the last page read is kept. Raises DataError for a damaged file and for other contents.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._tif: tifffile.TiffFile | None = None
+        self._kept: tuple[int, np.ndarray] | None = None
+        try:
+            self._tif = tifffile.TiffFile(path)
+            self._series = self._only_series()
+            self._set_layout()
+            self._check_pages()
+        except (DataError, MemoryError):
+            self.close()
+            raise
+        except Exception as error:  # a damaged directory fails in too many ways to list
+            self.close()
+            raise DataError(f"'{path}' is a damaged or truncated TIFF: {error}") from error
+
+    def _only_series(self) -> tifffile.TiffPageSeries:
+        """The one image in the file, at full resolution; thumbnails do not count."""
+        tif = self._tif
+        if len(tif.pages) == 0 or not _directories_end(tif):
+            raise DataError(
+                f"'{self.path}' is a truncated TIFF: after {len(tif.pages)} pages it points beyond "
+                "its end. Copy or save it again."
+            )
+        every = [s for s in tif.series if s.keyframe is not None and not s.keyframe.is_reduced]
+        if len(every) != 1:
+            shapes = ", ".join(str(s.shape) for s in every[:4])
+            raise DataError(
+                f"'{self.path}' holds {len(every)} images of different kinds ({shapes}); expected "
+                "pages of one size, type and compression. Save each in a file of its own."
+            )
+        series = every[0]
+        for kind, said in (
+            ("imagej", tif.is_imagej), ("shaped", tif.is_shaped), ("ome", tif.is_ome)
+        ):  # fmt: skip
+            if said and series.kind in ("generic", "uniform"):  # tifffile's last resort
+                raise DataError(
+                    f"'{self.path}' is damaged: its {kind} metadata announce other pages than the "
+                    f"{len(tif.pages)} found. Copy or save it again."
+                )
+        return series
+
+    def _set_layout(self) -> None:
+        """Finds the axes and everything that the whole file has in common."""
+        series, key = self._series, self._series.keyframe
+        axes, shape = series.axes, series.shape
+        outer = axes.removesuffix("S").removesuffix("YX").removesuffix("S")
+        inner = axes[len(outer) :]
+        known = all(a in _PAGE_AXES + "C" for a in outer) and len(set(outer)) == len(outer)
+        if inner not in ("YX", "YXS", "SYX") or not known or ("C" in outer and "S" in inner):
+            raise DataError(
+                f"'{self.path}' has axes {axes} of {shape}; expected pages (Z, T), channels (C or "
+                "S), rows Y and columns X. Save it as an ImageJ or OME TIFF with these axes."
+            )
+        dtype = None if series.dtype is None else np.dtype(series.dtype)
+        if dtype is None or dtype.kind not in "buif" or key.imagedepth != 1:
+            found = dtype or f"{key.bitspersample} bits, sample format {key.sampleformat}"
+            raise DataError(
+                f"'{self.path}' holds pixels of {found}; expected integers or real floating point "
+                "in two dimensions per page."
+            )
+        self.axes = axes
+        self.dtype = np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("=")
+        self.height, self.width = shape[axes.index("Y")], shape[axes.index("X")]
+        self._outer = {a: n for a, n in zip(outer, shape, strict=False)}
+        self.pages = math.prod(n for a, n in self._outer.items() if a != "C")
+        self._samples = shape[axes.index("S")] if "S" in inner else 1
+        self._planar = inner == "SYX"
+        self.channels = self._outer.get("C", self._samples)
+        self.calibration = read_calibration(self._tif, series)
+        notes = []
+        extra = tuple(int(e) for e in key.extrasamples)
+        self._alpha = bool(extra) and extra[-1] in _ALPHA and "S" in inner
+        if self._alpha:
+            self.channels -= 1
+            notes.append(f"alpha channel dropped, {self.channels} channels kept")
+        if key.photometric == tifffile.PHOTOMETRIC.PALETTE:
+            notes.append("colour table ignored: the stored values are read")
+        if key.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+            notes.append("marked white-is-zero: the stored values are read, not inverted")
+        tile_rows = key.tilelength if key.is_tiled else min(key.rowsperstrip, self.height)
+        self.streamed = key.is_final or tile_rows < self.height
+        if not self.streamed:
+            notes.append("one compressed piece per page: a whole page is held in memory")
+        self.notes = tuple(notes)
+
+    def _check_pages(self) -> None:
+        """Every strip and tile lies within the file, and every page is there."""
+        size = self._tif.filehandle.size
+        key = self._series.keyframe
+        if self._series.dataoffset is not None:
+            end = self._series.dataoffset + math.prod(self._series.shape) * self._stored.itemsize
+        else:
+            end, pieces = 0, math.prod(key.chunked)
+            for index, page in enumerate(self._series.pages):
+                if page is None or page.parent is not self._tif:
+                    raise DataError(
+                        f"'{self.path}': page {index} is missing or lies in another file of a set. "
+                        "Save all pages in one TIFF."
+                    )
+                if _contiguous(page):
+                    end = max(end, page.dataoffsets[0] + key.nbytes)
+                elif min(len(page.dataoffsets), len(page.databytecounts)) < pieces:
+                    raise DataError(f"'{self.path}' is damaged: page {index} lacks strips or tiles")
+                else:
+                    places = zip(page.dataoffsets, page.databytecounts, strict=True)
+                    end = max(end, *map(sum, places))
+        if end > size:
+            raise DataError(
+                f"'{self.path}' is truncated: its pixels need {end:,} bytes, the file has "
+                f"{size:,}. Copy or save it again."
+            )
+
+    @property
+    def _stored(self) -> np.dtype:
+        return np.dtype(self._series.dtype).newbyteorder(self._tif.byteorder)
+
+    def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
+        if self.streamed:
+            return self._read(page, r0, r1)
+        if self._kept is None or self._kept[0] != page:
+            self._kept = None  # before the next one comes: never two in memory
+            self._kept = (page, self._read(page, 0, self.height))
+        return self._kept[1][r0:r1].copy()
+
+    def _read(self, page: int, r0: int, r1: int) -> np.ndarray:
+        rows = np.empty((r1 - r0, self.width, self.channels), self.dtype)
+        try:
+            if "C" in self._outer:
+                for c in range(self.channels):
+                    self._read_plane(self._plane(page, c), r0, r1, rows[..., c : c + 1])
+            else:
+                self._read_plane(page, r0, r1, rows)
+        except MemoryError:
+            raise
+        except Exception as error:  # each codec has its own errors
+            raise DataError(f"'{self.path}': page {page} cannot be decoded: {error}") from error
+        return rows
+
+    def _plane(self, page: int, channel: int) -> int:
+        """The place of a channel of a page among the TIFF's planes, whatever their order."""
+        others = [n for a, n in self._outer.items() if a != "C"]
+        index = list(np.unravel_index(page, others)) if others else []
+        index.insert(list(self._outer).index("C"), channel)
+        return int(np.ravel_multi_index(index, list(self._outer.values())))
+
+    def _read_plane(self, plane: int, r0: int, r1: int, out: np.ndarray) -> None:
+        """Rows r0 ... r1-1 of one TIFF page into out (r1 - r0, W, samples kept)."""
+        series = self._series
+        if series.dataoffset is not None:
+            pixels = self.height * self.width * self._samples
+            self._read_raw(series.dataoffset + plane * pixels * self._stored.itemsize, r0, r1, out)
+            return
+        page = series.pages[plane]
+        if _contiguous(page):
+            self._read_raw(page.dataoffsets[0], r0, r1, out)
+            return
+        kept = out.shape[2]
+        for data, (sample, _, y, x, _), (_, h, w, _) in self._segments(page, r0, r1):
+            top, bottom = max(y, r0), min(y + h, r1)
+            s = slice(sample, sample + 1) if self._planar else slice(0, kept)
+            if sample < kept and top < bottom:
+                here = out[top - r0 : bottom - r0, x : x + w, s]  # tiles stick out at the edges
+                if data is None:  # a piece never written
+                    here[...] = page.keyframe.nodata
+                else:
+                    here[...] = data[0, top - y : bottom - y, : here.shape[1], : here.shape[2]]
+
+    def _read_raw(self, offset: int, r0: int, r1: int, out: np.ndarray) -> None:
+        """Uncompressed rows straight from the file; out (r1 - r0, W, samples kept)."""
+        file, item = self._tif.filehandle, self._stored.itemsize
+        planes, samples = (self._samples, 1) if self._planar else (1, self._samples)
+        line = self.width * samples
+        for s in range(min(planes, out.shape[2])):
+            start = offset + (s * self.height + r0) * line * item
+            block = file.read_array(self._stored, (r1 - r0) * line, offset=start)
+            block = block.reshape(r1 - r0, self.width, samples)
+            if self._planar:
+                out[..., s] = block[..., 0]
+            else:
+                out[...] = block[..., : out.shape[2]]
+
+    def _segments(self, page: tifffile.TiffPage, r0: int, r1: int) -> Iterator[tuple]:
+        """The decoded strips or tiles that meet the rows, as tifffile's `segments` yields them."""
+        key = page.keyframe
+        rows = key.tilelength if key.is_tiled else min(key.rowsperstrip, self.height)
+        across = -(-self.width // key.tilewidth) if key.is_tiled else 1
+        down = -(-self.height // rows)
+        first, last = r0 // rows, -(-r1 // rows)
+        places = [
+            (s * down + y) * across + x
+            for s in range(self._samples if self._planar else 1)
+            for y in range(first, last)
+            for x in range(across)
+        ]
+        options: dict = {"_fullsize": False}
+        if key.compression in (6, 7, 34892, 33007):  # the kinds of JPEG share tables in the header
+            options |= {"jpegtables": page.jpegtables, "jpegheader": key.jpegheader}
+        pieces = self._tif.filehandle.read_segments(
+            [page.dataoffsets[i] for i in places],
+            [page.databytecounts[i] for i in places],
+            places,
+        )
+        for data, index in pieces:
+            yield key.decode(data, index, **options)
+
+    def close(self) -> None:
+        self._kept = None
+        if self._tif is not None:
+            self._tif.close()
+
+
+def _contiguous(page: tifffile.TiffPage | tifffile.TiffFrame) -> bool:
+    """Whether the page's pixels are one uncompressed piece; tifffile asks the first page alone."""
+    starts, counts = page.dataoffsets, page.databytecounts
+    return page.is_final and all(
+        a + n == b for a, n, b in zip(starts, counts, starts[1:], strict=False)
+    )
+
+
+def _directories_end(tif: tifffile.TiffFile) -> bool:
+    """Whether the chain of directories ends as it should; tifffile takes a break for its end."""
+    layout, file = tif.tiff, tif.filehandle
+    file.seek(tif.pages[-1].offset)
+    (tags,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
+    file.seek(tags * layout.tagsize, 1)
+    (following,) = struct.unpack(layout.offsetformat, file.read(layout.offsetsize))
+    return following == 0

@@ -1,0 +1,156 @@
+"""TIFF written in pieces: rows of pages in any order, memory that does not depend on the image.
+
+The file is uncompressed and contiguous, pages x [channels x] height x width.
+"""
+
+import errno
+import math
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import tifffile
+from numpy.typing import ArrayLike, DTypeLike
+
+from cunet.files.atomic import free_bytes, publish, temporary_name, write_error
+from cunet.files.calibration import Calibration, write_options
+
+# Offsets of a classic TIFF have 32 bits; 32 MiB are left for its directories.
+CLASSIC_BYTES = 2**32 - 2**25
+_IMAGEJ_TYPES = (np.uint8, np.uint16, np.float32)
+
+
+class TiffOutput:
+    """A TIFF file that appears at `path` when all is written, and not at all if something fails.
+
+    `pages` slices of `height` x `width`; with `channels` > 1 every slice has a plane per channel
+    (axes ZCYX). Up to 4 GB it is an ImageJ hyperstack where ImageJ knows the dtype, beyond that a
+    BigTIFF. `calibration` and `description` go into its metadata. Raises DeviceError, naming the
+    bytes needed and free, where the disk has no room, and CunetError where it cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        pages: int,
+        height: int,
+        width: int,
+        dtype: DTypeLike,
+        channels: int = 1,
+        calibration: Calibration | None = None,
+        description: str = "",
+    ) -> None:
+        self.path = Path(path)
+        self.dtype = np.dtype(dtype)
+        self.pages, self.height, self.width, self.channels = pages, height, width, channels
+        if min(pages, height, width, channels) < 1:
+            raise ValueError(f"'{self.path}': {pages=}, {height=}, {width=}, {channels=}; all >= 1")
+        self._bytes = math.prod((pages, channels, height, width)) * self.dtype.itemsize
+        self._temporary = temporary_name(self.path)
+        self._file = None
+        try:
+            if self._bytes > free_bytes(self.path):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._offset = self._create(calibration, description)
+            self._file = open(self._temporary, "r+b")
+            if hasattr(os, "posix_fallocate"):  # a full disk shows now, not after hours
+                os.posix_fallocate(self._file.fileno(), self._offset, self._bytes)
+        except OSError as error:
+            self.abort()
+            raise write_error(error, self.path, self._bytes) from error
+        except BaseException:
+            self.abort()
+            raise
+
+    def _create(self, calibration: Calibration | None, description: str) -> int:
+        """Writes the directories around a hole for the pixels; answers the hole's offset."""
+        big = self._bytes > CLASSIC_BYTES
+        imagej = not big and self.dtype in _IMAGEJ_TYPES
+        shape: tuple[int, ...] = (self.pages, self.height, self.width)
+        axes = "ZYX"
+        if self.channels > 1:
+            shape, axes = (self.pages, self.channels, self.height, self.width), "ZCYX"
+        keywords, metadata = write_options(calibration, imagej)
+        metadata["axes"] = axes
+        if description and imagej:
+            metadata["Info"] = description
+        elif description:  # a plain TIFF's description is ASCII
+            keywords["description"] = description.encode("ascii", "replace").decode()
+        with tifffile.TiffWriter(self._temporary, bigtiff=big, imagej=imagej) as writer:
+            offset, _ = writer.write(
+                None,
+                shape=shape,
+                dtype=self.dtype,
+                photometric="minisblack",
+                metadata=metadata,
+                returnoffset=True,
+                **keywords,
+            )
+        return offset
+
+    def write_rows(self, page: int, r0: int, block: ArrayLike) -> None:
+        """Writes rows r0, r0 + 1, ... of a page; `block` is (rows, W), or (rows, W, K channels).
+
+        The block has the dtype of the file: a conversion would be the caller's decision.
+        """
+        if self._file is None:
+            raise ValueError(f"'{self.path}' is closed")
+        block = np.asarray(block)
+        planes = block[None] if block.ndim == 2 else np.moveaxis(block, -1, 0)
+        rows = planes.shape[1] if planes.ndim == 3 else 0
+        if planes.shape != (self.channels, rows, self.width) or block.dtype != self.dtype:
+            raise ValueError(
+                f"'{self.path}' takes blocks (rows, {self.width}, {self.channels}) of "
+                f"{self.dtype}, got {block.shape} of {block.dtype}"
+            )
+        if not (0 <= page < self.pages and 0 <= r0 and r0 + rows <= self.height):
+            raise ValueError(
+                f"'{self.path}' has {self.pages} pages of {self.height} rows: no page {page}, "
+                f"rows {r0} to {r0 + rows}"
+            )
+        try:
+            for k, plane in enumerate(planes):
+                row = (page * self.channels + k) * self.height + r0
+                self._file.seek(self._offset + row * self.width * self.dtype.itemsize)
+                self._file.write(np.ascontiguousarray(plane).data)
+        except OSError as error:
+            self.abort()
+            raise write_error(error, self.path, self._bytes) from error
+
+    def close(self) -> None:
+        """Syncs the file to the disk and gives it its name; a second close does nothing."""
+        if self._file is None:
+            return
+        try:
+            self._file.close()
+            publish(self._temporary, self.path)
+        except OSError as error:
+            self.abort()
+            raise write_error(error, self.path, self._bytes) from error
+        self._file = None
+
+    def abort(self) -> None:
+        """Removes what was written; `path` stays as it was."""
+        if self._file is not None:
+            try:
+                self._file.close()
+            except OSError:  # its buffer finds no room either, and is not wanted
+                pass
+            self._file = None
+        self._temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()

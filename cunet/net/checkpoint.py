@@ -1,0 +1,161 @@
+"""Model files: one .npz with a JSON header, never pickle; written whole or not at all.
+
+A model file holds the parameters, the arguments of the network and its normalization. The file a
+training leaves to be resumed holds the solver's arrays and its position as well. One network
+comes with cunet: BUNDLED, described in the .md file beside it.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cunet.backend import resolve_device, to_device, to_host
+from cunet.engines import check_precision
+from cunet.errors import CunetError, DataError, DeviceError
+from cunet.files.atomic import write_npz
+from cunet.net.normalization import Normalization
+from cunet.net.unet import UNet
+
+FORMAT = 1
+BUNDLED = Path(__file__).parents[1] / "models" / "isbi2012.npz"
+
+
+def save(
+    path: str | Path,
+    net: UNet,
+    solver=None,
+    progress: dict[str, Any] | None = None,
+    half: bool = False,
+) -> None:
+    """Write the net, and with a solver all that a resumed training needs. Replaces `path`.
+
+    half rounds the parameters to float16, for a file of half the size; a net that is loaded from
+    it computes in its own dtype as before.
+    """
+    arrays = {p.name: to_host(p.value) for p in net.parameters()}
+    if half:
+        arrays = {name: value.astype(np.float16) for name, value in arrays.items()}
+    arrays |= {name: to_host(value) for name, value in net.statistics().items()}
+    header = {
+        "format": FORMAT,
+        "net": net.settings(),
+        "normalization": {k: v for k, v in vars(net.normalization).items() if v is not False},
+        "progress": progress or {},
+    }
+    if solver is not None:
+        header["done"] = solver.done
+        if getattr(solver, "scaling", None) is not None:
+            header["scaling"] = solver.scaling
+        arrays |= {f"solver/{name}": to_host(v) for name, v in solver.state().items()}
+    arrays["header"] = np.array(json.dumps(header))
+    write_npz(Path(path), arrays)
+
+
+def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The header and the arrays of a model file; CunetError where it is missing, DataError where
+    it is damaged or not a model."""
+    return _read(path, True)
+
+
+def read_header(path: str | Path) -> dict[str, Any]:
+    """The header of a model file alone; errors as in read()."""
+    return _read(path, False)[0]
+
+
+def _read(path: str | Path, with_arrays: bool) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    path = Path(path)
+    if not path.is_file():
+        raise CunetError(
+            f"model '{path}' does not exist; expected a .npz file or a run folder that "
+            "`cunet train` wrote"
+        )
+    try:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            header = json.loads(str(file["header"]))
+            found = header.get("format")
+            names = [name for name in file.files if name != "header"] if with_arrays else []
+            arrays = {name: file[name] for name in names}
+    except Exception as error:  # damaged bytes make zipfile, NumPy and json raise many types
+        raise DataError(
+            f"model '{path}' is damaged or not a cunet model ({type(error).__name__}); "
+            "use another copy or train again"
+        ) from error
+    if found != FORMAT:
+        raise DataError(
+            f"model '{path}' has format {found}, this cunet reads {FORMAT}; update cunet"
+        )
+    return header, arrays
+
+
+def load(path: str | Path, device: str = "cpu", precision: str | None = None) -> UNet:
+    """The network in a model file, the best one of a run folder, or "bundled": cunet's own.
+
+    precision: see UNet; a model file fixes that of the weights only.
+    """
+    check_precision(precision)
+    path = model_file(path)
+    header, arrays = read(path)
+    return build(path, header, arrays, device, precision)
+
+
+def build(
+    path: Path,
+    header: dict,
+    arrays: dict[str, np.ndarray],
+    device: str,
+    precision: str | None = None,
+) -> UNet:
+    """The network that a header and its arrays describe."""
+    device = resolve_device(device)
+    try:
+        net = UNet(**header["net"], device=device, precision=precision)
+        stored = dict(header["normalization"])
+        per_image = bool(stored.pop("per_image", False))
+        numbers = {k: tuple(map(float, v)) for k, v in stored.items()}
+        net.normalization = Normalization(**numbers, per_image=per_image)
+    except DeviceError:  # what is wrong is not the file
+        raise
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise DataError(f"model '{path}': the header is damaged ({error})") from error
+    put(path, {p.name: p.value for p in net.parameters()} | net.statistics(), arrays)
+    return net
+
+
+def restore(path: Path, header: dict, arrays: dict[str, np.ndarray], solver) -> None:
+    """Put the solver back where the file left it."""
+    if header.get("done") is None:
+        raise DataError(f"model '{path}' holds no solver: it cannot be resumed, only applied")
+    state = {f"solver/{name}": value for name, value in solver.state().items()}
+    put(path, state, arrays)
+    solver.done, solver.scaling = header["done"], header.get("scaling")
+
+
+def put(path: Path, targets: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Copy arrays into the targets of the same names; CunetError where shapes differ."""
+    for name, target in targets.items():
+        if name not in arrays:
+            raise DataError(f"model '{path}': array '{name}' is missing; the file is damaged")
+        if arrays[name].shape != target.shape:
+            raise CunetError(
+                f"model '{path}': array '{name}' has shape {arrays[name].shape}, the network "
+                f"needs {target.shape}: it is a model of another width, depth or class count"
+            )
+        target[...] = to_device(arrays[name], "cpu" if isinstance(target, np.ndarray) else "cuda")
+
+
+def model_file(path: str | Path) -> Path:
+    """The model file meant by a path: a file itself, best.npz (else last.npz) of a run, or the
+    word "bundled"."""
+    path = Path(path)
+    if not path.is_dir():
+        return BUNDLED if str(path) == "bundled" and not path.exists() else path
+    for name in ("best.npz", "last.npz"):
+        if (path / name).is_file():
+            return path / name
+    found = ", ".join(sorted(os.listdir(path))[:5]) or "nothing"
+    raise CunetError(
+        f"run folder '{path}' holds no best.npz or last.npz (found: {found}); train first"
+    )

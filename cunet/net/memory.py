@@ -1,0 +1,188 @@
+"""Out of memory: how much a step needs, how much is free, and what would fit, in one error.
+
+Works for a GPU and for the CPU. CuPy is asked only where a program has imported it.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cunet.errors import DeviceError
+from cunet.net.figure1 import memory_bytes
+from cunet.net.sizes import context, lattice, smallest_tile, tile_for_output, valid_tiles
+from cunet.net.unet import UNet
+
+CERTAIN = 0.8  # explain's figures are good to 20 %: what is advised leaves so much of the memory
+NARROWEST = 8  # channels; what is narrower is not advised
+# Libraries below CuPy have no type of their own for it, but say so
+REFUSALS = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What decides the memory of a training step or of segmenting one tile, see explain.py."""
+
+    width: int
+    depth: int
+    tile: int
+    classes: int = 2
+    in_channels: int = 1
+    variant: str = "paper"
+    batch: int = 1
+    solver: str = "sgd"
+    precision: str = "float32"
+    padding: str = "valid"
+    batch_norm: bool = False
+    training: bool = True
+
+    def needed(self) -> int:
+        """About how many bytes a process takes for it."""
+        settings = {name: value for name, value in vars(self).items() if name != "training"}
+        return memory_bytes(**settings)["training" if self.training else "inference"]
+
+    def fitting(self, name: str, values: list[int], limit: float) -> int | None:
+        """The largest of the values, smallest first, of setting `name` that needs at most `limit`
+        bytes; None where none does."""
+        fits = [v for v in reversed(values) if replace(self, **{name: v}).needed() <= limit]
+        return fits[0] if fits else None
+
+    def tiles(self) -> list[int]:
+        """The smaller sides of tiles that training or segmentation takes."""
+        least = smallest_tile(self.depth, self.padding)
+        if not self.training:  # tiles must meet on the pooling grid
+            least = tile_for_output(lattice(self.depth), self.depth, self.padding)
+            if self.padding == "same":
+                least += 2 * context(self.depth)
+        return valid_tiles(self.depth, least, self.tile - 1, self.padding)
+
+
+def task_of(net: UNet, tile: int, batch: int, training: bool, solver: str = "sgd") -> Task:
+    """What this network is asked to do with tiles of this side."""
+    names = ("width", "depth", "classes", "in_channels", "variant", "padding", "batch_norm")
+    shared = {name: getattr(net, name) for name in names}
+    return Task(
+        tile=tile, batch=batch, training=training, solver=solver, precision=net.precision, **shared
+    )
+
+
+def fits_the_paper(free: float) -> str:
+    """What training the paper's network needs, and the largest tile that fits into free bytes."""
+    paper = Task(width=64, depth=4, tile=572)
+    text = f"the paper's network at tile 572 needs {gigabytes(paper.needed())}"
+    if paper.needed() <= free:
+        return text
+    tile = paper.fitting("tile", paper.tiles(), free)
+    return f"{text}: {f'--tile {tile} fits' if tile else 'use a smaller --width'}"
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, NumPy's, CuPy's or that of CUDA itself."""
+    if isinstance(error, MemoryError):  # CuPy's OutOfMemoryError is one
+        return True
+    if not isinstance(error, RuntimeError):
+        return False
+    if "StreamCapture" in str(error) and error.__context__ is not None:
+        return ran_out(error.__context__)  # what ends a recording fails after it
+    return any(name in str(error) for name in REFUSALS)
+
+
+def room(net: UNet) -> int | None:
+    """The bytes that this process may use on the net's device, those that its arrays hold now
+    counted in, as a step's need counts them; None where nobody knows."""
+    try:
+        return _room_of_cpu() if net.device == "cpu" else _room_of_gpu(net)
+    except Exception:  # another system than Linux, or a driver in no state to answer
+        return None
+
+
+def _room_of_cpu() -> int:
+    free = _kilobytes("/proc/meminfo", "MemAvailable")
+    return 1024 * (free + _kilobytes("/proc/self/status", "RssAnon"))
+
+
+def _kilobytes(path: str, name: str) -> int:
+    lines = Path(path).read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1])
+
+
+def _room_of_gpu(net: UNet) -> int:
+    cupy = sys.modules["cupy"]
+    with cupy.cuda.Device(_index(net.device)):
+        free = cupy.cuda.runtime.memGetInfo()[0]
+        held = cupy.get_default_memory_pool().total_bytes()
+    return int(free + held + (net.place.bytes() if net.place else 0))
+
+
+def device_name(device: str) -> str:
+    """What a person calls the device: the GPU's name, or "this machine"."""
+    if device == "cpu":
+        return "this machine"
+    try:
+        properties = sys.modules["cupy"].cuda.runtime.getDeviceProperties(_index(device))
+        return f"{properties['name'].decode()} ({device})"
+    except Exception:
+        return device
+
+
+def _index(device: str) -> int:
+    return int(device.partition(":")[2] or 0)
+
+
+def advice(task: Task, free: int | None, resized: bool = False) -> str:
+    """What fits into `free` bytes, as options of the command line.
+
+    resized: a net that scales its images; it segments each in one tile.
+    """
+    need = task.needed()
+    # where the estimate says that it fits, it was wrong or something else took the memory
+    limit = CERTAIN * min(need, need if free is None else free)
+    found = {}
+    if task.training and task.batch > 1:
+        found["--batch"] = task.fitting("batch", list(range(1, task.batch)), limit)
+    if task.training or not resized:
+        found["--tile"] = task.fitting("tile", task.tiles(), limit)
+    if task.training:
+        widths = [w for w in (task.width >> i for i in range(8, 0, -1)) if w >= NARROWEST]
+        found["--width"] = task.fitting("width", widths, limit)
+    options = [f"{name} {value}" for name, value in found.items() if value is not None]
+    if not options:
+        tried = " or ".join(name for name in found) or "tile"
+        return f"no smaller {tried} fits; free some memory, or use another --device"
+    others = f" (or {' or '.join(options[1:])})" if options[1:] else ""
+    return f"{options[0]} fits{others}"
+
+
+def explain(
+    error: BaseException, task: Task, free: int | None, device: str = "cpu", resized: bool = False
+) -> str:
+    """One line for an error of memory: who ran out, what was needed, what is free, what fits."""
+    need, what = task.needed(), "a training step" if task.training else "segmenting"
+    batch = f", batch {task.batch}" if task.training else ""
+    text = f"{what} at tile {task.tile}{batch}, width {task.width} needs about {gigabytes(need)}"
+    if free is not None:
+        text += f", {gigabytes(free)} are free"
+    if free is None or free >= need:  # then its own words say more
+        text += f" ({' '.join(str(error).split())[:200] or type(error).__name__})"
+    return f"out of memory on {device_name(device)}: {text}; {advice(task, free, resized)}"
+
+
+def gigabytes(count: float) -> str:
+    """Bytes as a person reads them: 5.2 GB, or 0.03 GB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e9:.2g} GB"
+
+
+@contextmanager
+def explained(
+    net: UNet, tile: int, batch: int = 1, training: bool = True, solver: str = "sgd"
+) -> Iterator[None]:
+    """DeviceError, with what would fit, in place of errors of memory raised within. Costs nothing
+    until then."""
+    try:
+        yield
+    except Exception as error:
+        if not ran_out(error):
+            raise
+        what, resized = task_of(net, tile, batch, training, solver), net.resize is not None
+        raise DeviceError(explain(error, what, room(net), net.device, resized)) from error

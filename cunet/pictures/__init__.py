@@ -1,0 +1,1 @@
+"""Pictures for people: charts, colours, outlines."""

@@ -1,0 +1,149 @@
+"""The examples of the report: some slices with their pictures, and what the colours mean."""
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+
+from cunet.data.labels import IGNORE
+from cunet.pictures.colours import class_colours
+from cunet.report.facts import Facts
+from cunet.report.page import number
+from cunet.report.pictures import (
+    CONFUSED,
+    CUT,
+    IGNORED,
+    INVENTED,
+    MERGED,
+    MISSED,
+    OUTLINE,
+    TRUE_BORDER,
+    Example,
+    cells_picture,
+    data_uri,
+    error_picture,
+    found_picture,
+    image_picture,
+    label_picture,
+    places,
+    topology_errors,
+    topology_picture,
+    weight_picture,
+)
+
+FINE = 256  # pictures of more pixels a side are smoothed by the browser
+
+
+def section(facts: Facts) -> str:
+    """The chosen slices with their pictures; empty where none could be segmented."""
+    if not facts.examples:
+        return ""
+    first, measure = facts.examples[0], facts.slices[0].measure
+    if facts.held_out:
+        few = facts.held_out <= len(facts.examples)
+        which = "All held-out slices" if few else "The held-out slices of lowest, middle and "
+        which += f", lowest {measure} first" if few else f"highest {measure} of {facts.held_out}"
+    else:
+        which = "Training slices, as none is held out: the network has seen them"
+    thresholds = facts.scores.result["thresholds"] if facts.scores else None
+    names = facts.dataset.class_names
+    parts = [f"<p>{which}. Segmented with last.npz.</p>", *keys(first, names, bool(thresholds))]
+    for example in facts.examples:
+        parts.append(f"<h3>{escape(example.name)}: {measure} {number(example.value)}</h3>")
+        parts.append(figures(example, len(names), thresholds))
+    return "\n".join(parts)
+
+
+def pictures(
+    example: Example, classes: int, thresholds: dict[str, float] | None = None
+) -> list[tuple[str, str]]:
+    """(caption, data URI) of a slice: errors, image, labels, weight map, probability.
+
+    Of more than two classes the most probable stands in place of the probability. Where cells are
+    numbered, what was found comes first, and the true cells stand in place of the labels. With the
+    best thresholds of the ISBI 2012 scores two more: merges and splits after the first, and the
+    probability cut at that of the pixel error as the last.
+    """
+    highest = float(example.weights.max())
+    shown = [
+        ("prediction on the image", error_picture(example)),
+        ("image", image_picture(example.image)),
+        ("label", label_picture(example.labels, classes)),
+        (f"weight map, 0 (dark) to {highest:.3g}", weight_picture(example.weights, highest)),
+        ("probability, 0 to 1", np.rint(255 * example.probability).astype(np.uint8)),
+    ]
+    if example.classes is not None:
+        shown[4] = ("most probable class", label_picture(example.classes, classes))
+    if example.objects is not None:
+        shown[0] = ("missed and invented pixels", shown[0][1])
+        ignored = bool((example.labels == IGNORE).any())
+        said = "annotated objects" + "; gray: to be ignored" * ignored
+        shown[2] = (said, cells_picture(example.objects[0], example.labels))
+        shown.insert(0, (example.caption, found_picture(example.image, *example.objects)))
+    if thresholds:
+        where = thresholds["warping_error"]
+        merges, splits = topology_errors(example.probability, example.labels > 0, where)
+        said = f"{places(merges, 'merge')} and {places(splits, 'split')} at threshold {where:.1f}"
+        shown.insert(1, (said, topology_picture(example.image, merges, splits)))
+        best = thresholds["pixel_error"]
+        found = np.where(example.probability.astype(np.float64) > best, 255, 0).astype(np.uint8)
+        shown.append((f"probability above {best:.1f}, best for the pixel error", found))
+    return [(caption, data_uri(picture)) for caption, picture in shown]
+
+
+def figures(example: Example, classes: int, thresholds: dict[str, float] | None = None) -> str:
+    """The pictures of a slice, as a grid of the page."""
+    fine = ' class="fine"' if min(example.labels.shape) >= FINE else ""
+    shown = [
+        f'<figure><img{fine} src="{uri}" alt="{escape(f"{example.name}: {caption}")}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        for caption, uri in pictures(example, classes, thresholds)
+    ]
+    kind = "slice scored" if thresholds else "slice" if example.objects is None else "slice cells"
+    return f'<div class="{kind}">\n' + "\n".join(shown) + "\n</div>"
+
+
+def keys(example: Example, names: Sequence[str], scored: bool) -> list[str]:
+    """What the colours of the pictures of such a slice mean, a line for each picture."""
+    lines = []
+    if example.objects is not None:
+        lines.append(
+            f'<p class="keys">First picture: every found object (4-connected, probability above '
+            f"0.5) in a colour of its own; {_swatch(TRUE_BORDER, 'borders of the true objects')}"
+            "</p>"
+        )
+    missed = (MISSED, "missed: white in the label, not found")
+    invented = (INVENTED, "invented: found, not white in the label")
+    meanings = [missed, invented]
+    if example.classes is not None:
+        first = names[0]
+        meanings = [
+            (OUTLINE, f"outline of what is found, everything but {first}"),
+            (MISSED, f"missed: found to be {first}"),
+            (INVENTED, f"invented: {first} in the label"),
+            (CONFUSED, "another class than in the label"),
+        ]
+    elif example.objects is None:
+        meanings.insert(0, (OUTLINE, "outline of the prediction (probability above 0.5)"))
+    lines.append(key("Second picture" if lines else "First picture", *meanings))
+    if scored:
+        merged = (MERGED, "merge: two cells of the label joined")
+        lines.append(
+            key("Second picture, ringed", merged, (CUT, "split: one cell of the label cut"))
+        )
+    if example.classes is not None:
+        colours = zip(map(tuple, class_colours(len(names)).tolist()), names, strict=True)
+        lines.append(key("Label and most probable class", *colours, (IGNORED, "ignored")))
+    return lines
+
+
+def key(picture: str, *meanings: tuple[tuple[int, ...], str]) -> str:
+    """What the colours of a picture mean."""
+    return f'<p class="keys">{picture}: {"".join(_swatch(*one) for one in meanings)}</p>'
+
+
+def _swatch(colour: tuple[int, ...], meaning: str) -> str:
+    return (
+        f'<span class="key"><span class="swatch" style="background: rgb{colour}"></span>'
+        f"{escape(meaning)}</span> "
+    )

@@ -1,0 +1,171 @@
+"""The ISBI 2012 scores of a run's slices, as the report shows them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from cunet.data.labels import IGNORE
+from cunet.metrics.isbi2012 import SCORES, evaluate, why_not
+from cunet.pictures.plots import BLUE, INK, ORANGE, Line, line_chart
+from cunet.report.page import table
+
+LARGEST = 20_000_000  # pixels in all; about one minute for each 10 million on one processor
+
+NAMES = {key: name[:1].upper() + name[1:] for key, (name, *_) in SCORES.items()}
+
+KINDS = (
+    ("merge", "joins two cells of the label"),
+    ("split", "cuts a cell of the label"),
+    ("hole_addition", "makes a hole in a cell, or closes a ring of it"),
+    ("object_deletion", "a cell of the label is not found"),
+    ("object_addition", "a cell is found that is not in the label"),
+    ("hole_deletion", "fills a hole in a cell of the label, or opens it"),
+)
+
+
+DEFINITIONS = [
+    (
+        "Warped label, merge, split",
+        "Pixel by pixel the label is moved towards the prediction, as long as no cell or hole is "
+        "joined, cut, made or lost: where exactly a membrane lies does not count. Pixels that "
+        "still differ are errors of topology. Cells are 4-connected, membrane 8-connected.",
+    ),
+    (
+        "Pairs of pixels, information",
+        "Of the pixels inside the label's cells: which lie in one cell of the label, and which in "
+        "one piece of the prediction. Such a pixel that is called membrane is a piece of its own. "
+        "I is the information that the two share, H and H' are their entropies.",
+    ),
+    (
+        "Thinned",
+        "The cells found grow, by a watershed, until lines one pixel wide remain between them: how "
+        "wide the membranes found are does not count.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What isbi2012.evaluate answers for some slices, with the names of these."""
+
+    names: list[str]
+    result: dict
+
+    def threshold(self, key: str) -> float:
+        """The best threshold of a score."""
+        return self.result["thresholds"][key]
+
+    def shown(self, key: str) -> str:
+        """A score as it is printed."""
+        return printed(self.result, key)
+
+
+def why_none(labels: Sequence[np.ndarray], classes: int, numbered: bool = False) -> str:
+    """Why slices with these labels are not scored; empty where they are.
+
+    numbered: the data set numbers its cells, which may touch each other.
+    """
+    if numbered:
+        return (
+            "they need labels in which membrane lies between any two cells, and here cells are "
+            "told apart by their numbers and may touch"
+        )
+    pixels = sum(page.size for page in labels)
+    if pixels > LARGEST:
+        return (
+            f"for {pixels:,} pixels they would take minutes; cunet segment and cunet evaluate isbi "
+            "give them"
+        )
+    return why_not(labels, classes, IGNORE)
+
+
+def score(slices: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Scores:
+    """The scores of slices, which may differ in size: name, probability (H, W), truth (H, W)."""
+    names, probability, truth = map(list, zip(*slices, strict=True))
+    return Scores(names, evaluate(probability, truth))
+
+
+def cards(scores: Scores, where: str) -> list[tuple[str, str, str]]:
+    """The key figures: name, value and what they are of."""
+    keys = ("v_rand", "v_info", "rand_error")
+    return [(NAMES[key], scores.shown(key), where) for key in keys]
+
+
+def section(scores: Scores, held_out: bool, step: int) -> str:
+    """The tables and charts of the scores."""
+    count = len(scores.names)
+    if held_out:
+        of = f"{count} held-out slice{'s' * (count > 1)} of the training data"
+        seen = ""
+    else:
+        of = f"{count} training slice{'s' * (count > 1)}, as none is held out"
+        seen = " The network has seen these slices: nothing here says how it does on others."
+    said = (
+        f"The scores of the ISBI 2012 challenge, as its organisers define them, over {of}; "
+        f"last.npz, step {step:,}. They are not over the challenge's test set and do not compare "
+        "with its board. Every score is taken at the threshold that suits it best on these very "
+        f"slices, as the challenge does.{seen}"
+    )
+    result = scores.result
+    main = [
+        (NAMES[key], scores.shown(key), f"{scores.threshold(key):.1f}", meaning)
+        for key, (_, _, meaning) in SCORES.items()
+    ]
+    kinds = [
+        (kind.replace("_", " "), f"{result['warping_pixels'][kind]:,}", meaning)
+        for kind, meaning in KINDS
+    ]
+    each = [
+        (name, *(printed(one, key) for key in NAMES))
+        for name, one in zip(scores.names, result["per_slice"], strict=True)
+    ]
+    left = (
+        "<h3>Wrong topology</h3>\n<p>Pixels that differ after the label was warped, at threshold "
+        f"{scores.threshold('warping_error'):.1f}. Merges and splits are the warping error; a "
+        "prediction without any cell has none of them.</p>"
+        + table(kinds, ("Kind", "Pixels", "What it means"))
+    )
+    right = (
+        "<h3>Slice by slice</h3>\n<p>Each score at the threshold best for that slice alone.</p>"
+        + table(each, ("Slice", *NAMES.values()))
+    )
+    return (
+        f'<p>{escape(said)}</p>\n<div class="plain">'
+        + table(main, ("Score", "Value", "Threshold", "What it is"))
+        + f'</div>\n<div class="charts">\n{_charts(scores)}\n</div>\n<div class="tables plain">'
+        + f"<div>{left}</div>\n<div>{right}</div></div>"
+    )
+
+
+def printed(values: dict, key: str) -> str:
+    """One of the five scores as it is printed."""
+    return f"{values[key]:.{SCORES[key][1]}f}"
+
+
+def _charts(scores: Scores) -> str:
+    """The errors, and the scores of thinned membranes, over the thresholds 0 to 0.9."""
+    styles = {"pixel_error": BLUE, "rand_error": ORANGE, "warping_error": INK}
+    errors = _lines(scores, styles)
+    log = all(min(line.y) > 0 for line in errors)
+    title = "Errors over the threshold, the best marked"
+    found = _lines(scores, {"v_rand": BLUE, "v_info": ORANGE})
+    return "\n".join(
+        [
+            line_chart("isbi-errors", errors, "threshold", title, log=log),
+            line_chart("isbi-v", found, "threshold", "V_Rand and V_Info, the best marked"),
+        ]
+    )
+
+
+def _lines(scores: Scores, colours: dict[str, str]) -> list[Line]:
+    """The curves of these scores, each with its best value marked."""
+    curves, lines = scores.result["curves"], []
+    for key, colour in colours.items():
+        style = "dashed" if colour == INK else "solid"
+        x = curves["threshold"][: len(curves[key])]
+        lines.append(Line(x, curves[key], NAMES[key], colour, style))
+        place = [scores.threshold(key)], [scores.result[key]]
+        lines.append(Line(*place, colour=colour, style="none", marker="D"))
+    return lines

@@ -1,0 +1,1 @@
+"""From an image to its segmentation: tiles, product files, objects."""

@@ -1,0 +1,118 @@
+"""From an image file to product files: probability, mask, labels, overlay, ctc - band by band.
+
+Prob and mask are written as they are computed, so memory does not grow with the number of pages
+nor, where rows of the image can be read one by one, with its height. Labels, ctc and overlay need
+one page at a time: about 10 bytes a pixel, 5 for the outline of the mask alone, and 40 where clumps
+are cut. Every file appears complete or not at all.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from cunet.errors import DataError
+from cunet.files.image_file import ImageFile
+from cunet.metrics.pixel import ONE_CLASS
+from cunet.net.unet import UNet
+from cunet.segmentation.products import How, make_sink, sampled_rows
+from cunet.segmentation.tiling import bands
+
+
+@dataclass
+class Summary:
+    """What came out: the share of pixels of each class, and what a person should hear."""
+
+    shares: list[float]
+    warnings: list[str] = field(default_factory=list)
+
+
+def check_image(image: ImageFile, net: UNet) -> None:
+    """DataError where the image has not the channels the network was made for."""
+    if image.channels != net.in_channels:
+        mend = "save it in colour, with three equal channels"
+        if image.channels != 1 or net.in_channels != 3:
+            mend = "if these are slices, not colours, save them with photometric='minisblack' and "
+            mend += "axes ZYX"
+        raise DataError(
+            f"'{image.path}' has {image.channels} channel(s) (axes {image.axes}), the model was "
+            f"made for {net.in_channels}; {mend}"
+        )
+
+
+def segment_file(
+    image: ImageFile,
+    net: UNet,
+    targets: dict[str, Path],
+    how: How,
+    pages: list[int] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Summary:
+    """Segment the pages of an open image (all by default) and write each product to its target.
+
+    Two classes: prob is the probability of class 1, mask 0 or 255. More: prob has a plane per
+    class, mask holds the most probable class. progress(rows done, rows in all) is told of bands.
+    """
+    check_image(image, net)
+    pages = list(range(image.pages)) if pages is None else pages
+    counts, rows_done = np.zeros(net.classes, np.int64), 0
+    with ExitStack() as stack:
+        sinks = [
+            stack.enter_context(make_sink(product, path, image, net, len(pages), how))
+            for product, path in targets.items()
+        ]
+        warnings = range_warnings(image, net, pages[0])
+        for number, page in enumerate(pages):
+            pieces = bands(
+                lambda r0, r1, page=page: image.read_rows(page, r0, r1),
+                image.height,
+                image.width,
+                net,
+                how.tile,
+                how.average,
+                how.stride,
+                f"'{image.path}' page {page}",
+            )
+            for first, probability in pieces:
+                found = classes(probability, how.threshold)
+                counts += np.bincount(found.ravel(), minlength=net.classes)
+                for sink in sinks:
+                    sink.band(number, first, probability, found)
+                rows_done += len(probability)
+                progress(rows_done, len(pages) * image.height)
+            for sink in sinks:
+                sink.page_done(number, page)
+        for sink in sinks:
+            sink.finish()
+    shares = (counts / counts.sum()).tolist()
+    return Summary(shares, warnings + one_class_warning(image, shares))
+
+
+def classes(probability: np.ndarray, threshold: float) -> np.ndarray:
+    """Class ids (rows, W) uint8: class 1 above the threshold, or of more the most probable."""
+    if probability.shape[2] == 2:
+        return (probability[..., 1] > threshold).astype(np.uint8)
+    return probability.argmax(axis=2).astype(np.uint8)
+
+
+def range_warnings(image: ImageFile, net: UNet, page: int) -> list[str]:
+    """A warning where the image's intensities lie far from the training images'."""
+    sample = sampled_rows(image, page)
+    if not np.isfinite(sample).all():
+        return []  # an error that names the rows follows
+    low, high = np.percentile(sample.reshape(-1, image.channels), (0.1, 99.9), axis=0)
+    text = net.normalization.far_from_training(low, high)
+    return [f"{image.path.name}: {text}"] if text else []
+
+
+def one_class_warning(image: ImageFile, shares: list[float]) -> list[str]:
+    """A warning where (nearly) every pixel came out as one class."""
+    largest = int(np.argmax(shares))
+    if shares[largest] <= ONE_CLASS:
+        return []
+    return [
+        f"{image.path.name}: {100 * shares[largest]:.1f} % of the pixels came out as class "
+        f"{largest}; is the model trained long enough, and on images like this one?"
+    ]

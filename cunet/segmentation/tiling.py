@@ -1,0 +1,213 @@
+"""Overlap-tile segmentation (paper section 2, Fig. 2): any image size, no seam.
+
+A net of valid convolutions answers only the middle of its input tile. The image is covered with
+tiles whose outputs meet; what a tile needs beyond the image's border is mirrored (the border
+pixel not repeated: numpy's "reflect").
+
+Tiles start at multiples of 2^depth, so that every pixel keeps its place on the pooling grid: the
+result is then the same as from one tile around the whole image. For the paper's 572 the stride
+is 384, not the output size 388; --stride paper takes 388, shifts the grid from tile to tile and
+shows seams.
+
+A net with "same" padding answers every pixel of its tile, but sees zeros where the tile ends. Its
+tiles overlap by so much that no pixel is taken that could see a tile's edge, the image's own border
+apart, where the zeros belong. An image is first mirrored beyond its lower and right border up to
+the next multiple of 2^depth.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cunet.backend import to_device, to_host
+from cunet.data.mirror import reflect
+from cunet.data.resize import resize_image, resize_probability
+from cunet.engines import TENSOR_CORES
+from cunet.engines.gpu import recorded
+from cunet.errors import CunetError, DataError
+from cunet.net.memory import explained
+from cunet.net.sizes import (
+    check_tile,
+    context,
+    lattice,
+    margin,
+    output_size,
+    tile_for_output,
+    usual_tile,
+)
+from cunet.net.unet import UNet
+
+# Each view of a tile as (transposed, rows flipped, columns flipped)
+FLIPS = [(False, rows, columns) for rows in (False, True) for columns in (False, True)]
+AVERAGES = {"none": FLIPS[:1], "flips": FLIPS, "rotations": FLIPS + [(True, *f[1:]) for f in FLIPS]}
+STRIDES = ("exact", "paper")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Along one axis: the side of the input tile, and of every tile the first output pixel that it
+    decides, up to the next tile's, and its first input pixel."""
+
+    tile: int
+    starts: Sequence[int]
+    inputs: Sequence[int]
+
+    def pieces(self, pixels: int) -> Iterator[tuple[int, int, int]]:
+        """(first input pixel, first output pixel, last output pixel + 1) of every tile."""
+        yield from zip(self.inputs, self.starts, [*self.starts[1:], pixels], strict=True)
+
+
+def plan(pixels: int, depth: int, tile: int, stride: str = "exact", padding: str = "valid") -> Plan:
+    """How tiles of side `tile` cover `pixels` pixels; a smaller tile where one suffices."""
+    check_tile(tile, depth, padding)
+    if stride not in STRIDES:
+        raise CunetError(f"stride: expected one of {STRIDES}, found '{stride}'")
+    if padding == "same" and stride != "exact":
+        raise CunetError(f"stride {stride}: a net with same padding has none; leave it out")
+    if pixels <= output_size(tile, depth, padding):
+        whole = tile_for_output(pixels, depth, padding)
+        return Plan(whole, range(0, pixels, pixels), [-margin(depth, padding)])
+    if padding == "same":
+        return _overlapping(pixels, depth, tile)
+    step = output_size(tile, depth)
+    if stride == "exact":
+        step -= step % lattice(depth)
+    if step == 0:
+        least = tile_for_output(lattice(depth), depth)
+        raise CunetError(
+            f"tile {tile} answers {output_size(tile, depth)} pixels, less than one period of the "
+            f"pooling grid ({lattice(depth)}); use --tile {least} or larger"
+        )
+    starts = range(0, pixels, step)
+    return Plan(tile, starts, [start - margin(depth) for start in starts])
+
+
+def _overlapping(pixels: int, depth: int, tile: int) -> Plan:
+    """The plan of a net with "same" padding: a tile decides what is `context` from its edges; the
+    first begins where the image begins, the last ends where the grown image ends."""
+    seen = context(depth)
+    step = tile - 2 * seen
+    if step <= 0:
+        raise CunetError(
+            f"tile {tile} of a net with same padding lies within {seen} pixels of its edges, where "
+            f"answers depend on them; use --tile {2 * seen + lattice(depth)} or larger"
+        )
+    last = tile_for_output(pixels, depth, "same") - tile
+    inputs = [*range(0, last, step), last]
+    return Plan(tile, [0, *(first + seen for first in inputs[1:])], inputs)
+
+
+def bands(
+    read_rows: Callable[[int, int], np.ndarray],
+    height: int,
+    width: int,
+    net: UNet,
+    tile: int = 572,
+    average: str = "none",
+    stride: str = "exact",
+    name: str = "image",
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Segment an image band by band: yields (first row, probabilities (rows, width, K) float).
+
+    read_rows(r0, r1) answers the pixels (r1 - r0, width, C). Memory holds one row of tiles. name
+    is what a DataError calls the image.
+    """
+    if average not in AVERAGES:
+        raise CunetError(f"average: expected one of {tuple(AVERAGES)}, found '{average}'")
+    if net.resize is not None:
+        yield 0, _resized(read_rows(0, height), net, average, name)
+        return
+    normalization = net.normalization.fitted(read_rows, height)
+    lost = margin(net.depth, net.padding)
+    down, across = (plan(side, net.depth, tile, stride, net.padding) for side in (height, width))
+    columns = [reflect(first, across.tile, width) for first in across.inputs]
+    for source, top, end in down.pieces(height):
+        rows = reflect(source, down.tile, height)
+        low, high = int(rows.min()), int(rows.max()) + 1
+        pixels = read_rows(low, high)
+        check_finite(pixels, low, name)
+        pixels = normalization.apply(pixels, net.dtype)
+        band = np.empty((end - top, width, net.classes), net.dtype)
+        skip = top - source - lost
+        for (first, left, right), picked in zip(across.pieces(width), columns, strict=True):
+            cut = pixels[rows[:, None] - low, picked[None, :]]
+            answer = average_views(net, cut, AVERAGES[average])
+            aside = left - first - lost
+            band[:, left:right] = answer[skip : skip + end - top, aside : aside + right - left]
+        yield top, band
+
+
+def check_finite(pixels: np.ndarray, first: int, name: str) -> None:
+    """DataError where rows of an image, from row `first` on, hold what is no number."""
+    if not np.isfinite(pixels).all():
+        rows = f"{first} to {first + len(pixels) - 1}"
+        raise DataError(f"{name} holds NaN or infinity in rows {rows}; clean it")
+
+
+def _resized(image: np.ndarray, net: UNet, average: str, name: str) -> np.ndarray:
+    """Probabilities (H, W, K) of an image by a net that was trained on images scaled to a square.
+
+    The image is scaled likewise, and its probabilities back.
+    """
+    side = net.resize
+    check_finite(image, 0, name)
+    small = resize_image(image, side)
+    small = net.normalization.fitted(lambda r0, r1: small[r0:r1], side).apply(small, net.dtype)
+    tile = tile_for_output(side, net.depth, net.padding)
+    rows = reflect(-margin(net.depth, net.padding), tile, side)
+    answer = average_views(net, small[rows[:, None], rows[None, :]], AVERAGES[average])
+    return resize_probability(answer[:side, :side], *image.shape[:2])
+
+
+def average_views(net: UNet, tile: np.ndarray, views: list[tuple[bool, bool, bool]]) -> np.ndarray:
+    """The mean of the probabilities (P, Q, K) over the views of one tile (H, W, C).
+
+    The tile is transformed, never the image: flipping the image would move the pooling grid.
+    """
+    total = None
+    for transposed, rows, columns in views:
+        view = tile[:: -1 if rows else 1, :: -1 if columns else 1]
+        view = view.swapaxes(0, 1) if transposed else view
+        with explained(net, max(view.shape[:2]), training=False):
+            p = predict(net, np.ascontiguousarray(view)[None])[0]
+        p = p.swapaxes(0, 1) if transposed else p
+        p = p[:: -1 if rows else 1, :: -1 if columns else 1]
+        total = p if total is None else total + p
+    return total / len(views) if len(views) > 1 else total
+
+
+def predict(net: UNet, x: np.ndarray) -> np.ndarray:
+    """The probabilities (N, P, Q, K) of images x (N, H, W, C), from the host to the host."""
+    if net.precision in TENSOR_CORES:
+        return recorded.predict(net, x)
+    return to_host(net.probability(net(to_device(x, net.device), remember=False)))
+
+
+def segment(
+    image: np.ndarray, net: UNet, tile: int = 572, average: str = "none", stride: str = "exact"
+) -> np.ndarray:
+    """Class probabilities (H, W, K) of an image (H, W) or (H, W, C) of any size from 1x1 up.
+
+    The net's own normalization is applied first. average: "none", "flips" (4 views of each tile)
+    or "rotations" (the 8 rotations and reflections).
+    """
+    image = image[..., None] if image.ndim == 2 else image
+    if image.ndim != 3 or image.shape[2] != net.in_channels or 0 in image.shape:
+        raise CunetError(
+            f"segment: expected an image (H, W) or (H, W, {net.in_channels}), found {image.shape}"
+        )
+    height, width = image.shape[:2]
+    probability = np.empty((height, width, net.classes), net.dtype)
+    pieces = bands(lambda r0, r1: image[r0:r1], height, width, net, tile, average, stride)
+    for first, band in pieces:
+        probability[first : first + len(band)] = band
+    return probability
+
+
+def whole_tile(
+    shape: tuple[int, ...], depth: int, padding: str = "valid", largest: int = 764
+) -> int:
+    """The tile around a whole image, or one of about 572 pixels where that would be too large."""
+    whole = tile_for_output(max(shape[:2]), depth, padding)
+    return whole if whole <= largest else usual_tile(depth, padding)

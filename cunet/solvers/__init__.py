@@ -1,0 +1,1 @@
+"""What updates parameters from gradients: SGD, Adam, and learning rates."""

@@ -1,0 +1,1 @@
+"""Training: settings, prepared data, the loop, validation, and the run folder."""

@@ -1,0 +1,294 @@
+"""The settings of a training: one flat, frozen record, its presets, and its TOML form.
+
+Settings are resolved as defaults < preset < configuration file < options. TOML keys are the names
+below, which are the command line's option names with underscores.
+"""
+
+import json
+import math
+import tomllib
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args
+
+from cunet.data.augment import OFF, Augmentation
+from cunet.engines import PRECISIONS
+from cunet.errors import CunetError
+from cunet.net.layers import Parameter
+from cunet.net.shape import check_shape
+from cunet.net.sizes import check_tile
+from cunet.ops.softmax_loss import NORMALIZE
+from cunet.solvers.adam import Adam
+from cunet.solvers.rates import LearningRate
+from cunet.solvers.sgd import SGD
+
+CHOICES = {
+    "solver": ("sgd", "adam"),
+    "weight_map": ("paper", "falk2019", "balance", "none"),
+    "normalize": NORMALIZE,
+    "normalization": ("data", "image"),
+    "precision": (None, *PRECISIONS),
+}
+COUNTS = ("batch", "steps", "step_size", "iter_size", "validate_every", "threads")
+WHOLE = (*COUNTS, "seed", "resize")  # whole numbers
+LIMITS = {  # the least value, and the first that is too large
+    **dict.fromkeys(COUNTS, (1, math.inf)),
+    **dict.fromkeys(("seed", "resize", "weight_decay", "clip", "w0"), (0, math.inf)),
+    **dict.fromkeys(("elastic_sigma", "brightness", "noise", "zoom", "blur"), (0, math.inf)),
+    **dict.fromkeys(("momentum", "contrast", "curve", "shear"), (0, 1)),
+    **dict.fromkeys(("gamma", "power"), (-math.inf, math.inf)),
+    "border_sigma": (1e-6, math.inf),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that decides a training. Where the paper is silent the value is ours (see README)."""
+
+    data: str = ""
+    dataset: str | None = None  # kind of data set; None: found from the folder
+    out: str | None = None  # run folder; None: keep nothing
+    width: int = 64
+    depth: int = 4
+    variant: str = "paper"
+    padding: str = "valid"
+    batch_norm: bool = False
+    sigmoid: bool = False  # one output for two classes, with binary cross-entropy
+    dropout: float = 0.5
+    normalization: str = "data"
+    resize: int | None = None  # scale every image to a square of this side first; 0: do not
+    tile: int = 572
+    batch: int = 1
+    steps: int = 30_000
+    minutes: float | None = None  # fit steps to the measured speed
+    solver: str = "sgd"
+    lr: float = 1e-3
+    lr_policy: str = "cosine"
+    gamma: float = 0.1
+    power: float = 1.0
+    step_size: int = 10_000
+    step_values: tuple[int, ...] = ()
+    momentum: float | None = None  # None: 0.99 for sgd, 0.9 for adam
+    weight_decay: float = 0.0
+    clip: float = 1.0  # largest global norm of the gradient; 0: off
+    iter_size: int = 1
+    normalize: str = "weights"
+    weight_map: str = "paper"
+    w0: float | None = None  # None: 10 for paper, 50 for falk2019
+    border_sigma: float | None = None  # pixels; None: 5 for paper, 6 for falk2019
+    augment: bool = True
+    elastic: str = "grid"
+    elastic_sigma: float = 10.0
+    contrast: float = 0.25
+    brightness: float = 0.25
+    curve: float = 0.25
+    noise: float = 0.1
+    zoom: float = 0.0
+    shear: float = 0.0
+    blur: float = 0.0
+    fold: str | None = None  # "k/n": hold out slices k, k + n, k + 2n ...
+    hold_out: str | None = None  # names of slices, or of the folders they are in: "02"
+    train_share: float | None = None  # train on this share, drawn by the seed; hold out the rest
+    drop: str | None = None  # names of slices to leave out altogether
+    validate_every: int = 500
+    seed: int = 0
+    device: str = "auto"
+    precision: str | None = None  # None: tf32 on a GPU that has it, else float32
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        check_shape(
+            self.width, self.depth, 1, 2, self.dropout, self.variant, self.dtype, self.padding
+        )
+        check_tile(self.tile, self.depth, self.padding)
+        parse_fold(self.fold)
+        splits = [n for n in ("fold", "hold_out", "train_share") if getattr(self, n) is not None]
+        if len(splits) > 1:
+            raise CunetError(f"{' and '.join(splits)}: give one of them")
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise CunetError(
+                    f"{name}: expected one of {', '.join(filter(None, allowed))}, found "
+                    f"'{getattr(self, name)}'"
+                )
+        for name, (least, below) in LIMITS.items():
+            value = getattr(self, name)
+            if name in WHOLE and value is not None and type(value) is not int:
+                raise CunetError(f"{name}: expected a whole number, found {value!r}")
+            if value is not None and not least <= value < below:
+                upper = f" and below {below:g}" if math.isfinite(below) else ""
+                raise CunetError(f"{name}: expected {least:g} or more{upper}, found {value}")
+        if self.train_share is not None and not 0 < self.train_share < 1:
+            raise CunetError(f"train_share: expected a share from 0 to 1, found {self.train_share}")
+        for name in ("lr", "minutes"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise CunetError(f"{name}: expected a positive number, found {value}")
+        if list(self.step_values) != sorted(set(self.step_values)):
+            raise CunetError(f"step_values: expected rising steps, found {self.step_values}")
+        if self.resize and self.resize < 16:
+            raise CunetError(f"resize: expected 0 (off) or 16 or more, found {self.resize}")
+        self.learning_rate()
+        self.augmentation()
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the weights."""
+        return "float64" if self.precision == "float64" else "float32"
+
+    def learning_rate(self) -> LearningRate:
+        """The learning rate as a function of the step."""
+        return LearningRate(
+            base=self.lr,
+            policy=self.lr_policy,
+            gamma=self.gamma,
+            power=self.power,
+            stepsize=self.step_size,
+            stepvalues=tuple(self.step_values),
+            max_iter=self.steps,
+        )
+
+    def augmentation(self) -> Augmentation:
+        """What varies from sample to sample."""
+        if not self.augment:
+            return replace(OFF, shift=True)  # a random part of the slice, otherwise as it is
+        return Augmentation(
+            elastic=self.elastic,
+            sigma=self.elastic_sigma,
+            contrast=self.contrast,
+            brightness=self.brightness,
+            curve=self.curve,
+            noise=self.noise,
+            zoom=self.zoom,
+            shear=self.shear,
+            blur=self.blur,
+        )
+
+    def make_solver(self, parameters: list[Parameter]) -> SGD | Adam:
+        """The solver named by these settings."""
+        shared = {
+            "lr": self.learning_rate(),
+            "weight_decay": self.weight_decay,
+            "clip": self.clip or None,
+            "iter_size": self.iter_size,
+        }
+        make, usual = (SGD, 0.99) if self.solver == "sgd" else (Adam, 0.9)
+        momentum = usual if self.momentum is None else self.momentum
+        return make(parameters, momentum=momentum, **shared)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The paper's network, loss, solver and augmentation; what it does not state is ours.
+    "paper": {},
+    # A quarter of an hour's worth: a quarter of the width, Adam, class balance without border term.
+    "cpu": {
+        "width": 16,
+        "tile": 412,
+        "steps": 4800,
+        "solver": "adam",
+        "weight_map": "balance",
+        "dropout": 0.0,
+        "clip": 0.0,
+    },
+    # A later student reproduction on nuclei, with batch normalization; what its report does not
+    # state is ours: width, batch, steps, learning rate, and how far each variation goes.
+    "ucsd": {
+        "padding": "same",
+        "batch_norm": True,
+        "sigmoid": True,
+        "dropout": 0.0,
+        "normalization": "image",
+        "resize": 128,
+        "width": 16,
+        "tile": 128,
+        "batch": 16,
+        "steps": 2000,
+        "solver": "adam",
+        "clip": 0.0,
+        "weight_map": "none",
+        "elastic_sigma": 2.0,
+        "zoom": 0.25,
+        "shear": 0.1,
+        "blur": 1.0,
+        "validate_every": 250,
+    },
+}
+
+
+def make(
+    preset: str | None = None, file: str | Path | None = None, options: dict[str, Any] | None = None
+) -> Config:
+    """Settings from a preset, a TOML file and options, the later ones winning."""
+    settings: dict[str, Any] = {}
+    if preset is not None:
+        if preset not in PRESETS:
+            raise CunetError(f"preset: expected one of {', '.join(PRESETS)}, found '{preset}'")
+        settings |= PRESETS[preset]
+    if file is not None:
+        settings |= read_toml(Path(file))
+    return Config(**settings | (options or {}))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file; CunetError for a missing file, an unknown key, a wrong type."""
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CunetError(f"config file '{path}' cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CunetError(f"config file '{path}' is not valid TOML: {error}") from error
+    types = {field.name: field.type for field in fields(Config)}
+    settings = {}
+    for key, value in found.items():
+        if key not in types:
+            raise CunetError(
+                f"config file '{path}': unknown key '{key}'; known keys: {', '.join(sorted(types))}"
+            )
+        settings[key] = _typed(path, key, value, types[key])
+    return settings
+
+
+def _typed(path: Path, key: str, value: Any, kind: Any) -> Any:
+    if isinstance(value, list):
+        value = tuple(value)
+    options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    names = [getattr(option, "__origin__", option) for option in options]
+    if float in names and type(value) is int:
+        return float(value)
+    if type(value) not in names:
+        expected = " or ".join(n.__name__ for n in names if n is not type(None))
+        raise CunetError(f"config file '{path}': {key} must be {expected}, found {value!r}")
+    if isinstance(value, tuple) and not all(type(v) is int for v in value):
+        raise CunetError(f"config file '{path}': {key} must be whole numbers, found {value!r}")
+    return value
+
+
+def write_toml(config: Config) -> str:
+    """The settings as TOML text; what is None is left out."""
+    lines = []
+    for name, value in asdict(config).items():
+        if isinstance(value, bool):
+            lines.append(f"{name} = {str(value).lower()}")
+        elif isinstance(value, str):
+            lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")  # TOML's escapes too
+        elif isinstance(value, tuple):
+            lines.append(f"{name} = [{', '.join(map(str, value))}]")
+        elif value is not None:
+            lines.append(f"{name} = {value!r}")
+    return "\n".join(lines) + "\n"
+
+
+def parse_fold(fold: str | None) -> tuple[int, int] | None:
+    """From "k/n" -> (k, n) with 0 <= k < n and n >= 2; None stays None."""
+    if fold is None:
+        return None
+    try:
+        k, n = map(int, fold.split("/"))
+    except ValueError:
+        k, n = -1, 0
+    if not (n >= 2 and 0 <= k < n):
+        raise CunetError(
+            f"fold: expected k/n with n >= 2 and k from 0 to n - 1, such as 0/5, found '{fold}'"
+        )
+    return k, n

@@ -1,0 +1,66 @@
+"""Which slices of a data set train, and which are held out to be scored."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from cunet.errors import CunetError
+from cunet.training.config import Config, parse_fold
+
+SPLIT_STREAM = 3  # the purpose that separates these random numbers from all others of a seed
+
+
+def split(config: Config, names: Sequence[str]) -> tuple[list[int], list[int]]:
+    """The slices to train on and those held out, as rising indices; dropped ones are in neither.
+
+    Held out are a fold, or the slices that config.hold_out names, or all but a share of the slices
+    chosen by the seed: a larger share of the same seed trains on the same slices and more. Raises
+    CunetError where nothing is left to train on or to be held out.
+    """
+    dropped = named("drop", config.drop, names)
+    kept = [i for i in range(len(names)) if i not in dropped]
+    held_out: list[int] = []
+    if config.fold is not None:
+        k, n = parse_fold(config.fold)
+        held_out = [i for i in kept if i % n == k]
+    elif config.hold_out is not None:
+        chosen = named("hold_out", config.hold_out, names)
+        held_out = [i for i in kept if i in chosen]
+    elif config.train_share is not None:
+        order = np.random.default_rng([config.seed, SPLIT_STREAM]).permutation(len(kept))
+        held_out = sorted(kept[i] for i in order[round(config.train_share * len(kept)) :])
+    training = [i for i in kept if i not in held_out]
+    asked = {
+        name: value
+        for name in ("fold", "hold_out", "train_share", "drop")
+        if (value := getattr(config, name)) is not None
+    }
+    if not training or (asked.keys() - {"drop"} and not held_out):
+        raise CunetError(
+            f"{', '.join(f'{name} {value}' for name, value in asked.items())}: of {len(names)} "
+            f"slices {len(training)} would train and {len(held_out)} be held out; expected at "
+            "least one of each"
+        )
+    return training, held_out
+
+
+def named(setting: str, patterns: str | None, names: Sequence[str]) -> set[int]:
+    """The slices that a list such as "01/t034, 02" means: names, folders of names, or patterns.
+
+    Raises CunetError for an entry that fits no slice.
+    """
+    found: set[int] = set()
+    for pattern in filter(None, map(str.strip, (patterns or "").split(","))):
+        fits = {
+            i
+            for i, name in enumerate(names)
+            if fnmatchcase(name, pattern) or name.startswith(pattern.rstrip("/") + "/")
+        }
+        if not fits:
+            shown = ", ".join(names[:3]) + (f" ... {names[-1]}" if len(names) > 3 else "")
+            raise CunetError(
+                f"{setting}: no slice is named '{pattern}'; there are {len(names)}: {shown}"
+            )
+        found |= fits
+    return found
