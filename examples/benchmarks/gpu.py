@@ -61,7 +61,7 @@ def stand_in(names: tuple[str, ...] = ("tifffile", "PIL", "threadpoolctl")) -> N
 
 def emulate_gpu() -> None:
     """The double of CuPy, whose kernels g++ has compiled."""
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "doubles"))
     import pytest
     from cuda_emulation import emulate
 
@@ -74,9 +74,9 @@ def run_tests() -> int:
     import pytest
 
     os.environ["CUNET_TEST_GPU"] = "1"
-    files = sorted((ROOT / "tests").glob("test_*.py"))
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
     marked = [path for path in files if "mark.gpu" in path.read_text(encoding="utf-8")]
-    kernels = [ROOT / "tests" / f"test_cuda_{name}.py" for name in KERNEL_TESTS]
+    kernels = [ROOT / "tests" / "engines" / "gpu" / f"test_cuda_{name}.py" for name in KERNEL_TESTS]
     options = ["-rfEs", "--tb=short", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
     options += ["--continue-on-collection-errors", "-c", str(ROOT / "pyproject.toml")]
     options += ["-W", "default"]  # a warning of another library's version is no mistake here

@@ -21,7 +21,7 @@ from cunet.errors import CunetError, DeviceError
 from cunet.net.figure1 import rows
 from cunet.net.unet import UNet
 
-SCRIPT = Path(__file__).parents[1] / "examples" / "benchmarks" / "gpu.py"
+SCRIPT = Path(__file__).parents[2] / "examples" / "benchmarks" / "gpu.py"
 SMALL = {"depth": 1, "pairs": 1, "turn": 0, "numbers": 20000, "calls": 1, "parts": (1, 2)}
 
 

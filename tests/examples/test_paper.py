@@ -15,7 +15,7 @@ from cunet import UNet
 from cunet.data.synthetic import membranes
 from cunet.segmentation.tiling import segment
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def load(path):

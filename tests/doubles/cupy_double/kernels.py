@@ -1,4 +1,4 @@
-"""Kernels on the device double: those of a shared object that tests/cuda_emulation has built."""
+"""Kernels on the device double: those of a shared object that cuda_emulation has built."""
 
 import ctypes
 import itertools
@@ -12,7 +12,7 @@ ALWAYS_SHARED = 48 << 10  # bytes of shared memory that need not be asked for
 
 
 class RawModule:
-    """The kernels of a shared object that tests/cuda_emulation has built."""
+    """The kernels of a shared object that tests/doubles/cuda_emulation has built."""
 
     def __init__(self, code=None, *, path=None):
         if path is None:

@@ -17,7 +17,7 @@ from scipy import signal, special
 
 from cunet.training.config import PRESETS, Config, make
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 LESSONS = sorted(EXAMPLES.glob("[0-9]*.py"))
 
 

@@ -27,7 +27,7 @@ from cunet.threads import get_threads, set_threads
 from cunet.training import config as configs
 from cunet.training.prepared import prepare
 
-PAPER = Path(__file__).parents[1] / "examples" / "paper"
+PAPER = Path(__file__).parents[2] / "examples" / "paper"
 sys.path.append(str(PAPER))  # where the examples find each other when they are run
 net_of = import_module("sliding_window_net")
 training_of = import_module("sliding_window_training")

@@ -1,6 +1,6 @@
 """Ten losses of a small training, from the oracle and Caffe's update rule in plain Python.
 
-`python tests/make_golden_run.py` writes golden_run.json beside it. Nothing of cunet is used; cunet
+`python tests/doubles/make_golden_run.py` writes golden_run.json. Nothing of cunet is used; cunet
 must reproduce the losses (test_sgd.py). Weights and images follow from a formula, so that only the
 dropout keys come from a random generator.
 """
