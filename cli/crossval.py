@@ -56,7 +56,7 @@ def command(
     """
     from cunet.cli import crossval_runs
     from cunet.cli.crossval_output import announce
-    from cunet.crossval.scores import scores_of
+    from cunet.crossvalidation.scores import scores_of
 
     options = {name: value for name, value in given.items() if value is not None}
     if step_values is not None:
@@ -91,7 +91,7 @@ def fresh(data, folds, jobs, preset, config_file, options: dict[str, Any], quiet
     """A new one: its settings with device and steps resolved, the checked data, and what
     `cunet train` would say of fold 0."""
     from cunet.cli import crossval_runs, train
-    from cunet.crossval.runs import CrossValidation, refuse_existing
+    from cunet.crossvalidation.runs import CrossValidation, refuse_existing
     from cunet.data import load as datasets
     from cunet.threads import available_threads, set_threads
     from cunet.training.config import Config
@@ -137,7 +137,7 @@ def refuse_with_resume(named: dict[str, Any]) -> None:
 
 def resumed(path: str, options: dict[str, Any]) -> tuple:
     """One that goes on: its settings, and the data, checked against what its runs have seen."""
-    from cunet.crossval.runs import load
+    from cunet.crossvalidation.runs import load
     from cunet.data import load as datasets
 
     own = {name: options.pop(name) for name in ("seeds", "average") if name in options}
@@ -166,8 +166,8 @@ def run_all(cv, dataset, todo: list, places: list, jobs, quiet: bool, as_json: b
     """Complete every run, score all slices at once, print; the exit code."""
     from cunet.cli import crossval_runs
     from cunet.cli.crossval_output import Board, next_step, show
-    from cunet.crossval.runs import at_work, remove_parts
-    from cunet.crossval.scores import collect, prediction_files
+    from cunet.crossvalidation.runs import at_work, remove_parts
+    from cunet.crossvalidation.scores import collect, prediction_files
     from cunet.errors import CunetError
 
     again = ["cunet", "crossval", "--resume", str(cv.path), *(["--jobs", str(jobs)] * bool(jobs))]

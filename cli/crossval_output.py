@@ -23,7 +23,7 @@ VIEWS = {"none": "one view", "flips": "4 flips averaged", "rotations": "8 views 
 
 def announce(cv, dataset, todo: list, jobs: int, one: dict, quiet: bool) -> dict:
     """Say what will be done, and how long it takes where that was measured; the same for JSON."""
-    from cunet.crossval.scores import limits
+    from cunet.crossvalidation.scores import limits
 
     runs = cv.runs
     text = f"{cv.folds} folds"

@@ -25,9 +25,9 @@ STOPPED = 130
 
 def complete(cv, run, dataset, device: str, threads: int | None, tell: Callable) -> bool:
     """Train what is left of a run, write its report, score it; False where it was stopped."""
-    from cunet.crossval.runs import train_run
-    from cunet.crossval.scores import score_run
-    from cunet.report import write_report
+    from cunet.crossvalidation.runs import train_run
+    from cunet.crossvalidation.scores import score_run
+    from cunet.reporting import write_report
 
     trained = False
     records = train_run(cv, run, device, threads)

@@ -29,7 +29,7 @@ def command(out, steps, seed, threads, overwrite, quiet, as_json):
     from cunet.data.labels import cells
     from cunet.data.synthetic import write_stack
     from cunet.metrics.pixel import baselines
-    from cunet.report import write_report
+    from cunet.reporting import write_report
     from cunet.threads import set_threads
     from cunet.training import config as configs
     from cunet.training.prepared import prepare

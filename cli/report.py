@@ -21,7 +21,7 @@ def command(run, quiet, as_json):
     Example:
       cunet report runs/isbi2012-1
     """
-    from cunet.report import write_report
+    from cunet.reporting import write_report
     from cunet.training.run_folder import read_settings
 
     path = write_report(run)

@@ -282,7 +282,7 @@ def warn_one_class(record: dict, prepared, progress) -> None:
 
 def finish(config, quiet: bool) -> None:
     """The report of a finished run."""
-    from cunet.report import write_report
+    from cunet.reporting import write_report
 
     path = write_report(config.out)
     common.say(f"report: {path}", quiet)

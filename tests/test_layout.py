@@ -30,8 +30,8 @@ MAY_IMPORT = {
     "solvers": "net",
     "segmentation": "net engines data files pictures metrics",
     "training": "segmentation solvers net metrics data files engines ops",
-    "report": "training segmentation metrics net data files pictures",
-    "crossval": "report training segmentation metrics net data files",
+    "reporting": "training segmentation metrics net data files pictures",
+    "crossvalidation": "reporting training segmentation metrics net data files",
     "bench": "net solvers engines ops",
     "doctor": "net solvers engines ops",
 }

@@ -7,9 +7,9 @@ import numpy as np
 
 from cunet.data.labels import IGNORE
 from cunet.pictures.colours import class_colours
-from cunet.report.facts import Facts
-from cunet.report.page import number
-from cunet.report.pictures import (
+from cunet.reporting.facts import Facts
+from cunet.reporting.page import number
+from cunet.reporting.pictures import (
     CONFUSED,
     CUT,
     IGNORED,

@@ -22,12 +22,12 @@ from cunet.data.synthetic import membranes
 from cunet.errors import CunetError
 from cunet.metrics import isbi2012
 from cunet.metrics.isbi2012 import SCORES
-from cunet.report import write_report
-from cunet.report.examples import pictures
-from cunet.report.facts import collect, warnings
-from cunet.report.isbi import NAMES, score, why_none
-from cunet.report.page import duration
-from cunet.report.pictures import (
+from cunet.reporting import write_report
+from cunet.reporting.examples import pictures
+from cunet.reporting.facts import collect, warnings
+from cunet.reporting.isbi import NAMES, score, why_none
+from cunet.reporting.page import duration
+from cunet.reporting.pictures import (
     CUT,
     INVENTED,
     MERGED,
@@ -348,12 +348,12 @@ def test_what_has_no_scores(labels, classes, said):
 
 
 def test_too_many_pixels_are_not_scored(finished, monkeypatch):
-    monkeypatch.setattr("cunet.report.isbi.LARGEST", 3 * 72 * 80 - 1)
+    monkeypatch.setattr("cunet.reporting.isbi.LARGEST", 3 * 72 * 80 - 1)
     page = page_of(finished)
     assert page.tags.count("img") == 15 and page.tags.count("svg") == 7
     assert "No scores of the ISBI 2012 challenge: for 17,280 pixels" in page.words
     assert "cunet evaluate isbi" in page.words and "merge:" not in page.words
-    monkeypatch.setattr("cunet.report.isbi.LARGEST", 3 * 72 * 80)
+    monkeypatch.setattr("cunet.reporting.isbi.LARGEST", 3 * 72 * 80)
     assert collect(finished).scores
 
 
@@ -417,7 +417,7 @@ def test_places_touch_at_corners():
 
 
 def test_numba_is_not_loaded_before_something_is_scored():
-    code = "import sys, cunet.report; assert 'numba' not in sys.modules"
+    code = "import sys, cunet.reporting; assert 'numba' not in sys.modules"
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
 
 
@@ -441,7 +441,7 @@ def test_matplotlib_is_left_as_it_was(finished):
     code = (
         "import sys, matplotlib; matplotlib.rcParams['font.size'] = 31;"
         "before = dict(matplotlib.rcParams.copy());"
-        f"from cunet.report import write_report; write_report({str(finished)!r});"
+        f"from cunet.reporting import write_report; write_report({str(finished)!r});"
         "assert dict(matplotlib.rcParams.copy()) == before;"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )

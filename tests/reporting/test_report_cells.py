@@ -13,11 +13,11 @@ import cunet
 from cunet.data.dataset import Dataset
 from cunet.metrics.curves import Counts
 from cunet.pictures.colours import class_colours
-from cunet.report import write_report
-from cunet.report.cells import NO_BOWL, caption, cards, section
-from cunet.report.examples import pictures
-from cunet.report.facts import collect
-from cunet.report.pictures import (
+from cunet.reporting import write_report
+from cunet.reporting.cells import NO_BOWL, caption, cards, section
+from cunet.reporting.examples import pictures
+from cunet.reporting.facts import collect
+from cunet.reporting.pictures import (
     CONFUSED,
     IGNORED,
     LARGEST,
@@ -31,7 +31,7 @@ from cunet.report.pictures import (
     label_picture,
     weight_picture,
 )
-from cunet.report.slices import Cells, Segmented, in_order
+from cunet.reporting.slices import Cells, Segmented, in_order
 
 
 def discs(height, width, centres, radius):

@@ -6,8 +6,8 @@ from html import escape
 from cunet.metrics import ctc, dsb2018
 from cunet.metrics.curves import Counts
 from cunet.pictures.plots import BLUE, INK, ORANGE, Line, line_chart
-from cunet.report.page import number, table
-from cunet.report.slices import Segmented
+from cunet.reporting.page import number, table
+from cunet.reporting.slices import Segmented
 
 MANY, LONG = 20, 24  # a table of more slices is folded up, a longer name is cut
 BOWL = ("half", "kaggle", "report")

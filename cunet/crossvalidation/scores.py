@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cunet.crossval.runs import CrossValidation, Run, remove_parts
+from cunet.crossvalidation.runs import CrossValidation, Run, remove_parts
 from cunet.data.dataset import Dataset, sha256
 from cunet.data.labels import IGNORE, cells
 from cunet.errors import DataError

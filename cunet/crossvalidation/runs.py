@@ -5,7 +5,7 @@ fold<k>-seed<s>/  the ordinary run folder of a fold; fold 0 again for every furt
 prediction.tif    the held-out probability of every slice (predictions/ where sizes differ)
 metrics.json      the scores of every run, mean and deviation, and those of all slices at once
 
-Every run is what `cunet train --fold k/n --seed s` makes. Scores: cunet/crossval/scores.py.
+Every run is what `cunet train --fold k/n --seed s` makes. Scores: cunet/crossvalidation/scores.py.
 """
 
 import os

@@ -9,14 +9,14 @@ import numpy as np
 
 from cunet.metrics.pixel import THRESHOLDS
 from cunet.net.sizes import output_size, receptive_field
-from cunet.report import cells, classes
-from cunet.report.curves import curves, threshold_chart
-from cunet.report.examples import section as examples
-from cunet.report.facts import Facts, collect, warnings
-from cunet.report.isbi import DEFINITIONS as SCORE_DEFINITIONS
-from cunet.report.isbi import cards as score_cards
-from cunet.report.isbi import section as score_section
-from cunet.report.page import DEFINITIONS, PAGE, RUN_DEFINITIONS, duration, table
+from cunet.reporting import cells, classes
+from cunet.reporting.curves import curves, threshold_chart
+from cunet.reporting.examples import section as examples
+from cunet.reporting.facts import Facts, collect, warnings
+from cunet.reporting.isbi import DEFINITIONS as SCORE_DEFINITIONS
+from cunet.reporting.isbi import cards as score_cards
+from cunet.reporting.isbi import section as score_section
+from cunet.reporting.page import DEFINITIONS, PAGE, RUN_DEFINITIONS, duration, table
 from cunet.training.config import PRESETS, Config
 from cunet.training.run_folder import write_text
 

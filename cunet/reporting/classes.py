@@ -6,8 +6,8 @@ from html import escape
 import numpy as np
 
 from cunet.metrics.classes import accuracy, class_scores, mean_iou
-from cunet.report.page import number, table
-from cunet.report.slices import Segmented
+from cunet.reporting.page import number, table
+from cunet.reporting.slices import Segmented
 
 KEYS = {"precision": "Precision", "recall": "Recall", "f1": "F1 (Dice)", "iou": "IoU"}
 DEFINITIONS = [

@@ -14,10 +14,10 @@ from cunet.errors import CunetError, DeviceError
 from cunet.metrics.pixel import ONE_CLASS, PixelCounts
 from cunet.net import checkpoint
 from cunet.net.unet import UNet
-from cunet.report.cells import caption as cells_caption
-from cunet.report.isbi import Scores, score, why_none
-from cunet.report.pictures import Example
-from cunet.report.slices import Segmented, in_order
+from cunet.reporting.cells import caption as cells_caption
+from cunet.reporting.isbi import Scores, score, why_none
+from cunet.reporting.pictures import Example
+from cunet.reporting.slices import Segmented, in_order
 from cunet.segmentation.tiling import segment, whole_tile
 from cunet.training.config import Config
 from cunet.training.prepared import prepare

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import tifffile
 
-import cunet.report
+import cunet.reporting
 from cunet import backend, cli
 from cunet.cli import crossval_runs
-from cunet.crossval import runs as crossval
-from cunet.crossval import scores as crossval_scores
+from cunet.crossvalidation import runs as crossval
+from cunet.crossvalidation import scores as crossval_scores
 from cunet.data import load
 from cunet.data.synthetic import membranes
 from cunet.errors import CunetError, DataError
@@ -63,7 +63,7 @@ def write_stub(run):
 def light(patch):
     """Take the slow parts out, here and in processes that import this file."""
     patch(isbi2012, "evaluate", stand_in)
-    patch(cunet.report, "write_report", write_stub)
+    patch(cunet.reporting, "write_report", write_stub)
 
 
 @pytest.fixture(autouse=True)
