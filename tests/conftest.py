@@ -9,7 +9,7 @@ import tifffile
 from inputs import TOLERANCE, Inputs
 from PIL import Image
 
-from cunet import cli
+from cunet import cli, threads
 
 
 @pytest.fixture(
@@ -50,3 +50,11 @@ def save(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def threads_as_before():
+    """Puts the number of threads back that the test found."""
+    before = threads.get_threads()
+    yield before
+    threads.set_threads(before)
