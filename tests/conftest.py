@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tifffile
+from cuda_emulation import emulate
 from inputs import TOLERANCE, Inputs
 from PIL import Image
 
@@ -58,3 +59,9 @@ def threads_as_before():
     before = threads.get_threads()
     yield before
     threads.set_threads(before)
+
+
+@pytest.fixture
+def emulated(monkeypatch):
+    """The device double as CuPy: a GPU of compute capability 8.0 whose kernels the CPU runs."""
+    return emulate(monkeypatch)

@@ -1,20 +1,17 @@
 """The report of small runs on synthetic membranes."""
 
-import base64
 import csv
-import io
 import json
 import re
 import shutil
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import tifffile
 from click.testing import CliRunner
-from PIL import Image
+from report_pages import Page, page_of, picture_of, train
 
 import cunet
 from cunet.cli.report import command
@@ -41,48 +38,6 @@ from cunet.reporting.pictures import (
     topology_picture,
 )
 
-VOID = {"meta", "img", "br", "hr", "link", "input"}
-SMALL = {
-    "width": 2, "depth": 2, "tile": 60, "steps": 6, "validate_every": 2, "lr": 1e-3,
-    "solver": "adam", "dropout": 0.0, "clip": 0.0, "weight_map": "balance", "device": "cpu",
-    "threads": 1,
-}  # fmt: skip
-
-
-class Page(HTMLParser):
-    """Parses a page strictly: every element closed in order, all its text and addresses kept."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.text, self.addresses, self.ids = [], [], [], [], []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.handle_startendtag(tag, attributes)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append(tag)
-        for name, value in attributes:
-            if name in ("src", "href", "xlink:href", "srcset", "data", "action"):
-                self.addresses.append(value)
-            if name == "id":
-                self.ids.append(value)
-
-    def handle_endtag(self, tag):
-        assert self.open and self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not {"style", "script"} & set(self.open):
-            self.text.append(data)
-
-    @property
-    def words(self):
-        return " ".join(" ".join(self.text).split())
-
 
 def make_data(folder):
     folder.mkdir()
@@ -90,16 +45,6 @@ def make_data(folder):
     tifffile.imwrite(folder / "train-volume.tif", images)
     tifffile.imwrite(folder / "train-labels.tif", labels)
     return folder
-
-
-def train(out, data, stop=None, **settings):
-    config = cunet.Config(**SMALL | {"data": str(data), "out": str(out), "fold": "0/2"} | settings)
-    records = cunet.train(config)
-    for record in records:
-        if record["step"] == stop:
-            records.close()
-            break
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +55,6 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def finished(data):
     return train(data.parent / "finished", data)
-
-
-def page_of(run):
-    return Page(write_report(run).read_text(encoding="utf-8"))
 
 
 def log_of(run):
@@ -401,10 +342,6 @@ def test_one_wrong_pixel_is_seen_in_a_large_image():
     shown = picture_of(uri)
     assert shown.shape == (640, 480, 3)
     assert (shown == MERGED).all(axis=2).sum() > 20
-
-
-def picture_of(uri):
-    return np.array(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
 
 
 def test_places_touch_at_corners():
