@@ -32,13 +32,11 @@ def command(
       cunet explain --width 16 --padding same --batch-norm --sigmoid --in-channels 3
     """
     from cunet.net.figure1 import explain
-    from cunet.net.shape import check_shape
-    from cunet.net.sizes import usual_tile
+    from cunet.net.receptive_field import usual_tile
+    from cunet.net.shape import Shape
 
-    more = (padding, batch_norm, sigmoid)
-    check_shape(width, depth, in_channels, classes, 0.0, variant, "float32", padding, sigmoid)
-    tile = tile or usual_tile(depth, padding)
-    document = explain(width, depth, tile, classes, in_channels, variant, *more)
+    shape = Shape(width, depth, in_channels, classes, variant, padding, batch_norm, sigmoid)
+    document = explain(shape, tile or usual_tile(depth, padding))
     if as_json:
         common.print_json(document)
     elif not quiet:

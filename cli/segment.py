@@ -248,7 +248,8 @@ def load_model(model: str | None, device: str, precision: str | None):
 
 def fitting_tile(tile: int | None, net) -> int:
     """The tile asked for, or the smallest from 572 on that fits."""
-    from cunet.net.sizes import check_tile, usual_tile
+    from cunet.net.receptive_field import usual_tile
+    from cunet.net.sizes import check_tile
 
     if tile is None:
         return usual_tile(net.depth, net.padding)

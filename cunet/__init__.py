@@ -10,7 +10,7 @@ _HOME = {
     "SGD": "cunet.solvers.sgd:SGD",
     "Adam": "cunet.solvers.adam:Adam",
     "LearningRate": "cunet.solvers.rates:LearningRate",
-    "softmax_loss": "cunet.net.layers:weighted_softmax_loss",
+    "softmax_loss": "cunet.ops.softmax_loss:loss",
     "segment": "cunet.segmentation.tiling:segment",
     "save": "cunet.net.checkpoint:save",
     "load": "cunet.net.checkpoint:load",

@@ -1,80 +1,53 @@
-"""The same sums as in `ops`, faster: algorithms of the CPU, and kernels for a GPU's tensor cores.
+"""The functions of `ops` by engine, and which engine and precision a network gets on a device.
 
-Each algorithm of a convolution is a module with the operation's own functions - forward, backward,
-backward_data, backward_weights. Those of the CPU stand in one table; the oracle test, the gradient
-check and the signature test run over the table, so a new algorithm is tested by being listed.
+    engine       for
+    definition   ops as they stand: GPUs in float32 and float64, and the tests
+    cpu          NumPy: strips of rows for threads and cache, Winograd's convolution
+    gpu          NVIDIA tensor cores, by the kernels in the .cu files
 
-On a GPU a network of precision float32 or float64 runs the definitions, through CuPy and cuBLAS;
-one of precision tf32, float16 or bfloat16 runs the kernels in the .cu files (see cuda.py).
+An engine is a module; all have the functions of definition.py, with the same arguments (gpu lacks
+batch normalization). A layer calls those of the engine that its network was made with.
+
+    precision   products of              activations are kept in      sums, weights
+    tf32        10 bits of mantissa      float32                      float32
+    float16     10 bits, small range     float16, gradients scaled    float32
+    bfloat16    7 bits                   bfloat16                     float32
+
+A GPU that has tensor cores uses tf32 unless told otherwise, as every framework's convolutions do.
+The kernels are made for the paper's network: other variants run in float32.
 """
 
 from types import ModuleType
+from typing import Any
 
-import numpy as np
-
-from cunet.backend import Array
-from cunet.engines import cpu, gpu
-from cunet.engines.cpu import strips, winograd
-from cunet.engines.gpu import convolution, cuda, first_layer, head
+from cunet.engines import cpu, definition, gpu
+from cunet.engines.gpu import cuda, first_layer, head
 from cunet.errors import CunetError, DeviceError
-from cunet.ops import conv
-
-ALGORITHMS: dict[str, ModuleType] = {"definition": conv, "strips": strips, "winograd": winograd}
-
-
-def supports(algorithm: ModuleType, size: tuple[int, int]) -> bool:
-    """Whether the algorithm takes filters of this size; most take any."""
-    return getattr(algorithm, "SIZE", size) == size
-
-
-def choose(w: Array, precision: str = "float32") -> ModuleType:
-    """The algorithm for filters w (R, S, C, K) on their device and in this precision.
-
-    On the CPU: Winograd for 3x3 filters of more than a few channels, strips for all else. Measured
-    on one core, effective GFLOP/s of forward, strips and Winograd: 410x410 16 -> 16 channels 68 and
-    87, 202x202 32 -> 32 79 and 116, 100x100 64 -> 64 99 and 228, 568x568 64 -> 64 79 and 233,
-    28x28 1024 -> 1024 56 and 150. With one channel strips gather the taps instead (4 against 25 ms
-    at 572x572 -> 16). On a GPU without tensor cores the definition runs as it stands, each product
-    going to the GPU's own BLAS.
-    """
-    if precision in cuda.DTYPES:
-        if w.shape[:2] == (1, 1):
-            return head
-        return first_layer if w.shape[2] <= first_layer.MOST_CHANNELS else convolution
-    if not isinstance(w, np.ndarray):
-        return conv
-    return winograd if w.shape[:2] == winograd.SIZE and w.shape[2] > strips.FEW else strips
-
-
-def choose_rows(precision: str) -> ModuleType:
-    """What does ReLU, pooling, up-convolution and sums of images."""
-    return gpu if precision in cuda.DTYPES else cpu
-
 
 TENSOR_CORES = tuple(cuda.DTYPES)
 PRECISIONS = ("float32", "float64", *TENSOR_CORES)
 
 
-def obstacle(
-    device: str,
-    width: int,
-    in_channels: int,
-    classes: int,
-    padding: str = "valid",
-    batch_norm: bool = False,
-    sigmoid: bool = False,
-) -> str | None:
-    """Why a network cannot use tensor cores, in a few words; None where it can."""
+def engine_of(device: str, precision: str) -> ModuleType:
+    """The engine of a network on a device ("cpu" or "cuda:0") that computes in this precision."""
+    if device == "cpu":
+        return cpu
+    return gpu if precision in TENSOR_CORES else definition
+
+
+def obstacle(device: str, shape: Any) -> str | None:
+    """Why a network of this shape (net.shape.Shape) cannot use tensor cores on this device, in a
+    few words; None where it can."""
     if device == "cpu":
         return "the CPU has no tensor cores"
-    if width % 8:
-        return f"width {width} is not a multiple of 8"
-    if in_channels > first_layer.MOST_CHANNELS:
+    if shape.width % 8:
+        return f"width {shape.width} is not a multiple of 8"
+    if shape.in_channels > first_layer.MOST_CHANNELS:
         return f"images have more than {first_layer.MOST_CHANNELS} channels"
-    if classes > head.MOST_CLASSES:
+    if shape.classes > head.MOST_CLASSES:
         return f"there are more than {head.MOST_CLASSES} classes"
-    variants = {"same padding": padding == "same", "batch normalization": batch_norm}
-    for name, used in (variants | {"a sigmoid": sigmoid}).items():
+    variants = {"same padding": shape.padding == "same", "batch normalization": shape.batch_norm}
+    for name, used in (variants | {"a sigmoid": shape.sigmoid}).items():
         if used:
             return f"the network has {name}, which the kernels do not know"
     number = cuda.capability()
@@ -84,7 +57,7 @@ def obstacle(
 
 
 def describe(device: str, precision: str) -> str:
-    """Where and how exactly, for the person who waits: "NVIDIA H200 (cuda:0), tf32"."""
+    """Device and precision, for progress messages: "NVIDIA H200 (cuda:0), tf32"."""
     if device == "cpu":
         return f"CPU, {precision}"
     return f"{cuda.name()} ({device}), {precision}"

@@ -6,8 +6,9 @@ meets the layers; a test compares them with the network itself. H W C are a laye
 
 from dataclasses import dataclass
 
-from cunet.net.shape import check_shape
-from cunet.net.sizes import check_tile, margin, receptive_field, valid_tiles
+from cunet.net.receptive_field import receptive_field
+from cunet.net.shape import Shape
+from cunet.net.sizes import check_tile, margin, valid_tiles
 
 FLOAT = 4  # bytes of a float32
 SIZES = {"float64": 2, "float16": 0.5, "bfloat16": 0.5}  # of an activation, in units of a float32
@@ -31,23 +32,13 @@ class Row:
         return FLOAT * height * width * channels
 
 
-def rows(
-    width: int = 64,
-    depth: int = 4,
-    tile: int = 572,
-    classes: int = 2,
-    in_channels: int = 1,
-    variant: str = "paper",
-    padding: str = "valid",
-    batch_norm: bool = False,
-    sigmoid: bool = False,
-) -> list[Row]:
+def rows(shape: Shape, tile: int = 572) -> list[Row]:
     """All layers of the network for a square tile, from the input to the head."""
-    check_shape(width, depth, in_channels, classes, 0.0, variant, "float32", padding, sigmoid)
-    check_tile(tile, depth, padding)
-    lost = 0 if padding == "same" else 2
+    check_tile(tile, shape.depth, shape.padding)
+    width, depth, batch_norm = shape.width, shape.depth, shape.batch_norm
+    lost = 0 if shape.padding == "same" else 2
     conv = f"conv 3x3, {'norm, ' if batch_norm else ''}ReLU"
-    table = [Row("input", "image", (tile, tile, in_channels))]
+    table = [Row("input", "image", (tile, tile, shape.in_channels))]
 
     def add(name: str, kind: str, side: int, channels: int, taps: int = 0, incoming: int = 0):
         # an up-convolution has four taps, but each of its outputs uses only one
@@ -58,7 +49,7 @@ def rows(
         table.append(Row(name, kind, (side, side, channels), parameters, flops))
         return side
 
-    side, channels, skips = tile, in_channels, []
+    side, channels, skips = tile, shape.in_channels, []
     for i in range(depth + 1):
         here = width << i
         side = add(f"contract{i}.conv1", conv, side - lost, here, 9, channels)
@@ -69,38 +60,29 @@ def rows(
             side = add(f"contract{i}.pool", "max-pool 2x2", side // 2, here)
     for i in reversed(range(depth)):
         here = width << i
-        up = channels if variant == "release2015" and i == 0 else here
+        up = channels if shape.release and i == 0 else here
         side = add(f"expand{i}.up", "up-conv 2x2", 2 * side, up, 4, channels)
         crop = (skips[i] - side) // 2
         add(f"expand{i}.concat", f"crop {crop}, concatenate", side, up + here)
         side = add(f"expand{i}.conv1", conv, side - lost, here, 9, up + here)
         side = add(f"expand{i}.conv2", conv, side - lost, here, 9, here)
         channels = here
-    add("head", "conv 1x1", side, 1 if sigmoid else classes, 1, channels)
+    add("head", "conv 1x1", side, shape.outputs, 1, channels)
     return table
 
 
 def memory_bytes(
-    width: int,
-    depth: int,
-    tile: int,
-    classes: int = 2,
-    in_channels: int = 1,
-    variant: str = "paper",
-    batch: int = 1,
-    solver: str = "sgd",
-    precision: str = "float32",
-    padding: str = "valid",
-    batch_norm: bool = False,
+    shape: Shape, tile: int, batch: int = 1, solver: str = "sgd", precision: str = "float32"
 ) -> dict[str, int]:
-    """About how many bytes a process needs for training and for inference, images apart.
+    """About how many bytes a process needs for training and for inference, not counting
+    images.
 
     Training holds every layer's output (the concatenation is a view) and three arrays of each
     parameter's size, four with Adam; inference the parameters and the skips. What the largest
     layers need for a moment is counted as three outputs of the largest one, which meets measured
     peaks within 20 %. Batch normalization keeps what it normalises as well.
     """
-    table = rows(width, depth, tile, classes, in_channels, variant, padding, batch_norm)
+    table = rows(shape, tile)
     number = SIZES.get(precision, 1)  # of an activation, in units of a float32
     parameters = max(1, number) * FLOAT * sum(row.parameters for row in table)
     kept = [number * batch * row.bytes for row in table if "concatenate" not in row.kind]
@@ -113,36 +95,23 @@ def memory_bytes(
     return {"training": int(training), "inference": int(inference)}
 
 
-def explain(
-    width: int = 64,
-    depth: int = 4,
-    tile: int = 572,
-    classes: int = 2,
-    in_channels: int = 1,
-    variant: str = "paper",
-    padding: str = "valid",
-    batch_norm: bool = False,
-    sigmoid: bool = False,
-) -> dict:
-    """Everything `cunet explain` says, ready for JSON."""
-    table = rows(width, depth, tile, classes, in_channels, variant, padding, batch_norm, sigmoid)
-    memory = memory_bytes(
-        width, depth, tile, classes, in_channels, variant, padding=padding, batch_norm=batch_norm
-    )
+def explain(shape: Shape, tile: int = 572) -> dict:
+    """Everything `cunet explain` reports, ready for JSON."""
+    table, depth, padding = rows(shape, tile), shape.depth, shape.padding
     return {
-        "width": width,
+        "width": shape.width,
         "depth": depth,
-        "variant": variant,
+        "variant": shape.variant,
         "padding": padding,
-        "batch_norm": batch_norm,
-        "sigmoid": sigmoid,
+        "batch_norm": shape.batch_norm,
+        "sigmoid": shape.sigmoid,
         "parameters": sum(row.parameters for row in table),
         "conv_layers": sum("conv " in row.kind for row in table),
         "input": list(table[0].shape),
         "output": list(table[-1].shape),
         "border": margin(depth, padding),
         "flops": sum(row.flops for row in table),
-        "memory_bytes": memory,
+        "memory_bytes": memory_bytes(shape, tile),
         "valid_tiles": valid_tiles(depth, min(tile, 188), max(tile + 64, 764), padding),
         "receptive_field": receptive_field(depth),
         "layers": [

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cunet import engines
+from cunet.engines.cpu.conv import ALGORITHMS, supports
 from cunet.net.sizes import smallest_tile
 from cunet.net.unet import UNet
 from cunet.ops import (
@@ -83,9 +83,9 @@ def check_operations(seed: int = 0) -> Iterator[Result]:
     """Every operation and every convolution algorithm, batch 2."""
     rng = np.random.default_rng(seed)
     draw = rng.standard_normal
-    for name, algorithm in engines.ALGORITHMS.items():
+    for name, algorithm in ALGORITHMS.items():
         for size, padding in ((3, "valid"), (3, "same"), (2, "valid"), (1, "valid")):
-            if not engines.supports(algorithm, (size, size)):
+            if not supports(algorithm, (size, size)):
                 continue
             yield from _check_conv(
                 f"conv {size}x{size} {padding}, {name}", algorithm, size, padding, rng
@@ -152,13 +152,12 @@ def _check_conv(name, algorithm, size, padding, rng) -> Iterator[Result]:
     w, bias = rng.standard_normal((size, size, 3, 2)), rng.standard_normal(2)
 
     def backward(dy: np.ndarray) -> dict[str, np.ndarray]:
-        dx = algorithm.backward_data(dy, w, padding)
-        dw, db = algorithm.backward_weights((a, b), dy, (size, size), padding)
+        dx, dw, db = algorithm.conv_backward(dy, (a, b), w, padding=padding)
         return {"x, first image": dx[..., :2], "x, second image": dx[..., 2:], "w": dw, "b": db}
 
     inputs = {"x, first image": a, "x, second image": b, "w": w, "b": bias}
     yield from check(
-        name, lambda: algorithm.forward((a, b), w, bias, padding), backward, inputs, rng
+        name, lambda: algorithm.conv_forward((a, b), w, bias, padding), backward, inputs, rng
     )
 
 
@@ -175,7 +174,7 @@ def _check_loss(name, loss, classes: int, rng: np.random.Generator) -> Iterator[
     labels = rng.integers(0, classes, (2, 3, 4))
     labels[0, 0, 0] = 255
     for normalize in softmax_loss.NORMALIZE:
-        arguments = labels, weights, 255, normalize
+        arguments = softmax_loss.targets(logits, labels, weights, 255, normalize, classes)
         yield from check(
             f"{name} / {normalize}",
             lambda a=arguments: np.array(loss.forward(logits, *a)[0]),
@@ -203,15 +202,14 @@ def check_net(
     for p in net.parameters():
         if p.value.ndim == 1:  # zero biases would put many ReLUs on their kink
             p.value += 0.1 * rng.standard_normal(p.value.shape)
-    side = smallest_tile(depth, net.padding) + 2**depth
+    side = smallest_tile(depth, net.shape.padding) + 2**depth
     x = rng.standard_normal((1, side, side, 2))
     logits = net(x, remember=False)
-    labels = rng.integers(0, net.classes, logits.shape[:3])
+    labels = rng.integers(0, net.shape.classes, logits.shape[:3])
     weights = rng.random(labels.shape) + 0.1
 
     def loss() -> float:
-        # the generator is made anew: the same dropout keys in every pass; and batches are
-        # normalised by their own statistics only in a pass that remembers
+        # the generator is made anew: the same dropout keys in every pass
         return net.loss(net(x, np.random.default_rng(1))[0], labels, weights)[0]
 
     logits, backward = net(x, np.random.default_rng(1))

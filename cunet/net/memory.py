@@ -11,65 +11,64 @@ from pathlib import Path
 
 from cunet.errors import DeviceError
 from cunet.net.figure1 import memory_bytes
-from cunet.net.sizes import context, lattice, smallest_tile, tile_for_output, valid_tiles
+from cunet.net.receptive_field import context
+from cunet.net.shape import Shape
+from cunet.net.sizes import lattice, smallest_tile, tile_for_output, valid_tiles
 from cunet.net.unet import UNet
 
-CERTAIN = 0.8  # explain's figures are good to 20 %: what is advised leaves so much of the memory
-NARROWEST = 8  # channels; what is narrower is not advised
+CERTAIN = 0.8  # estimates are within 20 %, so advice uses only this share of the memory
+NARROWEST = 8  # channels; narrower networks are never suggested
 # Libraries below CuPy have no type of their own for it, but say so
 REFUSALS = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
 class Task:
-    """What decides the memory of a training step or of segmenting one tile, see explain.py."""
+    """What decides the memory of a training step or of segmenting one tile, see figure1.py."""
 
-    width: int
-    depth: int
+    shape: Shape
     tile: int
-    classes: int = 2
-    in_channels: int = 1
-    variant: str = "paper"
     batch: int = 1
     solver: str = "sgd"
     precision: str = "float32"
-    padding: str = "valid"
-    batch_norm: bool = False
     training: bool = True
 
     def needed(self) -> int:
         """About how many bytes a process takes for it."""
-        settings = {name: value for name, value in vars(self).items() if name != "training"}
-        return memory_bytes(**settings)["training" if self.training else "inference"]
+        need = memory_bytes(self.shape, self.tile, self.batch, self.solver, self.precision)
+        return need["training" if self.training else "inference"]
 
     def fitting(self, name: str, values: list[int], limit: float) -> int | None:
-        """The largest of the values, smallest first, of setting `name` that needs at most `limit`
-        bytes; None where none does."""
-        fits = [v for v in reversed(values) if replace(self, **{name: v}).needed() <= limit]
+        """The largest of the values, smallest first, of setting `name` (width, tile or batch) that
+        needs at most `limit` bytes; None where none does."""
+        fits = [v for v in reversed(values) if self.changed(name, v).needed() <= limit]
         return fits[0] if fits else None
+
+    def changed(self, name: str, value: int) -> "Task":
+        """The same task with another width, tile or batch."""
+        if name == "width":
+            return replace(self, shape=replace(self.shape, width=value))
+        return replace(self, **{name: value})
 
     def tiles(self) -> list[int]:
         """The smaller sides of tiles that training or segmentation takes."""
-        least = smallest_tile(self.depth, self.padding)
+        depth, padding = self.shape.depth, self.shape.padding
+        least = smallest_tile(depth, padding)
         if not self.training:  # tiles must meet on the pooling grid
-            least = tile_for_output(lattice(self.depth), self.depth, self.padding)
-            if self.padding == "same":
-                least += 2 * context(self.depth)
-        return valid_tiles(self.depth, least, self.tile - 1, self.padding)
+            least = tile_for_output(lattice(depth), depth, padding)
+            if padding == "same":
+                least += 2 * context(depth)
+        return valid_tiles(depth, least, self.tile - 1, padding)
 
 
 def task_of(net: UNet, tile: int, batch: int, training: bool, solver: str = "sgd") -> Task:
     """What this network is asked to do with tiles of this side."""
-    names = ("width", "depth", "classes", "in_channels", "variant", "padding", "batch_norm")
-    shared = {name: getattr(net, name) for name in names}
-    return Task(
-        tile=tile, batch=batch, training=training, solver=solver, precision=net.precision, **shared
-    )
+    return Task(net.shape, tile, batch, solver, net.precision, training)
 
 
 def fits_the_paper(free: float) -> str:
     """What training the paper's network needs, and the largest tile that fits into free bytes."""
-    paper = Task(width=64, depth=4, tile=572)
+    paper = Task(Shape(), 572)
     text = f"the paper's network at tile 572 needs {gigabytes(paper.needed())}"
     if paper.needed() <= free:
         return text
@@ -89,8 +88,8 @@ def ran_out(error: BaseException) -> bool:
 
 
 def room(net: UNet) -> int | None:
-    """The bytes that this process may use on the net's device, those that its arrays hold now
-    counted in, as a step's need counts them; None where nobody knows."""
+    """The bytes that this process may use on the net's device, including what its arrays hold now
+    (a step's need includes them); None where unknown."""
     try:
         return _room_of_cpu() if net.device == "cpu" else _room_of_gpu(net)
     except Exception:  # another system than Linux, or a driver in no state to answer
@@ -112,7 +111,7 @@ def _room_of_gpu(net: UNet) -> int:
     with cupy.cuda.Device(_index(net.device)):
         free = cupy.cuda.runtime.memGetInfo()[0]
         held = cupy.get_default_memory_pool().total_bytes()
-    return int(free + held + (net.place.bytes() if net.place else 0))
+    return int(free + held + net.engine.recorded_bytes(net))
 
 
 def device_name(device: str) -> str:
@@ -144,7 +143,7 @@ def advice(task: Task, free: int | None, resized: bool = False) -> str:
     if task.training or not resized:
         found["--tile"] = task.fitting("tile", task.tiles(), limit)
     if task.training:
-        widths = [w for w in (task.width >> i for i in range(8, 0, -1)) if w >= NARROWEST]
+        widths = [w for w in (task.shape.width >> i for i in range(8, 0, -1)) if w >= NARROWEST]
         found["--width"] = task.fitting("width", widths, limit)
     options = [f"{name} {value}" for name, value in found.items() if value is not None]
     if not options:
@@ -160,7 +159,9 @@ def explain(
     """One line for an error of memory: who ran out, what was needed, what is free, what fits."""
     need, what = task.needed(), "a training step" if task.training else "segmenting"
     batch = f", batch {task.batch}" if task.training else ""
-    text = f"{what} at tile {task.tile}{batch}, width {task.width} needs about {gigabytes(need)}"
+    text = (
+        f"{what} at tile {task.tile}{batch}, width {task.shape.width} needs about {gigabytes(need)}"
+    )
     if free is not None:
         text += f", {gigabytes(free)} are free"
     if free is None or free >= need:  # then its own words say more

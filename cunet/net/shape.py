@@ -1,42 +1,55 @@
-"""The shape of a network."""
+"""The shape of a network: everything that decides its layers, under one name."""
+
+from dataclasses import dataclass
+from numbers import Integral
 
 from cunet.errors import CunetError
-from cunet.ops.conv import check_padding
+from cunet.ops.padding import border
 
 VARIANTS = ("paper", "release2015")
 
 
-DTYPES = ("float32", "float64")
+@dataclass(frozen=True)
+class Shape:
+    """What a U-Net is made of; CunetError for values that no U-Net has. The meaning of each is
+    in UNet's docstring."""
 
+    width: int = 64
+    depth: int = 4
+    in_channels: int = 1
+    classes: int = 2
+    variant: str = "paper"
+    padding: str = "valid"
+    batch_norm: bool = False
+    sigmoid: bool = False
+    dropout: float = 0.5
 
-def check_shape(
-    width,
-    depth,
-    in_channels,
-    classes,
-    dropout,
-    variant,
-    dtype,
-    padding="valid",
-    sigmoid=False,
-) -> None:
-    """CunetError for arguments that no U-Net has."""
-    check_padding(padding)
-    for name, value, least in (
-        ("width", width, 1),
-        ("depth", depth, 1),
-        ("in_channels", in_channels, 1),
-        ("classes", classes, 2),
-    ):
-        if value < least:
-            raise CunetError(f"U-Net {name}: expected {least} or more, found {value}")
-    if not 0 <= dropout < 1:
-        raise CunetError(f"U-Net dropout: expected a rate from 0 to below 1, found {dropout}")
-    if variant not in VARIANTS:
-        raise CunetError(f"U-Net variant: expected one of {VARIANTS}, found '{variant}'")
-    if sigmoid and classes != 2:
-        raise CunetError(
-            f"U-Net sigmoid: one output tells two classes, found {classes}; use softmax (--softmax)"
-        )
-    if dtype not in DTYPES:
-        raise CunetError(f"U-Net dtype: expected one of {DTYPES}, found '{dtype}'")
+    def __post_init__(self) -> None:
+        border((3, 3), self.padding)  # which says what is wrong with another word
+        for name, least in (("width", 1), ("depth", 1), ("in_channels", 1), ("classes", 2)):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or value < least:
+                raise CunetError(
+                    f"U-Net {name}: expected a whole number, {least} or more, found {value!r}"
+                )
+        if not 0 <= self.dropout < 1:
+            raise CunetError(
+                f"U-Net dropout: expected a rate from 0 to below 1, found {self.dropout}"
+            )
+        if self.variant not in VARIANTS:
+            raise CunetError(f"U-Net variant: expected one of {VARIANTS}, found '{self.variant}'")
+        if self.sigmoid and self.classes != 2:
+            raise CunetError(
+                f"U-Net sigmoid: one output can separate only two classes, found {self.classes}; "
+                "use softmax (--softmax)"
+            )
+
+    @property
+    def release(self) -> bool:
+        """Whether it is the network of the authors' release of 2015."""
+        return self.variant == "release2015"
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the logits."""
+        return 1 if self.sigmoid else self.classes

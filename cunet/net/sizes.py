@@ -1,7 +1,7 @@
-"""Size arithmetic of a U-Net: what goes in, what comes out, what is seen.
+"""Size arithmetic of a U-Net: what goes in and what comes out.
 
-Of valid convolutions, each level takes 4 pixels by its first two convolutions, halves, doubles
-what comes back from below and takes 4 more. With depth 4 an input of 16 k + 60 pixels gives
+With valid convolutions a level loses 4 pixels in its first two convolutions, halves the size,
+doubles what comes back from below and loses 4 more. With depth 4 an input of 16 k + 60 pixels gives
 16 k - 124: the output is 184 smaller, 92 on each side, and pixels repeat their role every 16. With
 "same" padding input and output are of one size, a multiple of 16.
 """
@@ -24,17 +24,6 @@ def shrinkage(depth: int, padding: str = "valid") -> int:
 def margin(depth: int, padding: str = "valid") -> int:
     """Pixels that the output lacks on each side of the input: 92 at depth 4, or 0."""
     return shrinkage(depth, padding) // 2
-
-
-def context(depth: int) -> int:
-    """The pixels that an output pixel of a net with "same" padding sees to each side at most, up
-    to the next multiple of 2^depth: 112 at depth 4. So far from a tile's edge a pixel is as if the
-    tile had none."""
-    reach = 0
-    for phase in range(lattice(depth)):
-        low, high = _seen(phase, phase, depth, "same")
-        reach = max(reach, phase - low, high - phase)
-    return -(-reach // lattice(depth)) * lattice(depth)
 
 
 def fits(size: int, depth: int, padding: str = "valid") -> bool:
@@ -70,13 +59,6 @@ def tile_for_output(pixels: int, depth: int, padding: str = "valid") -> int:
     return least + max(0, -(-missing // step)) * step
 
 
-def usual_tile(depth: int, padding: str = "valid") -> int:
-    """The input side that fits and is the paper's 572, or the next after it; with "same" padding
-    large enough for several to cover an image."""
-    least = 2 * context(depth) + lattice(depth) if padding == "same" else 0
-    return max(tile_for_output(572 - shrinkage(4, padding), depth, padding), least)
-
-
 def valid_tiles(depth: int, low: int, high: int, padding: str = "valid") -> list[int]:
     """All input sides from low to high that fit."""
     first = tile_for_output(low - shrinkage(depth, padding), depth, padding)
@@ -94,23 +76,3 @@ def check_tile(size: int, depth: int, padding: str = "valid") -> None:
         nearest = f"sizes that do are {below} and {above}"
     of = f"{depth} levels" + (", same padding" if padding == "same" else "")
     raise CunetError(f"tile {size} does not fit this U-Net ({of}); the nearest {nearest}")
-
-
-def receptive_field(depth: int, padding: str = "valid") -> list[int]:
-    """How many input pixels along one axis an output pixel sees, for every phase on the pooling
-    grid, sorted without repeats: [188, 204] for the paper's net."""
-    seen = [_seen(phase, phase, depth, padding) for phase in range(lattice(depth))]
-    return sorted({high - low + 1 for low, high in seen})
-
-
-def _seen(low: int, high: int, depth: int, padding: str) -> tuple[int, int]:
-    """The input pixels that the output pixels low ... high of a U-Net of this depth depend on."""
-    before, after = (2, 2) if padding == "same" else (0, 4)  # what two convolutions see more
-    low, high = low - before, high + after
-    if depth == 0:
-        return low, high
-    crop = margin(depth - 1, padding) * 2  # (skip side - up side) / 2, at this level's resolution
-    across = low + crop, high + crop
-    below_low, below_high = _seen(low // 2, high // 2, depth - 1, padding)
-    down = 2 * below_low, 2 * below_high + 1
-    return min(across[0], down[0]) - before, max(across[1], down[1]) + after

@@ -9,36 +9,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cunet.backend import Array, array_module, check_current, resolve_device
-from cunet.engines import TENSOR_CORES, obstacle, resolve_precision
-from cunet.engines.gpu import elements
+from cunet.backend import Array, resolve_device
+from cunet.engines import engine_of, obstacle, resolve_precision
 from cunet.errors import CunetError
-from cunet.net.layers import (
-    Backward,
-    Conv,
-    Parameter,
-    UpConv,
-    drop,
-    pool,
-    weighted_sigmoid_loss,
-    weighted_softmax_loss,
-)
+from cunet.net.input import check_input
+from cunet.net.layers import Backward, Conv, Dropout, Maker, Parameter, Pool, UpConv
 from cunet.net.normalization import Normalization
-from cunet.net.normed import NormedConv
-from cunet.net.shape import check_shape
-from cunet.net.sizes import check_tile
-from cunet.ops import crop_concat
-from cunet.ops.sigmoid_loss import sigmoid
-from cunet.ops.softmax_loss import softmax
+from cunet.net.normed import BatchNorm
+from cunet.net.run import Run
+from cunet.net.shape import Shape
+from cunet.ops import crop_concat, sigmoid_loss, softmax_loss
+
+DTYPES = ("float32", "float64")
 
 
 @dataclass(frozen=True)
 class Level:
-    """The layers of one resolution; the bottom has no up-convolution and no expanding pair."""
+    """The layers of one resolution; the bottom only contracts."""
 
-    contract: tuple[Conv | NormedConv, Conv | NormedConv]
+    contract: list
+    pool: Pool | None = None
     up: UpConv | None = None
-    expand: tuple[Conv | NormedConv, Conv | NormedConv] | None = None
+    expand: list | None = None
 
 
 class UNet:
@@ -47,15 +39,13 @@ class UNet:
     dropout is the rate at the end of the contracting path (after the second convolution of the
     last contracting level and of the bottom). variant "release2015" is the network of the
     authors' release: ReLU after each up-convolution, and twice the channels in the last one.
-    All weights follow from the seed.
+    All weights follow from the seed. What later reproductions changed: padding "same" keeps the
+    size of an image, batch_norm normalises the channels between each 3x3 convolution and its ReLU,
+    sigmoid separates two classes by one output instead of two. resize is the side of the square
+    that the images of its training were scaled to, and those to be segmented are (None: not).
 
-    What later reproductions changed: padding "same" keeps the size of an image, batch_norm
-    normalises the channels between each 3x3 convolution and its ReLU, sigmoid tells two classes by
-    one output instead of two. resize is the side of the square that the images of its training
-    were scaled to, and those to be segmented are (None: not at all).
-
-    precision is how it computes (see precision.py); weights, logits and gradients of the weights
-    are of dtype in any case. None: tf32 where the device has it, else dtype. obstacle says why the
+    precision is what it computes in (cunet/engines); weights, logits and gradients of the weights
+    are of dtype in any case. None: tf32 where the device has it, else dtype. obstacle is why the
     net cannot use tensor cores (None: it can).
     """
 
@@ -76,47 +66,54 @@ class UNet:
         resize: int | None = None,
         precision: str | None = None,
     ):
-        dtype = dtype if isinstance(dtype, str) else np.dtype(dtype).name
-        check_shape(width, depth, in_channels, classes, dropout, variant, dtype, padding, sigmoid)
-        self.width, self.depth, self.in_channels, self.classes = width, depth, in_channels, classes
-        self.dropout, self.variant, self.dtype, self.seed = dropout, variant, dtype, seed
-        self.padding, self.batch_norm, self.sigmoid = padding, batch_norm, sigmoid
-        self.resize = resize
-        self.device = resolve_device(device)
-        self.normalization = Normalization.identity(in_channels)
-        self.place, self.predictions = None, {}  # what captured.py has recorded of this net
-        rng, release = np.random.default_rng(seed), variant == "release2015"
-        self.obstacle = obstacle(
-            self.device, width, in_channels, classes, padding, batch_norm, sigmoid
+        shape = Shape(
+            width, depth, in_channels, classes, variant, padding, batch_norm, sigmoid, dropout
         )
+        self.shape, self.seed, self.resize = shape, seed, resize
+        self.dtype = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+        if self.dtype not in DTYPES:
+            raise CunetError(f"U-Net dtype: expected one of {DTYPES}, found '{self.dtype}'")
+        self.device = resolve_device(device)
+        self.obstacle = obstacle(self.device, shape)
         self.precision = resolve_precision(precision, self.dtype, self.obstacle)
-        place = {"dtype": self.dtype, "device": self.device}
-        channels = [width << i for i in range(depth + 1)]
+        self.engine = engine_of(self.device, self.precision)
+        self.normalization = Normalization.identity(in_channels)
+        loss = sigmoid_loss if sigmoid else softmax_loss
+        self.loss, self.probability = loss.loss, loss.probability
+        self._make(Maker(seed, self.dtype, self.device, self.engine))
 
-        fast = place | {"precision": self.precision}
+    def __getattr__(self, name):  # TRANSITION
+        shape = self.__dict__.get("shape")
+        if shape is not None and hasattr(shape, name):
+            return getattr(shape, name)
+        raise AttributeError(name)
 
-        def make(name: str, inputs: int, outputs: int) -> Conv | NormedConv:
-            if batch_norm:
-                return NormedConv(name, 3, inputs, outputs, rng, padding=padding, **place)
-            return Conv(name, 3, inputs, outputs, rng, padding=padding, **fast)
+    def _make(self, make: Maker) -> None:
+        shape = self.shape
 
-        def pair(name: str, inputs: int, outputs: int) -> tuple:
-            return make(f"{name}.conv1", inputs, outputs), make(f"{name}.conv2", outputs, outputs)
+        def conv(name: str, inputs: int, outputs: int) -> list:
+            if not shape.batch_norm:
+                return [Conv(name, 3, inputs, outputs, make, padding=shape.padding)]
+            bare = Conv(name, 3, inputs, outputs, make, False, shape.padding, bias=False)
+            return [bare, BatchNorm(name, outputs, make)]
 
-        contract = [
-            pair(f"contract{i}", channels[i - 1] if i else in_channels, channels[i])
-            for i in range(depth + 1)
-        ]
-        levels = [Level(contract[depth])]
-        for i in reversed(range(depth)):
-            below, here = channels[i + 1], channels[i]
-            up_channels = below if release and i == 0 else here
-            up = UpConv(f"expand{i}.up", below, up_channels, rng, relu=release, **fast)
+        def pair(name: str, inputs: int, outputs: int) -> list:
+            first = conv(f"{name}.conv1", inputs, outputs)
+            return first + conv(f"{name}.conv2", outputs, outputs)
+
+        channels = [shape.in_channels, *(shape.width << i for i in range(shape.depth + 1))]
+        contract = [pair(f"contract{i}", *channels[i : i + 2]) for i in range(shape.depth + 1)]
+        for i in (shape.depth - 1, shape.depth):
+            contract[i].append(Dropout(shape.dropout, make))
+        levels = [Level(contract[shape.depth])]
+        for i in reversed(range(shape.depth)):
+            here, below = channels[i + 1 : i + 3]
+            up_channels = below if shape.release and i == 0 else here
+            up = UpConv(f"expand{i}.up", below, up_channels, make, shape.release)
             expand = pair(f"expand{i}", up_channels + here, here)
-            levels.insert(0, Level(contract[i], up, expand))
+            levels.insert(0, Level(contract[i], Pool(make), up, expand))
         self.levels = levels
-        outputs = 1 if sigmoid else classes
-        self.head = Conv("head", 1, width, outputs, rng, relu=False, **fast)
+        self.head = Conv("head", 1, shape.width, shape.outputs, make, relu=False)
 
     def __call__(
         self,
@@ -124,133 +121,55 @@ class UNet:
         rng: np.random.Generator | None = None,
         remember: bool | str = True,
         watch: Callable[[str, Array], None] | None = None,
+        train: bool | None = None,
     ):
         """x (N, H, W, C) -> (logits (N, P, Q, K), backward), P = H - 184 at depth 4, H if "same".
 
         backward(dlogits) adds into every parameter's .grad; with input_gradient=True it also
-        answers dx. Dropout draws from rng; without one it is the identity. remember=False keeps
-        nothing and answers the logits alone; with "once" backward can be called once and frees
-        what it has used as it goes. watch(name, y) sees every layer's output.
+        returns dx. Dropout draws from rng; without one it is the identity. train: whether this is a
+        training pass, in which batch normalization uses and learns the statistics of the batch; by
+        default it is where rng is given. remember=False keeps nothing and returns the logits alone;
+        with "once" backward can be called once and frees what it has used as it goes.
+        watch(name, y) sees every layer's output.
         """
-        self.check_input(x)
-        watch = watch or (lambda name, y: None)
-        if self.precision in TENSOR_CORES:
-            x = elements.to_elements(x, self.precision)
-        y, back_levels = self._level(0, x, rng, remember, watch)
-        logits, back_head = self.head(y, remember)
-        watch(self.head.name, logits)
+        check_input(self, x)
+        run = Run(rng, remember, watch, rng is not None if train is None else train)
+        y, back_levels = self._level(0, self.engine.enter(x, self.precision), run)
+        logits, back_head = run(self.head, y)
         if not remember:
             return logits
-        spent = False
 
         def backward(dlogits: Array, input_gradient: bool = False) -> Array | None:
-            nonlocal spent
-            if spent:
-                raise CunetError(
-                    'backward: it was called before, and remember="once" keeps nothing for a '
-                    "second time; call the network again"
-                )
-            spent = remember == "once"
             return back_levels(back_head(dlogits), input_gradient)
 
         return logits, backward
 
-    def _level(self, i: int, x: Array, rng, remember: bool | str, watch) -> tuple[Array, Backward]:
+    def _level(self, i: int, x: Array, run: Run) -> tuple[Array, Backward]:
         level = self.levels[i]
-        x, back_contract = _pair(level.contract, x, remember, watch)
-        rate = self.dropout if i >= self.depth - 1 else 0
-        x, back_drop = drop(x, rate, rng, self.precision)
+        x, back_contract = run.chain(level.contract, x)
         if level.up is None:
-            return x, lambda dx, input_gradient=True: back_contract(back_drop(dx), input_gradient)
+            return x, back_contract
 
-        pooled, back_pool = pool(x, remember, self.precision)
-        y, back_below = self._level(i + 1, pooled, rng, remember, watch)
-        up, back_up = level.up(y, remember)
-        watch(level.up.name, up)
+        pooled, back_pool = run(level.pool, x)
+        y, back_below = self._level(i + 1, pooled, run)
+        up, back_up = run(level.up, y)
         up_channels = up.shape[3]
-        y, back_expand = _pair(level.expand, crop_concat.forward(up, x), remember, watch)
+        y, back_expand = run.chain(level.expand, crop_concat.forward(up, x))
 
         def backward(dy: Array, input_gradient: bool = True) -> Array | None:
             dy, dskip = crop_concat.backward(back_expand(dy), up_channels)
             # x went two ways, down and across: its gradient is the sum
             dy = back_pool(back_below(back_up(dy)), dskip)
-            return back_contract(back_drop(dy), input_gradient)
+            return back_contract(dy, input_gradient)
 
         return y, backward
-
-    def loss(
-        self,
-        logits: Array,
-        labels: Array,
-        weights: Array | None = None,
-        ignore: int | None = None,
-        normalize: str = "weights",
-    ) -> tuple[float, Array]:
-        """The weighted cross-entropy of this net's logits, and its gradient dlogits."""
-        function = weighted_sigmoid_loss if self.sigmoid else weighted_softmax_loss
-        return function(logits, labels, weights, ignore, normalize)
-
-    def probability(self, logits: Array) -> Array:
-        """The probabilities (..., K) of the classes, from logits (..., K) or of one sigmoid."""
-        if not self.sigmoid:
-            return softmax(logits)
-        p = sigmoid(logits)
-        return array_module(p).concatenate((1 - p, p), axis=-1)
 
     def parameters(self) -> list[Parameter]:
         """All parameters in the order in which data meets them, a layer's filters first."""
         return [p for layer in self.layers() for p in layer.parameters()]
 
-    def statistics(self) -> dict[str, Array]:
-        """The running means and variances of batch normalization by name: learned, but not by a
-        gradient."""
-        normed = [layer for layer in self.layers() if isinstance(layer, NormedConv)]
-        return {
-            f"{layer.name}.{what}": getattr(layer, what)
-            for layer in normed
-            for what in ("mean", "variance")
-        }
-
-    def layers(self) -> list[Conv | NormedConv | UpConv]:
-        """All convolutional layers (23 in the paper) in the order in which data meets them."""
-        down = [conv for level in self.levels for conv in level.contract]
+    def layers(self) -> list[Conv | BatchNorm | UpConv]:
+        """All layers with parameters (23 in the paper) in the order in which data meets them."""
+        down = [layer for level in self.levels for layer in level.contract]
         up = [layer for level in self.levels[-2::-1] for layer in (level.up, *level.expand)]
-        return [*down, *up, self.head]
-
-    def check_input(self, x: Array) -> None:
-        """CunetError where x has not the dimensions, channels, dtype or size this net takes."""
-        shape = getattr(x, "shape", type(x).__name__)
-        if len(shape) != 4 or shape[0] < 1 or shape[3] != self.in_channels:
-            raise CunetError(
-                f"U-Net input: expected an array (N, H, W, {self.in_channels}), found {shape}; "
-                "images are channels last"
-            )
-        if array_module(x) is not array_module(self.head.w.value):
-            raise CunetError(
-                f"U-Net input: the network is on {self.device}, x is a {type(x)}; move it with "
-                "cunet.backend.to_device"
-            )
-        if str(x.dtype) != self.dtype:
-            raise CunetError(
-                f"U-Net input: expected dtype {self.dtype}, found {x.dtype}; "
-                f'use x.astype("{self.dtype}") or UNet(dtype=...)'
-            )
-        check_current(self.device)
-        for side in x.shape[1:3]:
-            check_tile(side, self.depth, self.padding)
-
-    def settings(self) -> dict:
-        """The arguments that make a network of this shape again."""
-        names = ("width", "depth", "in_channels", "classes", "dropout", "variant", "dtype", "seed")
-        later = {"padding": "valid", "batch_norm": False, "sigmoid": False, "resize": None}
-        changed = [name for name, usual in later.items() if getattr(self, name) != usual]
-        return {name: getattr(self, name) for name in (*names, *changed)}
-
-
-def _pair(convs: tuple, x: Array | tuple, remember: bool | str, watch) -> tuple:
-    """Two convolutions, one after the other."""
-    y, back_first = convs[0](x, remember)
-    watch(convs[0].name, y)
-    y, back_second = convs[1](y, remember)
-    watch(convs[1].name, y)
-    return y, lambda dy, input_gradient=True: back_first(back_second(dy), input_gradient)
+        return [one for one in [*down, *up, self.head] if not isinstance(one, Dropout)]

@@ -1,5 +1,5 @@
-"""Batch normalization (Ioffe and Szegedy 2015, algorithm 1): every channel gets a mean and a
-deviation of its own choice, beta and gamma.
+"""Batch normalization (Ioffe and Szegedy 2015, algorithm 1): each channel gets a learned mean
+(beta) and deviation (gamma).
 
     m = mean of x,   v = mean of (x - m)^2         over the N H W values of a channel
     xhat = (x - m) / sqrt(v + EPSILON),   y = gamma xhat + beta
@@ -11,7 +11,7 @@ less its share along xhat,
     dx = gamma / sqrt(v + EPSILON) * (dy - (dbeta + xhat dgamma) / (N H W))
 
 Shapes: x, y (N, H, W, C); gamma, beta, m, v (C). A trained network uses running means of m and v
-instead (`running`): y is then a fixed scale and shift of x.
+instead (`running`): y is then a fixed scale and shift of x, and so is dx of dy.
 """
 
 from cunet.backend import Array, array_module
@@ -31,10 +31,17 @@ def forward(x: Array, gamma: Array, beta: Array, m: Array, v: Array) -> Array:
     return (x - m) * (gamma / deviation(v)) + beta
 
 
-def backward(dy: Array, x: Array, gamma: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
-    """dx (N, H, W, C), dgamma (C) and dbeta (C), where m and v are the statistics of x itself."""
+def backward(
+    dy: Array, x: Array, gamma: Array, m: Array, v: Array, own: bool = True
+) -> tuple[Array, Array, Array]:
+    """dx (N, H, W, C), dgamma (C) and dbeta (C).
+
+    own: m and v are the statistics of x itself, as in training; otherwise they are constants.
+    """
     xhat = (x - m) / deviation(v)
     dgamma, dbeta = (dy * xhat).sum((0, 1, 2)), dy.sum((0, 1, 2))
+    if not own:
+        return gamma / deviation(v) * dy, dgamma, dbeta
     count = x.size // x.shape[3]
     return gamma / deviation(v) * (dy - (dbeta + xhat * dgamma) / count), dgamma, dbeta
 
@@ -50,5 +57,5 @@ def running(old: Array, new: Array) -> None:
 
 
 def unbiased(v: Array, count: int) -> Array:
-    """The variance that a sample of `count` values suggests for all: algorithm 2, line 10."""
+    """The unbiased variance estimated from `count` values: algorithm 2, line 10."""
     return v * (count / max(1, count - 1))

@@ -3,7 +3,7 @@
     y = (up | centre of skip),   channels of `up` first, as in the authors' 2015 release
 
 Shapes: up (N, P, Q, A), skip (N, H, W, B) with H - P and W - Q even, y (N, P, Q, A + B). y is
-answered as the pair (up, view of skip): convolutions take such a tuple as channels side by side.
+returned as the pair (up, view of skip): engines take such a tuple as channels side by side.
 """
 
 from cunet.backend import Array
@@ -18,7 +18,7 @@ def forward(up: Array, skip: Array) -> tuple[Array, Array]:
 def backward(dy: Array | tuple[Array, Array], up_channels: int) -> tuple[Array, Array]:
     """The pair (dup, dcentre), views of dy; outside its centre the skip's gradient is 0.
 
-    A dy that is already such a pair is answered as it is.
+    A dy that is already such a pair is returned as it is.
     """
     if isinstance(dy, tuple):
         return dy

@@ -6,8 +6,9 @@
 Shapes: logits a (N, P, Q, K), labels l (N, P, Q) integers 0 ... K-1, weights w (N, P, Q). The
 norm is the sum of the weights by default (softmax_loss_layer.cpp in the authors' Caffe of 2018;
 what they used in 2015 is not known), the number of pixels (Caffe's VALID) or 1. Pixels of the
-ignore label count nowhere and have no gradient.
-log p = a - max - log(sum exp(a - max)) never overflows and never takes the logarithm of 0.
+ignore label count nowhere and have no gradient. `targets` makes l and w / norm ready for forward
+and backward. log p = a - max - log(sum exp(a - max)) never overflows and never takes the logarithm
+of 0.
 """
 
 from cunet.backend import Array, array_module
@@ -16,39 +17,38 @@ from cunet.errors import CunetError
 NORMALIZE = ("weights", "pixels", "none")
 
 
-def forward(
-    logits: Array,
-    labels: Array,
-    weights: Array | None = None,
-    ignore: int | None = None,
-    normalize: str = "weights",
-) -> tuple[float, Array]:
-    """The loss and the log-probabilities (N, P, Q, K), which backward needs.
-
-    Where the norm is 0 (no pixel, no weight) the loss is 0 and so is the gradient.
-    """
+def forward(logits: Array, target: Array, scale: Array) -> tuple[float, Array]:
+    """The loss and the log-probabilities (N, P, Q, K), which backward needs."""
     xp = array_module(logits)
     log_p = logits - over_classes(xp.maximum, logits)
     log_p -= xp.log(over_classes(xp.add, xp.exp(log_p)))
-    target, scale = targets(logits, labels, weights, ignore, normalize)
     picked = xp.zeros_like(scale)
     for k in range(logits.shape[-1]):
         picked += log_p[..., k] * (target == k)
     return float(-(picked * scale).sum(dtype="float64")), log_p
 
 
-def backward(
-    log_p: Array,
+def backward(log_p: Array, target: Array, scale: Array) -> Array:
+    """dlogits (N, P, Q, K):  w (p_k - [k = l]) / norm."""
+    xp = array_module(log_p)
+    one_hot = target[..., None] == xp.arange(log_p.shape[-1])
+    return (xp.exp(log_p) - one_hot) * scale[..., None]
+
+
+def loss(
+    logits: Array,
     labels: Array,
     weights: Array | None = None,
     ignore: int | None = None,
     normalize: str = "weights",
-) -> Array:
-    """dlogits (N, P, Q, K):  w (p_k - [k = l]) / norm."""
-    xp = array_module(log_p)
-    target, scale = targets(log_p, labels, weights, ignore, normalize)
-    one_hot = target[..., None] == xp.arange(log_p.shape[-1])
-    return (xp.exp(log_p) - one_hot) * scale[..., None]
+) -> tuple[float, Array]:
+    """The loss and dlogits (N, P, Q, K), from labels and weights (None: all ones) as they are.
+
+    ignore: a label that counts nowhere. normalize: "weights", "pixels" or "none".
+    """
+    ready = targets(logits, labels, weights, ignore, normalize)
+    value, log_p = forward(logits, *ready)
+    return value, backward(log_p, *ready)
 
 
 def targets(
@@ -59,7 +59,8 @@ def targets(
     normalize: str,
     classes: int | None = None,
 ) -> tuple[Array, Array]:
-    """The labels with ignored pixels set to 0, and w / norm with 0 at ignored pixels.
+    """The labels with ignored pixels set to 0, and w / norm with 0 at ignored pixels (everywhere
+    where the norm is 0: no pixel, no weight).
 
     classes: how many the labels may name, where it is not the number of logits.
     """
@@ -94,8 +95,8 @@ def targets(
     return target, scale / logits.dtype.type(norm) if norm else xp.zeros_like(scale)
 
 
-def softmax(logits: Array) -> Array:
-    """The probabilities p (N, P, Q, K), which sum to 1 over the last axis."""
+def probability(logits: Array) -> Array:
+    """p (..., K), which sums to 1 over the last axis."""
     xp = array_module(logits)
     p = xp.exp(logits - over_classes(xp.maximum, logits))
     p /= over_classes(xp.add, p)

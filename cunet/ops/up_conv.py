@@ -9,13 +9,10 @@ do not overlap, so each output sees exactly one input pixel.
 from cunet.backend import Array, array_module
 from cunet.errors import CunetError
 from cunet.ops.max_pool import WINDOW
-from cunet.ops.relu import forward as relu_forward
-from cunet.threads import fixed_sums
 
 
-@fixed_sums
-def forward(x: Array, w: Array, bias: Array, relu: bool = False) -> Array:
-    """The up-sampled image y (N, 2H, 2W, K), with a ReLU if asked."""
+def forward(x: Array, w: Array, bias: Array) -> Array:
+    """The up-sampled image y (N, 2H, 2W, K)."""
     n, height, width, channels = x.shape
     if channels != w.shape[2]:
         raise CunetError(
@@ -24,10 +21,9 @@ def forward(x: Array, w: Array, bias: Array, relu: bool = False) -> Array:
     y = array_module(x).empty((n, 2 * height, 2 * width, w.shape[3]), w.dtype)
     for a, b in WINDOW:
         y[:, a::2, b::2] = x @ w[a, b] + bias
-    return relu_forward(y, out=y) if relu else y
+    return y
 
 
-@fixed_sums
 def backward(dy: Array, x: Array, w: Array) -> tuple[Array, Array, Array]:
     """The gradients dx (N, H, W, C), dw (2, 2, C, K) and dbias (K)."""
     xp = array_module(x)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from cunet.metrics.pixel import THRESHOLDS
-from cunet.net.sizes import output_size, receptive_field
+from cunet.net.receptive_field import receptive_field
+from cunet.net.sizes import output_size
 from cunet.reporting import cells, classes
 from cunet.reporting.curves import curves, threshold_chart
 from cunet.reporting.examples import section as examples

@@ -122,7 +122,7 @@ def collect(run: str | Path) -> Facts:
         header, arrays = checkpoint.read(path / "last.npz")
         device = _device(facts.config)
         net = checkpoint.build(path / "last.npz", header, arrays, device)
-        facts.net, facts.step = net.settings(), header["progress"].get("step")
+        facts.net, facts.step = checkpoint.settings(net), header["progress"].get("step")
         facts.parameters = sum(p.value.size for p in net.parameters())
         _look(facts, net)
     except CunetError as error:

@@ -20,22 +20,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cunet.backend import to_device, to_host
 from cunet.data.mirror import reflect
 from cunet.data.resize import resize_image, resize_probability
-from cunet.engines import TENSOR_CORES
-from cunet.engines.gpu import recorded
 from cunet.errors import CunetError, DataError
 from cunet.net.memory import explained
-from cunet.net.sizes import (
-    check_tile,
-    context,
-    lattice,
-    margin,
-    output_size,
-    tile_for_output,
-    usual_tile,
-)
+from cunet.net.receptive_field import context, usual_tile
+from cunet.net.sizes import check_tile, lattice, margin, output_size, tile_for_output
 from cunet.net.unet import UNet
 
 # Each view of a tile as (transposed, rows flipped, columns flipped)
@@ -119,8 +109,10 @@ def bands(
         yield 0, _resized(read_rows(0, height), net, average, name)
         return
     normalization = net.normalization.fitted(read_rows, height)
-    lost = margin(net.depth, net.padding)
-    down, across = (plan(side, net.depth, tile, stride, net.padding) for side in (height, width))
+    lost = margin(net.shape.depth, net.shape.padding)
+    down, across = (
+        plan(side, net.shape.depth, tile, stride, net.shape.padding) for side in (height, width)
+    )
     columns = [reflect(first, across.tile, width) for first in across.inputs]
     for source, top, end in down.pieces(height):
         rows = reflect(source, down.tile, height)
@@ -128,7 +120,7 @@ def bands(
         pixels = read_rows(low, high)
         check_finite(pixels, low, name)
         pixels = normalization.apply(pixels, net.dtype)
-        band = np.empty((end - top, width, net.classes), net.dtype)
+        band = np.empty((end - top, width, net.shape.classes), net.dtype)
         skip = top - source - lost
         for (first, left, right), picked in zip(across.pieces(width), columns, strict=True):
             cut = pixels[rows[:, None] - low, picked[None, :]]
@@ -154,8 +146,8 @@ def _resized(image: np.ndarray, net: UNet, average: str, name: str) -> np.ndarra
     check_finite(image, 0, name)
     small = resize_image(image, side)
     small = net.normalization.fitted(lambda r0, r1: small[r0:r1], side).apply(small, net.dtype)
-    tile = tile_for_output(side, net.depth, net.padding)
-    rows = reflect(-margin(net.depth, net.padding), tile, side)
+    tile = tile_for_output(side, net.shape.depth, net.shape.padding)
+    rows = reflect(-margin(net.shape.depth, net.shape.padding), tile, side)
     answer = average_views(net, small[rows[:, None], rows[None, :]], AVERAGES[average])
     return resize_probability(answer[:side, :side], *image.shape[:2])
 
@@ -170,18 +162,11 @@ def average_views(net: UNet, tile: np.ndarray, views: list[tuple[bool, bool, boo
         view = tile[:: -1 if rows else 1, :: -1 if columns else 1]
         view = view.swapaxes(0, 1) if transposed else view
         with explained(net, max(view.shape[:2]), training=False):
-            p = predict(net, np.ascontiguousarray(view)[None])[0]
+            p = net.engine.predict(net, np.ascontiguousarray(view)[None])[0]
         p = p.swapaxes(0, 1) if transposed else p
         p = p[:: -1 if rows else 1, :: -1 if columns else 1]
         total = p if total is None else total + p
     return total / len(views) if len(views) > 1 else total
-
-
-def predict(net: UNet, x: np.ndarray) -> np.ndarray:
-    """The probabilities (N, P, Q, K) of images x (N, H, W, C), from the host to the host."""
-    if net.precision in TENSOR_CORES:
-        return recorded.predict(net, x)
-    return to_host(net.probability(net(to_device(x, net.device), remember=False)))
 
 
 def segment(
@@ -193,12 +178,13 @@ def segment(
     or "rotations" (the 8 rotations and reflections).
     """
     image = image[..., None] if image.ndim == 2 else image
-    if image.ndim != 3 or image.shape[2] != net.in_channels or 0 in image.shape:
+    if image.ndim != 3 or image.shape[2] != net.shape.in_channels or 0 in image.shape:
         raise CunetError(
-            f"segment: expected an image (H, W) or (H, W, {net.in_channels}), found {image.shape}"
+            f"segment: expected an image (H, W) or (H, W, {net.shape.in_channels}), "
+            f"found {image.shape}"
         )
     height, width = image.shape[:2]
-    probability = np.empty((height, width, net.classes), net.dtype)
+    probability = np.empty((height, width, net.shape.classes), net.dtype)
     pieces = bands(lambda r0, r1: image[r0:r1], height, width, net, tile, average, stride)
     for first, band in pieces:
         probability[first : first + len(band)] = band

@@ -3,19 +3,22 @@
     m <- b1 m + (1 - b1) g;    v <- b2 v + (1 - b2) g^2
     W <- W - rate * lr_mult * sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + delta)
 
-Clipping, iter_size and weight decay act on g beforehand, as in sgd.py.
+Clipping, iter_size and weight decay act on g beforehand, as in gradients.py.
 """
 
 import math
 
 from cunet.backend import Array, array_module
 from cunet.net.layers import Parameter
+from cunet.solvers.gradients import for_each, prepare_gradients
 from cunet.solvers.rates import LearningRate
-from cunet.solvers.sgd import for_each, prepare_gradients
 
 
 class Adam:
     """The solver over a list of parameters; see SGD for lr, clip, iter_size and step()."""
+
+    recordable = False
+    scaling = None
 
     def __init__(
         self,
@@ -37,7 +40,7 @@ class Adam:
         self.v = [array_module(p.value).zeros_like(p.value) for p in parameters]
 
     def step(self) -> float:
-        """One update; answers the learning rate it used."""
+        """One update; returns the learning rate it used."""
         rate, t = self.rate(self.done), self.done + 1
         b1, b2 = self.momentum, self.momentum2
         correction = math.sqrt(1 - b2**t) / (1 - b1**t)

@@ -16,7 +16,7 @@ from cunet.data.augment import OFF, Augmentation
 from cunet.engines import PRECISIONS
 from cunet.errors import CunetError
 from cunet.net.layers import Parameter
-from cunet.net.shape import check_shape
+from cunet.net.shape import Shape
 from cunet.net.sizes import check_tile
 from cunet.ops.softmax_loss import NORMALIZE
 from cunet.solvers.adam import Adam
@@ -98,8 +98,12 @@ class Config:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        check_shape(
-            self.width, self.depth, 1, 2, self.dropout, self.variant, self.dtype, self.padding
+        Shape(
+            self.width,
+            self.depth,
+            variant=self.variant,
+            padding=self.padding,
+            dropout=self.dropout,
         )
         check_tile(self.tile, self.depth, self.padding)
         parse_fold(self.fold)

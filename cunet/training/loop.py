@@ -10,40 +10,49 @@ from pathlib import Path
 import numpy as np
 
 from cunet.backend import resolve_device
+from cunet.data.labels import IGNORE
 from cunet.data.samples import Batches, sample_workers
 from cunet.engines import obstacle
 from cunet.errors import NumericError
 from cunet.net import checkpoint
 from cunet.net.memory import explained
+from cunet.net.shape import Shape
 from cunet.net.unet import UNet
 from cunet.segmentation.tiling import segment, whole_tile
 from cunet.threads import set_threads
 from cunet.training.config import Config
+from cunet.training.failure import describe_failure
 from cunet.training.prepared import Prepared, prepare
 from cunet.training.run_folder import RunFolder, read_settings
-from cunet.training.step import describe_failure, stepper
 from cunet.training.validation import validate
 
 DROPOUT_STREAM = 2  # the purpose that separates these random numbers from all others of a seed
 
 
+def shape_of(config: Config, prepared: Prepared) -> Shape:
+    """The shape of the network of these settings for this data."""
+    return Shape(
+        width=config.width,
+        depth=config.depth,
+        in_channels=prepared.dataset.images[0].shape[2],
+        classes=len(prepared.dataset.class_names),
+        variant=config.variant,
+        padding=config.padding,
+        batch_norm=config.batch_norm,
+        sigmoid=config.sigmoid,
+        dropout=config.dropout,
+    )
+
+
 def make_net(config: Config, prepared: Prepared) -> UNet:
     """The untrained network of these settings for this data."""
     net = UNet(
-        config.width,
-        config.depth,
-        prepared.dataset.images[0].shape[2],
-        len(prepared.dataset.class_names),
-        config.dropout,
-        config.variant,
-        config.dtype,
-        config.seed,
-        config.device,
-        config.padding,
-        config.batch_norm,
-        config.sigmoid,
-        config.resize or None,
-        config.precision,
+        **vars(shape_of(config, prepared)),
+        dtype=config.dtype,
+        seed=config.seed,
+        device=config.device,
+        resize=config.resize or None,
+        precision=config.precision,
     )
     net.normalization = prepared.normalization
     return net
@@ -51,9 +60,7 @@ def make_net(config: Config, prepared: Prepared) -> UNet:
 
 def obstacle_to(config: Config, prepared: Prepared) -> str | None:
     """Why the network of these settings cannot use tensor cores; None where it can."""
-    images, classes = prepared.dataset.images, len(prepared.dataset.class_names)
-    return obstacle(config.device, config.width, images[0].shape[2], classes, config.padding,
-                    config.batch_norm, config.sigmoid)  # fmt: skip
+    return obstacle(config.device, shape_of(config, prepared))
 
 
 def train(config: Config, prepared: Prepared | None = None, resume: bool = False) -> Iterator[dict]:
@@ -101,7 +108,7 @@ def _loop(config, prepared, net, solver, progress, run) -> Iterator[dict]:
     first, start = progress["step"], time.perf_counter() - progress["seconds"]
     batches = first * config.iter_size, config.steps * config.iter_size
     with explained(net, config.tile, config.batch, solver=config.solver):
-        work = stepper(net, solver, config.normalize)
+        work = net.engine.step(net, solver, config.normalize, IGNORE)
     stream = prepared.samples.stream(*batches, sample_workers(config.device))
     with closing(work), closing(stream):
         yield from _steps(config, prepared, work, progress, run, Batches(stream), start)
@@ -152,7 +159,7 @@ def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
     net = make_net(config, prepared)
     solver = config.make_solver(net.parameters())
     with explained(net, config.tile, config.batch, solver=config.solver):
-        work = stepper(net, solver, config.normalize)
+        work = net.engine.step(net, solver, config.normalize, IGNORE)
     done = []
     number = (steps + 2) * config.iter_size
     stream = prepared.samples.stream(0, number, sample_workers(config.device))
@@ -168,7 +175,7 @@ def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
             image = prepared.dataset.images[prepared.held_out[0]]
             for _ in range(1 if config.device == "cpu" else 2):  # a GPU records at its first
                 start = time.perf_counter()
-                segment(image, net, whole_tile(image.shape, net.depth, net.padding))
+                segment(image, net, whole_tile(image.shape, net.shape.depth, net.shape.padding))
                 one = time.perf_counter() - start
             step += one * len(prepared.held_out) / min(config.validate_every, config.steps)
     return step

@@ -1,10 +1,9 @@
-"""Batch normalization on strips of rows."""
+"""Batch normalization and the ReLU behind it, on strips of rows, several at a time."""
 
 from collections.abc import Callable
 
 import numpy as np
 
-from cunet.backend import Array
 from cunet.engines.cpu.buffers import empty
 from cunet.engines.cpu.parts import parts
 from cunet.ops import batch_norm, relu
@@ -12,18 +11,16 @@ from cunet.threads import fixed_sums, parallel
 
 
 @fixed_sums
-def norm_statistics(x: Array) -> tuple[Array, Array]:
+def norm_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """ops.batch_norm.statistics."""
-    if not isinstance(x, np.ndarray):
-        return batch_norm.statistics(x)
     m = sums(lambda part: (x[part],), x)[0] / count(x)
     return m, sums(lambda part: (np.square(x[part] - m),), x)[0] / count(x)
 
 
-def norm_forward(x: Array, gamma: Array, beta: Array, m: Array, v: Array) -> Array:
+def norm_forward(
+    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, m: np.ndarray, v: np.ndarray
+) -> np.ndarray:
     """ops.batch_norm.forward, then a ReLU."""
-    if not isinstance(x, np.ndarray):
-        return relu.forward(batch_norm.forward(x, gamma, beta, m, v))
     y = empty(x.shape, x.dtype)
 
     def one(part: tuple[slice, slice]) -> None:
@@ -36,11 +33,15 @@ def norm_forward(x: Array, gamma: Array, beta: Array, m: Array, v: Array) -> Arr
 
 @fixed_sums
 def norm_backward(
-    dy: Array, x: Array, y: Array, gamma: Array, m: Array, v: Array
-) -> tuple[Array, Array, Array]:
+    dy: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    gamma: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    own: bool = True,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """ops.relu.backward, y what norm_forward answered, then ops.batch_norm.backward."""
-    if not isinstance(x, np.ndarray):
-        return batch_norm.backward(relu.backward(dy, y), x, gamma, m, v)
     dx, sigma = empty(x.shape, dy.dtype), batch_norm.deviation(v)
 
     def products(part: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
@@ -52,8 +53,9 @@ def norm_backward(
 
     def one(part: tuple[slice, slice]) -> None:
         target = dx[part]
-        target -= (x[part] - m) * (dgamma / (sigma * count(x)))
-        target -= dbeta / count(x)
+        if own:
+            target -= (x[part] - m) * (dgamma / (sigma * count(x)))
+            target -= dbeta / count(x)
         target *= gamma / sigma
 
     parallel(one, parts(x))

@@ -1,21 +1,19 @@
-"""ReLU, max-pooling, up-convolution and batch normalization on strips of rows, several at a time.
+"""Parts of an image for threads: strips of rows, which stay in the processor's cache.
 
-Each function has the signature of the operation that it stands for and calls it on parts of the
-image, which stay in the cache and are taken by the threads in turn. The partition depends on the
-shapes alone, and partial sums are added in order. On another device the operation itself runs.
+Functions of this package call an operation on parts of the image, which the threads take in turn.
+The partition depends on the shapes alone, and partial sums are added in order.
 """
 
 import numpy as np
 
-from cunet.backend import Array
 from cunet.threads import parallel, strips
 
-WORTH = 1 << 20  # bytes whose addition is worth a second thread
+PARALLEL_ADD_BYTES = 1 << 20  # smaller arrays are added by one thread
 
 
-def add(a: Array, b: Array) -> None:
+def add(a: np.ndarray, b: np.ndarray) -> None:
     """b += a, both (N, H, W, C); b is changed in place."""
-    if not isinstance(b, np.ndarray) or b.nbytes < WORTH:
+    if b.nbytes < PARALLEL_ADD_BYTES:
         b += a
         return
     parallel(lambda part: np.add(b[part], a[part], out=b[part]), parts(b))
@@ -26,3 +24,8 @@ def parts(x: np.ndarray) -> list[tuple[slice, slice]]:
     n, rows, width, c = x.shape
     cut = strips(rows, width * c * x.itemsize)
     return [(slice(i, i + 1), rows) for i in range(n) for rows in cut]
+
+
+def doubled(part: tuple[slice, slice]) -> tuple[slice, slice]:
+    """The same strip at twice the resolution."""
+    return part[0], slice(2 * part[1].start, 2 * part[1].stop)

@@ -10,26 +10,27 @@ import numpy as np
 
 from cunet.engines.cpu.buffers import empty, scratch
 from cunet.engines.cpu.relu import relu_backward
-from cunet.ops import conv
+from cunet.engines.images import as_images, output_size, pad, split_channels
+from cunet.ops.padding import border
 from cunet.threads import fixed_sums, parallel, strips
 
-FEW = 3  # channels of x up to which gathering wins in forward
-LARGE = 64 * 128  # C * K above which one tall product beats many small ones in backward_weights
+GATHERED_CHANNELS = 3  # of x, up to which gathering the taps wins in forward
+TALL_PRODUCT = 64 * 128  # C * K above which one tall product beats many small ones for dw
 
 
 @fixed_sums
-def forward(
+def conv_forward(
     x: np.ndarray | tuple[np.ndarray, ...],
     w: np.ndarray,
     b: np.ndarray,
     padding: str = "valid",
     relu: bool = False,
 ) -> np.ndarray:
-    """y (N, P, Q, K), as ops.conv.forward."""
-    images = conv.pad(conv.as_images(x), w, padding)
-    rows, columns = conv.output_size(images[0], w)
+    """y (N, P, Q, K), as definition.conv_forward."""
+    images = pad(as_images(x), w.shape[:2], padding)
+    rows, columns = output_size(images[0], w)
     y = empty((images[0].shape[0], rows, columns, w.shape[3]), w.dtype)
-    filters, height = conv.split_channels(w, images), w.shape[0]
+    filters, height = split_channels(w, images), w.shape[0]
 
     def one_strip(piece: tuple[int, slice]) -> None:
         n, strip = piece
@@ -62,7 +63,7 @@ def forward(
 
 def few(images: tuple[np.ndarray, ...], w: np.ndarray) -> bool:
     """Whether thin products would waste the processor, so that taps are gathered instead."""
-    return w.shape[2] <= FEW and len(images) == 1
+    return w.shape[2] <= GATHERED_CHANNELS and len(images) == 1
 
 
 def gathered(x: np.ndarray, strip: slice, size: tuple[int, int], columns: int) -> np.ndarray:
@@ -78,33 +79,38 @@ def gathered(x: np.ndarray, strip: slice, size: tuple[int, int], columns: int) -
 
 
 @fixed_sums
-def backward_data(dy: np.ndarray, w: np.ndarray, padding: str = "valid") -> np.ndarray:
-    """dx (N, H, W, C), as ops.conv.backward_data.
-
-    Read from x's side the sum is itself a convolution: of dy, surrounded by R - 1 zeros, with the
-    filters turned by 180 degrees and their two channel axes exchanged.
-    """
-    conv.check_padding(padding)
-    height, width = w.shape[:2]
-    top, left = ((height - 1) // 2, (width - 1) // 2) if padding == "same" else (0, 0)
-    bottom, right = (height // 2, width // 2) if padding == "same" else (0, 0)
-    border = ((height - 1 - top, height - 1 - bottom), (width - 1 - left, width - 1 - right))
-    surrounded = np.pad(dy, ((0, 0), *border, (0, 0)))
-    turned = np.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))
-    return forward(surrounded, turned, np.zeros(w.shape[2], dy.dtype))
-
-
-@fixed_sums
-def backward_weights(
-    x: np.ndarray | tuple[np.ndarray, ...],
+def conv_backward(
     dy: np.ndarray,
-    size: tuple[int, int],
+    x: np.ndarray | tuple[np.ndarray, ...],
+    w: np.ndarray,
+    y: np.ndarray | None = None,
     padding: str = "valid",
-) -> tuple[np.ndarray, np.ndarray]:
-    """dw (R, S, C, K) and db (K), as ops.conv.backward_weights; one piece of work per tap."""
-    images, (_, rows, columns, k) = conv.as_images(x), dy.shape
-    dw = np.empty((*size, sum(image.shape[3] for image in images), k), dy.dtype)
-    padded, parts = conv.pad(images, dw, padding), conv.split_channels(dw, images)
+    input_gradient: bool = True,
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """dx (None where it is not wanted), dw and db, as definition.conv_backward."""
+    dy = dy if y is None else relu_backward(dy, y)
+    dw = _by_weights(dy, as_images(x), w.shape, padding)
+    return _by_data(dy, w, padding) if input_gradient else None, dw, bias_gradient(dy)
+
+
+def _by_data(dy: np.ndarray, w: np.ndarray, padding: str) -> np.ndarray:
+    """dx (N, H, W, C). Read from x's side the sum is itself a convolution: of dy, surrounded by
+    R - 1 zeros, with the filters turned by 180 degrees and their two channel axes exchanged."""
+    (top, bottom), (left, right) = border(w.shape[:2], padding)
+    height, width = w.shape[:2]
+    around = ((height - 1 - top, height - 1 - bottom), (width - 1 - left, width - 1 - right))
+    surrounded = np.pad(dy, ((0, 0), *around, (0, 0)))
+    turned = np.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))
+    return conv_forward(surrounded, turned, np.zeros(w.shape[2], dy.dtype))
+
+
+def _by_weights(
+    dy: np.ndarray, images: tuple[np.ndarray, ...], shape: tuple[int, ...], padding: str
+) -> np.ndarray:
+    """dw (R, S, C, K); one piece of work per tap."""
+    (_, rows, columns, k), size = dy.shape, shape[:2]
+    dw = np.empty(shape, dy.dtype)
+    padded, parts = pad(images, size, padding), split_channels(dw, images)
     if few(images, dw):
         cut = pieces(dy)
         sums = np.empty((len(cut), size[0] * size[1] * dw.shape[2], k), dy.dtype)
@@ -115,35 +121,21 @@ def backward_weights(
             sums[number] = np.matmul(taps, dy[n, strip]).sum(0)
 
         parallel(one_strip, range(len(cut)))
-        return sums.sum(0).reshape(dw.shape), bias_gradient(dy)
+        return sums.sum(0).reshape(dw.shape)
 
     columns_of_dy = np.ascontiguousarray(dy).reshape(-1, k)
 
     def one_tap(piece: tuple[int, int, int]) -> None:
         i, r, s = piece
         tap = padded[i][:, r : r + rows, s : s + columns]
-        if tap.shape[3] * k > LARGE:
+        if tap.shape[3] * k > TALL_PRODUCT:
             np.matmul(tap.reshape(-1, tap.shape[3]).T, columns_of_dy, out=parts[i][r, s])
         else:
             parts[i][r, s] = np.matmul(tap.swapaxes(2, 3), dy).sum((0, 1))
 
     taps = [(i, r, s) for i in range(len(images)) for r in range(size[0]) for s in range(size[1])]
     parallel(one_tap, taps)
-    return dw, bias_gradient(dy)
-
-
-def backward(
-    x: np.ndarray | tuple[np.ndarray, ...],
-    dy: np.ndarray,
-    w: np.ndarray,
-    padding: str = "valid",
-    input_gradient: bool = True,
-    y: np.ndarray | None = None,
-) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """dx (None where it is not wanted), dw and db, as ops.conv.backward."""
-    dy = dy if y is None else relu_backward(dy, y)
-    dw, db = backward_weights(x, dy, w.shape[:2], padding)
-    return backward_data(dy, w, padding) if input_gradient else None, dw, db
+    return dw
 
 
 def bias_gradient(dy: np.ndarray) -> np.ndarray:

@@ -1,22 +1,20 @@
-"""Up-convolution on strips of rows."""
+"""2x2 up-convolution on strips of rows, several at a time: one product for all four corners."""
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from cunet.backend import Array
 from cunet.engines.cpu.buffers import empty, scratch
-from cunet.engines.cpu.max_pool import doubled
-from cunet.engines.cpu.parts import parts
-from cunet.engines.cpu.relu import relu_forward
+from cunet.engines.cpu.parts import doubled, parts
+from cunet.engines.cpu.relu import relu_backward, relu_forward
 from cunet.ops import up_conv
 from cunet.threads import fixed_sums, parallel
 
 
 @fixed_sums
-def up_forward(x: Array, w: Array, bias: Array, relu: bool = False) -> Array:
-    """ops.up_conv.forward: one product for all four corners of a block, then one interleaving."""
-    if not isinstance(x, np.ndarray) or x.shape[3] != w.shape[2]:
-        return up_conv.forward(x, w, bias, relu)  # which says what is wrong with other channels
+def up_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray, relu: bool = False) -> np.ndarray:
+    """ops.up_conv.forward, with a ReLU behind it where asked."""
+    if x.shape[3] != w.shape[2]:
+        return up_conv.forward(x, w, b)  # which says what is wrong with other channels
     (n, height, width, _), k = x.shape, w.shape[3]
     y, corners = empty((n, 2 * height, 2 * width, k), w.dtype), by_corner(w)
 
@@ -24,17 +22,18 @@ def up_forward(x: Array, w: Array, bias: Array, relu: bool = False) -> Array:
         source = x[part]
         blocks = scratch("blocks", (*source.shape[:3], 2, 2, k), w.dtype)
         np.matmul(source, corners, out=blocks.reshape(*source.shape[:3], -1))
-        np.add(blocks.transpose(0, 1, 3, 2, 4, 5), bias, out=as_blocks(y[doubled(part)]))
+        np.add(blocks.transpose(0, 1, 3, 2, 4, 5), b, out=as_blocks(y[doubled(part)]))
 
     parallel(one, parts(x))
     return relu_forward(y) if relu else y
 
 
 @fixed_sums
-def up_backward(dy: Array, x: Array, w: Array) -> tuple[Array, Array, Array]:
-    """ops.up_conv.backward."""
-    if not isinstance(x, np.ndarray):
-        return up_conv.backward(dy, x, w)
+def up_backward(
+    dy: np.ndarray, x: np.ndarray, w: np.ndarray, y: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """ops.up_conv.backward; y is what forward returned where a ReLU followed."""
+    dy = dy if y is None else relu_backward(dy, y)
     c, k = w.shape[2:]
     dx, pieces, corners = empty(x.shape, dy.dtype), parts(x), by_corner(w).T.copy()
     dws = empty((len(pieces), c, 4 * k), dy.dtype)

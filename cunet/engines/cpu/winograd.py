@@ -59,26 +59,27 @@ from cunet.engines.cpu.winograd_tiles import (
     to_tiles,
     u_to_filters,
 )
+from cunet.engines.images import as_images, output_size, split_channels
 from cunet.errors import CunetError
-from cunet.ops import conv
+from cunet.ops.padding import border
 from cunet.threads import fixed_sums, parallel
 
 SIZE = (3, 3)  # the only filters this takes
 STRIP_BYTES = 6 << 20  # V and M of a strip: measured best from width 16 to 64
 CHUNK = 128  # channels in the schedule for deep layers
-WORTH = 8192  # filters whose transform is worth a thread
+FILTERS_PER_THREAD = 8192  # fewer are not worth a thread of their own
 GROUPS = 8  # partial sums of dU in the schedule of strips
 
 
 @fixed_sums
-def forward(
+def conv_forward(
     x: np.ndarray | tuple[np.ndarray, ...],
     w: np.ndarray,
     b: np.ndarray,
     padding: str = "valid",
     relu: bool = False,
 ) -> np.ndarray:
-    """y (N, P, Q, K), as ops.conv.forward."""
+    """y (N, P, Q, K), as definition.conv_forward."""
     images, before = checked(x, w, padding), 1 if padding == "same" else 0
     (n, height, width), (c, k) = images[0].shape[:3], w.shape[2:]
     y = empty((n, height + 2 * before - 2, width + 2 * before - 2, k), w.dtype)
@@ -123,15 +124,15 @@ def forward(
 
 
 @fixed_sums
-def backward(
-    x: np.ndarray | tuple[np.ndarray, ...],
+def conv_backward(
     dy: np.ndarray,
+    x: np.ndarray | tuple[np.ndarray, ...],
     w: np.ndarray,
+    y: np.ndarray | None = None,
     padding: str = "valid",
     input_gradient: bool = True,
-    y: np.ndarray | None = None,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """dx (N, H, W, C) or None, dw (3, 3, C, K) and db (K), as ops.conv.backward."""
+    """dx (N, H, W, C) or None, dw (3, 3, C, K) and db (K), as definition.conv_backward."""
     images, before = checked(x, w, padding), 1 if padding == "same" else 2
     (n, height, width), (c, k) = images[0].shape[:3], w.shape[2:]
     dx = empty((n, height, width, c), dy.dtype) if input_gradient else None
@@ -213,36 +214,15 @@ def backward(
     return dx, dw, db.sum(0)
 
 
-def backward_data(dy: np.ndarray, w: np.ndarray, padding: str = "valid") -> np.ndarray:
-    """dx (N, H, W, C), as ops.conv.backward_data: the convolution of dy with turned filters."""
-    conv.check_padding(padding)
-    if padding == "valid":
-        dy = np.pad(dy, ((0, 0), (2, 2), (2, 2), (0, 0)))
-    turned = np.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))
-    return forward(dy, turned, np.zeros(w.shape[2], dy.dtype), padding)
-
-
-def backward_weights(
-    x: np.ndarray | tuple[np.ndarray, ...],
-    dy: np.ndarray,
-    size: tuple[int, int],
-    padding: str = "valid",
-) -> tuple[np.ndarray, np.ndarray]:
-    """dw (3, 3, C, K) and db (K), as ops.conv.backward_weights."""
-    channels = sum(image.shape[3] for image in conv.as_images(x))
-    w = np.zeros((*size, channels, dy.shape[3]), dy.dtype)
-    return backward(x, dy, w, padding, input_gradient=False)[1:]
-
-
 def checked(x: np.ndarray | tuple, w: np.ndarray, padding: str) -> tuple[np.ndarray, ...]:
     """The images of x; CunetError where channels, padding or sizes do not fit."""
-    conv.check_padding(padding)
+    border(SIZE, padding)  # which says what is wrong with another word
     if w.shape[:2] != SIZE:
         raise CunetError(f"Winograd: filters are 3x3, found {w.shape[0]}x{w.shape[1]}; use strips")
-    images = conv.as_images(x)
-    conv.split_channels(w, images)
+    images = as_images(x)
+    split_channels(w, images)
     if padding == "valid":
-        conv.output_size(images[0], w)
+        output_size(images[0], w)
     return images
 
 
@@ -255,7 +235,7 @@ def all_filters_to_u(matrix: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 def shares(c: int, k: int) -> list[slice]:
     """C channels in up to eight slices, so that a slice of a (C, K) matrix is worth a thread."""
-    number = max(1, min(8, c, c * k // WORTH))
+    number = max(1, min(8, c, c * k // FILTERS_PER_THREAD))
     return [slice(c * i // number, c * (i + 1) // number) for i in range(number)]
 
 

@@ -1,17 +1,27 @@
-"""The engine of a GPU's tensor cores."""
+"""The engine of a GPU's tensor cores: kernels compiled by NVRTC (cuda.py), whole steps recorded as
+CUDA graphs (recorded.py). The .cu files beside the wrappers are one source for three precisions."""
 
-from cunet.engines.gpu.dropout import drop
+from cunet.engines.gpu.conv import conv_backward, conv_forward
+from cunet.engines.gpu.dropout import drop_backward, drop_forward
+from cunet.engines.gpu.elements import enter, leave
 from cunet.engines.gpu.max_pool import pool_backward, pool_forward
-from cunet.engines.gpu.relu import relu_backward
+from cunet.engines.gpu.recorded import predict, recorded_bytes, step
 from cunet.engines.gpu.sums import add
 from cunet.engines.gpu.up_conv import up_backward, up_forward
 
 __all__ = [
     "add",
-    "drop",
+    "conv_backward",
+    "conv_forward",
+    "drop_backward",
+    "drop_forward",
+    "enter",
+    "leave",
     "pool_backward",
     "pool_forward",
-    "relu_backward",
+    "predict",
+    "recorded_bytes",
+    "step",
     "up_backward",
     "up_forward",
 ]

@@ -1,10 +1,10 @@
-"""3x3 convolution and 2x2 up-convolution on tensor cores: the wrappers of convolution.cu,
-warpgroup.cu and weights.cu, with the functions of ops.conv and ops.up_conv.
+"""3x3 convolution on tensor cores: the wrappers of convolution.cu, warpgroup.cu and weights.cu,
+which serve 2x2 up-convolutions as well (up_conv.py).
 
 Images and their gradients are activations (see cuda.py); filters, biases and their gradients are
 float32. One thing differs from the definition. What a layer of the U-Net takes has come out of a
 ReLU, be it through pooling or dropout, which keep its zeros; only what an up-convolution made has
-not. So `backward` answers the gradient before that ReLU: it is zero wherever x is zero, and the
+not. So conv_backward returns the gradient before that ReLU: it is zero wherever x is zero, and the
 layer that made x need not look at its output again. Nothing here waits for the GPU.
 """
 
@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from cunet.backend import Array, array_module
-from cunet.engines.gpu import cuda, elements
+from cunet.engines.gpu import cuda
 from cunet.engines.gpu.cuda import blocks, launch
+from cunet.engines.gpu.elements import pack
 from cunet.engines.gpu.sums import column_sums, sum_partials
+from cunet.engines.images import as_images, output_size, split_channels
 from cunet.errors import CunetError
-from cunet.ops import conv
 
 BIAS, RELU, UP, REVERSE = 1, 2, 4, 8  # as in convolution.cu
 MOST_PARTS = 8  # of the taps and channels, where a layer has too few pixels to fill a GPU
@@ -87,74 +88,74 @@ def choose(pixels: int, channels: int, steps: int) -> tuple[Tile, int]:
     return best[1:]
 
 
-def forward(
+def conv_forward(
     x: Array | tuple[Array, ...],
     w: Array,
     b: Array,
     padding: str = "valid",
     relu: bool = False,
 ) -> Array:
-    """y (N, P, Q, K), as ops.conv.forward."""
+    """y (N, P, Q, K), as definition.conv_forward."""
     pictures = check(x, w, padding)
     n, height, width, _ = pictures[0].shape
-    (rows, columns), k = conv.output_size(pictures[0], w), w.shape[3]
+    (rows, columns), k = output_size(pictures[0], w), w.shape[3]
     y = array_module(w).empty((n, rows, columns, k), pictures[0].dtype)
-    _convolve(
-        "conv", pictures, elements.pack(w, y.dtype, transposed=True), (w.shape[2], k * w.shape[2]),
+    launch_product(
+        "conv", pictures, pack(w, y.dtype, transposed=True), (w.shape[2], k * w.shape[2]),
         [y], (rows, columns), bias=b, flags=BIAS | RELU * relu,
     )  # fmt: skip
     return y
 
 
-def backward_data(
-    dy: Array, w: Array, padding: str = "valid", x: Array | tuple[Array, ...] | None = None
+def conv_backward(
+    dy: Array,
+    x: Array | tuple[Array, ...],
+    w: Array,
+    y: Array | None = None,
+    padding: str = "valid",
+    input_gradient: bool = True,
+) -> tuple[Array | tuple[Array, ...] | None, Array, Array]:
+    """dx (None where it is not wanted), dw and db, as definition.conv_backward.
+
+    dy has been through this layer's own ReLU where it was made, so y is not looked at.
+    """
+    dw, db = by_weights(dy, x, w.shape[:2])
+    return by_data(dy, w, x) if input_gradient else None, dw, db
+
+
+def by_data(
+    dy: Array, w: Array, x: Array | tuple[Array, ...] | None = None
 ) -> Array | tuple[Array, ...]:
-    """dx (N, H, W, C), as ops.conv.backward_data; with x, zero where x is (see above).
+    """dx (N, H, W, C); with x, zero where x is (see above).
 
     Where x is a pair (up, skip) so is dx, and only the skip's gradient is masked.
     """
     xp, (n, rows, columns, k), c = array_module(dy), dy.shape, w.shape[2]
     height, width = rows + w.shape[0] - 1, columns + w.shape[1] - 1
-    parts = conv.as_images(x) if x is not None else None
+    parts = as_images(x) if x is not None else None
     channels = [part.shape[3] for part in parts] if parts else [c]
     dx = [xp.empty((n, height, width, one), dy.dtype) for one in channels]
-    _convolve(
-        "conv", (dy,), elements.pack(w, dy.dtype, transposed=False), (k, c * k), dx,
+    launch_product(
+        "conv", (dy,), pack(w, dy.dtype, transposed=False), (k, c * k), dx,
         (height, width), mask=parts[-1] if parts else None, pad=w.shape[0] - 1, flags=REVERSE,
     )  # fmt: skip
     return tuple(dx) if len(dx) > 1 else dx[0]
 
 
-def backward_weights(
-    x: Array | tuple[Array, ...], dy: Array, size: tuple[int, int], padding: str = "valid"
+def by_weights(
+    dy: Array, x: Array | tuple[Array, ...], size: tuple[int, int]
 ) -> tuple[Array, Array]:
-    """dw (R, S, C, K) and db (K) in float32, as ops.conv.backward_weights."""
-    pictures, k = conv.as_images(x), dy.shape[3]
+    """dw (R, S, C, K) and db (K) in float32, for filters of size (R, S)."""
+    pictures, k = as_images(x), dy.shape[3]
     c = sum(picture.shape[3] for picture in pictures)
-    dw = _by_weights("conv", pictures, dy, (*size, c, k))
+    dw = launch_by_weights("conv", pictures, dy, (*size, c, k))
     return dw, column_sums(dy)
-
-
-def backward(
-    x: Array | tuple[Array, ...],
-    dy: Array,
-    w: Array,
-    padding: str = "valid",
-    input_gradient: bool = True,
-    y: Array | None = None,
-) -> tuple[Array | tuple[Array, ...] | None, Array, Array]:
-    """All gradients at once, as ops.conv.backward; dx is None where it is not wanted.
-
-    dy has been through this layer's own ReLU where it was made, so y is not looked at.
-    """
-    dw, db = backward_weights(x, dy, w.shape[:2], padding)
-    return backward_data(dy, w, padding, x) if input_gradient else None, dw, db
 
 
 def check(x: Array | tuple[Array, ...], w: Array, padding: str) -> tuple[Array, ...]:
     """x as a tuple; CunetError where these kernels cannot take it."""
-    pictures = conv.as_images(x)
-    conv.split_channels(w, pictures)  # which says what is wrong with other channels
+    pictures = as_images(x)
+    split_channels(w, pictures)  # which says what is wrong with other channels
     least = 16 // pictures[0].dtype.itemsize
     channels = [*(picture.shape[3] for picture in pictures), w.shape[3]]
     if padding != "valid" or any(one % least for one in channels):
@@ -165,12 +166,12 @@ def check(x: Array | tuple[Array, ...], w: Array, padding: str) -> tuple[Array, 
     return pictures
 
 
-def _convolve(
+def launch_product(
     what: str,
     pictures: tuple[Array, ...],
     w: Array,
     strides: tuple[int, int],
-    answers: list[Array],
+    results: list[Array],
     size: tuple[int, int],
     bias: Array | None = None,
     mask: Array | None = None,
@@ -179,10 +180,10 @@ def _convolve(
     channels: int | None = None,
 ) -> None:
     """Launch convolution.cu's `what`. strides: of w, between output channels and between taps;
-    size: of the grid of output pixels; channels: of the product, the answers' together unless
+    size: of the grid of output pixels; channels: of the product, the results' together unless
     given."""
     x, second = pictures[0], pictures[1] if len(pictures) > 1 else None
-    y, other = answers[0], answers[1] if len(answers) > 1 else None
+    y, other = results[0], results[1] if len(results) > 1 else None
     n, height, width, c = x.shape
     k1 = channels or y.shape[3]
     k = k1 + (other.shape[3] if other is not None else 0)
@@ -203,7 +204,9 @@ def _convolve(
         launch(x, "convolve_finish", blocks(threads, 256), 256, *problem, *size, parts)
 
 
-def _by_weights(what: str, pictures: tuple[Array, ...], dy: Array, shape: tuple[int, ...]) -> Array:
+def launch_by_weights(
+    what: str, pictures: tuple[Array, ...], dy: Array, shape: tuple[int, ...]
+) -> Array:
     """Launch weights.cu's `what` for each image and add up its parts: dw of this shape."""
     xp, (c, k) = array_module(dy), shape[2:]
     n, height, width, _ = pictures[0].shape

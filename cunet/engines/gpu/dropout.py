@@ -1,4 +1,6 @@
-"""Dropout on a GPU."""
+"""Dropout on a GPU: the kernel draws the mask anew from the key, faster than it could be kept."""
+
+from typing import Any
 
 import numpy as np
 
@@ -8,11 +10,21 @@ from cunet.engines.gpu.elements import launch_long
 LARGEST = 2**32 - 1
 
 
-def drop(x: Array, rate: float, key: Array | int | np.uint64) -> Array:
-    """ops.dropout.forward, and backward where x is dy, with the same mask.
+def drop_forward(x: Array, rate: float, key: Any) -> tuple[Array, Any]:
+    """y, as definition.drop_forward, and what tells the mask again.
 
     key: a number, or an array of one uint64 on the device, which is read when the kernel runs.
     """
+    return drop(x, rate, key), (rate, key)
+
+
+def drop_backward(dy: Array, kept: Any) -> Array:
+    """dx, as definition.drop_backward."""
+    return drop(dy, *kept)
+
+
+def drop(x: Array, rate: float, key: Any) -> Array:
+    """x times the mask of this key."""
     xp = array_module(x)
     y = xp.empty(x.shape, x.dtype)
     if isinstance(key, int | np.integer):

@@ -1,7 +1,7 @@
-"""What is done to every number of an image on a GPU, and sums over pixels: wrappers of images.cu.
+"""Numbers of an image on a GPU, to a precision and back: wrappers of images.cu.
 
-Activations (N, H, W, C) have C a multiple of 8; all arrays are contiguous. Functions with the names
-of those in rows.py stand for the same operations. Nothing here waits for the GPU.
+Activations (N, H, W, C) have C a multiple of 8; all arrays are contiguous. Nothing here waits for
+the GPU.
 """
 
 import numpy as np
@@ -48,3 +48,13 @@ def pack(w: Array, like_dtype: np.dtype, transposed: bool) -> Array:
     else:
         launch_long(y, "to_elements", w.size, w, y)
     return y
+
+
+def enter(x: Array, precision: str) -> Array:
+    """An image (float32) as the layers take it, as definition.enter."""
+    return to_elements(x, precision)
+
+
+def leave(y: Array) -> Array:
+    """What a layer returned, as float32."""
+    return to_floats(y)

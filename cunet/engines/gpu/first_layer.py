@@ -1,5 +1,5 @@
 """The first convolution on a GPU, 3x3 from an image of 1 to 4 channels: the wrappers of
-first_layer.cu, with the functions of ops.conv.
+first_layer.cu.
 
 Its filters and their gradients are float32 and so are all products; images and their gradients are
 activations (see cuda.py). K is a multiple of 8. Nothing here waits for the GPU.
@@ -8,21 +8,23 @@ activations (see cuda.py). K is a multiple of 8. Nothing here waits for the GPU.
 import numpy as np
 
 from cunet.backend import Array, array_module
+from cunet.engines import definition
 from cunet.engines.gpu.cuda import blocks, launch
 from cunet.engines.gpu.elements import THREADS, to_floats
 from cunet.engines.gpu.sums import spread, sum_partials
+from cunet.engines.images import split_channels
 from cunet.errors import CunetError
-from cunet.ops import conv
+from cunet.ops.padding import border
 
 SIZE = (3, 3)
 MOST_CHANNELS = 4  # of the image
 CHANNELS, ROUNDS, SEGMENT = 64, 2, 24  # as in first_layer.cu
 
 
-def forward(x: Array, w: Array, b: Array, padding: str = "valid", relu: bool = False) -> Array:
-    """y (N, P, Q, K), as ops.conv.forward, in the dtype of x (N, H, W, C)."""
+def conv_forward(x: Array, w: Array, b: Array, padding: str = "valid", relu: bool = False) -> Array:
+    """y (N, P, Q, K), as definition.conv_forward, in the dtype of x (N, H, W, C)."""
     (n, height, width, _), (c, k) = x.shape, w.shape[2:]
-    conv.split_channels(w, (x,))  # which says what is wrong with other channels
+    split_channels(w, (x,))  # which says what is wrong with other channels
     (rows, columns), pad = output_size(x, w.shape[:2], k, padding)
     y = array_module(x).empty((n, rows, columns, k), x.dtype)
     quads = n * rows * blocks(columns, 4)
@@ -32,17 +34,30 @@ def forward(x: Array, w: Array, b: Array, padding: str = "valid", relu: bool = F
     return y
 
 
-def backward_data(dy: Array, w: Array, padding: str = "valid") -> Array:
-    """dx (N, H, W, C) in float32, by ops.conv.backward_data: who trains does not need it."""
-    return conv.backward_data(to_floats(dy), w, padding)
+def conv_backward(
+    dy: Array,
+    x: Array,
+    w: Array,
+    y: Array | None = None,
+    padding: str = "valid",
+    input_gradient: bool = True,
+) -> tuple[Array | None, Array, Array]:
+    """dx in float32, by the definition, since training does not need it, or None where it is not
+    wanted; dw (3, 3, C, K) and db (K).
+
+    The ReLU's gradient is already in dy, so y is not used.
+    """
+    dw, db = by_weights(dy, x, padding)
+    if not input_gradient:
+        return None, dw, db
+    dx, _, _ = definition.conv_backward(to_floats(dy), to_floats(x), w, None, padding)
+    return dx, dw, db
 
 
-def backward_weights(
-    x: Array, dy: Array, size: tuple[int, int], padding: str = "valid"
-) -> tuple[Array, Array]:
-    """dw (3, 3, C, K) and db (K) in float32, as ops.conv.backward_weights."""
+def by_weights(dy: Array, x: Array, padding: str = "valid") -> tuple[Array, Array]:
+    """dw (3, 3, C, K) and db (K) in float32."""
     (n, height, width, c), k = x.shape, dy.shape[3]
-    (rows, columns), pad = output_size(x, size, k, padding)
+    (rows, columns), pad = output_size(x, SIZE, k, padding)
     takers = THREADS // (min(k, CHANNELS) // (4 if c <= 2 else 2))
     parts = spread(blocks(n * rows * blocks(columns, SEGMENT), takers))
     partial = array_module(x).empty((parts, 9 * c + 1, k), np.float32)
@@ -52,27 +67,11 @@ def backward_weights(
     return sums[: 9 * c].reshape(3, 3, c, k), sums[9 * c]
 
 
-def backward(
-    x: Array,
-    dy: Array,
-    w: Array,
-    padding: str = "valid",
-    input_gradient: bool = True,
-    y: Array | None = None,
-) -> tuple[Array | None, Array, Array]:
-    """All gradients at once, as ops.conv.backward; dx is None where it is not wanted.
-
-    dy has been through this layer's own ReLU where it was made, so y is not looked at.
-    """
-    dw, db = backward_weights(x, dy, w.shape[:2], padding)
-    return backward_data(dy, w, padding) if input_gradient else None, dw, db
-
-
 def output_size(
     x: Array, size: tuple[int, int], k: int, padding: str
 ) -> tuple[tuple[int, int], int]:
     """(P, Q) and the zeros around x; CunetError where these kernels cannot take the problem."""
-    conv.check_padding(padding)
+    border(SIZE, padding)  # which says what is wrong with another word
     pad = 1 if padding == "same" else 0
     rows, columns = x.shape[1] + 2 * pad - 2, x.shape[2] + 2 * pad - 2
     if tuple(size) != SIZE or x.shape[3] > MOST_CHANNELS or k % 8 or rows < 1 or columns < 1:

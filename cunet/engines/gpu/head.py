@@ -1,5 +1,4 @@
-"""The end of the U-Net on a GPU: its 1x1 convolution, with the functions of ops.conv, softmax, and
-the weighted loss of ops.softmax_loss. The wrappers of head.cu.
+"""The last layer of the U-Net on a GPU, its 1x1 convolution: the wrappers of head.cu.
 
 x (N, P, Q, C) is an activation (see cuda.py), C a multiple of 8; filters (1, 1, C, K), logits
 (N, P, Q, K) and gradients of either are float32; 1 <= K <= 32. Nothing here waits for the GPU.
@@ -11,17 +10,18 @@ from cunet.backend import Array, array_module
 from cunet.engines.gpu.cuda import blocks, launch
 from cunet.engines.gpu.elements import THREADS
 from cunet.engines.gpu.sums import spread, sum_partials
+from cunet.engines.images import split_channels
 from cunet.errors import CunetError
-from cunet.ops import conv
+from cunet.ops.padding import border
 
 CLASSES = (2, 4, 8, 16, 32)  # that there are kernels for; fewer take the next one
 MOST_CLASSES = CLASSES[-1]
 
 
-def forward(x: Array, w: Array, b: Array, padding: str = "valid", relu: bool = False) -> Array:
-    """The logits (N, P, Q, K), as ops.conv.forward."""
+def conv_forward(x: Array, w: Array, b: Array, padding: str = "valid", relu: bool = False) -> Array:
+    """The logits (N, P, Q, K), as definition.conv_forward."""
     classes, (c, k) = check(x, w), w.shape[2:]
-    conv.check_padding(padding)
+    border((1, 1), padding)  # which says what is wrong with another word
     pixels, lanes = x.size // c, min(32, 1 << ((c // 8).bit_length() - 1))
     logits = array_module(x).empty((*x.shape[:3], k), np.float32)
     each = THREADS // lanes * (4 if classes <= 8 else 1)
@@ -32,15 +32,15 @@ def forward(x: Array, w: Array, b: Array, padding: str = "valid", relu: bool = F
     return logits
 
 
-def backward(
+def conv_backward(
+    dy: Array,
     x: Array,
-    dlogits: Array,
     w: Array,
+    y: Array | None = None,
     padding: str = "valid",
     input_gradient: bool = True,
-    y: Array | None = None,
 ) -> tuple[Array | None, Array, Array]:
-    """dx (in the dtype of x), dw (1, 1, C, K) and db (K), as ops.conv.backward.
+    """dx (in the dtype of x), dw (1, 1, C, K) and db (K), as definition.conv_backward.
 
     x has come out of a ReLU, and dx is the gradient before it: zero where x is. There is no ReLU
     behind the logits, so y is not looked at.
@@ -53,7 +53,7 @@ def backward(
     parts = spread(blocks(pixels, 4 * takers))
     partial = xp.empty((parts, c + 1, k), np.float32)
     grid = parts, blocks(c // each, 32)
-    problem = x, dlogits, w, dx, partial, pixels, c, k
+    problem = x, dy, w, dx, partial, pixels, c, k
     launch(x, f"head_backward_{classes}", grid, THREADS, *problem)
     sums = sum_partials(partial)
     return dx, sums[:c].reshape(1, 1, c, k), sums[c]
@@ -61,7 +61,7 @@ def backward(
 
 def check(x: Array, w: Array) -> int:
     """For how many classes the kernel is; CunetError where there is none."""
-    conv.split_channels(w, (x,))  # which says what is wrong with other channels
+    split_channels(w, (x,))  # which says what is wrong with other channels
     if w.shape[:2] != (1, 1) or w.shape[2] % 8 or w.shape[3] > MOST_CLASSES:
         raise CunetError(
             f"head: expected filters (1, 1, C, K), C a multiple of 8 and K up to {MOST_CLASSES}, "

@@ -2,7 +2,9 @@
 the prediction of a tile."""
 
 import math
+import weakref
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,26 +13,41 @@ from cunet.engines.gpu import softmax_loss
 from cunet.engines.gpu.graphs import Graph, Inbox, Place
 from cunet.engines.gpu.sgd import FIRST_SCALE, FusedSGD
 from cunet.errors import CunetError, NumericError
-from cunet.net.unet import UNet
-from cunet.solvers.sgd import SGD
 
-MOST_SHAPES = 4  # of tiles whose graphs are kept
+TILE_SHAPES_KEPT = 4  # whose graphs are kept
 
 
-def place_of(net: UNet) -> Place:
-    """The stream and the memory of this net's graphs."""
-    net.place = net.place or Place()
-    return net.place
+@dataclass
+class Record:
+    """What is recorded of one net: the stream and the memory of its graphs, and for each shape of
+    tile the array its images go into and the graph of its prediction."""
+
+    place: Place = field(default_factory=Place)
+    predictions: dict[tuple[int, ...], tuple[Inbox, Graph]] = field(default_factory=dict)
 
 
-def forget(net: UNet) -> None:
+_records: "weakref.WeakKeyDictionary[Any, Record]" = weakref.WeakKeyDictionary()
+
+
+def record_of(net: Any) -> Record:
+    """The record of this net, a new one where there is none."""
+    if net not in _records:
+        _records[net] = Record()
+    return _records[net]
+
+
+def forget(net: Any) -> None:
     """Let go of what was recorded of a net, and of its memory."""
-    net.predictions.clear()
-    net.place = None
+    _records.pop(net, None)
+
+
+def recorded_bytes(net: Any) -> int:
+    """Bytes on the GPU that the record of this net holds."""
+    return _records[net].place.bytes() if net in _records else 0
 
 
 class Keys:
-    """In the place of a random generator, for dropout: its next 64-bit keys, on the GPU."""
+    """Stands in for dropout's random generator: its next 64-bit keys, already on the GPU."""
 
     def __init__(self, number: int):
         self.inbox, self._next = Inbox((number,), "uint64"), 0
@@ -59,13 +76,13 @@ class CapturedStep:
     nothing but the scale.
     """
 
-    def __init__(self, net: UNet, solver: Any, normalize: str, ignore: int | None = None):
+    def __init__(self, net: Any, solver: Any, normalize: str, ignore: int | None = None):
         self.net, self.solver, self.normalize, self.ignore = net, solver, normalize, ignore
-        self.place, self.scaling = place_of(net), net.precision == "float16"
-        if self.scaling and not isinstance(solver, SGD):
+        self.place, self.scaling = record_of(net).place, net.precision == "float16"
+        if self.scaling and not solver.recordable:
             raise CunetError("precision float16: its scaled loss needs --solver sgd; use bfloat16")
         self.fused = None
-        if isinstance(solver, SGD):
+        if solver.recordable:
             self.fused = FusedSGD(
                 solver.parameters, solver.velocity, solver.momentum, solver.weight_decay,
                 solver.clip, solver.iter_size, self.scaling,
@@ -76,7 +93,7 @@ class CapturedStep:
             self.fused.set_scale(np.array(solver.scaling, np.float32))
             self.scale, _, self.skipped = solver.scaling
         self.whole = self.fused is not None and solver.iter_size == 1
-        self.keys = Keys(2) if net.dropout else None
+        self.keys = Keys(2) if net.shape.dropout else None
         self.inboxes: list[Inbox] = []  # of x, labels and weights, made for the first batch
         self.written: tuple | None = None  # the batch that lies in them
         self.gradient = Graph(self.place, self._step)
@@ -171,20 +188,29 @@ class CapturedStep:
         self.fused.step()
 
 
-def predict(net: UNet, x: np.ndarray) -> np.ndarray:
+def step(net: Any, solver: Any, normalize: str, ignore: int | None = None) -> CapturedStep:
+    """What does the training steps of this net, as definition.step."""
+    return CapturedStep(net, solver, normalize, ignore)
+
+
+def predict(net: Any, x: np.ndarray) -> np.ndarray:
     """The probabilities (N, P, Q, K) of images x (N, H, W, C), from the host to the host."""
-    made = net.predictions.get(x.shape)
+    record = record_of(net)
+    made = record.predictions.get(x.shape)
     if made is None:
-        if len(net.predictions) == MOST_SHAPES:
-            net.predictions.pop(next(iter(net.predictions)))
-        inbox = Inbox(x.shape, "float32")
+        if len(record.predictions) == TILE_SHAPES_KEPT:
+            record.predictions.pop(next(iter(record.predictions)))
+        inbox, weak = (
+            Inbox(x.shape, "float32"),
+            weakref.ref(net),
+        )  # the record must not keep the net
 
         def work() -> Any:
-            return softmax_loss.softmax(net(inbox.array, remember=False))
+            return softmax_loss.softmax(weak()(inbox.array, remember=False))
 
-        made = net.predictions[x.shape] = inbox, Graph(place_of(net), work)
+        made = record.predictions[x.shape] = inbox, Graph(record.place, work)
     inbox, graph = made
-    inbox.put(x, net.place)
+    inbox.put(x, record.place)
     p = graph()
-    net.place.stream.synchronize()
+    record.place.stream.synchronize()
     return p.get()

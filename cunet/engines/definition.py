@@ -1,0 +1,182 @@
+"""The definitions as an engine: zeros, concatenation and a ReLU around the functions of ops.
+
+Every engine has the functions of this file, with the same names and arguments; layers know no more
+of an engine than that. This one runs on NumPy and CuPy alike. It is what a GPU without tensor
+cores computes with - each product goes to the GPU's own BLAS - and what the other engines are
+tested against.
+
+Shapes: images (N, H, W, C), filters (R, S, C, K). The x of a convolution may be a tuple of images,
+which stands for their channels side by side. y is what forward returned where a ReLU followed, else
+None. Sums are formed in an order that depends on the shapes alone.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from cunet.backend import Array, array_module, to_device, to_host
+from cunet.ops import batch_norm, conv, crop_concat, dropout, max_pool, up_conv
+from cunet.ops.padding import backward as without_zeros
+from cunet.ops.padding import forward as with_zeros
+from cunet.ops.relu import backward as relu_backward
+from cunet.ops.relu import forward as relu_forward
+from cunet.threads import fixed_sums
+
+
+@fixed_sums
+def conv_forward(
+    x: Array | tuple[Array, ...], w: Array, b: Array, padding: str = "valid", relu: bool = False
+) -> Array:
+    """The convolution y (N, P, Q, K) of x with the filters w and the biases b (K).
+
+    padding: "valid" or "same"; relu: whether a ReLU follows.
+    """
+    y = conv.forward(with_zeros(side_by_side(x), w.shape[:2], padding), w, b)
+    return relu_forward(y, out=y) if relu else y
+
+
+@fixed_sums
+def conv_backward(
+    dy: Array,
+    x: Array | tuple[Array, ...],
+    w: Array,
+    y: Array | None = None,
+    padding: str = "valid",
+    input_gradient: bool = True,
+) -> tuple[Array | tuple[Array, ...] | None, Array, Array]:
+    """dx (N, H, W, C), dw (R, S, C, K) and db (K); dx is None where it is not wanted.
+
+    Of a tuple of images dx has all channels in order, or is a tuple of gradients.
+    """
+    dy = dy if y is None else relu_backward(dy, y)
+    padded = with_zeros(side_by_side(x), w.shape[:2], padding)
+    dx, dw, db = conv.backward(dy, padded, w)
+    return without_zeros(dx, w.shape[:2], padding) if input_gradient else None, dw, db
+
+
+@fixed_sums
+def up_forward(x: Array, w: Array, b: Array, relu: bool = False) -> Array:
+    """The up-convolution y (N, 2H, 2W, K), with a ReLU behind it where asked."""
+    y = up_conv.forward(x, w, b)
+    return relu_forward(y, out=y) if relu else y
+
+
+@fixed_sums
+def up_backward(
+    dy: Array, x: Array, w: Array, y: Array | None = None
+) -> tuple[Array, Array, Array]:
+    """dx (N, H, W, C), dw (2, 2, C, K) and db (K)."""
+    return up_conv.backward(dy if y is None else relu_backward(dy, y), x, w)
+
+
+def pool_forward(x: Array) -> Array:
+    """The maxima y (N, H/2, W/2, C) of the 2x2 windows."""
+    return max_pool.forward(x)
+
+
+def pool_backward(dy: Array, x: Array, y: Array, beside: Array | None = None) -> Array:
+    """dx, plus the gradient `beside` (N, P, Q, C) of the centre of x, which went another way."""
+    dx = max_pool.backward(dy, x, y)
+    if beside is not None:
+        add(beside, crop_concat.centre(dx, *beside.shape[1:3]))
+    return dx
+
+
+def drop_forward(x: Array, rate: float, key: Any) -> tuple[Array, Any]:
+    """x with a share `rate` of its elements dropped, as the 64-bit key says, and what
+    drop_backward needs to know of it."""
+    mask = dropout.mask(x, rate, int(key))
+    return x * mask, mask
+
+
+def drop_backward(dy: Array, kept: Any) -> Array:
+    """dx, with the same elements dropped."""
+    return dy * kept
+
+
+def norm_statistics(x: Array) -> tuple[Array, Array]:
+    """The mean and the variance (C) of every channel of x."""
+    return batch_norm.statistics(x)
+
+
+def norm_forward(x: Array, gamma: Array, beta: Array, m: Array, v: Array) -> Array:
+    """y: x normalised by mean m and variance v, scaled, shifted, and rectified."""
+    return relu_forward(batch_norm.forward(x, gamma, beta, m, v))
+
+
+def norm_backward(
+    dy: Array, x: Array, y: Array, gamma: Array, m: Array, v: Array, own: bool = True
+) -> tuple[Array, Array, Array]:
+    """dx, dgamma (C) and dbeta (C). own: m and v are the statistics of x itself, not constants."""
+    return batch_norm.backward(relu_backward(dy, y), x, gamma, m, v, own)
+
+
+def add(a: Array, b: Array) -> None:
+    """b += a, in place."""
+    b += a
+
+
+def enter(x: Array, precision: str) -> Array:
+    """An image as this engine's layers take it."""
+    return x
+
+
+def leave(y: Array) -> Array:
+    """What a layer returned, as numbers of the network's dtype."""
+    return y
+
+
+class Step:
+    """Training steps of a net, one operation after the other.
+
+    net, solver: the network and what updates its parameters. normalize, ignore: see
+    ops/softmax_loss.py.
+    """
+
+    # Overflow shows in the loss, which is checked; NumPy's own warnings would report it twice.
+    quiet = np.errstate(over="ignore", invalid="ignore")
+
+    def __init__(self, net: Any, solver: Any, normalize: str, ignore: int | None = None):
+        self.net, self.solver, self.normalize, self.ignore = net, solver, normalize, ignore
+
+    @quiet
+    def accumulate(self, batch: tuple, rng: np.random.Generator, prepare: Any = None) -> float:
+        """One forward and backward pass: adds into the gradients, returns the loss.
+
+        batch: x (N, H, W, C), labels (N, P, Q), weights (N, P, Q), on the host. prepare: would be
+        called for the next batch while the device works alone, which it never does here.
+        """
+        net = self.net
+        x, labels, weights = (to_device(array, net.device) for array in batch)
+        logits, backward = net(x.astype(net.dtype, copy=False), rng, remember="once")
+        loss, dlogits = net.loss(logits, labels, weights, self.ignore, self.normalize)
+        backward(dlogits)
+        return loss
+
+    @quiet
+    def update(self) -> float:
+        """One update by the solver; returns the learning rate."""
+        return self.solver.step()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def step(net: Any, solver: Any, normalize: str, ignore: int | None = None) -> Step:
+    """What does the training steps of this net."""
+    return Step(net, solver, normalize, ignore)
+
+
+def predict(net: Any, x: np.ndarray) -> np.ndarray:
+    """The probabilities (N, P, Q, K) of images x (N, H, W, C), from the host to the host."""
+    return to_host(net.probability(net(to_device(x, net.device), remember=False)))
+
+
+def recorded_bytes(net: Any) -> int:
+    """Bytes on the device that recorded work of this net holds beside its arrays."""
+    return 0
+
+
+def side_by_side(x: Array | tuple[Array, ...]) -> Array:
+    """One image of all channels."""
+    return array_module(x[0]).concatenate(x, axis=3) if isinstance(x, tuple) else x

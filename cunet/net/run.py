@@ -1,0 +1,63 @@
+"""One pass through a network: what is remembered of it, who watches, and whether it trains."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cunet.backend import Array
+from cunet.errors import CunetError
+from cunet.net.layers import Backward
+
+
+@dataclass(frozen=True)
+class Run:
+    """rng: what dropout draws from; without one there is no dropout. remember: True keeps what
+    every backward needs, "once" keeps it until it is used, False keeps nothing. watch(name, y) sees
+    the output of every layer that has a name. train: whether batches are normalised by their own
+    statistics."""
+
+    rng: np.random.Generator | None = None
+    remember: bool | str = True
+    watch: Callable[[str, Array], None] | None = None
+    train: bool = False
+
+    def __call__(self, layer: Any, x: Array | tuple[Array, ...]) -> tuple[Array, Backward | None]:
+        """One layer."""
+        y, backward = layer(x, self)
+        if self.watch is not None and hasattr(layer, "name"):
+            self.watch(layer.name, y)
+        if not self.remember:
+            return y, None
+        return y, once(backward) if self.remember == "once" else backward
+
+    def chain(self, layers: Sequence, x: Array | tuple[Array, ...]) -> tuple[Array, Backward]:
+        """Several layers, one after the other; the first is a convolution."""
+        backwards = []
+        for layer in layers:
+            x, backward = self(layer, x)
+            backwards.append(backward)
+
+        def back(dy: Array, input_gradient: bool = True) -> Array | None:
+            for backward in reversed(backwards[1:]):
+                dy = backward(dy)
+            return backwards[0](dy, input_gradient)
+
+        return x, back
+
+
+def once(backward: Backward) -> Backward:
+    """backward, dropped with all that it holds once it has run, so that the memory can serve the
+    gradients of earlier layers."""
+    held = [backward]
+
+    def run_and_drop(*gradients: Any) -> Any:
+        if not held:
+            raise CunetError(
+                'backward: it was called before, and remember="once" keeps nothing for a second '
+                "time; call the network again"
+            )
+        return held.pop()(*gradients)
+
+    return run_and_drop
