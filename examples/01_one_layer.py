@@ -25,8 +25,7 @@ print("A 3x3 filter fits into a 4x4 image at 2x2 places: a valid convolution mak
 
 # A loss L of which we know the derivative by y: L = sum(dy * y).
 dy = np.array([[1.0, 2.0], [0.0, -1.0]])
-dw, db = conv.backward_weights(image, dy[None, :, :, None], (3, 3))
-dx = conv.backward_data(dy[None, :, :, None], filters)
+dx, dw, db = conv.backward(dy[None, :, :, None], image, filters)
 
 # By hand: y[p, q] took x[p + r, q + s] times w[r, s]. Each passes dy[p, q] to the other.
 dw_by_hand, dx_by_hand = np.zeros_like(w), np.zeros_like(x)

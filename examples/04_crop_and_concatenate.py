@@ -1,14 +1,15 @@
 """Lesson 4: the skip connection - crop, concatenate, and no copy of either.
 
 A convolution over channels side by side is the sum of two convolutions: conv(a|b) = conv(a) +
-conv(b). So the concatenation stays a pair of views. In backward the skip's image, which went two
-ways, gets the sum of two gradients.
+conv(b). So for a fast engine the concatenation stays a pair of views. In backward the skip's image,
+which went two ways, gets the sum of two gradients.
 Read beside it: cunet/ops/crop_concat.py, and `_level` in cunet/net/unet.py
 """
 
 import numpy as np
 from show import beside
 
+from cunet.engines import cpu
 from cunet.ops import conv, crop_concat
 
 rng = np.random.default_rng(0)
@@ -24,15 +25,15 @@ print(f"The first half is `up` itself:       {pair[0] is up}")
 up, skip = rng.standard_normal((1, 10, 10, 4)), rng.standard_normal((1, 18, 18, 4))
 w, bias = rng.standard_normal((3, 3, 8, 4)), rng.standard_normal(4)
 pair = crop_concat.forward(up, skip)
-from_pair = conv.forward(pair, w, bias)
+from_pair = cpu.conv_forward(pair, w, bias)
 from_copy = conv.forward(np.concatenate(pair, axis=3), w, bias)
-print("\nA convolution takes the pair as channels side by side.")
+print("\nThe CPU's convolution takes the pair as channels side by side.")
 print(f"Largest difference from a real concatenation: {np.abs(from_pair - from_copy).max():.0e}")
 side, channels = 392, 128  # the uppermost concatenation of the paper's net
 print(f"The copy saved at the top of the paper's U: {side * side * channels * 4 / 1e6:.1f} MB")
 
 # Backward: dy has the channels of both; the skip also went down into the pooling.
-dy = conv.backward_data(rng.standard_normal(from_pair.shape), w)
+dy, _, _ = cpu.conv_backward(rng.standard_normal(from_pair.shape), pair, w)
 dup, dcentre = crop_concat.backward(dy, up_channels=4)
 dskip = rng.standard_normal(skip.shape)  # what comes back from the level below
 alone = dskip.copy()

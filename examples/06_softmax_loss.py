@@ -13,8 +13,9 @@ from cunet.ops import softmax_loss
 logits = np.array([[[[0.0, 3.0], [0.0, 0.0], [4.0, 0.0]]]])
 labels = np.array([[[1, 1, 1]]])
 weights = np.array([[[1.0, 1.0, 2.0]]])
-loss, log_p = softmax_loss.forward(logits, labels, weights)
-dlogits = softmax_loss.backward(log_p, labels, weights)
+target, scale = softmax_loss.targets(logits, labels, weights)  # the labels, and weights / norm
+loss, log_p = softmax_loss.forward(logits, target, scale)
+dlogits = softmax_loss.backward(log_p, target, scale)
 print("pixel      logits      p(0)   p(1)  label  weight  -log p(label)    dlogits")
 for i, said in enumerate(("right", "unsure", "wrong")):
     a, p, d = logits[0, 0, i], np.exp(log_p[0, 0, i]), dlogits[0, 0, i]
@@ -32,8 +33,8 @@ for index in np.ndindex(logits.shape):
     up, down = logits.copy(), logits.copy()
     up[index] += step
     down[index] -= step
-    above = softmax_loss.forward(up, labels, weights)[0]
-    below = softmax_loss.forward(down, labels, weights)[0]
+    above = softmax_loss.loss(up, labels, weights)[0]
+    below = softmax_loss.loss(down, labels, weights)[0]
     worst = max(worst, abs((above - below) / (2 * step) - dlogits[index]))
 print(f"Largest difference from the measured gradient: {worst:.0e}")
 
@@ -43,10 +44,10 @@ for a in (10, 80, 100, -80, -110, -1000):
     pair = np.array([0, a], np.float32)
     with np.errstate(all="ignore"):  # overflow is what we want to see
         obvious = 0 - np.log(np.exp(pair) / np.exp(pair).sum())[1]
-    _, log_p = softmax_loss.forward(pair[None, None, None], np.ones((1, 1, 1), int))
-    print(f"  {a:5d}   {obvious:17.3g}   {0 - log_p[0, 0, 0, 1]:20.3g}")
+    cost, _ = softmax_loss.loss(pair[None, None, None], np.ones((1, 1, 1), int))
+    print(f"  {a:5d}   {obvious:17.3g}   {cost:20.3g}")
 print("\nexp(89) is already infinite in float32, and exp(-104) is 0, whose logarithm is infinite.")
 
-double = softmax_loss.forward(logits, labels, 2 * weights)[0]
+double = softmax_loss.loss(logits, labels, 2 * weights)[0]
 print("\nAs the loss is divided by the sum of the weights, only their ratios count:")
 print(f"doubled weights give {double:.6f}.")

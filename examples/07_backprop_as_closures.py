@@ -1,8 +1,8 @@
-"""Lesson 7: backpropagation without a graph - a layer answers its result and a function.
+"""Lesson 7: backpropagation without a graph - a layer returns its result and a function.
 
 Calling a layer gives (y, backward). What backward must remember lives in its closure, and is freed
 with it. A network's backward calls its layers' backwards in the opposite order; that is all.
-Read beside it: cunet/net/layers.py
+Read beside it: cunet/net/layers.py, cunet/net/run.py
 """
 
 import inspect
@@ -10,21 +10,26 @@ import tracemalloc
 
 import numpy as np
 
-from cunet.net.layers import Conv, pool, weighted_softmax_loss
+from cunet.engines import cpu
+from cunet.net.layers import Conv, Maker, Pool
+from cunet.net.run import Run
+from cunet.ops.softmax_loss import loss as softmax_loss
 
-rng = np.random.default_rng(0)
-first = Conv("first", 3, 1, 8, rng, dtype="float64")
-second = Conv("second", 3, 8, 2, rng, relu=False, dtype="float64")
+make = Maker(seed=0, dtype="float64", device="cpu", engine=cpu)
+first, second = Conv("first", 3, 1, 8, make), Conv("second", 3, 8, 2, make, relu=False)
+pool = Pool(make)
 
 
 def two_layers(x: np.ndarray, remember: bool = True):
     """Convolution and ReLU, max-pooling, convolution; and the same upside down."""
-    x, back_first = first(x, remember)
-    x, back_pool = pool(x, remember)
-    x, back_second = second(x, remember)
+    run = Run(remember=remember)  # one pass: run(layer, x) is layer(x), and keeps backward or not
+    x, back_first = run(first, x)
+    x, back_pool = run(pool, x)
+    x, back_second = run(second, x)
     return x, lambda dy: back_first(back_pool(back_second(dy)))
 
 
+rng = np.random.default_rng(0)
 x = rng.standard_normal((1, 106, 106, 1))
 y, backward = two_layers(x)
 print(f"x {x.shape} -> y {y.shape}\n\nWhat the backward of each layer remembers:\n")
@@ -36,13 +41,13 @@ print("\n(y of one layer is x of the next: one array, named twice.)")
 
 # The gradient of one weight, against a finite difference of the loss.
 labels = rng.integers(0, 2, y.shape[:3])
-loss, dy = weighted_softmax_loss(y, labels)
+loss, dy = softmax_loss(y, labels)
 backward(dy)
 weight, step = (1, 1, 0, 3), 1e-5
 kept, losses = first.w.value[weight], []
 for moved in (kept + step, kept - step):
     first.w.value[weight] = moved
-    losses.append(weighted_softmax_loss(two_layers(x, remember=False)[0], labels)[0])
+    losses.append(softmax_loss(two_layers(x, remember=False)[0], labels)[0])
 first.w.value[weight] = kept
 print(f"\nThe loss is {loss:.4f}; its derivative by one weight of the first layer:")
 print(f"  backward  {first.w.grad[weight]:+.9f}")

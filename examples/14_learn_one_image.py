@@ -12,7 +12,7 @@ from cunet import Adam, LearningRate, UNet, softmax_loss
 from cunet.data.synthetic import membranes
 from cunet.data.weight_map import class_weights
 from cunet.net.sizes import margin, output_size
-from cunet.ops.softmax_loss import softmax
+from cunet.ops.softmax_loss import probability as softmax
 
 TILE, DEPTH, STEPS = 148, 2, 120
 

@@ -7,7 +7,10 @@ Read beside it: cunet/ops/batch_norm.py
 
 import numpy as np
 
-from cunet.net.normed import NormedConv
+from cunet.engines import cpu
+from cunet.net.layers import Maker
+from cunet.net.normed import BatchNorm
+from cunet.net.run import Run
 from cunet.ops import batch_norm
 
 # One channel of four values
@@ -41,23 +44,24 @@ print("stretch them.")
 # Scale and shift of the input leave no trace
 rng = np.random.default_rng(0)
 image = rng.standard_normal((4, 16, 16, 1))
-layer = NormedConv("conv", 3, 1, 2, rng, dtype="float64")
-brighter, _ = layer(7 * image + 3)
-plain, _ = layer(image)
-print("\nAn image 7 times as strong, plus 3: largest difference of the answers")
+make, train = Maker(0, "float64", "cpu", cpu), Run(train=True)  # a training pass
+layer = BatchNorm("norm", 1, make)
+brighter, _ = layer(7 * image + 3, train)
+plain, _ = layer(image, train)
+print("\nAn image 7 times as strong, plus 3: largest difference of the results")
 print(f"{abs(brighter - plain).max():.0e}")
 
 # Training and use differ
-layer = NormedConv("conv", 3, 1, 1, rng, dtype="float64")
-print("\nA trained net must answer for one image alone: running statistics take the batch's place.")
+layer = BatchNorm("norm", 1, make)
+print("\nA trained net must work on one image alone: running statistics take the batch's place.")
 print("They are weighted means of past batches, the newest with 0.1:\n")
-print("batches   running mean   running variance   largest difference of the answers")
+print("batches   running mean   running variance   largest difference of the results")
 for batch in range(61):
     images = 2 * rng.standard_normal((4, 16, 16, 1)) + 1
     if batch in (0, 1, 5, 20, 60):
-        used = layer(images, remember=False)[0]
+        used = layer(images)[0]  # any other pass
         kept = layer.mean.copy(), layer.variance.copy()
-        apart = abs(layer(images)[0] - used).max()
+        apart = abs(layer(images, train)[0] - used).max()
         print(f"{batch:7d}   {kept[0][0]:12.3f}   {kept[1][0]:16.3f}   {apart:33.3f}")
     else:
-        layer(images)
+        layer(images, train)

@@ -6,6 +6,7 @@ below, and merges what comes back with what it kept. Images are (N, H, W, C), ch
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 
@@ -46,7 +47,8 @@ class UNet:
 
     precision is what it computes in (cunet/engines); weights, logits and gradients of the weights
     are of dtype in any case. None: tf32 where the device has it, else dtype. obstacle is why the
-    net cannot use tensor cores (None: it can).
+    net cannot use tensor cores (None: it can). engine: the module that computes; by default the one
+    for device and precision.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class UNet:
         sigmoid: bool = False,
         resize: int | None = None,
         precision: str | None = None,
+        engine: ModuleType | None = None,
     ):
         shape = Shape(
             width, depth, in_channels, classes, variant, padding, batch_norm, sigmoid, dropout
@@ -76,7 +79,7 @@ class UNet:
         self.device = resolve_device(device)
         self.obstacle = obstacle(self.device, shape)
         self.precision = resolve_precision(precision, self.dtype, self.obstacle)
-        self.engine = engine_of(self.device, self.precision)
+        self.engine = engine or engine_of(self.device, self.precision)
         self.normalization = Normalization.identity(in_channels)
         loss = sigmoid_loss if sigmoid else softmax_loss
         self.loss, self.probability = loss.loss, loss.probability

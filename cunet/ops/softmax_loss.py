@@ -54,9 +54,9 @@ def loss(
 def targets(
     logits: Array,
     labels: Array,
-    weights: Array | None,
-    ignore: int | None,
-    normalize: str,
+    weights: Array | None = None,
+    ignore: int | None = None,
+    normalize: str = "weights",
     classes: int | None = None,
 ) -> tuple[Array, Array]:
     """The labels with ignored pixels set to 0, and w / norm with 0 at ignored pixels (everywhere

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import threadpoolctl
 
+from cunet.data.labels import IGNORE
 from cunet.data.synthetic import write_stack
 from cunet.threads import get_threads
 from cunet.training.config import make
 from cunet.training.loop import make_net
 from cunet.training.prepared import prepare
-from cunet.training.step import stepper
 
 PAIRS, STEPS = 5, 20
 
@@ -42,7 +42,7 @@ def main() -> None:
         config = make("cpu", None, {"data": folder, "device": "cpu"})
         prepared = prepare(config)
     net = make_net(config, prepared)
-    work = stepper(net, config.make_solver(net.parameters()), config.normalize)
+    work = net.engine.step(net, config.make_solver(net.parameters()), config.normalize, IGNORE)
     cached = prepared.samples.stacked(0)
     cores = [
         p.get("architecture") for p in threadpoolctl.threadpool_info() if "blas" in p["user_api"]

@@ -20,12 +20,14 @@ import numpy as np
 
 from cunet import Config, CunetError, UNet, set_threads
 from cunet.backend import Array, array_module
+from cunet.data.labels import IGNORE
 from cunet.errors import NumericError
-from cunet.net.layers import Conv
+from cunet.net import checkpoint
+from cunet.net.layers import Conv, Maker
+from cunet.net.run import Run
 from cunet.training.config import make
 from cunet.training.loop import DROPOUT_STREAM, make_net
 from cunet.training.prepared import Prepared, prepare
-from cunet.training.step import Step
 from cunet.training.validation import validate
 
 EXAMPLES = """examples:
@@ -38,16 +40,16 @@ SUM_STREAM = 4  # the purpose that separates these random numbers from all other
 class SumConv(Conv):
     """A convolution of the sum of what comes up and what comes across."""
 
-    def __call__(self, pair: tuple[Array, Array], remember: bool | str = True) -> tuple:
+    def __call__(self, pair: tuple[Array, Array], run: Run | None = None) -> tuple:
         up, skip = pair
-        y, back = super().__call__(up + skip, remember)
+        y, back = super().__call__(up + skip, run)
 
         def backward(dy: Array, input_gradient: bool = True) -> Array:
             # a sum hands its gradient to both; side by side, as the U-Net will take them apart
             dboth = back(dy, input_gradient)
             return array_module(dboth).concatenate((dboth, dboth), axis=3)
 
-        return y, backward if remember else None
+        return y, backward
 
 
 class SumUNet(UNet):
@@ -59,24 +61,24 @@ class SumUNet(UNet):
     def __init__(self, *arguments, **named):
         # the kernels for tensor cores know the concatenation only
         super().__init__(*arguments, **{"precision": named.get("dtype", "float32")} | named)
-        if self.variant != "paper":
+        if self.shape.variant != "paper":
             raise CunetError(
                 "skips by sum: up-convolution and skip need equal channels, which variant "
-                f"'{self.variant}' has not; use 'paper'"
+                f"'{self.shape.variant}' has not; use 'paper'"
             )
-        rng = np.random.default_rng([self.seed, SUM_STREAM])
-        place = {"dtype": self.dtype, "device": self.device}
+        make = Maker(self.seed, self.dtype, self.device, self.engine)
+        make.rng = np.random.default_rng([self.seed, SUM_STREAM])
         for i, level in enumerate(self.levels[:-1]):
             old, second = level.expand
             channels = old.w.value.shape[3]
-            first = SumConv(old.name, 3, channels, channels, rng, **place)
-            self.levels[i] = replace(level, expand=(first, second))
+            first = SumConv(old.name, 3, channels, channels, make)
+            self.levels[i] = replace(level, expand=[first, second])
 
 
 def twins(config: Config, prepared: Prepared) -> dict[str, UNet]:
     """Both untrained networks of these settings, which begin with the same weights."""
     net = make_net(replace(config, precision=config.dtype), prepared)
-    twin = SumUNet(**net.settings(), device=net.device)
+    twin = SumUNet(**checkpoint.settings(net), device=net.device)
     twin.normalization = prepared.normalization
     return {"concatenation": net, "sum": twin}
 
@@ -86,7 +88,7 @@ def train(name: str, net: UNet, config: Config, prepared: Prepared) -> dict:
 
     The samples, the dropout keys and their order are those of `cunet train` with these settings.
     """
-    work = Step(net, config.make_solver(net.parameters()), config.normalize)
+    work = net.engine.step(net, config.make_solver(net.parameters()), config.normalize, IGNORE)
     losses, start = [], time.perf_counter()
     with closing(prepared.samples.stream(0, config.steps * config.iter_size)) as stream:
         for step in range(1, config.steps + 1):

@@ -13,12 +13,14 @@ import numpy as np
 
 from cunet.backend import Array, array_module, resolve_device, to_device, to_host
 from cunet.data.mirror import reflect
+from cunet.engines import engine_of
 from cunet.errors import CunetError
 from cunet.net.figure1 import Row
-from cunet.net.layers import Backward, Conv, Parameter, pool
+from cunet.net.layers import Backward, Conv, Maker, Parameter, Pool
 from cunet.net.normalization import Normalization
+from cunet.net.run import Run
 from cunet.ops.max_pool import WINDOW
-from cunet.ops.softmax_loss import softmax
+from cunet.ops.softmax_loss import probability as softmax
 
 PATCH = 95  # pixels; the centre is pixel 47 from each side
 EDGE = PATCH // 2
@@ -47,40 +49,29 @@ class SlidingWindow:
         self.classes, self.dtype, self.seed = classes, dtype, seed
         self.device = resolve_device(device)
         self.normalization = Normalization.identity(in_channels)
-        rng, place = np.random.default_rng(seed), {"dtype": dtype, "device": self.device}
+        engine = engine_of(self.device, dtype)
+        make = Maker(seed, dtype, self.device, engine)
         incoming = (in_channels, *[maps] * len(FILTERS))
         self.convs = [
-            Conv(f"conv{i + 1}", side, incoming[i], maps, rng, **place)
-            for i, side in enumerate(FILTERS)
+            Conv(f"conv{i + 1}", side, incoming[i], maps, make) for i, side in enumerate(FILTERS)
         ]
-        self.hidden = Conv("hidden", 3, maps, hidden, rng, **place)
-        self.head = Conv("head", 1, hidden, classes, rng, relu=False, **place)
+        self.pool = Pool(make)
+        self.hidden = Conv("hidden", 3, maps, hidden, make)
+        self.head = Conv("head", 1, hidden, classes, make, relu=False)
 
     def __call__(self, x: Array, remember: bool | str = True) -> tuple[Array, Backward] | Array:
         """Patches (N, 95, 95, C) -> (logits (N, 1, 1, K), backward), as cunet.UNet's.
 
-        backward(dlogits) adds into every parameter's .grad, and with input_gradient=True answers
+        backward(dlogits) adds into every parameter's .grad, and with input_gradient=True returns
         dx. With remember=False the logits come alone; with "once" what was used is freed.
         """
         if x.shape[1:3] != (PATCH, PATCH):
             raise CunetError(f"patches: expected (N, {PATCH}, {PATCH}, C), found {x.shape}")
-        backs = []
-        for conv in self.convs:
-            x, back_conv = conv(x, remember)
-            x, back_pool = pool(x, remember)
-            backs += [back_conv, back_pool]
-        for layer in (self.hidden, self.head):
-            x, back = layer(x, remember)
-            backs.append(back)
+        layers = [layer for conv in self.convs for layer in (conv, self.pool)]
+        x, back = Run(remember=remember).chain([*layers, self.hidden, self.head], x)
         if not remember:
             return x
-
-        def backward(dy: Array, input_gradient: bool = False) -> Array | None:
-            for back in reversed(backs[1:]):
-                dy = back(dy)
-            return backs[0](dy, input_gradient)
-
-        return x, backward
+        return x, lambda dy, input_gradient=False: back(dy, input_gradient)
 
     def dense(self, x: Array, level: int = 0) -> Array:
         """The logits (N, P, Q, K) of every patch of images (N, P + 94, Q + 94, C), nothing twice.
@@ -97,12 +88,12 @@ class SlidingWindow:
                 f"columns, found {x.shape[1]}x{x.shape[2]}"
             )
         if level == len(self.convs):
-            return self.head(self.hidden(x, remember=False)[0], remember=False)[0]
-        y = self.convs[level](x, remember=False)[0]
+            return self.head(self.hidden(x)[0])[0]
+        y = self.convs[level](x)[0]
         xp = array_module(y)
         # the sides are odd, so both offsets of an axis meet the same number of windows
         rows, columns = y.shape[1] - 1, y.shape[2] - 1
-        fragments = [pool(y[:, a : a + rows, b : b + columns], False)[0] for a, b in WINDOW]
+        fragments = [self.pool(y[:, a : a + rows, b : b + columns])[0] for a, b in WINDOW]
         parts = self.dense(xp.concatenate(fragments), level + 1)
         n, height, width, classes = parts.shape[0] // 4, *parts.shape[1:]
         whole = xp.empty((n, 2 * height, 2 * width, classes), parts.dtype)

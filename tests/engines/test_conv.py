@@ -1,23 +1,22 @@
 """Convolution by every algorithm against the oracle: both dtypes, batches, awkward layouts."""
 
-import inspect
-
 import numpy as np
 import pytest
 from inputs import TOLERANCE, Inputs, conv_case, normal
 
-from cunet import engines, threads
+from cunet import threads
+from cunet.engines import definition
 from cunet.engines.cpu import strips, winograd
+from cunet.engines.cpu.conv import ALGORITHMS, choose, supports
 from cunet.errors import CunetError
-from cunet.ops import conv
 
 FILTERS = (1, 2, 3, 4, 5, (2, 3), (5, 1))
-algorithms = pytest.mark.parametrize("algorithm", engines.ALGORITHMS)
+algorithms = pytest.mark.parametrize("algorithm", ALGORITHMS)
 
 
 def check_conv(algorithm, inputs, case, padding, parts=None):
     """All functions; with parts, x is the tuple of images of so many channels."""
-    if not engines.supports(algorithm, case[0][1].shape[:2]):
+    if not supports(algorithm, case[0][1].shape[:2]):
         pytest.skip("this algorithm takes 3x3 filters only")
     (x, w, b, dy), (y, dx, dw, db) = case
     w_in, b_in, dy_in = inputs(w, b, dy)
@@ -25,14 +24,13 @@ def check_conv(algorithm, inputs, case, padding, parts=None):
         x_in = inputs(x)
     else:
         x_in = tuple(inputs(part) for part in np.split(x, np.cumsum(parts)[:-1], axis=3))
-    inputs.close(algorithm.forward(x_in, w_in, b_in, padding), y)
-    inputs.close(algorithm.backward_data(dy_in, w_in, padding), dx)
-    dw_out, db_out = algorithm.backward_weights(x_in, dy_in, w.shape[:2], padding)
-    at_once = algorithm.backward(x_in, dy_in, w_in, padding)
-    assert algorithm.backward(x_in, dy_in, w_in, padding, input_gradient=False)[0] is None
-    inputs.close(dw_out, dw)
-    inputs.close(db_out, db)
-    for found, expected in zip(at_once, (dx, dw, db), strict=True):
+    inputs.close(algorithm.conv_forward(x_in, w_in, b_in, padding), y)
+    gradients = algorithm.conv_backward(dy_in, x_in, w_in, padding=padding)
+    for found, expected in zip(gradients, (dx, dw, db), strict=True):
+        inputs.close(found, expected)
+    without = algorithm.conv_backward(dy_in, x_in, w_in, padding=padding, input_gradient=False)
+    assert without[0] is None
+    for found, expected in zip(without[1:], (dw, db), strict=True):
         inputs.close(found, expected)
 
 
@@ -41,7 +39,7 @@ def check_conv(algorithm, inputs, case, padding, parts=None):
 @pytest.mark.parametrize("size", FILTERS)
 def test_conv(inputs, algorithm, size, padding):
     case = conv_case(inputs.batch, size, padding)
-    check_conv(engines.ALGORITHMS[algorithm], inputs, case, padding)
+    check_conv(ALGORITHMS[algorithm], inputs, case, padding)
 
 
 @algorithms
@@ -52,14 +50,16 @@ def test_a_relu_is_the_same_as_one_afterwards_and_before(algorithm, shape, paddi
     monkeypatch.setattr(winograd, "CHUNK", 16)  # so that the last shape is deep
     n, height, width, c, k = shape
     x, w, b = normal(1, n, height, width, c), normal(2, 3, 3, c, k), normal(3, k)
-    y = np.maximum(conv.forward(x, w, b, padding), 0)
-    module = engines.ALGORITHMS[algorithm]
-    np.testing.assert_allclose(module.forward(x, w, b, padding, relu=True), y, rtol=0, atol=1e-11)
+    y = np.maximum(definition.conv_forward(x, w, b, padding), 0)
+    module = ALGORITHMS[algorithm]
+    np.testing.assert_allclose(
+        module.conv_forward(x, w, b, padding, relu=True), y, rtol=0, atol=1e-11
+    )
     dy = normal(4, *y.shape)
     assert 0.2 < (y > 0).mean() < 0.8
-    expected = conv.backward(x, np.where(y > 0, dy, 0), w, padding)
+    expected = definition.conv_backward(np.where(y > 0, dy, 0), x, w, padding=padding)
     kept = dy.copy()
-    for a, e in zip(module.backward(x, dy, w, padding, y=y), expected, strict=True):
+    for a, e in zip(module.conv_backward(dy, x, w, y, padding), expected, strict=True):
         np.testing.assert_allclose(a, e, rtol=0, atol=1e-12 * np.abs(e).max())
     np.testing.assert_array_equal(dy, kept)
 
@@ -69,7 +69,7 @@ def test_a_relu_is_the_same_as_one_afterwards_and_before(algorithm, shape, paddi
 @pytest.mark.parametrize("parts", [(3,), (1, 2), (1, 1, 1)])
 def test_conv_of_a_tuple_takes_the_channels_side_by_side(inputs, algorithm, parts, padding):
     case = conv_case(inputs.batch, 3, padding)
-    check_conv(engines.ALGORITHMS[algorithm], inputs, case, padding, parts)
+    check_conv(ALGORITHMS[algorithm], inputs, case, padding, parts)
 
 
 @algorithms
@@ -82,21 +82,21 @@ def test_conv_of_a_tuple_takes_the_channels_side_by_side(inputs, algorithm, part
 def test_conv_of_other_shapes(algorithm, shape, dtype):
     """Many channels, tall, wide and single-channel images; (H, W, C, K)."""
     case = conv_case(1, 3 if shape[2] < 9 else 2, "valid", *shape)
-    check_conv(engines.ALGORITHMS[algorithm], Inputs(dtype, 1, "writeable"), case, "valid")
+    check_conv(ALGORITHMS[algorithm], Inputs(dtype, 1, "writeable"), case, "valid")
 
 
 @algorithms
 def test_conv_pads_with_nothing_by_default(algorithm):
     (x, w, b, dy), (y, dx, dw, _) = conv_case(1, 3, "valid")
-    module = engines.ALGORITHMS[algorithm]
-    assert module.forward(x, w, b).shape == y.shape
-    assert module.backward_data(dy, w).shape == dx.shape
-    assert module.backward_weights(x, dy, (3, 3))[0].shape == dw.shape
+    module = ALGORITHMS[algorithm]
+    assert module.conv_forward(x, w, b).shape == y.shape
+    shapes = [gradient.shape for gradient in module.conv_backward(dy, x, w)]
+    assert shapes[:2] == [dx.shape, dw.shape]
 
 
 @algorithms
 def test_conv_is_the_same_with_any_number_of_threads(algorithm):
-    module, results = engines.ALGORITHMS[algorithm], []
+    module, results = ALGORITHMS[algorithm], []
     x, w, b, dy = (
         normal(1, 2, 40, 30, 8),
         normal(2, 3, 3, 8, 5),
@@ -109,9 +109,8 @@ def test_conv_is_the_same_with_any_number_of_threads(algorithm):
             threads.set_threads(count)
             results.append(
                 (
-                    module.forward(x, w, b),
-                    module.backward_data(dy, w),
-                    *module.backward_weights(x, dy, (3, 3)),
+                    module.conv_forward(x, w, b),
+                    *module.conv_backward(dy, x, w),
                 )
             )
     finally:
@@ -122,18 +121,8 @@ def test_conv_is_the_same_with_any_number_of_threads(algorithm):
 
 
 @algorithms
-@pytest.mark.parametrize("name", ["forward", "backward", "backward_data", "backward_weights"])
-def test_algorithms_have_the_signatures_of_the_operation(algorithm, name):
-    def parameters(module):
-        found = inspect.signature(getattr(module, name)).parameters.values()
-        return [(p.name, p.kind, p.default) for p in found]
-
-    assert parameters(engines.ALGORITHMS[algorithm]) == parameters(conv)
-
-
-@algorithms
 def test_conv_errors(algorithm):
-    forward = engines.ALGORITHMS[algorithm].forward
+    forward = ALGORITHMS[algorithm].conv_forward
     x, b = np.ones((1, 4, 6, 2)), np.zeros(1)
     with pytest.raises(CunetError, match="3 channels.* 2"):
         forward(x, np.ones((3, 3, 3, 1)), b)
@@ -145,14 +134,13 @@ def test_conv_errors(algorithm):
         forward(x, np.ones((3, 3, 2, 1)), b, "full")
 
 
-@pytest.mark.parametrize("algorithm", engines.ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_an_unknown_padding_is_refused_both_ways(algorithm):
-    conv, w = engines.ALGORITHMS[algorithm], np.zeros((3, 3, 1, 1))
+    module, w = ALGORITHMS[algorithm], np.zeros((3, 3, 1, 1))
     x = np.zeros((1, 5, 5, 1))
     for call in (
-        lambda: conv.forward(x, w, np.zeros(1), "full"),
-        lambda: conv.backward_data(x, w, "full"),
-        lambda: conv.backward_weights(x, x, (3, 3), "full"),
+        lambda: module.conv_forward(x, w, np.zeros(1), "full"),
+        lambda: module.conv_backward(x[:, 2:, 2:], x, w, None, "full"),
     ):
         with pytest.raises(CunetError, match="'valid' or 'same', found 'full'"):
             call()
@@ -160,7 +148,7 @@ def test_an_unknown_padding_is_refused_both_ways(algorithm):
 
 def test_the_choice_by_shape():
     def chosen(*shape):
-        return engines.choose(np.zeros(shape, np.float32))
+        return choose(np.zeros(shape, np.float32))
 
     assert chosen(3, 3, 16, 16) is winograd
     assert chosen(3, 3, 1, 64) is chosen(1, 1, 64, 2) is strips

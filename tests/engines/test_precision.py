@@ -7,6 +7,7 @@ from cuda_emulation import emulate
 import cunet
 from cunet.engines import PRECISIONS, TENSOR_CORES, obstacle, resolve_precision
 from cunet.errors import CunetError
+from cunet.net.shape import Shape
 from cunet.training.config import make
 
 NET = {"width": 16, "in_channels": 1, "classes": 2}
@@ -44,8 +45,8 @@ def test_the_usual_precision(gpu):
     ids=str,
 )
 def test_what_the_kernels_do_not_know_runs_in_float32(gpu, changed, words):
-    assert obstacle("cuda:0", **NET) is None
-    assert words in obstacle("cuda:0", **NET | changed)
+    assert obstacle("cuda:0", Shape(**NET)) is None
+    assert words in obstacle("cuda:0", Shape(**NET | changed))
     net = cunet.UNet(**NET | changed, depth=1, device="cuda")
     assert net.precision == "float32" and words in net.obstacle
 
@@ -53,7 +54,7 @@ def test_what_the_kernels_do_not_know_runs_in_float32(gpu, changed, words):
 @pytest.mark.parametrize(("capability", "has"), [(70, False), (75, False), (80, True), (120, True)])
 def test_older_cards(monkeypatch, capability, has):
     emulate(monkeypatch, capability)
-    found = obstacle("cuda:0", **NET)
+    found = obstacle("cuda:0", Shape(**NET))
     assert found is None if has else f"{capability / 10:.1f}" in found
     assert cunet.UNet(**NET, depth=1, device="cuda").precision == ("tf32" if has else "float32")
 

@@ -15,10 +15,11 @@ from cunet.errors import DeviceError
 from cunet.net import memory
 from cunet.net.figure1 import memory_bytes
 from cunet.net.memory import Task, advice, explained, ran_out
+from cunet.net.shape import Shape
 from cunet.net.sizes import check_tile
 from cunet.segmentation.tiling import plan
 
-PAPER = Task(width=64, depth=4, tile=572)
+PAPER = Task(Shape(), 572)
 
 
 class OutOfMemoryError(MemoryError):
@@ -47,7 +48,7 @@ def gpu(monkeypatch):
 def net_on(device, width=64, **settings):
     """A net that says it is wide and on a device; memory looks at its settings only."""
     net = cunet.UNet(width=1, **settings)
-    net.device, net.width = device, width
+    net.device, net.shape = device, replace(net.shape, width=width)
     return net
 
 
@@ -68,7 +69,7 @@ def options(text):
 def test_what_a_message_says(gpu):
     net = net_on("cuda:0")
     text = message(net, OutOfMemoryError(), 572)
-    need = memory_bytes(64, 4, 572)["training"]
+    need = memory_bytes(Shape(), 572)["training"]
     assert need > gpu.free + gpu.held
     assert text.startswith(
         "out of memory on Test GPU (cuda:0): a training step at tile 572, batch 1, width 64 needs "
@@ -82,23 +83,25 @@ def test_what_a_message_says(gpu):
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_what_is_advised_fits_and_more_would_not(training, padding, batch_norm):
     tile = 576 if padding == "same" else 572
-    task = replace(PAPER, tile=tile, padding=padding, batch_norm=batch_norm, training=training)
+    shape = Shape(padding=padding, batch_norm=batch_norm)
+    task = replace(PAPER, tile=tile, shape=shape, training=training)
     task = replace(task, batch=8 if training else 1)
     free = 0.7 * task.needed()
     found = options(advice(task, free))
     assert set(found) == ({"--batch", "--tile", "--width"} if training else {"--tile"})
     for name, value in found.items():
         setting = name[2:]
-        here = replace(task, **{setting: value})
+        here = task.changed(setting, value)
         check_tile(here.tile, 4, padding)
         step = {"batch": value + 1, "tile": value + 16, "width": 2 * value}[setting]
         assert here.needed() <= memory.CERTAIN * free
-        assert replace(task, **{setting: step}).needed() > memory.CERTAIN * free
+        assert task.changed(setting, step).needed() > memory.CERTAIN * free
 
 
 def test_a_task_needs_what_explain_says():
     net = cunet.UNet(2, 3, 3, 4, variant="release2015", dtype="float64", batch_norm=True)
-    expected = memory_bytes(2, 3, 140, 4, 3, "release2015", 5, "adam", "float64", "valid", True)
+    shape = Shape(2, 3, 3, 4, "release2015", batch_norm=True)
+    expected = memory_bytes(shape, 140, 5, "adam", "float64")
     assert memory.task_of(net, 140, 5, True, "adam").needed() == expected["training"]
     assert memory.task_of(net, 140, 5, False, "adam").needed() == expected["inference"]
 
@@ -106,7 +109,8 @@ def test_a_task_needs_what_explain_says():
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize("depth", [1, 2, 4])
 def test_every_tile_that_may_be_advised_can_segment(depth, padding):
-    for tile in replace(PAPER, depth=depth, padding=padding, training=False).tiles():
+    shape = Shape(depth=depth, padding=padding)
+    for tile in replace(PAPER, shape=shape, training=False).tiles():
         plan(2000, depth, tile, padding=padding)
 
 
@@ -130,7 +134,7 @@ def test_an_estimate_that_was_wrong_gives_the_error_its_say(gpu):
 
 def test_what_is_held_when_a_step_fails_counts_as_free(gpu):
     net = net_on("cuda:0")
-    net.place = SimpleNamespace(bytes=lambda: 3 * 10**8)  # of recorded work
+    net.engine = SimpleNamespace(recorded_bytes=lambda net: 3 * 10**8)
     with pytest.raises(DeviceError, match="1.0 GB are free"), explained(net, 572):
         gpu.free, gpu.held = 10**8, 6 * 10**8
         raise OutOfMemoryError

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from cunet import engines
+from cunet.engines import definition
 from cunet.errors import CunetError
 from cunet.net import sizes
+from cunet.net.receptive_field import receptive_field
 from cunet.net.unet import UNet
-from cunet.ops import conv
 
 # d: input -> output of the authors' tiler, with input = 16 d + 60
 PUBLISHED = {
@@ -136,7 +136,7 @@ def seen_by(depth, output_pixels):
     With positive weights every ReLU passes. A max-pool passes the gradient to one pixel in four:
     the first where x falls along both axes, the last where x rises, which are the extremes.
     """
-    net = UNet(width=1, depth=depth, dropout=0, dtype="float64")
+    net = UNet(width=1, depth=depth, dropout=0, dtype="float64", engine=definition)
     for p in net.parameters():
         p.value[...] = 1 / p.value[..., 0].size
     side = sizes.tile_for_output(sizes.lattice(depth), depth)
@@ -156,14 +156,13 @@ def seen_by(depth, output_pixels):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
-def test_the_receptive_field_measured_by_gradients(depth, monkeypatch):
+def test_the_receptive_field_measured_by_gradients(depth):
     # Winograd mixes the pixels of a tile, so its zeros are rounded; the definition's are exact
-    monkeypatch.setattr(engines, "choose", lambda w, precision="float32": conv)
     found = seen_by(depth, range(sizes.lattice(depth)))
     assert all(ends[:2] == ends[2:] for ends in found.values())
     lengths = {last - first + 1 for first, last, *_ in found.values()}
-    assert sorted(lengths) == sizes.receptive_field(depth)
+    assert sorted(lengths) == receptive_field(depth)
 
 
 def test_the_receptive_field_of_the_paper():
-    assert sizes.receptive_field(4) == [188, 204]
+    assert receptive_field(4) == [188, 204]

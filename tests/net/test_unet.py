@@ -8,10 +8,10 @@ import oracle_net
 import pytest
 
 import cunet
-from cunet import engines
+from cunet.engines import definition
 from cunet.errors import CunetError
+from cunet.net import checkpoint
 from cunet.net.unet import UNet
-from cunet.ops import conv
 
 
 @pytest.fixture(scope="module")
@@ -274,11 +274,11 @@ def test_arguments_that_no_net_has(arguments):
 
 def test_settings_make_the_same_net_again():
     net = UNet(3, 2, 2, 4, 0.25, "release2015", "float64", 7)
-    again = UNet(**net.settings())
+    again = UNet(**checkpoint.settings(net))
     for p, q in zip(net.parameters(), again.parameters(), strict=True):
         assert p.name == q.name
         np.testing.assert_array_equal(p.value, q.value)
-    assert again.settings() == net.settings()
+    assert checkpoint.settings(again) == checkpoint.settings(net)
 
 
 def test_remembering_once_gives_the_same_and_frees_as_it_goes():
@@ -304,18 +304,17 @@ def test_remembering_once_gives_the_same_and_frees_as_it_goes():
         backward(np.sin(logits))
 
 
-def test_a_real_width_in_float32_is_close_to_the_definition_in_float64(monkeypatch):
+def test_a_real_width_in_float32_is_close_to_the_definition_in_float64():
     """Every schedule of the fast convolutions takes part; limits relative to the largest logit,
     and to the L2 norm of each gradient."""
     shape = {"width": 32, "depth": 4, "seed": 1}
     x = np.random.default_rng(0).standard_normal((1, 220, 220, 1)).astype(np.float32)
-    fast, exact = UNet(**shape), UNet(**shape, dtype="float64")
+    fast, exact = UNet(**shape), UNet(**shape, dtype="float64", engine=definition)
     for ours, theirs in zip(fast.parameters(), exact.parameters(), strict=True):
         theirs.value[...] = ours.value  # the same numbers, rounded to float32
     logits, backward = fast(x)
     dlogits = np.random.default_rng(1).standard_normal(logits.shape).astype(np.float32)
     backward(dlogits)
-    monkeypatch.setattr(engines, "choose", lambda w, precision="float32": conv)
     expected, backward = exact(x.astype(np.float64))
     backward(dlogits.astype(np.float64))
     assert np.abs(logits - expected).max() < 1e-5 * np.abs(expected).max()

@@ -8,11 +8,14 @@ from inputs import normal
 
 import cunet
 from cunet import threads
+from cunet.engines import cpu
 from cunet.engines.cpu import batch_norm as rows
 from cunet.errors import CunetError
-from cunet.net.layers import Conv, weighted_sigmoid_loss, weighted_softmax_loss
-from cunet.net.normed import NormedConv
-from cunet.ops import batch_norm, relu, sigmoid_loss
+from cunet.net import checkpoint
+from cunet.net.layers import Maker
+from cunet.net.normed import BatchNorm
+from cunet.net.run import Run
+from cunet.ops import batch_norm, relu, sigmoid_loss, softmax_loss
 
 SHAPES = [(2, 3, 4, 2), (1, 5, 1, 3), (3, 34, 10, 5), (2, 130, 90, 16)]
 
@@ -63,11 +66,12 @@ def test_the_strips_are_those_of_the_operation(shape, dtype):
         assert found.dtype == dtype
     y = relu.forward(batch_norm.forward(x, gamma, beta, m, v))
     np.testing.assert_allclose(rows.norm_forward(x, gamma, beta, m, v), y, **near)
-    expected = batch_norm.backward(relu.backward(dy, y), x, gamma, m, v)
-    found = rows.norm_backward(dy, x, y, gamma, m, v)
-    for a, e in zip(found, expected, strict=True):
-        np.testing.assert_allclose(a, e, rtol=0, atol=near["atol"] * max(1, np.abs(e).max()))
-        assert a.dtype == dtype
+    for own in (True, False):
+        expected = batch_norm.backward(relu.backward(dy, y), x, gamma, m, v, own)
+        found = rows.norm_backward(dy, x, y, gamma, m, v, own)
+        for a, e in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, e, rtol=0, atol=near["atol"] * max(1, np.abs(e).max()))
+            assert a.dtype == dtype
 
 
 def test_threads_change_no_bit():
@@ -92,64 +96,112 @@ def test_a_large_mean_costs_no_precision():
     np.testing.assert_allclose(v, x.astype(np.float64).var((0, 1, 2)), rtol=1e-4)
 
 
-def layer_and_input(**more):
-    layer = NormedConv("c", 3, 2, 3, np.random.default_rng(0), dtype="float64", **more)
+TRAIN = Run(train=True)
+
+
+def layer_and_input():
+    layer = BatchNorm("c", 3, Maker(0, "float64", "cpu", cpu))
     layer.gamma.value[...], layer.beta.value[...] = (1.5, 0.5, 2.0), (0.1, -0.2, 0.3)
-    return layer, normal(1, 2, 6, 7, 2)
+    return layer, normal(1, 2, 6, 7, 3)
 
 
-@pytest.mark.parametrize("padding", ["valid", "same"])
-def test_a_layer_that_trains_uses_the_batch_and_moves_the_running_statistics(padding):
-    layer, x = layer_and_input(padding=padding)
-    plain = Conv("p", 3, 2, 3, np.random.default_rng(0), relu=False, padding=padding,
-                 dtype="float64")  # fmt: skip
-    np.testing.assert_array_equal(plain.w.value, layer.w.value)
-    z = plain(x)[0]
-    mean, variance = z.mean((0, 1, 2)), z.var((0, 1, 2))
-    y, _ = layer(x)
-    expected = np.maximum(0, (z - mean) / np.sqrt(variance + 1e-5) * layer.gamma.value
-                          + layer.beta.value)  # fmt: skip
+def test_a_layer_that_trains_uses_the_batch_and_moves_the_running_statistics():
+    layer, x = layer_and_input()
+    mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    y, _ = layer(x, TRAIN)
+    xhat = (x - mean) / np.sqrt(variance + 1e-5)
+    expected = np.maximum(0, xhat * layer.gamma.value + layer.beta.value)
     np.testing.assert_allclose(y, expected, atol=1e-12)
-    count = z[..., 0].size
+    count = x[..., 0].size
     np.testing.assert_allclose(layer.mean, 0.1 * mean, atol=1e-14)
     np.testing.assert_allclose(layer.variance, 0.9 + 0.1 * variance * count / (count - 1))
 
 
-def test_a_layer_that_infers_uses_the_running_statistics_and_leaves_them():
+@pytest.mark.parametrize("run", [None, Run(), Run(remember=False), Run(np.random.default_rng(0))])
+def test_a_layer_that_does_not_train_uses_the_running_statistics_and_leaves_them(run):
     layer, x = layer_and_input()
     layer.mean[...], layer.variance[...] = (0.5, -1, 2), (4, 0.25, 1)
     kept = layer.mean.copy(), layer.variance.copy()
-    y, backward = layer(x, remember=False)
-    assert backward is None
+    y, _ = layer(x, run)
     np.testing.assert_array_equal((layer.mean, layer.variance), kept)
-    one, _ = layer(x[:1, :5, :5], remember=False)  # no pixel depends on the others of the batch
-    np.testing.assert_allclose(one, y[:1, :3, :3], rtol=1e-12)
+    one, _ = layer(x[:1, :5, :5], run)  # no pixel depends on the others of the batch
+    np.testing.assert_allclose(one, y[:1, :5, :5], rtol=1e-12)
+
+
+def test_a_pass_that_does_not_train_has_the_gradients_of_a_fixed_scale_and_shift():
+    """Against finite differences; and a later training pass changes nothing for its backward."""
+    layer, x = layer_and_input()
+    layer.mean[...], layer.variance[...] = (0.5, -1, 2), (4, 0.25, 1)
+    x += 0.01 * np.sign(x)
+    dy = normal(2, *x.shape)
+    _, backward = layer(x)
+
+    def loss():
+        return float((layer(x)[0] * dy).sum())
+
+    for array, index in ((x, (0, 2, 3, 1)), (layer.gamma.value, (2,)), (layer.beta.value, (0,))):
+        kept = array[index]
+        array[index] = kept + 1e-6
+        above = loss()
+        array[index] = kept - 1e-6
+        slope = (above - loss()) / 2e-6
+        array[index] = kept
+        for p in layer.parameters():
+            p.grad.fill(0)
+        dx = backward(dy)
+        found = {id(x): dx, id(layer.gamma.value): layer.gamma.grad}.get(id(array), layer.beta.grad)
+        assert found[index] == pytest.approx(slope, rel=1e-6, abs=1e-8)
+    before = backward(dy)
+    layer(x, TRAIN)
+    np.testing.assert_array_equal(backward(dy), before)
 
 
 def test_running_statistics_come_to_those_of_the_data():
     layer, rng = layer_and_input()[0], np.random.default_rng(0)
     for _ in range(300):
-        layer(rng.standard_normal((8, 12, 12, 2)))
-    x = rng.standard_normal((64, 12, 12, 2))
-    trained, inferred = layer(x)[0], layer(x, remember=False)[0]
+        layer(rng.standard_normal((8, 12, 12, 3)), TRAIN)
+    x = rng.standard_normal((64, 12, 12, 3))
+    trained, inferred = layer(x, TRAIN)[0], layer(x)[0]
     assert np.abs(trained - inferred).max() < 0.1 * np.abs(trained).max()
 
 
 @pytest.mark.parametrize("remember", [True, "once"])
 def test_gradients_add_up(remember):
     layer, x = layer_and_input()
-    dy, found = normal(2, 2, 4, 5, 3), []
+    run = Run(remember=remember, train=True)
+    dy, found = normal(2, *x.shape), []
     for _ in range(2):
-        y, backward = layer(x, remember)
+        y, backward = run(layer, x)
         found.append(backward(dy))
     np.testing.assert_array_equal(found[0], found[1])
     double = [p.grad.copy() for p in layer.parameters()]
     for p in layer.parameters():
         p.grad.fill(0)
-    layer(x, remember)[1](dy)
+    run(layer, x)[1](dy)
     for p, twice in zip(layer.parameters(), double, strict=True):
         assert np.abs(p.grad).max() > 0
         np.testing.assert_allclose(2 * p.grad, twice, rtol=1e-12)
+
+
+def test_a_net_whose_pass_is_no_training_pass_leaves_its_statistics_alone():
+    net = cunet.UNet(width=2, depth=1, padding="same", batch_norm=True, seed=1)
+    x, rng = normal(1, 1, 8, 8, 1).astype(np.float32), np.random.default_rng
+    before = {name: a.copy() for name, a in checkpoint.statistics(net).items()}
+
+    def moved():
+        now = checkpoint.statistics(net)
+        return any(not np.array_equal(now[name], before[name]) for name in before)
+
+    net(x)
+    net(x, remember="once")
+    net(x, remember=False)
+    net(x, rng(0), train=False)
+    assert not moved()
+    net(x, rng(0))
+    assert moved()
+    before = {name: a.copy() for name, a in checkpoint.statistics(net).items()}
+    net(x, train=True)
+    assert moved()
 
 
 # The sigmoid and its loss
@@ -168,7 +220,7 @@ def test_the_loss_against_its_formula(inputs):
         total -= weights[index] * math.log(p if labels[index] else 1 - p)
         gradient[index] = weights[index] * (p - labels[index])
     given, held = inputs(logits, weights)
-    loss, dlogits = weighted_sigmoid_loss(given, labels, held, 255)
+    loss, dlogits = sigmoid_loss.loss(given, labels, held, 255)
     assert loss == pytest.approx(total / norm, rel=1e-5)
     inputs.close(dlogits, gradient / norm)
 
@@ -177,8 +229,8 @@ def test_one_output_is_a_softmax_over_zero_and_it():
     a, labels = 4 * normal(1, 2, 3, 4, 1), np.random.default_rng(0).integers(0, 2, (2, 3, 4))
     two = np.concatenate((np.zeros_like(a), a), axis=3)
     for normalize in ("weights", "pixels", "none"):
-        loss, gradient = weighted_sigmoid_loss(a, labels, None, None, normalize)
-        expected, both = weighted_softmax_loss(two, labels, None, None, normalize)
+        loss, gradient = sigmoid_loss.loss(a, labels, None, None, normalize)
+        expected, both = softmax_loss.loss(two, labels, None, None, normalize)
         assert loss == pytest.approx(expected, rel=1e-12)
         np.testing.assert_allclose(gradient, both[..., 1:], atol=1e-14)
 
@@ -189,13 +241,13 @@ def test_large_logits_neither_overflow_nor_vanish(dtype):
     p = sigmoid_loss.sigmoid(a)
     assert p.dtype == dtype and np.isfinite(p).all()
     np.testing.assert_allclose(p.ravel(), [0, math.exp(-90), 0.5, 1, 1], rtol=1e-5)
-    loss, gradient = weighted_sigmoid_loss(a, np.array([[[1, 1, 1, 0, 0]]]), normalize="none")
+    loss, gradient = sigmoid_loss.loss(a, np.array([[[1, 1, 1, 0, 0]]]), normalize="none")
     assert loss == pytest.approx(2e4 + 180 + math.log(2), rel=1e-6)
     np.testing.assert_allclose(gradient.ravel(), [-1, -1, -0.5, 1, 1], rtol=1e-5)
 
 
 def test_labels_that_are_not_two_classes():
     with pytest.raises(CunetError, match=r"labels must be 0 ... 1.*found 0 ... 2"):
-        weighted_sigmoid_loss(np.zeros((1, 1, 2, 1)), np.array([[[0, 2]]]))
-    with pytest.raises(CunetError, match="one output tells two classes, found 3"):
+        sigmoid_loss.loss(np.zeros((1, 1, 2, 1)), np.array([[[0, 2]]]))
+    with pytest.raises(CunetError, match="one output can separate only two classes, found 3"):
         cunet.UNet(width=2, depth=1, classes=3, sigmoid=True)

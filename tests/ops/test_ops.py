@@ -129,10 +129,10 @@ def test_softmax_loss(inputs, normalize, ignore, weighted):
     expected, gradient = oracle.softmax_loss(logits, labels, weights, ignore, normalize)
     logits_in, labels_in = inputs(logits, labels)
     rest = (labels_in, inputs(weights) if weighted else None, ignore, normalize)
-    loss, log_p = softmax_loss.forward(logits_in, *rest)
+    loss, dlogits = softmax_loss.loss(logits_in, *rest)
     assert type(loss) is float
     assert loss == pytest.approx(expected, rel=TOLERANCE[inputs.dtype])
-    inputs.close(softmax_loss.backward(log_p, *rest), gradient)
+    inputs.close(dlogits, gradient)
 
 
 def test_softmax_loss_takes_signed_labels_and_divides_by_the_weights(inputs):
@@ -140,37 +140,36 @@ def test_softmax_loss_takes_signed_labels_and_divides_by_the_weights(inputs):
     labels = np.where(labels == 255, -1, labels.astype(np.int64))
     expected, gradient = oracle.softmax_loss(logits, labels, weights, -1)
     rest = (*inputs(labels, weights), -1)
-    loss, log_p = softmax_loss.forward(inputs(logits), *rest)
+    loss, dlogits = softmax_loss.loss(inputs(logits), *rest)
     assert loss == pytest.approx(expected, rel=TOLERANCE[inputs.dtype])
-    inputs.close(softmax_loss.backward(log_p, *rest), gradient)
+    inputs.close(dlogits, gradient)
 
 
 @pytest.mark.parametrize("normalize", ["weights", "pixels"])
 def test_softmax_loss_of_nothing_is_zero(inputs, normalize):
     logits, labels, weights = loss_case(inputs.batch)
     nothing = np.full_like(labels, 255), weights, 255, normalize
-    loss, log_p = softmax_loss.forward(inputs(logits), *nothing)
-    assert loss == 0 and not softmax_loss.backward(log_p, *nothing).any()
+    loss, dlogits = softmax_loss.loss(inputs(logits), *nothing)
+    assert loss == 0 and not dlogits.any()
     nothing = labels, 0 * weights, 255, normalize
-    loss, log_p = softmax_loss.forward(inputs(logits), *nothing)
-    assert loss == 0 and not softmax_loss.backward(log_p, *nothing).any()
+    loss, dlogits = softmax_loss.loss(inputs(logits), *nothing)
+    assert loss == 0 and not dlogits.any()
 
 
 def test_softmax_loss_of_extreme_logits_is_finite(inputs):
     logits = np.zeros((inputs.batch, 1, 2, 2)) + [[[[1e4, -1e4], [-1e30, 1e30]]]]
     labels = np.ones((inputs.batch, 1, 2), np.uint8)
-    loss, log_p = softmax_loss.forward(inputs(logits), inputs(labels))
+    loss, dlogits = softmax_loss.loss(inputs(logits), inputs(labels))
     assert loss == pytest.approx(1e4, rel=TOLERANCE[inputs.dtype])
-    gradient = softmax_loss.backward(log_p, labels)
-    inputs.close(gradient, oracle.softmax_loss(logits, labels)[1])
-    p = softmax_loss.softmax(inputs(logits))
+    inputs.close(dlogits, oracle.softmax_loss(logits, labels)[1])
+    p = softmax_loss.probability(inputs(logits))
     inputs.close(p, np.broadcast_to([[[[1.0, 0], [0, 1]]]], logits.shape))
 
 
 def test_softmax(inputs):
     logits = normal(1, inputs.batch, 2, 3, 4)
     expected = np.exp(logits) / np.exp(logits).sum(3, keepdims=True)
-    inputs.close(softmax_loss.softmax(inputs(logits)), expected)
+    inputs.close(softmax_loss.probability(inputs(logits)), expected)
 
 
 @pytest.mark.parametrize(
@@ -186,4 +185,4 @@ def test_softmax_loss_errors(change, message):
     logits, labels, weights = loss_case(1)
     arguments = {"labels": labels, "weights": weights, "ignore": 255} | change
     with pytest.raises(CunetError, match=message):
-        softmax_loss.forward(logits, **arguments)
+        softmax_loss.loss(logits, **arguments)

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from inputs import DEVICES, TOLERANCE, conv_case, cupy, loss_case, normal
 
-from cunet import engines
+from cunet.engines import cpu, definition
 from cunet.ops import (
     batch_norm,
-    conv,
     crop_concat,
     dropout,
     max_pool,
@@ -19,25 +18,23 @@ from cunet.ops import (
 
 
 def conv_on_its_device(x, w, b, dy):
-    """All of a convolution by the algorithm chosen where w lies."""
-    module = engines.choose(w)
-    results = [module.forward(x, w, b), module.backward_data(dy, w)]
-    return *results, *module.backward_weights(x, dy, w.shape[:2])
+    """All of a convolution by the engine for where w lies."""
+    engine = cpu if isinstance(w, np.ndarray) else definition
+    return engine.conv_forward(x, w, b), *engine.conv_backward(dy, x, w)
 
 
 def conv_by_definition(padding):
     def run(x, w, b, dy):
-        results = conv.forward(x, w, b, padding), conv.backward_data(dy, w, padding)
-        return *results, *conv.backward_weights(x, dy, w.shape[:2], padding)
+        gradients = definition.conv_backward(dy, x, w, padding=padding)
+        return definition.conv_forward(x, w, b, padding), *gradients
 
     return run
 
 
 def loss_and_gradient(normalize):
     def run(logits, labels, weights):
-        rest = labels, weights, 255, normalize
-        loss, log_p = softmax_loss.forward(logits, *rest)
-        return loss, log_p, softmax_loss.backward(log_p, *rest), softmax_loss.softmax(logits)
+        loss, dlogits = softmax_loss.loss(logits, labels, weights, 255, normalize)
+        return loss, dlogits, softmax_loss.probability(logits)
 
     return run
 
@@ -51,9 +48,8 @@ def norm_and_gradient(x, gamma, beta, dy):
 
 
 def sigmoid_and_gradient(logits, labels, weights):
-    rest = labels // 2, weights, 127, "weights"
-    loss, p = sigmoid_loss.forward(logits[..., :1], *rest)
-    return loss, p, sigmoid_loss.backward(p, *rest)
+    loss, dlogits = sigmoid_loss.loss(logits[..., :1], labels // 2, weights, 127)
+    return loss, dlogits, sigmoid_loss.probability(logits[..., :1])
 
 
 X, Y = normal(1, 2, 4, 6, 3), normal(2, 2, 4, 6, 3)

@@ -13,11 +13,10 @@ from run_folders import arrays_of, header_of, log_without_time, same_arrays
 from small_trainings import settings
 
 import cunet
-from cunet import engines
-from cunet.engines import cpu
+from cunet.engines import definition
 from cunet.errors import NumericError
-from cunet.net import layers
-from cunet.ops import conv, up_conv
+from cunet.net import unet
+from cunet.ops import dropout
 from cunet.training import loop as loop_
 from cunet.training import prepared as training
 from cunet.training import validation
@@ -45,13 +44,13 @@ def test_the_seed_decides(data):
 
 
 def test_dropout_keys_are_new_in_every_pass_and_follow_from_the_seed(data, monkeypatch):
-    keys, original = [], layers.dropout.mask
+    keys, original = [], dropout.mask
 
     def recording(x, rate, key):
         keys.append(key)
         return original(x, rate, key)
 
-    monkeypatch.setattr(layers.dropout, "mask", recording)
+    monkeypatch.setattr(dropout, "mask", recording)
     runs = []
     for seed in (3, 3, 4):
         keys.clear()
@@ -193,9 +192,7 @@ def test_divergence_is_a_numeric_error(data, tmp_path, out):
 def test_the_loop_runs_on_a_device(data, tmp_path, monkeypatch):
     """The double's sums are NumPy's: losses and weights are the same bit for bit."""
     monkeypatch.setitem(sys.modules, "cupy", cupy_double)
-    monkeypatch.setattr(engines, "choose", lambda w, precision="float32": conv)
-    monkeypatch.setattr(cpu, "up_forward", up_conv.forward)
-    monkeypatch.setattr(cpu, "up_backward", up_conv.backward)
+    monkeypatch.setattr(unet, "engine_of", lambda device, precision: definition)
     here, there = tmp_path / "here", tmp_path / "there"
     config = settings(data, out=str(here), steps=4, validate_every=2)
     list(cunet.train(config))

@@ -9,7 +9,7 @@ from small_trainings import settings
 
 import cunet
 from cunet.data.labels import IGNORE
-from cunet.net import layers
+from cunet.ops import dropout
 from cunet.training import loop as loop_
 from cunet.training import prepared as training
 from cunet.training import validation
@@ -22,7 +22,7 @@ def test_dropout_is_off_in_validation(data, monkeypatch):
     prepared = training.prepare(config)
     net = loop_.make_net(config, prepared)
     expected = validation.validate(net, prepared)
-    monkeypatch.setattr(layers.dropout, "mask", lambda *a: pytest.fail("dropout was used"))
+    monkeypatch.setattr(dropout, "mask", lambda *a: pytest.fail("dropout was used"))
     assert validation.validate(net, prepared) == expected
 
 

@@ -5,6 +5,7 @@ import pytest
 from inputs import normal
 
 from cunet import threads
+from cunet.engines import definition
 from cunet.engines.cpu import max_pool as max_pool_
 from cunet.engines.cpu import parts
 from cunet.engines.cpu import relu as rows
@@ -40,8 +41,10 @@ def test_the_up_convolution_is_that_of_the_operation(shape):
     y = up_conv.forward(x, w, b)
     np.testing.assert_allclose(up_conv_.up_forward(x, w, b), y, rtol=0, atol=1e-12)
     dy = normal(4, *y.shape)
-    for a, e in zip(up_conv_.up_backward(dy, x, w), up_conv.backward(dy, x, w), strict=True):
-        np.testing.assert_allclose(a, e, rtol=0, atol=1e-11 * np.abs(e).max())
+    for kept in (None, np.maximum(y, 0)):  # without a ReLU, and with one
+        expected = definition.up_backward(dy, x, w, kept)
+        for a, e in zip(up_conv_.up_backward(dy, x, w, kept), expected, strict=True):
+            np.testing.assert_allclose(a, e, rtol=0, atol=1e-11 * np.abs(e).max())
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 200, 90, 16), (3, 3, 200, 150)], ids=str)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from inputs import normal
 
+from cunet.engines import definition
 from cunet.engines.cpu import winograd, winograd_tiles
-from cunet.ops import conv
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
@@ -21,19 +21,20 @@ from cunet.ops import conv
     ids=lambda shape: "x".join(map(str, shape)),
 )
 def test_winograd_against_the_definition(shape, padding, monkeypatch):
-    """Both schedules, in float64 against `ops.conv`, in float32 against the same in float64."""
+    """Both schedules, in float64 against the definition, in float32 against the same in float64."""
     n, height, width, c, k = shape
     monkeypatch.setattr(winograd, "CHUNK", 16)  # so that small layers are deep
     tiles = winograd_tiles.tiles_along(height) * winograd_tiles.tiles_along(width)
     assert winograd.deep(tiles, c, k) == (c == 70)
     x, w, b = normal(1, n, height, width, c), normal(2, 3, 3, c, k), normal(3, k)
-    y = conv.forward(x, w, b, padding)
+    y = definition.conv_forward(x, w, b, padding)
     dy = normal(4, *y.shape)
-    expected = y, *conv.backward(x, dy, w, padding)
+    expected = y, *definition.conv_backward(dy, x, w, padding=padding)
     for dtype, limit in (("float64", 1e-13), ("float32", 1e-5)):
         a, v, c0, d = (array.astype(dtype) for array in (x, w, b, dy))
         images = a[..., :3], a[..., 3:]
-        found = winograd.forward(images, v, c0, padding), *winograd.backward(images, d, v, padding)
+        gradients = winograd.conv_backward(d, images, v, padding=padding)
+        found = winograd.conv_forward(images, v, c0, padding), *gradients
         for one, other in zip(found, expected, strict=True):
             assert np.abs(one - other).max() <= limit * np.abs(other).max()
 

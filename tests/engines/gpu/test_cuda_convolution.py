@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from by_definition import by_data, by_weights
 from cuda_emulation import SUMS, emulate
 
-from cunet import engines
-from cunet.engines import gpu
-from cunet.engines.gpu import convolution, cuda, elements
+from cunet.engines import definition, gpu
+from cunet.engines.gpu import conv as conv_
+from cunet.engines.gpu import convolution, cuda, elements, first_layer, head
 from cunet.errors import CunetError
 from cunet.ops import conv, up_conv
 
@@ -63,7 +64,7 @@ def test_forward_with_bias_and_relu(card, precision, shape):
     w, b = normal(1, 3, 3, c, k, divisor=np.sqrt(9 * c)), normal(2, k)
     expected = conv.forward(x64, rounded(card, w, precision), b.astype(np.float64))
     for relu in (False, True):
-        y = convolution.forward(x, card.asarray(w), card.asarray(b), relu=relu)
+        y = convolution.conv_forward(x, card.asarray(w), card.asarray(b), relu=relu)
         assert y.dtype == cuda.DTYPES[precision]
         near(y, np.maximum(expected, 0) if relu else expected, precision)
 
@@ -75,12 +76,12 @@ def test_every_tile_and_sums_in_parts(card, precision, number, monkeypatch):
     w, b = normal(1, 3, 3, 40, 72, divisor=19), normal(2, 72)
     dy, dy64 = there(card, normal(3, 1, 11, 13, 72), precision)
     w64 = rounded(card, w, precision)
-    y = conv.forward(x64, w64, b.astype(np.float64), relu=True)
-    dx = conv.backward_data(dy64, w64) * (x64 > 0)
+    y = definition.conv_forward(x64, w64, b.astype(np.float64), relu=True)
+    dx = by_data(dy64, w64) * (x64 > 0)
     for parts in (1, 3):
         tile_named(monkeypatch, tile, parts)
-        near(convolution.forward(x, card.asarray(w), card.asarray(b), relu=True), y, precision)
-        near(convolution.backward_data(dy, card.asarray(w), x=x), dx, precision)
+        near(convolution.conv_forward(x, card.asarray(w), card.asarray(b), relu=True), y, precision)
+        near(convolution.by_data(dy, card.asarray(w), x=x), dx, precision)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -89,9 +90,9 @@ def test_by_data_with_and_without_the_mask(card, precision, shape):
     w = normal(1, 3, 3, c, k, divisor=np.sqrt(9 * k))
     dy, dy64 = there(card, normal(2, n, height - 2, width - 2, k), precision)
     x, x64 = there(card, normal(3, n, height, width, c), precision)
-    expected = conv.backward_data(dy64, rounded(card, w, precision))
-    near(convolution.backward_data(dy, card.asarray(w)), expected, precision)
-    masked = convolution.backward_data(dy, card.asarray(w), x=x)
+    expected = by_data(dy64, rounded(card, w, precision))
+    near(convolution.by_data(dy, card.asarray(w)), expected, precision)
+    masked = convolution.by_data(dy, card.asarray(w), x=x)
     near(masked, expected * (x64 > 0), precision)
 
 
@@ -100,8 +101,8 @@ def test_by_weights(card, precision, shape):
     n, height, width, c, k = shape
     x, x64 = there(card, normal(0, n, height, width, c), precision)
     dy, dy64 = there(card, normal(1, n, height - 2, width - 2, k), precision)
-    dw, db = conv.backward_weights(x64, dy64, (3, 3))
-    found = convolution.backward_weights(x, dy, (3, 3))
+    dw, db = by_weights(dy64, x64, (3, 3))
+    found = convolution.by_weights(dy, x, (3, 3))
     assert found[0].dtype == found[1].dtype == np.float32
     for a, b in zip(found, (dw, db), strict=True):
         np.testing.assert_allclose(a.get(), b, rtol=0, atol=SUMS * np.abs(b).max())
@@ -118,13 +119,13 @@ def test_two_images_stand_for_their_channels_side_by_side(card, precision, chann
     dy, dy64 = there(card, normal(4, 2, 7, 9, k), precision)
     w64 = rounded(card, w, precision)
     both = np.concatenate((up64, skip64), axis=3)
-    y = convolution.forward((up, skip), card.asarray(w), card.asarray(b))
+    y = convolution.conv_forward((up, skip), card.asarray(w), card.asarray(b))
     near(y, conv.forward(both, w64, b.astype(np.float64)), precision)
-    (dup, dskip), dw, db = convolution.backward((up, skip), dy, card.asarray(w))
-    dx = conv.backward_data(dy64, w64)
+    (dup, dskip), dw, db = convolution.conv_backward(dy, (up, skip), card.asarray(w))
+    dx = by_data(dy64, w64)
     near(dup, dx[..., : channels[0]], precision)
     near(dskip, dx[..., channels[0] :] * (skip64 > 0), precision)
-    for a, e in zip((dw, db), conv.backward_weights(both, dy64, (3, 3)), strict=True):
+    for a, e in zip((dw, db), by_weights(dy64, both, (3, 3)), strict=True):
         np.testing.assert_allclose(a.get(), e, rtol=0, atol=SUMS * np.abs(e).max())
 
 
@@ -150,22 +151,22 @@ def test_relu_does_not_hide_what_is_not_a_number(card, precision):
     """A NaN must reach the loss, where it is seen, through every layer that ends in a ReLU."""
     w, b = card.asarray(normal(0, 3, 3, 8, 8)), card.asarray(normal(1, 8))
     x, _ = there(card, np.full((1, 4, 4, 8), np.nan, np.float32), precision)
-    answers = [
-        convolution.forward(x, w, b, relu=True),
+    results = [
+        convolution.conv_forward(x, w, b, relu=True),
         gpu.up_forward(x, card.asarray(normal(2, 2, 2, 8, 8)), b, relu=True),
-        engines.first_layer.forward(
+        first_layer.conv_forward(
             there(card, np.full((1, 4, 4, 1), np.nan, np.float32), precision)[0],
             card.asarray(normal(3, 3, 3, 1, 8)), b, relu=True,
         ),
     ]  # fmt: skip
-    for y in answers:
+    for y in results:
         assert np.isnan(elements.to_floats(y).get()).all()
 
 
 def test_the_same_result_again(card, precision):
     x, _ = there(card, normal(0, 1, 30, 30, 32), precision)
     dy, _ = there(card, normal(1, 1, 28, 28, 32), precision)
-    a, b = (convolution.backward_weights(x, dy, (3, 3))[0].get() for _ in range(2))
+    a, b = (convolution.by_weights(dy, x, (3, 3))[0].get() for _ in range(2))
     np.testing.assert_array_equal(a, b)
 
 
@@ -173,14 +174,13 @@ def test_what_the_kernels_cannot_take_is_said(card):
     x = card.zeros((1, 8, 8, 6), np.float16)
     w, b = card.zeros((3, 3, 6, 8), np.float32), card.zeros(8, np.float32)
     with pytest.raises(CunetError, match="multiples of 8"):
-        convolution.forward(x, w, b)
+        convolution.conv_forward(x, w, b)
     with pytest.raises(CunetError, match="'same'"):
-        convolution.forward(x, w, b, "same")
+        convolution.conv_forward(x, w, b, "same")
 
 
 def test_choosing():
     w = np.zeros((3, 3, 64, 64), np.float32)
-    assert engines.choose(w, "tf32") is convolution
-    assert engines.choose(w[:, :, :1], "tf32") is engines.first_layer
-    assert engines.choose(w[:1, :1], "tf32") is engines.head
-    assert engines.choose(w) is engines.winograd
+    assert conv_.choose(w) is convolution
+    assert conv_.choose(w[:, :, :1]) is first_layer
+    assert conv_.choose(w[:1, :1]) is head

@@ -3,9 +3,11 @@ operations in float64 on the host, in the three precisions, without a GPU."""
 
 import numpy as np
 import pytest
+from by_definition import by_data, by_weights
 from cuda_emulation import SUMS
 from inputs import normal32 as normal
 
+from cunet.engines import definition
 from cunet.engines.gpu import cuda, elements, first_layer, head
 from cunet.engines.gpu import softmax_loss as softmax_loss_
 from cunet.errors import CunetError
@@ -59,21 +61,21 @@ FIRST_CASES = [  # image, outputs
 def test_first_layer(xp, precision, shape, k, padding):
     x, x_host = activation(xp, precision, normal(1, *shape))
     w, b = normal(2, 3, 3, shape[3], k), normal(3, k)
-    y = first_layer.forward(x, xp.asarray(w), xp.asarray(b), padding)
-    expected = conv.forward(x_host, w.astype(np.float64), b, padding)
+    y = first_layer.conv_forward(x, xp.asarray(w), xp.asarray(b), padding)
+    expected = definition.conv_forward(x_host, w.astype(np.float64), b, padding)
     assert y.dtype == x.dtype
     assert_close(y, expected, ROUNDING[precision])
 
-    y = first_layer.forward(x, xp.asarray(w), xp.asarray(b), padding, relu=True)
+    y = first_layer.conv_forward(x, xp.asarray(w), xp.asarray(b), padding, relu=True)
     assert_close(y, np.maximum(expected, 0), ROUNDING[precision])
 
     dy, dy_host = activation(xp, precision, normal(4, *expected.shape))
-    dx, dw, db = first_layer.backward(x, dy, xp.asarray(w), padding, y=y)
-    _, dw_expected, db_expected = conv.backward(x_host, dy_host, w, padding, False)
+    dx, dw, db = first_layer.conv_backward(dy, x, xp.asarray(w), y, padding)
+    dw_expected, db_expected = by_weights(dy_host, x_host, (3, 3), padding)
     assert_close(dw, dw_expected)
     assert_close(db, db_expected)
-    assert_close(dx, conv.backward_data(dy_host, w.astype(np.float64), padding))
-    assert first_layer.backward(x, dy, xp.asarray(w), padding, False)[0] is None
+    assert_close(dx, by_data(dy_host, w.astype(np.float64), padding))
+    assert first_layer.conv_backward(dy, x, xp.asarray(w), y, padding, False)[0] is None
 
 
 @pytest.mark.parametrize(
@@ -83,15 +85,15 @@ def test_first_layer(xp, precision, shape, k, padding):
 def test_first_layer_of_another_kind(xp, image, size, k):
     x, w = xp.zeros(image, np.float32), xp.zeros((size, size, image[3], k), np.float32)
     with pytest.raises(CunetError, match="first layer"):
-        first_layer.forward(x, w, xp.zeros(k, np.float32))
+        first_layer.conv_forward(x, w, xp.zeros(k, np.float32))
 
 
 def test_first_layer_of_wrong_channels(xp):
     w, b = xp.zeros((3, 3, 2, 8), np.float32), xp.zeros(8, np.float32)
     with pytest.raises(CunetError, match="expect 2 channels"):
-        first_layer.forward(xp.zeros((1, 5, 5, 1), np.float32), w, b)
+        first_layer.conv_forward(xp.zeros((1, 5, 5, 1), np.float32), w, b)
     with pytest.raises(CunetError, match="padding"):
-        first_layer.forward(xp.zeros((1, 5, 5, 2), np.float32), w, b, "reflect")
+        first_layer.conv_forward(xp.zeros((1, 5, 5, 2), np.float32), w, b, "reflect")
 
 
 # the head
@@ -114,22 +116,24 @@ HEAD_CASES = [  # image, classes
 def test_head(xp, precision, shape, k):
     x, x_host = activation(xp, precision, np.maximum(normal(1, *shape), 0))
     w, b = normal(2, 1, 1, shape[3], k), normal(3, k)
-    logits = head.forward(x, xp.asarray(w), xp.asarray(b))
+    logits = head.conv_forward(x, xp.asarray(w), xp.asarray(b))
     expected = conv.forward(x_host, w.astype(np.float64), b)
     assert logits.dtype == np.float32
     assert_close(logits, expected)
-    assert_close(head.forward(x, xp.asarray(w), xp.asarray(b), relu=True), np.maximum(expected, 0))
+    assert_close(
+        head.conv_forward(x, xp.asarray(w), xp.asarray(b), relu=True), np.maximum(expected, 0)
+    )
 
     dlogits = normal(4, *expected.shape)
-    dx, dw, db = head.backward(x, xp.asarray(dlogits), xp.asarray(w))
+    dx, dw, db = head.conv_backward(xp.asarray(dlogits), x, xp.asarray(w))
     dlogits = dlogits.astype(np.float64)
-    expected, dw_expected, db_expected = conv.backward(x_host, dlogits, w.astype(np.float64))
+    expected, dw_expected, db_expected = conv.backward(dlogits, x_host, w.astype(np.float64))
     assert dx.dtype == x.dtype
     assert_close(dx, expected * (x_host > 0), ROUNDING[precision])
     assert_close(dw, dw_expected)
     assert_close(db, db_expected)
-    without, dw_again, _ = head.backward(
-        x, xp.asarray(dlogits.astype(np.float32)), xp.asarray(w), input_gradient=False
+    without, dw_again, _ = head.conv_backward(
+        xp.asarray(dlogits.astype(np.float32)), x, xp.asarray(w), input_gradient=False
     )
     assert without is None
     np.testing.assert_array_equal(dw_again.get(), dw.get())
@@ -139,12 +143,12 @@ def test_head_of_another_kind(xp):
     x = xp.zeros((1, 2, 2, 8), np.float32)
     for shape in ((3, 3, 8, 2), (1, 1, 8, 33)):
         with pytest.raises(CunetError, match="head"):
-            head.forward(x, xp.zeros(shape, np.float32), xp.zeros(shape[3], np.float32))
+            head.conv_forward(x, xp.zeros(shape, np.float32), xp.zeros(shape[3], np.float32))
     with pytest.raises(CunetError, match="12 channels"):
-        head.forward(x, xp.zeros((1, 1, 12, 2), np.float32), xp.zeros(2, np.float32))
+        head.conv_forward(x, xp.zeros((1, 1, 12, 2), np.float32), xp.zeros(2, np.float32))
     with pytest.raises(CunetError, match="multiple of 8"):
         w = xp.zeros((1, 1, 12, 2), np.float32)
-        head.forward(xp.zeros((1, 2, 2, 12), np.float32), w, xp.zeros(2, np.float32))
+        head.conv_forward(xp.zeros((1, 2, 2, 12), np.float32), w, xp.zeros(2, np.float32))
 
 
 # softmax and its loss
@@ -166,7 +170,7 @@ def loss_inputs(k, shape=(2, 17, 19), ignore=255):
 def test_softmax(xp, precision, k):
     logits = loss_inputs(k)[0]
     p = softmax_loss_.softmax(xp.asarray(logits))
-    assert_close(p, softmax_loss.softmax(logits.astype(np.float64)))
+    assert_close(p, softmax_loss.probability(logits.astype(np.float64)))
 
 
 @pytest.mark.parametrize("normalize", softmax_loss.NORMALIZE)
@@ -178,8 +182,7 @@ def test_loss(xp, monkeypatch, normalize, weighted, ignore):
     labels = labels if ignore is not None else np.where(labels == 255, 1, labels).astype(np.int32)
     weights = weights if weighted else None
     rest = labels, weights, ignore, normalize
-    expected, log_p = softmax_loss.forward(logits.astype(np.float64), *rest)
-    gradient = softmax_loss.backward(log_p, *rest)
+    expected, gradient = softmax_loss.loss(logits.astype(np.float64), *rest)
     on_device = xp.asarray(labels), xp.asarray(weights) if weighted else None, ignore, normalize
     loss, dlogits = softmax_loss_.loss(xp.asarray(logits), *on_device)
     assert loss.shape == (1,) and loss.dtype == np.float64 and dlogits.dtype == np.float32
@@ -194,8 +197,7 @@ def test_loss(xp, monkeypatch, normalize, weighted, ignore):
 @pytest.mark.parametrize("k", [1, 2, 32])
 def test_loss_of_other_numbers_of_classes(xp, precision, k):
     logits, labels, weights = loss_inputs(k)
-    expected, log_p = softmax_loss.forward(logits.astype(np.float64), labels, weights, 255)
-    gradient = softmax_loss.backward(log_p, labels, weights, 255)
+    expected, gradient = softmax_loss.loss(logits.astype(np.float64), labels, weights, 255)
     loss, dlogits = softmax_loss_.loss(
         xp.asarray(logits), xp.asarray(labels), xp.asarray(weights), 255
     )
@@ -252,8 +254,8 @@ def test_the_last_layer_can_be_recorded(xp):
     labels = xp.zeros((1, 4, 5), np.int32)
 
     def work():
-        loss, dlogits = softmax_loss_.loss(head.forward(x, w, b), labels)
-        return (loss, *head.backward(x, dlogits, w))
+        loss, dlogits = softmax_loss_.loss(head.conv_forward(x, w, b), labels)
+        return (loss, *head.conv_backward(dlogits, x, w))
 
     expected, stream = [a.get() for a in work()], xp.cuda.Stream(non_blocking=True)
     with stream:

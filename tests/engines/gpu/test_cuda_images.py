@@ -6,6 +6,8 @@ from inputs import normal32 as normal
 
 from cunet.engines import gpu
 from cunet.engines.gpu import cuda, elements, sums
+from cunet.engines.gpu.dropout import drop
+from cunet.engines.gpu.relu import relu_backward
 from cunet.errors import CunetError
 from cunet.ops import dropout, max_pool
 
@@ -86,7 +88,7 @@ def test_relu(xp, precision):
     y, y_host = some(xp, precision, 1, 2, 5, 31, 24)
     dy, dy_host = some(xp, precision, 2, 2, 5, 31, 24)
     y[0, 0], y_host[0, 0] = 0, 0
-    dx = gpu.relu_backward(dy, y)
+    dx = relu_backward(dy, y)
     assert dx.dtype == y.dtype
     np.testing.assert_array_equal(elements.to_floats(dx).get(), np.where(y_host > 0, dy_host, 0))
 
@@ -96,12 +98,12 @@ def test_relu(xp, precision):
 def test_drop(xp, precision, rate, shape):
     x, host = some(xp, precision, 1, *shape)
     key = 0xFEDCBA9876543210
-    y = gpu.drop(x, rate, xp.asarray(np.array([key], np.uint64)))
+    y = drop(x, rate, xp.asarray(np.array([key], np.uint64)))
     with np.errstate(over="ignore", invalid="ignore"):
         expected = dropout.forward(host, rate, key)
     expected = elements.to_elements(xp.asarray(expected), precision)
     np.testing.assert_array_equal(elements.to_floats(y).get(), elements.to_floats(expected).get())
-    again = gpu.drop(x, rate, np.uint64(key))
+    again = drop(x, rate, np.uint64(key))
     np.testing.assert_array_equal(again.get(), y.get())
 
 
@@ -109,7 +111,7 @@ def test_a_number_that_is_just_the_rate_is_kept(xp, precision):
     x, _ = some(xp, precision, 1, 1, 2, 2, 8)
     numbers = dropout.philox(np, 0, 8, 3).ravel()
     rate = int(np.sort(numbers)[16]) / 2**32
-    y = elements.to_floats(gpu.drop(x, rate, 3)).get().ravel()
+    y = elements.to_floats(drop(x, rate, 3)).get().ravel()
     np.testing.assert_array_equal(y != 0, numbers >= np.sort(numbers)[16])
 
 
@@ -119,14 +121,14 @@ def test_a_recorded_drop_reads_its_key_again(xp):
     stream = xp.cuda.Stream(non_blocking=True)
     with stream:
         stream.begin_capture()
-        y = gpu.drop(x, 0.5, keys[1:])
+        y = drop(x, 0.5, keys[1:])
         graph = stream.end_capture()
     results = []
     for key in (5, 6):
         keys[1] = key
         graph.launch(stream)
         results.append(y.get())
-        np.testing.assert_array_equal(results[-1], gpu.drop(x, 0.5, key).get())
+        np.testing.assert_array_equal(results[-1], drop(x, 0.5, key).get())
     assert (results[0] != results[1]).any()
 
 

@@ -6,6 +6,7 @@ must fail for the mutant.
 
 import numpy as np
 import pytest
+from by_definition import by_weights as dw_by_definition
 from cuda_emulation import build_text, emulate, source
 from inputs import normal32 as normal
 
@@ -17,7 +18,7 @@ from cunet.ops import conv, softmax_loss
 def forward(xp):
     x, w, b = normal(0, 1, 10, 14, 72), normal(1, 3, 3, 72, 40), normal(2, 40)
     x, w = (elements.to_floats(elements.to_elements(xp.asarray(a), "tf32")).get() for a in (x, w))
-    y = convolution.forward(*map(xp.asarray, (x, w, b))).get()
+    y = convolution.conv_forward(*map(xp.asarray, (x, w, b))).get()
     expected = conv.forward(*(a.astype(np.float64) for a in (x, w, b)))
     np.testing.assert_allclose(y, expected, rtol=0, atol=1e-3 * np.abs(expected).max())
 
@@ -25,8 +26,8 @@ def forward(xp):
 def by_weights(xp):
     x, dy = normal(0, 2, 13, 14, 72), normal(1, 2, 11, 12, 40)
     x, dy = (elements.to_floats(elements.to_elements(xp.asarray(a), "tf32")).get() for a in (x, dy))
-    dw, _ = convolution.backward_weights(xp.asarray(x), xp.asarray(dy), (3, 3))
-    expected, _ = conv.backward_weights(x.astype(np.float64), dy.astype(np.float64), (3, 3))
+    dw, _ = convolution.by_weights(xp.asarray(dy), xp.asarray(x), (3, 3))
+    expected, _ = dw_by_definition(dy.astype(np.float64), x.astype(np.float64), (3, 3))
     np.testing.assert_allclose(dw.get(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
@@ -40,7 +41,7 @@ def packing(xp):
 def sums_over_pixels(xp):
     logits, labels = normal(0, 1, 40, 50, 2), np.zeros((1, 40, 50), np.int32)
     loss, _ = gpu_loss.loss(xp.asarray(logits), xp.asarray(labels))
-    expected = softmax_loss.forward(logits.astype(np.float64), labels)[0]
+    expected = softmax_loss.loss(logits.astype(np.float64), labels)[0]
     np.testing.assert_allclose(loss.get()[0], expected, rtol=1e-6)
     dy = normal(1, 1, 40, 50, 40)
     found = sums.column_sums(xp.asarray(dy)).get()

@@ -7,23 +7,19 @@ NumPy's own means.
 
 import gc
 import weakref
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from cuda_emulation import emulate
 
 import cunet
-from cunet import engines
 from cunet.backend import to_host
-from cunet.engines import cpu
+from cunet.engines import definition
 from cunet.engines.gpu import cuda, recorded
 from cunet.net import checkpoint
 from cunet.net.sizes import output_size
 from cunet.net.unet import UNet
-from cunet.ops import conv, dropout, max_pool, relu, up_conv
 from cunet.segmentation import tiling
-from cunet.training import step as training
 
 LIMITS = {"tf32": 1e-3, "float16": 1e-3, "bfloat16": 8e-3}  # a rounding or two, relative
 
@@ -38,60 +34,50 @@ def rounded(a, precision):
 
 
 class Rounding:
-    """Operations by definition that round their answers, in the place of the CPU's algorithms."""
+    """The definitions as an engine that rounds what its functions return, as the GPU does."""
 
     def __init__(self, precision):
         self.r = lambda a: rounded(a, precision)
 
-    def choose(self, w, precision="float64"):
+    def __getattr__(self, name):  # what moves numbers without changing them
+        return getattr(definition, name)
+
+    def filters(self, w):
         exact = w.shape[2] <= 4 or w.shape[0] == 1  # first layer and head multiply in float32
-        r = self.r
-        filters = w if exact else r(w)
+        return w if exact else self.r(w)
 
-        def forward(x, w, b, padding="valid", relu=False):
-            y = conv.forward(x, filters, b, padding, relu)
-            return y if w.shape[0] == 1 else r(y)
+    def conv_forward(self, x, w, b, padding="valid", relu=False):
+        y = definition.conv_forward(x, self.filters(w), b, padding, relu)
+        return y if w.shape[0] == 1 else self.r(y)
 
-        def backward(x, dy, w, padding="valid", input_gradient=True, y=None):
-            dx, dw, db = conv.backward(x, dy, filters, padding, input_gradient, y)
-            return (r(dx) if input_gradient else None), dw, db
-
-        return SimpleNamespace(forward=forward, backward=backward)
+    def conv_backward(self, dy, x, w, y=None, padding="valid", input_gradient=True):
+        found = definition.conv_backward(dy, x, self.filters(w), y, padding, input_gradient)
+        return (self.r(found[0]) if input_gradient else None), *found[1:]
 
     def up_forward(self, x, w, b, relu=False):
-        return self.r(up_conv.forward(x, self.r(w), b, relu))
+        return self.r(definition.up_forward(x, self.r(w), b, relu))
 
-    def up_backward(self, dy, x, w):
-        dx, dw, db = up_conv.backward(dy, x, self.r(w))
+    def up_backward(self, dy, x, w, y=None):
+        dx, dw, db = definition.up_backward(dy, x, self.r(w), y)
         return self.r(dx), dw, db
 
-    def mask(self, x, rate, key):
-        return dropout.mask(x.astype(np.float32), rate, key).astype(np.float64)
 
-
-def reference(net, x, labels, weights, rng, precision, monkeypatch):
+def reference(net, x, labels, weights, rng, precision):
     """Logits, loss and gradients of a float64 twin of net."""
-    rounding = Rounding(precision)
-    twin = UNet(**net.settings() | {"dtype": "float64"})
+    twin = UNet(**checkpoint.settings(net) | {"dtype": "float64"}, engine=Rounding(precision))
     for p, q in zip(twin.parameters(), net.parameters(), strict=True):
         p.value[...] = to_host(q.value)
-    with monkeypatch.context() as patch:
-        patch.setattr(engines, "choose", rounding.choose)
-        patch.setattr(cpu, "up_forward", rounding.up_forward)
-        patch.setattr(cpu, "up_backward", rounding.up_backward)
-        patch.setattr(cpu, "pool_forward", max_pool.forward)
-        patch.setattr(cpu, "relu_backward", relu.backward)
-        logits, backward = twin(rounded(x.astype(np.float64), precision), rng)
-        loss, dlogits = twin.loss(logits, labels, weights.astype(np.float64), 255)
-        backward(dlogits)
+    logits, backward = twin(rounded(x.astype(np.float64), precision), rng)
+    loss, dlogits = twin.loss(logits, labels, weights.astype(np.float64), 255)
+    backward(dlogits)
     return logits, loss, {p.name: p.grad for p in twin.parameters()}
 
 
 def batch(net, side=60, number=1):
     rng = np.random.default_rng(0)
-    out = output_size(side, net.depth)
-    x = rng.standard_normal((number, side, side, net.in_channels), np.float32)
-    labels = rng.integers(0, net.classes, (number, out, out)).astype(np.uint8)
+    out = output_size(side, net.shape.depth)
+    x = rng.standard_normal((number, side, side, net.shape.in_channels), np.float32)
+    labels = rng.integers(0, net.shape.classes, (number, out, out)).astype(np.uint8)
     labels[0, 0, 0] = 255
     return x, labels, rng.random((number, out, out), np.float32)
 
@@ -117,7 +103,7 @@ def test_logits_loss_and_gradients(case, precision, monkeypatch):
     emulate(monkeypatch, capability)
     net = UNet(**settings, seed=1, device="cuda", precision=precision)
     arrays = batch(net)
-    expected = reference(net, *arrays, np.random.default_rng(5), precision, monkeypatch)
+    expected = reference(net, *arrays, np.random.default_rng(5), precision)
     work = recorded.CapturedStep(net, cunet.SGD(net.parameters(), iter_size=2), "weights", 255)
     loss = work.accumulate(arrays, np.random.default_rng(5))
     limit = LIMITS[precision]
@@ -127,7 +113,7 @@ def test_logits_loss_and_gradients(case, precision, monkeypatch):
         # where a sum lies next to zero a rounding decides whether the ReLU lets it pass
         close(p.grad.get() / scale, expected[2][p.name], 12 * limit)
     logits = net(to_device(arrays[0]), remember=False).get()
-    plain = reference(net, *arrays, None, precision, monkeypatch)[0]
+    plain = reference(net, *arrays, None, precision)[0]
     close(logits, plain, 2 * limit)
 
 
@@ -137,7 +123,7 @@ def to_device(a):
 
 def trained(net, solver, arrays, steps, iter_size=1):
     """Losses of some steps, by the class that trainings use."""
-    work, losses = training.stepper(net, solver, "weights"), []
+    work, losses = net.engine.step(net, solver, "weights", 255), []
     for step in range(steps):
         rng = np.random.default_rng(step)
         losses.append([work.accumulate(arrays, rng) for _ in range(iter_size)])
@@ -176,7 +162,7 @@ def test_a_replayed_step_is_the_step_by_hand(monkeypatch):
     ends = []
     for forget in (False, True):
         net = UNet(width=8, depth=1, seed=2, device="cuda")
-        work = training.stepper(net, cunet.SGD(net.parameters(), lr=0.01), "weights")
+        work = net.engine.step(net, cunet.SGD(net.parameters(), lr=0.01), "weights", 255)
         for step in range(4):
             x, labels, weights = batch(net, 20 + 8)
             work.accumulate((x + step, labels, weights), np.random.default_rng(step))
@@ -193,7 +179,7 @@ def test_a_step_whose_numbers_overflow_leaves_the_net_as_it_is(precision, monkey
     emulate(monkeypatch)
     net = UNet(width=8, depth=1, seed=2, device="cuda", precision=precision)
     arrays = batch(net, 28)
-    work = training.stepper(net, cunet.SGD(net.parameters(), lr=0.01), "weights")
+    work = net.engine.step(net, cunet.SGD(net.parameters(), lr=0.01), "weights", 255)
     work.accumulate(arrays, np.random.default_rng(0))
     work.update()
     before = [p.value.get() for p in net.parameters()]
@@ -210,7 +196,7 @@ def test_float16_finds_its_loss_scale(monkeypatch):
     net = UNet(width=8, depth=1, seed=2, device="cuda", precision="float16")
     x, labels, weights = batch(net, 28)
     solver = cunet.SGD(net.parameters(), lr=1e-6, clip=1.0)
-    work = training.stepper(net, solver, "none")  # a sum over pixels: large gradients
+    work = net.engine.step(net, solver, "none", 255)  # a sum over pixels: large gradients
     first = float(work.fused.loss_scale.get()[0])
     before = [p.value.get() for p in net.parameters()]
     scales, changed = [], []
@@ -242,7 +228,7 @@ def test_segmentation_by_recorded_predictions(precision, monkeypatch):
         there, here = (tiling.segment(image, net, 60, average) for net in (device, host))
         assert type(there) is np.ndarray and there.dtype == np.float32
         np.testing.assert_allclose(there, here, atol=5 * LIMITS[precision])
-    assert len(device.predictions) == 1
+    assert len(recorded.record_of(device).predictions) == 1
     for p in device.parameters():  # what was recorded takes the weights as they are
         p.value *= 0
     np.testing.assert_array_equal(tiling.segment(image, device, 60), np.float32(0.5))
@@ -254,7 +240,7 @@ def test_graphs_of_a_few_shapes_are_kept(monkeypatch):
     for side in range(18, 32, 2):
         x = np.ones((1, side, side, 1), np.float32)
         np.testing.assert_array_equal(recorded.predict(net, x), recorded.predict(net, x))
-    assert len(net.predictions) == recorded.MOST_SHAPES
+    assert len(recorded.record_of(net).predictions) == recorded.TILE_SHAPES_KEPT
 
 
 def test_what_was_recorded_is_forgotten_at_once(monkeypatch):
@@ -263,10 +249,10 @@ def test_what_was_recorded_is_forgotten_at_once(monkeypatch):
     gc.disable()
     try:
         net = UNet(width=8, depth=1, seed=1, device="cuda")
-        work = training.stepper(net, cunet.SGD(net.parameters()), "weights")
+        work = net.engine.step(net, cunet.SGD(net.parameters()), "weights", 255)
         work.accumulate(batch(net, 28), np.random.default_rng(0))
         recorded.predict(net, np.ones((1, 20, 20, 1), np.float32))
-        place = weakref.ref(net.place)
+        place = weakref.ref(recorded.record_of(net).place)
         work.close()
         gone = weakref.ref(net)
         del work, net
@@ -282,7 +268,7 @@ def test_a_resumed_float16_training_goes_on_with_its_scale(monkeypatch, tmp_path
         net = UNet(width=8, depth=1, seed=2, device="cuda", precision="float16")
         arrays, solver = batch(net, 28), cunet.SGD(net.parameters(), lr=1e-4, clip=1.0)
         heavy = (*arrays[:2], 1000 * arrays[2])
-        work = training.stepper(net, solver, "none")
+        work = net.engine.step(net, solver, "none", 255)
         for step in range(5):
             if step == stop:
                 checkpoint.save(tmp_path / "last.npz", net, solver)
@@ -290,7 +276,7 @@ def test_a_resumed_float16_training_goes_on_with_its_scale(monkeypatch, tmp_path
                 net = checkpoint.build(tmp_path / "last.npz", header, values, "cuda", "float16")
                 solver = cunet.SGD(net.parameters(), lr=1e-4, clip=1.0)
                 checkpoint.restore(tmp_path / "last.npz", header, values, solver)
-                work = training.stepper(net, solver, "none")
+                work = net.engine.step(net, solver, "none", 255)
             work.accumulate(heavy, np.random.default_rng(step))
             work.update()
         assert solver.scaling[2] > 0  # updates were left out

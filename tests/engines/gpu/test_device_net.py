@@ -11,34 +11,20 @@ import pytest
 from inputs import DEVICES, cupy
 
 import cunet
-from cunet import backend, engines
-from cunet.engines import cpu
+from cunet import backend
+from cunet.engines import definition
+from cunet.net import checkpoint
 from cunet.net.unet import UNet
-from cunet.ops import batch_norm, conv, relu, softmax_loss, up_conv
+from cunet.ops import softmax_loss
 from cunet.segmentation import tiling
-from cunet.training import step as training
 
 SIDE = 20
 
 
-def norm_forward(x, gamma, beta, m, v):
-    return relu.forward(batch_norm.forward(x, gamma, beta, m, v))
-
-
-def norm_backward(dy, x, y, gamma, m, v):
-    return batch_norm.backward(relu.backward(dy, y), x, gamma, m, v)
-
-
 @pytest.fixture(params=DEVICES, ids=lambda module: module.__name__)
 def xp(request, monkeypatch):
-    """The library behind device "cuda" in this test. The host uses the same algorithm as it."""
+    """The library behind device "cuda" in this test."""
     monkeypatch.setitem(sys.modules, "cupy", request.param)
-    monkeypatch.setattr(engines, "choose", lambda w, precision="float64": conv)
-    monkeypatch.setattr(cpu, "up_forward", up_conv.forward)
-    monkeypatch.setattr(cpu, "up_backward", up_conv.backward)
-    monkeypatch.setattr(cpu, "norm_statistics", batch_norm.statistics)
-    monkeypatch.setattr(cpu, "norm_forward", norm_forward)
-    monkeypatch.setattr(cpu, "norm_backward", norm_backward)
     return request.param
 
 
@@ -51,15 +37,16 @@ def same(xp, device, host):
 
 
 def nets(variant="paper", depth=1, **more):
+    """A net on the device and its twin on the host, with the same engine."""
     make = {"width": 2, "depth": depth, "variant": variant, "dtype": "float64"} | more
-    return UNet(**make, device="cuda"), UNet(**make)
+    return UNet(**make, device="cuda"), UNet(**make, engine=definition)
 
 
 def batch(net, number=2, side=SIDE):
     rng = np.random.default_rng(0)
     out = side - 16
-    x = rng.standard_normal((number, side, side, net.in_channels))
-    labels = rng.integers(0, net.classes, (number, out, out)).astype(np.uint8)
+    x = rng.standard_normal((number, side, side, net.shape.in_channels))
+    labels = rng.integers(0, net.shape.classes, (number, out, out)).astype(np.uint8)
     labels[0, 0, 0] = 255
     return x, labels, rng.random((number, out, out))
 
@@ -116,7 +103,7 @@ def test_a_net_with_same_padding_batch_norm_and_one_output(xp):
     for _ in range(2):
         results = []
         for net, put in ((device, xp.asarray), (host, np.copy)):
-            logits, backward = net(put(x))
+            logits, backward = net(put(x), train=True)
             loss, dlogits = net.loss(logits, put(labels))
             dx = backward(dlogits, input_gradient=True)
             assert type(loss) is float
@@ -125,7 +112,9 @@ def test_a_net_with_same_padding_batch_norm_and_one_output(xp):
             same(xp, a, b)
         for p, q in zip(device.parameters(), host.parameters(), strict=True):
             same(xp, p.grad, q.grad)
-        for a, b in zip(device.statistics().values(), host.statistics().values(), strict=True):
+        for a, b in zip(
+            *(checkpoint.statistics(net).values() for net in (device, host)), strict=True
+        ):
             same(xp, a, b)
 
 
@@ -155,7 +144,7 @@ def test_the_views_of_a_tile(xp):
     found = tiling.average_views(device, tile, views)
     assert type(found) is np.ndarray and found.shape == (2, 6, 2)
     logits = device(xp.asarray(tile[None]), remember=False)
-    same(xp, softmax_loss.softmax(logits), tiling.average_views(host, tile, views[:1])[None])
+    same(xp, softmax_loss.probability(logits), tiling.average_views(host, tile, views[:1])[None])
 
 
 def test_models_are_saved_and_loaded_on_either_side(xp, tmp_path):
@@ -175,7 +164,7 @@ def test_a_step_of_training(xp):
     device, host = nets(dtype="float32")
     arrays = tuple(a.astype(np.float32) if a.dtype == np.float64 else a for a in batch(host))
     losses = [
-        training.Step(net, None, "weights").accumulate(arrays, np.random.default_rng(0))
+        net.engine.step(net, None, "weights", 255).accumulate(arrays, np.random.default_rng(0))
         for net in (device, host)
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5 if xp is cupy else 1e-12)
