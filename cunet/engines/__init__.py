@@ -20,12 +20,15 @@ The kernels are made for the paper's network: other variants run in float32.
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from cunet.engines import cpu, definition, gpu
 from cunet.engines.gpu import cuda, first_layer, head
 from cunet.errors import CunetError, DeviceError
 
 TENSOR_CORES = tuple(cuda.DTYPES)
-PRECISIONS = ("float32", "float64", *TENSOR_CORES)
+DTYPES = ("float32", "float64")  # of weights
+PRECISIONS = (*DTYPES, *TENSOR_CORES)
 
 
 def engine_of(device: str, precision: str) -> ModuleType:
@@ -61,6 +64,14 @@ def describe(device: str, precision: str) -> str:
     if device == "cpu":
         return f"CPU, {precision}"
     return f"{cuda.name()} ({device}), {precision}"
+
+
+def check_dtype(dtype: Any) -> str:
+    """The name of a network's dtype; CunetError where it is neither float32 nor float64."""
+    name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+    if name not in DTYPES:
+        raise CunetError(f"U-Net dtype: expected one of {DTYPES}, found '{name}'")
+    return name
 
 
 def resolve_precision(name: str | None, dtype: str, obstacle: str | None) -> str:

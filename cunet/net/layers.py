@@ -50,33 +50,29 @@ class Maker:
 
 
 class Conv:
-    """A size x size convolution, followed by a ReLU where relu is true. bias: whether it has any,
-    which it has not where a normalization follows."""
+    """A size x size convolution, followed by a ReLU where relu is true."""
 
     def __init__(
         self, name: str, size: int, channels: int, outputs: int, make: Maker, relu: bool = True,
-        padding: str = "valid", bias: bool = True,
+        padding: str = "valid",
     ):  # fmt: skip
         self.name, self.relu, self.padding, self.engine = name, relu, padding, make.engine
         self.w = make.filters(name, (size, size, channels, outputs), size * size * channels)
-        self.b = make.biases(name, outputs) if bias else None
-        self.zeros = make.constant(0, outputs) if self.b is None else None
+        self.b = make.biases(name, outputs)
 
     def parameters(self) -> list[Parameter]:
-        """Filters, and biases where there are any."""
-        return [self.w] if self.b is None else [self.w, self.b]
+        """Filters, biases."""
+        return [self.w, self.b]
 
     def __call__(self, x: Array | tuple[Array, ...], run: Any = None) -> tuple[Array, Backward]:
         w, b, engine = self.w, self.b, self.engine
-        biases = self.zeros if b is None else b.value
-        y = engine.conv_forward(x, w.value, biases, self.padding, self.relu)
+        y = engine.conv_forward(x, w.value, b.value, self.padding, self.relu)
         kept = y if self.relu else None
 
         def backward(dy: Array, input_gradient: bool = True) -> Array | None:
             dx, dw, db = engine.conv_backward(dy, x, w.value, kept, self.padding, input_gradient)
             engine.add(dw, w.grad)
-            if b is not None:
-                engine.add(db, b.grad)
+            engine.add(db, b.grad)
             return dx
 
         return y, backward

@@ -1,15 +1,26 @@
-"""Batch normalization as a layer, with the ReLU that follows it."""
+"""Batch normalization as a layer, with the ReLU that follows it, and the convolution before it."""
 
 from typing import Any
 
 from cunet.backend import Array
-from cunet.net.layers import Backward, Maker, Parameter
+from cunet.net.layers import Backward, Conv, Maker, Parameter
 from cunet.ops import batch_norm
 
 
+class BareConv(Conv):
+    """A convolution without biases and ReLU. The normalization behind it subtracts the mean, so a
+    bias would cancel; beta takes its place."""
+
+    def __init__(self, name: str, channels: int, outputs: int, make: Maker, padding: str):
+        super().__init__(name, 3, channels, outputs, make, False, padding)  # biases stay zero
+
+    def parameters(self) -> list[Parameter]:
+        """Filters."""
+        return [self.w]
+
+
 class BatchNorm:
-    """Stands behind a convolution without biases: the mean is subtracted, so a bias would cancel;
-    beta takes its place.
+    """Each channel normalised, scaled and shifted, then the ReLU.
 
     In a training pass (run.train) a batch is normalised by its own statistics, and the running ones
     move towards these. In any other pass the running ones are used and stay as they are: a trained

@@ -13,10 +13,9 @@ from cunet.net.layers import Backward
 
 @dataclass(frozen=True)
 class Run:
-    """rng: what dropout draws from; without one there is no dropout. remember: True keeps what
-    every backward needs, "once" keeps it until it is used, False keeps nothing. watch(name, y) sees
-    the output of every layer that has a name. train: whether batches are normalised by their own
-    statistics."""
+    """rng: what dropout draws from, if anything. remember: whether backward's needs are kept: True,
+    "once" (until they are used) or False. watch(name, y) sees every layer's output. train: whether
+    batches are normalised by their own statistics."""
 
     rng: np.random.Generator | None = None
     remember: bool | str = True
@@ -48,8 +47,7 @@ class Run:
 
 
 def once(backward: Backward) -> Backward:
-    """backward, dropped with all that it holds once it has run, so that the memory can serve the
-    gradients of earlier layers."""
+    """backward, dropped once it has run, so that memory can serve gradients of earlier layers."""
     held = [backward]
 
     def run_and_drop(*gradients: Any) -> Any:

@@ -11,8 +11,7 @@ VARIANTS = ("paper", "release2015")
 
 @dataclass(frozen=True)
 class Shape:
-    """What a U-Net is made of; CunetError for values that no U-Net has. The meaning of each is
-    in UNet's docstring."""
+    """What a U-Net is made of, as UNet's docstring says; CunetError for values that none has."""
 
     width: int = 64
     depth: int = 4
@@ -29,13 +28,9 @@ class Shape:
         for name, least in (("width", 1), ("depth", 1), ("in_channels", 1), ("classes", 2)):
             value = getattr(self, name)
             if not isinstance(value, Integral) or value < least:
-                raise CunetError(
-                    f"U-Net {name}: expected a whole number, {least} or more, found {value!r}"
-                )
+                raise CunetError(f"U-Net {name}: expected {least} or more, found {value!r}")
         if not 0 <= self.dropout < 1:
-            raise CunetError(
-                f"U-Net dropout: expected a rate from 0 to below 1, found {self.dropout}"
-            )
+            raise CunetError(f"U-Net dropout: expected 0 to below 1, found {self.dropout}")
         if self.variant not in VARIANTS:
             raise CunetError(f"U-Net variant: expected one of {VARIANTS}, found '{self.variant}'")
         if self.sigmoid and self.classes != 2:

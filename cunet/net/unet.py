@@ -5,118 +5,102 @@ below, and merges what comes back with what it kept. Images are (N, H, W, C), ch
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cunet.backend import Array, resolve_device
-from cunet.engines import engine_of, obstacle, resolve_precision
-from cunet.errors import CunetError
+from cunet.engines import check_dtype, engine_of, obstacle, resolve_precision
 from cunet.net.input import check_input
 from cunet.net.layers import Backward, Conv, Dropout, Maker, Parameter, Pool, UpConv
 from cunet.net.normalization import Normalization
-from cunet.net.normed import BatchNorm
+from cunet.net.normed import BareConv, BatchNorm
 from cunet.net.run import Run
 from cunet.net.shape import Shape
 from cunet.ops import crop_concat, sigmoid_loss, softmax_loss
 
-DTYPES = ("float32", "float64")
 
-
-@dataclass(frozen=True)
-class Level:
+class Level(NamedTuple):
     """The layers of one resolution; the bottom only contracts."""
 
-    contract: list
+    contract: list[Any]
     pool: Pool | None = None
     up: UpConv | None = None
-    expand: list | None = None
+    expand: list[Any] | None = None
+
+
+def make_levels(shape: Shape, make: Maker) -> list[Level]:
+    """All levels, the uppermost first; their filters are drawn in the order of the data."""
+
+    def conv(name: str, inputs: int, outputs: int) -> list:
+        if not shape.batch_norm:
+            return [Conv(name, 3, inputs, outputs, make, padding=shape.padding)]
+        bare = BareConv(name, inputs, outputs, make, shape.padding)
+        return [bare, BatchNorm(name, outputs, make)]
+
+    def pair(name: str, inputs: int, outputs: int) -> list:
+        first = conv(f"{name}.conv1", inputs, outputs)
+        return first + conv(f"{name}.conv2", outputs, outputs)
+
+    depth, width = shape.depth, shape.width
+    channels = [shape.in_channels, *(width << i for i in range(depth + 1))]
+    contract = [pair(f"contract{i}", *channels[i : i + 2]) for i in range(depth + 1)]
+    contract[depth - 1].append(Dropout(shape.dropout, make))
+    contract[depth].append(Dropout(shape.dropout, make))
+    levels = [Level(contract[depth])]
+    for i in reversed(range(depth)):
+        here, below = channels[i + 1 : i + 3]
+        up_channels = below if shape.release and i == 0 else here
+        up = UpConv(f"expand{i}.up", below, up_channels, make, relu=shape.release)
+        expand = pair(f"expand{i}", up_channels + here, here)
+        levels.insert(0, Level(contract[i], Pool(make), up, expand))
+    return levels
 
 
 class UNet:
     """The network. width: channels of the first level (64 in the paper); depth: poolings (4).
 
-    dropout is the rate at the end of the contracting path (after the second convolution of the
-    last contracting level and of the bottom). variant "release2015" is the network of the
-    authors' release: ReLU after each up-convolution, and twice the channels in the last one.
-    All weights follow from the seed. What later reproductions changed: padding "same" keeps the
-    size of an image, batch_norm normalises the channels between each 3x3 convolution and its ReLU,
-    sigmoid separates two classes by one output instead of two. resize is the side of the square
-    that the images of its training were scaled to, and those to be segmented are (None: not).
+    dropout is the rate at the end of the contracting path: after the second convolution of the last
+    contracting level and of the bottom. variant "release2015" is the network of the authors'
+    release: ReLU after each up-convolution, and twice the channels in the last one. What later
+    reproductions changed: padding "same" keeps the size of an image, batch_norm normalises the
+    channels between each 3x3 convolution and its ReLU, sigmoid separates two classes by one output
+    instead of two. resize is the side of the square that images are scaled to (None: they are not).
+    All weights follow from the seed.
 
-    precision is what it computes in (cunet/engines); weights, logits and gradients of the weights
-    are of dtype in any case. None: tf32 where the device has it, else dtype. obstacle is why the
-    net cannot use tensor cores (None: it can). engine: the module that computes; by default the one
-    for device and precision.
+    precision is what it computes in (cunet/engines), by default tf32 where the device has it and
+    nothing (obstacle) prevents it, else dtype; weights, logits and gradients of the weights are of
+    dtype in any case. engine is the module that computes, by default the one for all this.
     """
 
     def __init__(
-        self,
-        width: int = 64,
-        depth: int = 4,
-        in_channels: int = 1,
-        classes: int = 2,
-        dropout: float = 0.5,
-        variant: str = "paper",
-        dtype: str = "float32",
-        seed: int = 0,
-        device: str = "cpu",
-        padding: str = "valid",
-        batch_norm: bool = False,
-        sigmoid: bool = False,
-        resize: int | None = None,
-        precision: str | None = None,
+        self, width: int = 64, depth: int = 4, in_channels: int = 1, classes: int = 2,
+        dropout: float = 0.5, variant: str = "paper", dtype: str = "float32", seed: int = 0,
+        device: str = "cpu", padding: str = "valid", batch_norm: bool = False,
+        sigmoid: bool = False, resize: int | None = None, precision: str | None = None,
         engine: ModuleType | None = None,
-    ):
-        shape = Shape(
+    ):  # fmt: skip
+        self.shape = Shape(
             width, depth, in_channels, classes, variant, padding, batch_norm, sigmoid, dropout
         )
-        self.shape, self.seed, self.resize = shape, seed, resize
-        self.dtype = dtype if isinstance(dtype, str) else np.dtype(dtype).name
-        if self.dtype not in DTYPES:
-            raise CunetError(f"U-Net dtype: expected one of {DTYPES}, found '{self.dtype}'")
-        self.device = resolve_device(device)
-        self.obstacle = obstacle(self.device, shape)
+        self.seed, self.resize = seed, resize
+        self.dtype, self.device = check_dtype(dtype), resolve_device(device)
+        self.obstacle = obstacle(self.device, self.shape)
         self.precision = resolve_precision(precision, self.dtype, self.obstacle)
         self.engine = engine or engine_of(self.device, self.precision)
         self.normalization = Normalization.identity(in_channels)
         loss = sigmoid_loss if sigmoid else softmax_loss
         self.loss, self.probability = loss.loss, loss.probability
-        self._make(Maker(seed, self.dtype, self.device, self.engine))
+        make = Maker(seed, self.dtype, self.device, self.engine)
+        self.levels = make_levels(self.shape, make)
+        self.head = Conv("head", 1, width, self.shape.outputs, make, relu=False)
 
     def __getattr__(self, name):  # TRANSITION
         shape = self.__dict__.get("shape")
         if shape is not None and hasattr(shape, name):
             return getattr(shape, name)
         raise AttributeError(name)
-
-    def _make(self, make: Maker) -> None:
-        shape = self.shape
-
-        def conv(name: str, inputs: int, outputs: int) -> list:
-            if not shape.batch_norm:
-                return [Conv(name, 3, inputs, outputs, make, padding=shape.padding)]
-            bare = Conv(name, 3, inputs, outputs, make, False, shape.padding, bias=False)
-            return [bare, BatchNorm(name, outputs, make)]
-
-        def pair(name: str, inputs: int, outputs: int) -> list:
-            first = conv(f"{name}.conv1", inputs, outputs)
-            return first + conv(f"{name}.conv2", outputs, outputs)
-
-        channels = [shape.in_channels, *(shape.width << i for i in range(shape.depth + 1))]
-        contract = [pair(f"contract{i}", *channels[i : i + 2]) for i in range(shape.depth + 1)]
-        for i in (shape.depth - 1, shape.depth):
-            contract[i].append(Dropout(shape.dropout, make))
-        levels = [Level(contract[shape.depth])]
-        for i in reversed(range(shape.depth)):
-            here, below = channels[i + 1 : i + 3]
-            up_channels = below if shape.release and i == 0 else here
-            up = UpConv(f"expand{i}.up", below, up_channels, make, shape.release)
-            expand = pair(f"expand{i}", up_channels + here, here)
-            levels.insert(0, Level(contract[i], Pool(make), up, expand))
-        self.levels = levels
-        self.head = Conv("head", 1, shape.width, shape.outputs, make, relu=False)
 
     def __call__(
         self,
@@ -129,11 +113,11 @@ class UNet:
         """x (N, H, W, C) -> (logits (N, P, Q, K), backward), P = H - 184 at depth 4, H if "same".
 
         backward(dlogits) adds into every parameter's .grad; with input_gradient=True it also
-        returns dx. Dropout draws from rng; without one it is the identity. train: whether this is a
-        training pass, in which batch normalization uses and learns the statistics of the batch; by
-        default it is where rng is given. remember=False keeps nothing and returns the logits alone;
-        with "once" backward can be called once and frees what it has used as it goes.
-        watch(name, y) sees every layer's output.
+        returns dx. Dropout draws from rng; without one it is the identity. remember=False keeps
+        nothing and returns the logits alone; with "once" backward can be called once and frees what
+        it has used as it goes. watch(name, y) sees every layer's output. train: whether this is a
+        training pass, in which batch normalization uses the statistics of the batch and learns from
+        them; by default it is where rng is given.
         """
         check_input(self, x)
         run = Run(rng, remember, watch, rng is not None if train is None else train)
@@ -171,8 +155,8 @@ class UNet:
         """All parameters in the order in which data meets them, a layer's filters first."""
         return [p for layer in self.layers() for p in layer.parameters()]
 
-    def layers(self) -> list[Conv | BatchNorm | UpConv]:
+    def layers(self) -> list[Any]:
         """All layers with parameters (23 in the paper) in the order in which data meets them."""
         down = [layer for level in self.levels for layer in level.contract]
         up = [layer for level in self.levels[-2::-1] for layer in (level.up, *level.expand)]
-        return [one for one in [*down, *up, self.head] if not isinstance(one, Dropout)]
+        return [one for one in (*down, *up, self.head) if not isinstance(one, Dropout)]

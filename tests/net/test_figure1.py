@@ -9,6 +9,7 @@ import pytest
 
 import cunet
 from cunet.net.figure1 import memory_bytes, rows
+from cunet.net.shape import Shape
 
 
 def test_explain_prints_the_papers_figures(run):
@@ -50,7 +51,7 @@ def test_memory_that_is_announced_is_near_the_measured_peak(tmp_path):
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path
     )
     peak = int(done.stdout)
-    assert 0.8 * peak < memory_bytes(16, 4, 572)["training"] < 1.2 * peak
+    assert 0.8 * peak < memory_bytes(Shape(16), 572)["training"] < 1.2 * peak
 
 
 def test_explain_counts_the_parameters_of_the_network_itself():
@@ -59,7 +60,7 @@ def test_explain_counts_the_parameters_of_the_network_itself():
         counted = {p.name.rpartition(".")[0]: 0 for p in net.parameters()}
         for p in net.parameters():
             counted[p.name.rpartition(".")[0]] += p.value.size
-        table = rows(3, 3, 140, 4, 2, variant)
+        table = rows(Shape(3, 3, 2, 4, variant), 140)
         assert {r.name: r.parameters for r in table if r.parameters} == counted
         logits = net(np.zeros((1, 140, 140, 2), "f4"), remember=False)
         assert table[-1].shape == logits.shape[1:]

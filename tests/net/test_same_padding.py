@@ -50,7 +50,7 @@ def test_the_whole_net_against_loops():
     y = np.concatenate((y, skip), axis=3)
     y = normed(normed(y, "expand0.conv1"), "expand0.conv2")
     expected = oracle.conv_forward(y, value["head.filters"], value["head.biases"], "valid")
-    logits, _ = net(x)
+    logits, _ = net(x, train=True)
     assert logits.shape == (2, 6, 8, 1)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-10)
 
@@ -72,7 +72,7 @@ def test_parameters_of_a_normed_net():
 @pytest.mark.parametrize("sigmoid", [False, True])
 def test_explain_knows_the_net(batch_norm, sigmoid):
     net = UNet(3, 2, 2, padding="same", batch_norm=batch_norm, sigmoid=sigmoid)
-    table = explained(3, 2, 32, 2, 2, "paper", "same", batch_norm, sigmoid)
+    table = explained(net.shape, 32)
     shapes = {}
     x = np.zeros((1, 32, 32, 2), np.float32)
     net(x, remember=False, watch=lambda name, y: shapes.update({name: y.shape[1:]}))
