@@ -1,4 +1,4 @@
-"""The device double itself; what CuPy shares with it is also tested on CuPy where a GPU answers."""
+"""The device double itself; what CuPy shares with it is also tested on CuPy where there is a GPU."""
 
 import inspect
 import re
