@@ -199,6 +199,17 @@ def test_every_file_that_is_not_python_is_package_data():
             assert covered, f"{path} would be missing from the installed package"
 
 
+def test_no_test_file_imports_another():
+    """What tests share stands in tests/doubles or in a conftest."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(name.startswith(("test_", "conftest")) for name in names), path
+
+
 # What is imported when
 
 

@@ -25,8 +25,7 @@ NET = ["--width", 8, "--depth", 1, "--tile", 28, "--fold", "0/3", "--device", "c
 
 
 @pytest.mark.parametrize("precision", [None, "float16", "float32"])
-def test_train_resume_and_segment(data, run, tmp_path, monkeypatch, precision):
-    emulate(monkeypatch)
+def test_train_resume_and_segment(data, run, tmp_path, emulated, precision):
     out = tmp_path / "run"
     more = ["--precision", precision] if precision else []
     command = ["train", "--data", data, *NET, *more, "--out", out, "--steps", 6]
@@ -67,13 +66,12 @@ def test_the_run_goes_on_where_it_was_on_another_device(data, run, tmp_path, mon
     assert tomllib.loads((out / "run.toml").read_text())["precision"] == "tf32"
 
 
-def test_out_of_memory_says_what_fits(data, run, tmp_path, monkeypatch):
-    double = emulate(monkeypatch)
+def test_out_of_memory_says_what_fits(data, run, tmp_path, monkeypatch, emulated):
 
     def full(*_):
-        raise double.cuda.memory.OutOfMemoryError(2**33, 2**30, 0)
+        raise emulated.cuda.memory.OutOfMemoryError(2**33, 2**30, 0)
 
-    monkeypatch.setattr(double, "empty", full)
+    monkeypatch.setattr(emulated, "empty", full)
     monkeypatch.setattr(memory, "room", lambda net: 2e8)
     code, _, err = run("train", "--data", data, *NET, "--out", tmp_path / "run", "--steps", 4)
     assert code == 4, err

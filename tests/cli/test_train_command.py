@@ -49,7 +49,7 @@ def test_stop_and_resume_equals_a_run_without_a_stop(trained, run, tmp_path, tin
         same_arrays(straight / name, out / name)
 
 
-def test_dry_run_trains_nothing_and_answers_json(trained, run, tmp_path, tiny):
+def test_dry_run_trains_nothing_and_prints_json(trained, run, tmp_path, tiny):
     data, _, _ = trained
     out = tmp_path / "dry"
     code, text, err = run("train", "--data", data, "--out", out, *tiny, "--dry-run", "--json")

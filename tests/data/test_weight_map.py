@@ -163,7 +163,7 @@ def test_wrong_arrays_are_refused():
         weight_map.paper_map(labels + 3, np.zeros((4, 4), int), np.ones(2))
 
 
-def test_masks_and_cell_ids_are_told_apart():
+def test_masks_and_cell_ids_are_distinguished():
     mask = np.array([[255, 0, 255]], np.uint8)
     instances, masks = weight_map.instances_of([mask, mask * 0], "m.tif")
     assert masks and np.array_equal(instances[0], [[1, 0, 2]])

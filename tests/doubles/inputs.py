@@ -26,6 +26,14 @@ def normal32(seed, *shape):
     return normal(seed, *shape).astype(np.float32)
 
 
+def noise(shape, dtype, seed=0):
+    """Pixels of any value that the dtype has; of floats, normal numbers."""
+    rng = np.random.default_rng(seed)
+    if np.dtype(dtype).kind == "f":
+        return rng.standard_normal(shape).astype(dtype)
+    return rng.integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+
+
 def strided(a):
     """The same numbers, far apart in memory, the axes in another order and one backwards."""
     apart = np.full([2 * size for size in reversed(a.shape)], 77, a.dtype)

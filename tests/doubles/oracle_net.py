@@ -36,7 +36,7 @@ def dropout_mask(shape, rate, key):
 
 
 class Net:
-    """forward remembers on itself what backward needs; backward fills .grads and answers dx."""
+    """forward remembers on itself what backward needs; backward fills .grads and returns dx."""
 
     def __init__(self, parameters, depth, variant="paper", rate=0.0):
         self.parameters, self.depth, self.variant, self.rate = parameters, depth, variant, rate

@@ -1,4 +1,4 @@
-"""The device double itself; what CuPy shares with it is also tested on CuPy where a GPU answers."""
+"""The device double itself; what it shares with CuPy is also tested on CuPy, given a GPU."""
 
 import inspect
 import re

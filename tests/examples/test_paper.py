@@ -114,7 +114,7 @@ def test_the_views_of_the_square_are_those_of_segment():
 
 
 def test_turned_views_come_back_to_their_place(monkeypatch):
-    """With a "network" that answers the middle of what it is shown, every view is the image."""
+    """With a "network" that returns the middle of its input, every view is the image."""
     averaging = example("paper/averaging.py")
     image = gaussian_filter(np.random.default_rng(0).standard_normal((48, 40)), 5)[..., None]
     seen = []

@@ -92,7 +92,7 @@ def test_gradients_of_the_whole_network(maps):
     check_gradients(off_kinks(net, rng), rng.standard_normal((2, 95, 95, 2)))
 
 
-def test_a_closure_that_forgets_answers_the_same():
+def test_a_closure_that_forgets_returns_the_same():
     x, net = np.random.default_rng(0).standard_normal((2, 95, 95, 1)), None
     gradients = []
     for remember in (True, "once"):

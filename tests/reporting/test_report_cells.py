@@ -273,7 +273,7 @@ def test_found_objects_are_coloured_and_true_borders_drawn():
     assert np.array_equal(np.flatnonzero(drawn[:, 150]), [5, 6, 7, 12, 13, 14])
 
 
-def test_annotated_cells_differ_and_what_is_ignored_is_gray():
+def test_annotated_cells_differ_and_what_is_ignored_is_grey():
     truth = np.array([[0, 70_000, 3, 3], [0, 70_000, 5, 0]])
     picture = cells_picture(truth, np.array([[0, 1, 1, 1], [255, 1, 1, 0]], np.uint8))
     assert picture[1, 0].tolist() == list(UNKNOWN) and not picture[0, 0].any()

@@ -250,7 +250,7 @@ def test_pieces_are_connected_and_lie_in_one_component(method, connectivity):
 
 
 @pytest.mark.parametrize("method", ["watershed", "kmeans"])
-def test_the_answer_is_the_same_on_every_call_and_for_any_number_of_threads(method):
+def test_the_result_is_the_same_on_every_call_and_for_any_number_of_threads(method):
     noise = ndimage.gaussian_filter(np.random.default_rng(5).standard_normal((150, 160)), 4)
     first = find(noise > 0, Instances(method))
     try:

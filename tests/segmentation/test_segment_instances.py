@@ -62,7 +62,7 @@ def annotate(sequence, *numbers):
         tifffile.imwrite(truth / f"man_seg{number}.tif", cells)
 
 
-def test_the_networks_answer_the_brightness(models, run, tmp_path):
+def test_the_networks_follow_the_brightness(models, run, tmp_path):
     page = picture()
     page[50:, 5:30] = 200
     tifffile.imwrite(tmp_path / "a.tif", page)
