@@ -10,6 +10,7 @@ from scipy import ndimage
 from cunet.cli.augment import command
 from cunet.data import augment
 from cunet.data.augment import OFF, Augmentation, draw
+from cunet.data.lookup import bilinear
 from cunet.errors import CunetError, DataError
 
 ALL = Augmentation()
@@ -168,7 +169,7 @@ def test_a_point_just_before_a_pixel_may_be_rounded_to_it():
     line = np.linspace(-120, before, 40, dtype=np.float32)
     assert line[-1] == before and line[-1] - np.float32(-120) == 550  # else nothing is tested
     rows, columns = np.meshgrid(line, line, indexing="ij")
-    found = augment._bilinear(image, rows, columns, 0, 0)
+    found = bilinear(image, rows, columns, 0, 0)
     expected = ndimage.map_coordinates(
         image[..., 0], (rows.astype(float), columns.astype(float)), order=1, mode="mirror"
     )
