@@ -226,7 +226,7 @@ def open_checked(file: Path, net: UNet) -> ImageFile:
 
 
 def fitting_tile(tile: int | None, net: UNet) -> int:
-    """The tile asked for, or the smallest from 572 on that fits; CunetError if it does not fit."""
+    """The tile asked for, or the usual one of the network; CunetError for one that does not fit."""
     if tile is None:
         return usual_tile(net.depth, net.padding)
     check_tile(tile, net.depth, net.padding)
