@@ -1,4 +1,4 @@
-"""A prediction of several classes against its truth: how many there are, and who was found whom.
+"""A prediction of several classes against its truth: how many, and which was found as which.
 
 K: number of classes.
 """
