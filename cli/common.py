@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -153,3 +153,9 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def notes(lines: Iterable[str], quiet: bool = False) -> None:
+    """What was noticed, on stderr; warnings even where nothing else is said."""
+    for line in lines:
+        say(line, quiet and not line.startswith("warning: "))

@@ -1,18 +1,12 @@
 """`cunet evaluate dsb`: objects by their IoU, as in the Data Science Bowl 2018."""
 
-import math
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from cunet.cli import common
-from cunet.cli.evaluate_files import check_plot, plot_option
-from cunet.cli.evaluate_objects import find_pairs, score
-
-if TYPE_CHECKING:
-    from cunet.metrics.dsb2018 import Tally
+from cunet.cli.evaluate_options import check_plot, number, plot_option
 
 
 @click.command(short_help="the Data Science Bowl 2018: objects over thresholds of their IoU")
@@ -41,21 +35,21 @@ def dsb(pred, truth, plot, threads, overwrite, as_json, quiet):
       cunet evaluate dsb nuclei_labels.tif truth.png
       cunet evaluate dsb found/ stage1_train/ --json --plot f1.png
     """
-    from cunet.metrics.dsb2018 import summary
+    from cunet.evaluation.label_files import find_pairs
+    from cunet.evaluation.objects import scores
     from cunet.threads import set_threads
 
     if threads is not None:
         set_threads(threads)
-    if plot is not None:
-        check_plot(plot, overwrite, pred, truth)
-    pairs, left_out = find_pairs(pred, truth, quiet)
-    tallies, notes = score(pairs, quiet)
-    for note in notes:
-        common.say(note, quiet)
+    check_plot(plot, overwrite, pred, truth)
+    pairs, left_out, notes = find_pairs(pred, truth)
+    common.notes(notes, quiet)
+    progress = common.Progress(len(pairs), quiet=quiet)
+    document, notes = scores(pairs, left_out, lambda done, total: progress.update(done, "images"))
+    progress.close()
+    common.notes(notes, quiet)
     if left_out:
         common.say(f"{left_out} images of '{truth}' have no prediction and are not scored", quiet)
-    document = summary(list(tallies.values())) | {"not_predicted": left_out}
-    document["per_image"] = [one_image(name, tally) for name, tally in tallies.items()]
     if plot is not None:
         from cunet.pictures.plots import iou_curves
 
@@ -70,26 +64,8 @@ def dsb(pred, truth, plot, threads, overwrite, as_json, quiet):
     common.next_command(shlex.join(again + more), quiet)
 
 
-def one_image(name: str, tally: "Tally") -> dict:
-    """What is said of one image; matched and f1 are those at IoU >= 0.5."""
-    counts = tally.counts(0)
-    return {
-        "image": name,
-        "kaggle_dsb2018_score": tally.kaggle_score(),
-        "report_mean_average_precision": tally.report_score(),
-        "objects": tally.truth,
-        "found": tally.found,
-        "matched": counts.tp,
-        "f1": counts.f1(),
-    }
-
-
 def show(document: dict) -> None:
     """The scores as a table, on stdout."""
-
-    def number(value: float) -> str:
-        return "undefined" if math.isnan(value) else f"{value:.4f}"
-
     click.echo(
         f"{document['images']} image(s), {document['objects']:,} objects, "
         f"{document['found']:,} found\n"

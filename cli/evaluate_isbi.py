@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from cunet.cli import common
-from cunet.cli.evaluate_files import check_plot, pages_option, plot_option, read_pair
+from cunet.cli.evaluate_options import check_plot, pages_option, plot_option
 
 
 @click.command(short_help="the ISBI 2012 challenge: pixel, Rand, warping error, V_Rand, V_Info")
@@ -33,26 +33,19 @@ def isbi(prob, truth, pages, radius, plot, threads, overwrite, as_json, quiet):
       cunet evaluate isbi train-volume_prob.tif isbi2012/train-labels.tif --pages 0,5,10,15,20,25
       cunet evaluate isbi prob.tif truth.tif --json --plot scores.png
     """
-    from cunet.errors import DataError
-    from cunet.metrics.isbi2012 import SCORES, evaluate
+    from cunet.evaluation.isbi import scores
+    from cunet.evaluation.probability import read_pair
+    from cunet.metrics.isbi2012 import SCORES
     from cunet.threads import set_threads
 
     if threads is not None:
         set_threads(threads)
-    if plot is not None:
-        check_plot(plot, overwrite, prob, truth)
-    probability, white, counted, chosen = read_pair(prob, truth, pages, quiet)
-    if counted is not None:
-        raise DataError(
-            f"'{truth}' has ignored pixels (255 beside class ids); these scores follow cells over "
-            "the whole slice and need a label for every pixel. `cunet evaluate pixels` can leave "
-            "pixels out."
-        )
-    progress = common.Progress(len(chosen), quiet=quiet)
-    found = evaluate(probability, white, radius or -1, lambda n: progress.update(n, "slices"))
+    check_plot(plot, overwrite, prob, truth)
+    pair = read_pair(prob, truth, pages)
+    common.notes(pair.notes, quiet)
+    progress = common.Progress(len(pair.pages), quiet=quiet)
+    found = scores(pair, radius, lambda done, total: progress.update(done, "slices"))
     progress.close()
-    for one in found["per_slice"]:
-        one["slice"] = chosen[one["slice"]]
     if plot is not None:
         from cunet.pictures.plots import threshold_curves
 
@@ -61,7 +54,7 @@ def isbi(prob, truth, pages, radius, plot, threads, overwrite, as_json, quiet):
     if as_json:
         common.print_json(found)
     elif not quiet:
-        click.echo(f"{f'{len(chosen)} slice(s)':<13}{'score':>10}{'threshold':>11}")
+        click.echo(f"{f'{len(pair.pages)} slice(s)':<13}{'score':>10}{'threshold':>11}")
         for key, (name, _, meaning) in SCORES.items():
             threshold = found["thresholds"][key]
             click.echo(f"{name:<13}{found[key]:>10.6f}{threshold:>11.1f}     {meaning}")

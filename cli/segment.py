@@ -1,26 +1,19 @@
 """`cunet segment`: apply a trained network to images of any size."""
 
-import math
 import os
 import shlex
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cunet.cli import common
-from cunet.cli.segment_files import (
-    IMAGES,
-    check_one_page,
-    chosen_pages,
-    digest,
-    find_images,
-    parse_instances,
-    parse_products,
-    target_paths,
-    to_do,
-)
+
+if TYPE_CHECKING:
+    from cunet.net.unet import UNet
+    from cunet.segmentation.inputs import Job
 
 BUNDLED_FOR = (
     "cell membranes in serial-section EM at 4 nm a pixel (ISBI 2012); for non-commercial use only, "
@@ -95,27 +88,24 @@ def command(
     """
     from cunet.backend import resolve_device
     from cunet.engines import TENSOR_CORES, describe
+    from cunet.files.pages import IMAGES
     from cunet.net.checkpoint import BUNDLED
-    from cunet.segmentation.products import NUMBERED, How, outputs
-    from cunet.segmentation.tiling import plan
+    from cunet.segmentation import inputs
+    from cunet.segmentation.products import NUMBERED, How
     from cunet.threads import set_threads
 
-    wanted = parse_products(products)
-    instances = parse_instances(wanted, objects)
-    files = find_images(images)
-    jobs = [(file, target_paths(file, out, wanted, len(files))) for file in files]
+    wanted = inputs.parse_products(products)
+    instances = inputs.parse_instances(wanted, objects)
+    files = inputs.find_images(images)
+    jobs = [(file, inputs.target_paths(file, out, wanted, len(files))) for file in files]
     if threads is not None:
         set_threads(threads)
     net, name = load_model(model, resolve_device(device), precision)
     if Path(name) == BUNDLED:
         common.say(f"the bundled network: {BUNDLED_FOR}", quiet)
-    tile = fitting_tile(tile, net)
-    if not math.isfinite(threshold):
-        raise click.UsageError(f"--threshold: expected a number from 0 to 1, found {threshold}")
-    made_by = f"model {digest(name)}, threshold {threshold:g}, average {average}, stride {stride}"
-    made_by += f", tile {tile}" if stride == "paper" else ""  # else no pixel depends on it
-    made_by += f", {net.precision}" if net.precision in TENSOR_CORES else ""
+    tile = inputs.fitting_tile(tile, net)
     distinct = bool(set(NUMBERED) & set(wanted) or any(v is not None for v in objects.values()))
+    how = How(tile, average, stride, threshold, "", instances, distinct)
     common.say(
         f"model {name}: width {net.width}, {net.classes} classes; device "
         f"{describe(net.device, net.precision)}",
@@ -123,29 +113,17 @@ def command(
     )
     if net.device != "cpu" and net.precision not in TENSOR_CORES:
         common.say(f"  without tensor cores: {net.obstacle or 'as asked'}", quiet)
-    plans = []
-    for file, targets in jobs:  # everything is looked at before anything is computed
-        with open_checked(file, net) as image:
-            chosen = chosen_pages(pages, image)
-            instances.check_size(image.height, image.width, f"'{file}'")
-            for side in (image.height, image.width) if net.resize is None else ():
-                plan(side, net.depth, tile, stride, net.padding)
-            if "ctc" in wanted:
-                check_one_page(image)
-        text = f"cunet segment {file.name}, pages {pages or 'all'}, {made_by}"
-        how = How(tile, average, stride, threshold, text, instances, distinct)
-        plans.append((to_do(file, targets, chosen, how, overwrite), how, chosen))
+    plans = inputs.prepared(jobs, net, name, how, pages, overwrite)
     folder = Path(out).parent if Path(out).suffix.lower() in IMAGES else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     results = []
-    for (file, targets), (left, how, chosen) in zip(jobs, plans, strict=True):
-        if left:
-            results.append(one_image(file, left, net, how, chosen, quiet))
+    for job in plans:
+        if job.left:
+            results.append(one_image(job, net, quiet))
         else:
-            common.say(f"{file}: done already, skipped (--overwrite to do it again)", quiet)
-            results.append({"image": str(file), "skipped": True})
-        made = {product: outputs(product, path, chosen) for product, path in targets.items()}
-        results[-1]["outputs"] = {k: [str(p) for p in v] for k, v in made.items()}
+            common.say(f"{job.file}: done already, skipped (--overwrite to do it again)", quiet)
+            results.append({"image": str(job.file), "skipped": True})
+        results[-1]["outputs"] = {k: [str(p) for p in v] for k, v in job.outputs().items()}
     if as_json:
         common.print_json({"model": name, "images": results})
     after = evaluation(files, out) if "ctc" in wanted else None
@@ -182,16 +160,16 @@ def next_products(wanted: list[str]) -> str:
     return shlex.join([*again, "--products", ",".join(more)])
 
 
-def one_image(file: Path, targets: dict[str, Path], net, how, pages: list, quiet: bool) -> dict:
-    """Segment one file; what to say of it."""
-    from cunet.segmentation.products import outputs
+def one_image(job: "Job", net: "UNet", quiet: bool) -> dict:
+    """Segments one file; returns its entry in the JSON document."""
+    from cunet.segmentation.inputs import open_checked
     from cunet.segmentation.segment_file import segment_file
 
     start = time.perf_counter()
-    with open_checked(file, net) as image:
+    with open_checked(job.file, net) as image:
         common.say(
-            f"{file}: {image.pages} page(s) of {image.height} x {image.width}, axes {image.axes}, "
-            f"{image.dtype}",
+            f"{job.file}: {image.pages} page(s) of {image.height} x {image.width}, axes "
+            f"{image.axes}, {image.dtype}",
             quiet,
         )
         for note in image.notes:
@@ -200,21 +178,23 @@ def one_image(file: Path, targets: dict[str, Path], net, how, pages: list, quiet
             common.say(
                 "  its pages are single compressed strips: a whole page is kept in memory", quiet
             )
-        progress = common.Progress(image.height * len(pages), quiet=quiet)
+        progress = common.Progress(image.height * len(job.pages), quiet=quiet)
         summary = segment_file(
-            image, net, targets, how, pages,
+            image, net, job.left, job.how, job.pages,
             lambda done, total: progress.update(done, "rows"),
         )  # fmt: skip
         progress.close()
-        shape = [len(pages), image.height, image.width]
+        shape = [len(job.pages), image.height, image.width]
     for warning in summary.warnings:
         common.say(f"warning: {warning}")
     shares = ", ".join(f"class {i} {100 * share:.1f} %" for i, share in enumerate(summary.shares))
-    made = [p.name for product, path in targets.items() for p in outputs(product, path, pages)]
-    folder = next(iter(targets.values())).parent
+    made = [
+        p.name for product, paths in job.outputs().items() if product in job.left for p in paths
+    ]
+    folder = next(iter(job.left.values())).parent
     common.say(f"  {shares}  ->  {folder}: {', '.join(made)}", quiet)
     return {
-        "image": str(file),
+        "image": str(job.file),
         "skipped": False,
         "shape": shape,
         "class_shares": summary.shares,
@@ -223,35 +203,10 @@ def one_image(file: Path, targets: dict[str, Path], net, how, pages: list, quiet
     }
 
 
-def open_checked(file: Path, net):
-    """The image, opened, with the channels that the network was made for."""
-    from cunet.files import open_image
-    from cunet.segmentation.segment_file import check_image
-
-    image = open_image(file)
-    try:
-        check_image(image, net)
-    except BaseException:
-        image.close()
-        raise
-    return image
-
-
-def load_model(model: str | None, device: str, precision: str | None):
+def load_model(model: str | None, device: str, precision: str | None) -> "tuple[UNet, str]":
     """The network and its file; by default that of the newest run, else the bundled one."""
     from cunet.net.checkpoint import load, model_file
     from cunet.training.run_folder import newest
 
     path = model or newest() or "bundled"
     return load(path, device, precision), str(model_file(path))
-
-
-def fitting_tile(tile: int | None, net) -> int:
-    """The tile asked for, or the smallest from 572 on that fits."""
-    from cunet.net.receptive_field import usual_tile
-    from cunet.net.sizes import check_tile
-
-    if tile is None:
-        return usual_tile(net.depth, net.padding)
-    check_tile(tile, net.depth, net.padding)
-    return tile

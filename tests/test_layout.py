@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "solvers": "net",
     "segmentation": "net engines data files pictures metrics",
     "training": "segmentation solvers net metrics data files engines ops",
+    "evaluation": "metrics data files",
     "reporting": "training segmentation metrics net data files pictures",
     "crossvalidation": "reporting training segmentation metrics net data files",
     "bench": "net solvers engines ops",

@@ -1,4 +1,4 @@
-"""Training samples, prepared in background threads while the network computes.
+"""Training samples: one of arrays, or those of a run, prepared in background threads.
 
 Sample number i of a run follows from (seed, i) alone: which slice, where, how it is bent. So a
 resumed run meets the same samples as an uninterrupted one, and threads change nothing.
@@ -8,16 +8,81 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from cunet.data.augment import Augmentation, draw
+from cunet.errors import CunetError, DataError
 from cunet.threads import available_threads
 
 SAMPLE_STREAM = 1  # the purpose that separates these random numbers from all others of a seed
 WORKERS = 2
-MOST_WORKERS = 12  # beside a GPU, where a step may take a tenth of the time that a sample takes
+MAX_WORKERS = 12  # beside a GPU, where a step may take a tenth of the time that a sample takes
+
+
+def augment(
+    image: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray | None = None,
+    tile: int | None = None,
+    output: int | None = None,
+    seed: int | np.random.Generator = 0,
+    **settings: float | str | bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One random training sample of an image and its labels: moved, bent, grey values changed.
+
+    image is (H, W) or (H, W, C), labels (H, W) whole numbers or bool, weights (H, W) those of the
+    pixels in the loss (1 by default). tile is the side of the sample in pixels (by default the
+    shorter side of the image), which is mirrored beyond its border; output that of its middle, of
+    which labels and weights are returned (by default the whole tile). The same seed gives the same
+    sample; from a NumPy generator every call draws another one.
+
+    settings have the names that they have in `cunet train`: elastic ("grid", "simard" or "none"),
+    elastic_sigma, zoom, shear, blur (pixels), contrast, brightness, curve, noise (in deviations of
+    the image), and rotate, mirror, shift, grid, alpha, smoothing: see data/augment.py.
+
+    Returns image (tile, tile) or (tile, tile, C) float32 on the scale of the one given, labels
+    (output, output) in their dtype, weights (output, output) float32, 0 where the label is 255
+    (ignore). Raises CunetError for other settings, DataError for images that do not fit together.
+
+        x, y, _ = cunet.augment(image, mask, tile=256, seed=1, zoom=0.2)
+    """
+    image, labels = np.asarray(image), np.asarray(labels)
+    colours = image if image.ndim == 3 else image[..., None]
+    if image.ndim not in (2, 3) or not image.size or image.dtype.kind not in "buif":
+        raise DataError(
+            f"image: expected numbers of shape (H, W) or (H, W, C), found {image.dtype} "
+            f"{image.shape}"
+        )
+    if labels.ndim != 2 or labels.dtype.kind not in "bui":
+        raise DataError(
+            f"labels: expected whole numbers of shape (H, W), found {labels.dtype} {labels.shape}"
+        )
+    tile = min(image.shape[:2]) if tile is None else tile
+    output = tile if output is None else output
+    if not 1 <= output <= tile or (tile - output) % 2:
+        raise CunetError(
+            f"tile and output: expected an output of 1 to {tile} pixels that leaves an even number "
+            f"of them, found {output}"
+        )
+    weights = np.ones(labels.shape, np.float32) if weights is None else np.asarray(weights)
+    mean, deviation = colours.mean(axis=(0, 1)), colours.std(axis=(0, 1))
+    deviation = np.where(deviation == 0, 1, deviation)
+    normal = ((colours - mean) / deviation).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    x, y, w = draw(rng, normal, labels, weights, tile, output, _augmentation(settings))
+    x = (x * deviation + mean).astype(np.float32)
+    return x.reshape(tile, tile, *image.shape[2:]), y, w
+
+
+def _augmentation(settings: dict) -> Augmentation:
+    """The settings by their names in `cunet train`; CunetError for an unknown one."""
+    known = {"elastic_sigma" if f.name == "sigma" else f.name: f.name for f in fields(Augmentation)}
+    for name in settings:
+        if name not in known:
+            raise CunetError(f"augment: unknown setting '{name}'; known: {', '.join(known)}")
+    return Augmentation(**{known[name]: value for name, value in settings.items()})
 
 
 @dataclass(frozen=True)
@@ -87,11 +152,11 @@ class Batches:
         return taken
 
     def prepare(self) -> tuple | None:
-        """The next batch, which take() will answer; None where there is none."""
+        """The next batch, which take() will return; None where there is none."""
         self.next = self.next or next(self.stream, None)
         return self.next and self.next[0]
 
 
 def sample_workers(device: str) -> int:
     """How many threads prepare samples: beside a GPU most of the processors."""
-    return WORKERS if device == "cpu" else min(MOST_WORKERS, max(WORKERS, available_threads() - 1))
+    return WORKERS if device == "cpu" else min(MAX_WORKERS, max(WORKERS, available_threads() - 1))

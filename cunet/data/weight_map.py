@@ -6,14 +6,28 @@ with 0 for no cell.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
+from cunet.data.labels import IGNORE
 from cunet.errors import DataError
 
 # exp(-REACH^2 / 2) is 1.5e-8: beyond REACH sigma a cell is as good as absent.
 REACH = 6
+
+
+class Border(NamedTuple):
+    """The border term: its height w0, and its width sigma in pixels."""
+
+    w0: float
+    sigma: float
+
+
+# As the paper and the plugin of 2019 have it.
+PAPER, FALK2019 = Border(10.0, 5.0), Border(50.0, 6.0)
+FORMS = {"paper": PAPER, "falk2019": FALK2019}
 
 
 def components(mask: np.ndarray) -> np.ndarray:
@@ -53,12 +67,12 @@ def cut_touching(instances: np.ndarray) -> np.ndarray:
     return np.where(cut, 0, instances).astype(instances.dtype, copy=False)
 
 
-def open_gaps(labels: np.ndarray, instances: np.ndarray, ignore: int = 255) -> np.ndarray:
+def open_gaps(labels: np.ndarray, instances: np.ndarray, ignore: int = IGNORE) -> np.ndarray:
     """The labels (H, W) with the gap between touching cells made background; uint8."""
     return np.where(_gap(labels, instances) & (labels != ignore), 0, labels).astype(np.uint8)
 
 
-def class_weights(labels: Iterable[np.ndarray], classes: int, ignore: int = 255) -> np.ndarray:
+def class_weights(labels: Iterable[np.ndarray], classes: int, ignore: int = IGNORE) -> np.ndarray:
     """w_c(k) = N / (K N_k) over the pixels of all labels that are not ignored; (K,) float64.
 
     Every class then has the same total weight; an absent class gets 0. Raises DataError for a label
@@ -100,9 +114,9 @@ def paper_map(
     labels: np.ndarray,
     instances: np.ndarray,
     class_weights: np.ndarray,
-    w0: float = 10.0,
-    sigma: float = 5.0,
-    ignore: int = 255,
+    w0: float = PAPER.w0,
+    sigma: float = PAPER.sigma,
+    ignore: int = IGNORE,
 ) -> np.ndarray:
     """Equation 2: w = w_c + w0 exp(-(d1 + d2)^2 / (2 sigma^2)); (H, W) float32.
 
@@ -124,11 +138,11 @@ def paper_map(
 def falk2019_map(
     labels: np.ndarray,
     instances: np.ndarray,
-    w0: float = 50.0,
-    sigma: float = 6.0,
+    w0: float = FALK2019.w0,
+    sigma: float = FALK2019.sigma,
     balance: float = 0.1,
     falloff: float = 10.0,
-    ignore: int = 255,
+    ignore: int = IGNORE,
 ) -> np.ndarray:
     """The authors' form of 2019; (H, W) float32: 1 on cells, 0 on ignored pixels, on background
 
@@ -154,7 +168,7 @@ def _gap(labels: np.ndarray, instances: np.ndarray) -> np.ndarray:
 
 
 def _small_ids(instances: np.ndarray) -> np.ndarray:
-    """Ids as int32 from 0; renumbered if so high that find_objects, which lists them, were slow."""
+    """Ids as int32 from 0; renumbered if large ids would make find_objects slow (it lists all)."""
     if instances.size and instances.max() > max(instances.size, 1 << 16):
         ids = np.unique(instances[instances > 0])
         instances = np.where(instances > 0, np.searchsorted(ids, instances) + 1, 0)

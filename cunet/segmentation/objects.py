@@ -67,11 +67,6 @@ class Instances:
         return ", ".join(filter(None, said))
 
 
-# The authors' own for PhC-C2DH-U373, from the scripts of their 2015 release: components of more
-# than 500 pixels with a pixel in the field of interest, which ends 50 pixels from the border.
-AUTHORS_U373 = Instances(connectivity=8, min_area=501, border=50)
-
-
 def find(mask: np.ndarray, how: Instances = Instances()) -> np.ndarray:  # noqa: B008 - frozen
     """The objects of mask (H, W) bool as numbers (H, W) int32.
 

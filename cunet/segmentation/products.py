@@ -34,6 +34,10 @@ class How:
     instances: Instances = Instances()  # what an object is, in labels, ctc and overlay
     distinct: bool = False  # overlay: outline every object, else the mask
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:  # NaN is among these
+            raise CunetError(f"--threshold: expected a number from 0 to 1, found {self.threshold}")
+
     def text(self, product: str) -> str:
         """What a file of this product was made from, and how; written into it."""
         said = [self.description]

@@ -12,7 +12,7 @@ import time
 import numpy as np
 from scipy.ndimage import label
 
-from cunet.cli.evaluate_files import read_pair
+from cunet.evaluation.probability import read_pair
 from cunet.metrics.contingency import Contingency
 from cunet.metrics.isbi2012 import WARPED, Tally, evaluate
 from cunet.metrics.pixel import THRESHOLDS, PixelCounts
@@ -46,8 +46,8 @@ def warping(probability: np.ndarray, truth: np.ndarray) -> None:
 def main() -> None:
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    probability, truth, _, _ = read_pair(*sys.argv[1:], quiet=True)
-    probability = probability.astype(np.float64)
+    pair = read_pair(*sys.argv[1:])
+    probability, truth = pair.probability.astype(np.float64), pair.white
     Tally(probability[0], truth[0])
     slices = range(len(truth))
     print(f"{len(truth)} slices of {truth.shape[1]} x {truth.shape[2]}, {get_threads()} threads")

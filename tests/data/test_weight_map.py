@@ -1,13 +1,17 @@
 """The weight maps against a brute force over all pairs of pixels, and their edge cases."""
 
+import json
+
 import numpy as np
 import pytest
 import tifffile
 from click.testing import CliRunner
 
+import cunet
 from cunet.cli.weights import command
 from cunet.data import weight_map
 from cunet.errors import CunetError, DataError
+from cunet.training.config import CHOICES
 
 
 def brute_distances(instances):
@@ -209,3 +213,52 @@ def test_command_replaces_nothing_unasked(tmp_path, blobs):
     assert isinstance(run(ids, "-o", ids, "--overwrite").exception, CunetError)
     assert out.read_text() == "precious"
     assert run(ids, "-o", out, "--overwrite").exit_code == 0
+
+
+# From Python
+
+
+@pytest.mark.parametrize("form", ["paper", "falk2019"])
+@pytest.mark.parametrize("high", [1, 255, "ids"])
+def test_arrays_get_what_the_command_writes(tmp_path, blobs, form, high):
+    pages = np.stack([blobs, blobs[::-1]])
+    pages = pages if high == "ids" else (pages > 0) * high
+    tifffile.imwrite(tmp_path / "l.tif", pages.astype(np.uint16), photometric="minisblack")
+    found = run(tmp_path / "l.tif", "-o", tmp_path / "w.tif", "--form", form, "--json")
+    weights = cunet.weight_map(pages, form)
+    assert weights.dtype == np.float32 and weights.shape == pages.shape
+    assert np.array_equal(weights, tifffile.imread(tmp_path / "w.tif"))
+    document = json.loads(found.stdout)
+    assert document["maximum"] == weights.max() and document["minimum"] == weights.min()
+    assert (document["w0"], document["sigma"]) == weight_map.FORMS[form]
+    if high == 1:
+        assert np.array_equal(cunet.weight_map(pages > 0, form), weights)
+
+
+def test_settings_of_the_border_term(blobs):
+    labels = (blobs > 0).astype(np.uint8)
+    balance = weight_map.class_weights([weight_map.open_gaps(labels, blobs)], 2)
+    found = cunet.weight_map(blobs, w0=3, sigma=2)
+    assert np.array_equal(found, weight_map.paper_map(labels, blobs, balance, 3, 2))
+    found = cunet.weight_map(blobs, class_weights=(0.5, 2))
+    assert np.array_equal(found, weight_map.paper_map(labels, blobs, np.array([0.5, 2])))
+    assert np.array_equal(
+        cunet.weight_map(blobs, "falk2019"), weight_map.falk2019_map(labels, blobs)
+    )
+    for wrong in ({"form": "border"}, {"w0": -1}, {"sigma": 0}, {"sigma": np.nan},
+                  {"class_weights": (1, 2, 3)}):  # fmt: skip
+        with pytest.raises(CunetError):
+            cunet.weight_map(blobs, **wrong)
+    for labels in (blobs / 2, blobs.ravel(), -blobs.astype(int), blobs[:0]):
+        with pytest.raises(DataError, match="labels"):
+            cunet.weight_map(labels)
+
+
+def test_the_constants_have_one_home():
+    """The command's help and the settings of a training say those of the table."""
+    text = " ".join(run("--help").output.split())
+    assert f"[{'|'.join(weight_map.FORMS)}]" in text
+    for name in ("w0", "sigma"):
+        values = "; ".join(f"{getattr(term, name):g}" for term in weight_map.FORMS.values())
+        assert f"({values})" in text
+    assert set(weight_map.FORMS) < set(CHOICES["weight_map"])

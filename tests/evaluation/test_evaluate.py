@@ -7,8 +7,8 @@ import pytest
 from lazy_imports import HEAVY, loaded_by
 from PIL import Image
 
-from cunet.cli.evaluate_files import read_pair
 from cunet.errors import DataError
+from cunet.evaluation.probability import read_pair
 
 KEYS = ["precision", "recall", "f1", "iou", "accuracy", "auc_roc", "average_precision"]
 KEYS += ["threshold", "pr_curve", "roc_curve"]
@@ -80,17 +80,18 @@ def test_pages_are_those_of_the_truth(run, save, pages):
     assert json.loads(answers[0][1])["accuracy"] == (found == white).mean()
     assert answers[1][2].splitlines()[-1].endswith(f"--pages {pages}")
     for file in files:
-        read, bright, counted, numbers = read_pair(file, truth, pages, quiet=True)
-        assert np.array_equal(read, probability[chosen]) and read.dtype == np.float32
-        assert np.array_equal(bright, white) and bright.dtype == bool
-        assert counted is None and numbers == chosen
+        pair = read_pair(file, truth, pages)
+        assert np.array_equal(pair.probability, probability[chosen])
+        assert pair.probability.dtype == np.float32
+        assert np.array_equal(pair.white, white) and pair.white.dtype == bool
+        assert pair.counted is None and pair.pages == chosen
 
 
 def test_all_pages_need_no_choice(save):
     probability, labels = stack()
     prob, truth = save("p.tif", probability), save("t.tif", labels)
-    assert np.array_equal(read_pair(str(prob), str(truth), quiet=True)[0], probability)
-    assert read_pair(prob, truth, "0-4", quiet=True)[3] == [0, 1, 2, 3, 4]
+    assert np.array_equal(read_pair(str(prob), str(truth)).probability, probability)
+    assert read_pair(prob, truth, "0-4").pages == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_integers_are_divided_by_the_largest_of_their_type(save, dtype, highest)
     whole = np.round(probability * highest).astype(dtype)
     whole[0, 0, :2] = 0, highest
     prob, truth = save("p.tif", whole), save("t.tif", labels)
-    read = read_pair(prob, truth, quiet=True)[0]
+    read = read_pair(prob, truth).probability
     assert read.dtype == np.float64 and np.array_equal(read, whole / highest)
     assert read.min() == 0 and read.max() == 1
 
@@ -141,17 +142,18 @@ def test_bits_are_taken_as_they_are(save):
     truth = save("t.tif", labels)
     for name in ("bits.tif", "bits.png"):
         array = labels[0] > 0
-        read, white, *_ = read_pair(save(name, array), truth, quiet=True)
-        assert np.array_equal(read[0], white[0]) and read.max() == 1, name
+        pair = read_pair(save(name, array), truth)
+        assert np.array_equal(pair.probability[0], pair.white[0]), name
+        assert pair.probability.max() == 1, name
 
 
 def test_png_and_other_floats(save):
     probability, labels = stack(1)
     truth = save("t.png", labels[0])
     grey = np.round(probability[0] * 255).astype("u1")
-    assert np.array_equal(read_pair(save("p.png", grey), truth, quiet=True)[0][0], grey / 255)
+    assert np.array_equal(read_pair(save("p.png", grey), truth).probability[0], grey / 255)
     for dtype, kept in (("f2", "f4"), ("f8", "f8")):
-        read = read_pair(save("p.tif", probability.astype(dtype)), truth, quiet=True)[0]
+        read = read_pair(save("p.tif", probability.astype(dtype)), truth).probability
         assert np.array_equal(read, probability.astype(dtype)) and read.dtype == kept
 
 
@@ -172,7 +174,7 @@ def test_negative_integers_are_no_probabilities(save):
     whole = np.round(probability * 100).astype("i2")
     whole[0, 4, 5] = -3
     with pytest.raises(DataError, match="page 0 holds -3.* row 4, column 5; expected integers"):
-        read_pair(save("p.tif", whole), save("t.tif", labels), quiet=True)
+        read_pair(save("p.tif", whole), save("t.tif", labels))
 
 
 def test_a_probability_per_class_is_no_probability_of_white(run, save):
@@ -230,7 +232,8 @@ def test_codings_of_the_truth(save, name):
     picked[:, 0, : len(values)] = range(len(values))
     labels = np.array(values, np.uint8)[picked]
     prob, truth = save("p.tif", stack(2)[0]), save("t.tif", labels)
-    _, found, kept, _ = read_pair(prob, truth, quiet=True)
+    pair = read_pair(prob, truth)
+    found, kept = pair.white, pair.counted
     assert np.array_equal(found, np.array(white)[picked])
     assert (kept is None) == (counted is None)
     assert kept is None or np.array_equal(kept, np.array(counted)[picked])
@@ -241,13 +244,13 @@ def test_a_page_means_what_the_whole_file_says(save):
     probability, labels = stack(2)
     prob = save("p.tif", probability)
     labels[1] = 255
-    assert read_pair(prob, save("t.tif", labels), "1", quiet=True)[1].all()
+    assert read_pair(prob, save("t.tif", labels), "1").white.all()
     labels[0] = np.where(labels[0], 2, 1)
     labels[0, 0, :2] = 0, 255
     truth = save("t.tif", labels)
     with pytest.raises(DataError, match=r"t.tif': every pixel of the chosen pages is 255"):
-        read_pair(prob, truth, "1", quiet=True)
-    assert not read_pair(prob, truth, quiet=True)[2][1].any()
+        read_pair(prob, truth, "1")
+    assert not read_pair(prob, truth).counted[1].any()
 
 
 def test_ignored_pixels_change_nothing(run, save):

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cunet.cli.evaluate_ctc import written
+from cunet.evaluation.frames import written
 from cunet.metrics import ctc, dsb2018
 
 

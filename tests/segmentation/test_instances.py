@@ -8,7 +8,7 @@ from cunet.errors import CunetError
 from cunet.pictures.colours import CLASSES, class_colours, object_colours
 from cunet.pictures.outlines import outline
 from cunet.segmentation.clumps import convexity, heights
-from cunet.segmentation.objects import AUTHORS_U373, METHODS, Instances, find
+from cunet.segmentation.objects import METHODS, Instances, find
 from cunet.segmentation.products import numbers
 from cunet.threads import set_threads
 
@@ -311,6 +311,11 @@ def test_find_takes_masks_only():
     for wrong in (np.zeros((3, 3), np.uint8), np.zeros((2, 3, 3), bool)):
         with pytest.raises(ValueError, match="mask"):
             find(wrong)
+
+
+# The authors' own for PhC-C2DH-U373, from the scripts of their 2015 release: components of more
+# than 500 pixels with a pixel in the field of interest, which ends 50 pixels from the border.
+AUTHORS_U373 = Instances(connectivity=8, min_area=501, border=50)
 
 
 def test_the_authors_settings_keep_more_than_500_pixels():

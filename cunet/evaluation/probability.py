@@ -1,90 +1,76 @@
-"""What the commands of `cunet evaluate` read: a probability map and its truth, page by page."""
+"""A probability map and its truth, page by page: what scores of two classes are made from."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-import click
+import numpy as np
 
-from cunet.cli import common
-from cunet.cli.segment_files import chosen_pages
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from cunet.files.image_file import ImageFile
-
-pages_option = click.option(
-    "--pages", help="Pages of TRUTH, counted from 0: 0,5,10-12 (default: all)."
-)
-plot_option = click.option(
-    "--plot", type=click.Path(path_type=Path), help="PNG file for a picture of the curves."
-)
+from cunet.data.labels import IGNORE, class_ids
+from cunet.errors import CunetError, DataError
+from cunet.evaluation.sources import WARNING, ArrayImage, Source, label_pages, name_of, open_pair
+from cunet.files.image_file import ImageFile
+from cunet.files.pages import chosen_pages, page_text
 
 
-def check_plot(plot: Path, overwrite: bool, *inputs: Path) -> None:
-    """CunetError where the picture cannot have this name; before any work is done."""
-    from cunet.errors import CunetError
+@dataclass(frozen=True)
+class Pair:
+    """The chosen pages of a probability map and of its truth; `read_pair` makes it.
 
-    if plot.suffix.lower() != ".png":
-        raise CunetError(f"'{plot}': the plot is a PNG picture; name a file that ends in .png")
-    if plot.resolve() in [path.resolve() for path in inputs]:
-        raise CunetError(f"'{plot}' is one of the files to be read; name another plot")
-    if plot.is_dir():
-        raise CunetError(f"'{plot}' is a folder; name a file for the plot")
-    if not plot.parent.is_dir():
-        raise CunetError(f"no folder '{plot.parent}' for the plot '{plot.name}'; make it first")
-    common.refuse_existing(plot, overwrite)
+    probability  (n, H, W) of white, from 0 to 1; float32 or float64
+    white        (n, H, W) bool, of the truth
+    counted      (n, H, W) bool, which pixels count; None where all do
+    pages        the n page numbers of the truth
+    truth        the name of the truth
+    notes        how the files were understood; one that must not be missed begins with "warning: "
+    """
+
+    probability: np.ndarray
+    white: np.ndarray
+    counted: np.ndarray | None
+    pages: list[int]
+    truth: str
+    notes: list[str]
 
 
-def read_pair(
-    prob: str | Path, truth: str | Path, pages: str | None = None, quiet: bool = False
-) -> "tuple[np.ndarray, np.ndarray, np.ndarray | None, list[int]]":
-    """Reads the chosen pages of both files, and says how they were understood unless `quiet`.
+def read_pair(prob: Source, truth: Source, pages: str | list[int] | None = None) -> Pair:
+    """Reads the chosen pages of a probability map and of its truth, files or arrays.
 
     pages is as in 0,5,10-12, counted from 0 in `truth` (all by default); `prob` has just these
-    pages, or as many as `truth`. Answers the probability (n, H, W), float32 or float64; what is
-    white in the truth (n, H, W), bool; which pixels count (n, H, W), bool, or None where all do;
-    and the n page numbers of the truth. Integers are divided by the largest of their type, in
-    float64. White is every class but 0.
+    pages, or as many as `truth`. Integers are divided by the largest of their type, in float64.
+    White is every class but 0.
 
     Raises CunetError for a missing file or page, DataError where the contents are not valid or
-    the files do not fit together.
+    the two do not fit together.
     """
-    from cunet.errors import DataError
-    from cunet.files import open_image
-
-    with open_image(prob) as image, open_image(truth, indices=True) as labels:
+    pages = page_text(pages)
+    with open_pair(prob, truth) as (image, labels):
         if image.channels != 1:
             raise DataError(
-                f"'{prob}' has {image.channels} channels (axes {image.axes}); expected one, the "
-                "probability of white. Of a network of several classes give the channel of one "
+                f"'{image.path}' has {image.channels} channels (axes {image.axes}); expected one, "
+                "the probability of white. Of a network of several classes give the channel of one "
                 "class as a file of its own; pages of a stack need axes ZYX."
             )
         chosen = chosen_pages(pages, labels)
         taken = matching_pages(image, labels, chosen, pages)
         check_sizes(image, labels)
         probability, scale = read_probability(image, taken)
-        common.say(
-            f"{prob}: {image.pages} page(s) of {image.height} x {image.width}, axes {image.axes}, "
-            f"{image.dtype}{scale}",
-            quiet,
-        )
+        notes = [
+            f"{image.path}: {image.pages} page(s) of {image.height} x {image.width}, axes "
+            f"{image.axes}, {image.dtype}{scale}"
+        ]
     if scale and probability.max() < 0.01:
-        common.say(
-            f"warning: {prob}: its highest value is {probability.max():.2g} of the largest of its "
-            "type, so that hardly anything is found. A mask is saved as 0 and 255; class ids are "
-            "scored by cunet evaluate pixels --classes"
+        notes.append(
+            f"{WARNING}{image.path}: its highest value is {probability.max():.2g} of the largest "
+            "of its type, so that hardly anything is found. A mask is saved as 0 and 255; class "
+            "ids are scored by cunet evaluate pixels --classes"
         )
-    white, counted, notes = read_truth(truth, chosen)
-    for note in notes:
-        common.say(f"{truth}: {note}", quiet)
-    return probability, white, counted, chosen
+    white, counted, found = read_truth(truth, chosen)
+    name = name_of(truth, "truth")
+    notes += [f"{name}: {note}" for note in found]
+    return Pair(probability, white, counted, chosen, name, notes)
 
 
-def check_sizes(image: "ImageFile", labels: "ImageFile") -> None:
+def check_sizes(image: ImageFile, labels: ImageFile) -> None:
     """DataError where a probability map and its truth are not of one size."""
-    from cunet.errors import DataError
-
     if (image.height, image.width) != (labels.height, labels.width):
         raise DataError(
             f"'{image.path}' is {image.height} x {image.width} but '{labels.path}' is "
@@ -94,11 +80,9 @@ def check_sizes(image: "ImageFile", labels: "ImageFile") -> None:
 
 
 def matching_pages(
-    image: "ImageFile", labels: "ImageFile", chosen: list[int], pages: str | None
+    image: ImageFile, labels: ImageFile, chosen: list[int], pages: str | None
 ) -> list[int]:
     """The pages of the probability map that belong to the chosen pages of the truth."""
-    from cunet.errors import CunetError, DataError
-
     if len(set(chosen)) < len(chosen):
         raise CunetError(f"--pages {pages} names a page twice; name each of them once")
     if image.pages == labels.pages:
@@ -121,12 +105,8 @@ def matching_pages(
     )
 
 
-def read_probability(image: "ImageFile", pages: list[int]) -> "tuple[np.ndarray, str]":
+def read_probability(image: ImageFile, pages: list[int]) -> tuple[np.ndarray, str]:
     """The pages (n, H, W) as probabilities from 0 to 1, and what was done to make them so."""
-    import numpy as np
-
-    from cunet.errors import DataError
-
     integer = image.dtype.kind != "f"
     highest = largest_integer(image) if integer else 1
     small = not integer and image.dtype.itemsize <= 4
@@ -148,13 +128,15 @@ def read_probability(image: "ImageFile", pages: list[int]) -> "tuple[np.ndarray,
     return probability, f", divided by {highest}" if highest > 1 else ""
 
 
-def largest_integer(image: "ImageFile") -> int:
+def largest_integer(image: ImageFile) -> int:
     """The largest integer that a pixel of the file can hold: 255 of 8 bits, 1 of a single bit.
 
     The bits are those of the file, as few of them may be kept in a larger type.
     """
     import tifffile
 
+    if isinstance(image, ArrayImage):
+        return 1 if image.dtype.kind == "b" else int(np.iinfo(image.dtype).max)
     with open(image.path, "rb") as file:
         header = file.read(25)
     if header.startswith(b"\x89PNG"):
@@ -166,20 +148,14 @@ def largest_integer(image: "ImageFile") -> int:
     return 2 ** (bits - (image.dtype.kind == "i")) - 1
 
 
-def read_truth(
-    path: str | Path, chosen: list[int]
-) -> "tuple[np.ndarray, np.ndarray | None, list[str]]":
+def read_truth(truth: Source, chosen: list[int]) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """What is white (n, H, W), which pixels count (None: all), and how the labels were read.
 
     The whole file decides on the coding of its labels, so that a page means the same whatever else
     is chosen.
     """
-    import numpy as np
-
-    from cunet.data.labels import IGNORE, class_ids, read_labels
-    from cunet.errors import DataError
-
-    pages, found = read_labels(Path(path))
+    path = name_of(truth, "truth")
+    pages, found = label_pages(truth, "truth")
     notes = [*found]
     first = pages[0].flat[0]
     if first in (0, 1, 255) and all((page == first).all() for page in pages):
@@ -193,9 +169,14 @@ def read_truth(
     labels = np.stack([ids[page] for page in chosen])
     counted = labels != IGNORE
     if not counted.any():
-        raise DataError(
-            f"'{path}': every pixel of the chosen pages is 255 (ignore), which leaves nothing to "
-            "score. Choose other --pages."
-        )
+        raise nothing_counts(path)
     white = (labels > 0) & counted
     return white, None if counted.all() else counted, notes
+
+
+def nothing_counts(path: str) -> DataError:
+    """The error of a truth whose chosen pages are ignored as a whole."""
+    return DataError(
+        f"'{path}': every pixel of the chosen pages is 255 (ignore), which leaves nothing to "
+        "score. Choose other --pages."
+    )

@@ -1,0 +1,63 @@
+"""Images looked up at points between their pixels: bilinear for grey values, nearest for labels.
+
+H W C: height, width and channels of the image; n: side of the square of points. Points are counted
+from a pixel (top, left), so that float32 places them well in an image of any size; beyond its
+border the image is mirrored.
+"""
+
+import math
+
+import numpy as np
+
+from cunet.data.mirror import reflect
+
+
+def bilinear(
+    source: np.ndarray, rows: np.ndarray, columns: np.ndarray, top: int, left: int
+) -> np.ndarray:
+    """source (H, W, C) at the points (n, n) counted from pixel (top, left): (n, n, C) float32."""
+    region, first_row, first_column = _region(source, rows, columns, top, left)
+    width = region.shape[1]
+    pixels = region.reshape(-1, region.shape[2]).astype(np.float32, copy=False)
+    found = np.empty((*rows.shape, region.shape[2]), np.float32)
+    # In blocks of rows the many temporaries stay in the cache: 2.5 times faster than all at once.
+    for start in range(0, len(rows), 64):
+        block = slice(start, start + 64)
+        down = rows[block] - np.float32(first_row)
+        right = columns[block] - np.float32(first_column)
+        # Not negative, so the cut to an integer is the floor.
+        row, column = down.astype(np.int32), right.astype(np.int32)
+        index = (row * width + column).astype(np.intp)
+        down = (down - row.astype(np.float32))[..., None]
+        right = (right - column.astype(np.float32))[..., None]
+        upper = pixels.take(index, axis=0)
+        upper += right * (pixels.take(index + 1, axis=0) - upper)
+        index += width
+        lower = pixels.take(index, axis=0)
+        lower += right * (pixels.take(index + 1, axis=0) - lower)
+        found[block] = upper + down * (lower - upper)
+    return found
+
+
+def nearest(
+    source: np.ndarray, rows: np.ndarray, columns: np.ndarray, top: int, left: int
+) -> np.ndarray:
+    """source (H, W) at the pixels nearest to the points (n, n) counted from pixel (top, left)."""
+    rows, columns = np.rint(rows), np.rint(columns)
+    region, first_row, first_column = _region(source, rows, columns, top, left)
+    return region[rows.astype(np.int32) - first_row, columns.astype(np.int32) - first_column]
+
+
+def _region(source, rows, columns, top, left):
+    """The part of source around the points, mirrored beyond its border, and its first pixel.
+
+    Every point in it has a neighbour below and to the right, and so has the next pixel: counted
+    from the first, a point just before a pixel may be rounded to it in float32.
+    """
+    first_row, first_column = math.floor(rows.min()), math.floor(columns.min())
+    height = math.floor(rows.max()) + 3 - first_row
+    width = math.floor(columns.max()) + 3 - first_column
+    down = reflect(top + first_row, height, source.shape[0])
+    across = reflect(left + first_column, width, source.shape[1])
+    region = source[down[:, None], across]
+    return region, first_row, first_column

@@ -1,0 +1,127 @@
+"""Label images in, weight maps out: arrays, or a file that a person can look at."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cunet.data.labels import read_labels
+from cunet.data.weight_map import (
+    FORMS,
+    Border,
+    class_weights,
+    falk2019_map,
+    instances_of,
+    open_gaps,
+    paper_map,
+)
+from cunet.errors import CunetError, DataError
+from cunet.files import TiffOutput, open_image
+
+
+def weight_map(
+    labels: np.ndarray,
+    form: str = "paper",
+    w0: float | None = None,
+    sigma: float | None = None,
+    class_weights: Sequence[float] | None = None,
+) -> np.ndarray:
+    """The weight of every pixel in the loss, as `cunet weights` writes it; float32, labels' shape.
+
+    labels (H, W) or (pages, H, W) are masks (bool, 0 and 1, or 0 and 255), whose 4-connected
+    components are the cells, or the cell ids themselves; 0 is background. form "paper" is
+    equation 2, w_c + w0 exp(-(d1 + d2)^2 / (2 sigma^2)) with d1 and d2 the distances to the two
+    nearest cells, on background only; "falk2019" the authors' form of 2019. w0 is the height of
+    this border term (10; 50), sigma its width in pixels (5; 6). class_weights are those of
+    background and cell in equation 2; by default both have the same total weight in labels.
+
+    Raises DataError for what is no such label image, CunetError for other settings.
+
+        weights = cunet.weight_map(mask, sigma=3)
+    """
+    array = np.asarray(labels)
+    if array.ndim not in (2, 3) or not array.size or array.dtype.kind not in "bui":
+        raise DataError(
+            "labels: expected whole numbers of shape (H, W) or (pages, H, W), "
+            f"found {array.dtype} {array.shape}"
+        )
+    instances, _ = instances_of(array.reshape(-1, *array.shape[-2:]), "labels")
+    _, maps = maps_of(instances, form, border(form, w0, sigma), class_weights)
+    return np.stack([*maps]).reshape(array.shape)
+
+
+def write_weights(
+    labels: str | Path,
+    out: str | Path,
+    form: str = "paper",
+    w0: float | None = None,
+    sigma: float | None = None,
+) -> tuple[dict, list[str]]:
+    """Writes the weight map of a TIFF or PNG file of labels as float32 TIFF of as many pages.
+
+    See weight_map for labels, form, w0 and sigma. The pages are computed and written one
+    after the other; the file appears complete or not at all, and replaces an older one.
+
+    Returns what was found, as `cunet weights --json` prints it, and notes on the label file. Raises
+    CunetError for a missing file, DataError for what is no label file, DeviceError where the disk
+    has no room.
+    """
+    term = border(form, w0, sigma)
+    pages, notes = read_labels(Path(labels))
+    with open_image(labels, indices=True) as file:
+        calibration = file.calibration
+    instances, masks = instances_of(pages, str(labels))
+    balance, maps = maps_of(instances, form, term)
+    ranges = []
+    shape = len(pages), *pages[0].shape
+    with TiffOutput(out, *shape, np.float32, calibration=calibration) as file:
+        for number, weights in enumerate(maps):
+            file.write_rows(number, 0, weights)
+            ranges += [float(weights.min()), float(weights.max())]
+    return {
+        "output": str(out),
+        "form": form,
+        **term._asdict(),
+        "masks": masks,
+        "pages": shape[0],
+        "height": shape[1],
+        "width": shape[2],
+        "cells": [int(np.unique(page[page > 0]).size) for page in instances],
+        "class_weights": balance.tolist() if form == "paper" else None,
+        "minimum": min(ranges),
+        "maximum": max(ranges),
+    }, [*notes]
+
+
+def border(form: str, w0: float | None = None, sigma: float | None = None) -> Border:
+    """The border term of a form, with what is given in the place of its own; CunetError."""
+    if form not in FORMS:
+        raise CunetError(f"form: expected {' or '.join(FORMS)}, found '{form}'")
+    own = FORMS[form]
+    found = Border(own.w0 if w0 is None else w0, own.sigma if sigma is None else sigma)
+    if not (0 <= found.w0 < np.inf and 0 < found.sigma < np.inf):
+        raise CunetError(
+            f"w0 and sigma: expected w0 of 0 or more and sigma above 0, found {found.w0} and "
+            f"{found.sigma}"
+        )
+    return found
+
+
+def maps_of(
+    instances: Sequence[np.ndarray],
+    form: str,
+    term: Border,
+    balance: Sequence[float] | None = None,
+) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+    """The weights (2,) of background and cell, of all pages if not given, and the pages' maps.
+
+    instances are the cell ids (H, W) of each page; the maps (H, W) are computed as they are taken.
+    """
+    labels = [open_gaps(page > 0, page) for page in instances]
+    weights = class_weights(labels, 2) if balance is None else np.asarray(balance, np.float64)
+    if weights.shape != (2,):
+        raise CunetError(f"class_weights: expected those of background and cell, found {balance}")
+    pages = zip(labels, instances, strict=True)
+    if form == "paper":
+        return weights, (paper_map(page, cells, weights, *term) for page, cells in pages)
+    return weights, (falk2019_map(page, cells, *term) for page, cells in pages)

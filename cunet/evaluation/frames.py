@@ -1,0 +1,173 @@
+"""Frames of a cell sequence against their annotations: SEG of the Cell Tracking Challenge."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cunet.data.ctc import annotations, read_cells
+from cunet.data.dataset import listing
+from cunet.errors import CunetError, DataError
+from cunet.evaluation.sources import WARNING, Source, is_path, label_pages, refuse_mixed, warn
+from cunet.metrics.ctc import Frame, summary
+
+Files = dict[int, tuple[Path, Path]] | dict[int, tuple[np.ndarray, np.ndarray]]
+
+
+def evaluate_ctc(result: Source, truth: Source, frames: str | Sequence[int] | None = None) -> dict:
+    """SEG, the score of the Cell Tracking Challenge, as `cunet evaluate ctc --json` prints it.
+
+    result and truth are two folders, with mask007.tif and SEG/man_seg007.tif, or two arrays (H, W)
+    or (frames, H, W); both hold cell numbers, 0 for none. frames are the annotated ones that are
+    scored, such as [92, 96] or "92,96-102" (all by default); those of arrays count from 0.
+
+    Returns SEG, the mean over all annotated cells of IoU with the one found that covers more than
+    half of it, 0 where there is none; objects, matched, unmatched, found; iou, of the pixels of all
+    cells together; and "per_frame", the same of every frame. What is undefined is NaN. The
+    definitions are in cunet/metrics/ctc.py.
+
+    Raises CunetError where folders or files are missing, DataError where the contents are not valid
+    or do not fit together.
+
+        cunet.evaluate_ctc("DIC-C2DH-HeLa/02_RES", "DIC-C2DH-HeLa/02_GT")["SEG"]
+    """
+    refuse_mixed(result, truth, "result and truth")
+    if is_path(result):
+        document, notes = scores(find_pairs(Path(result), Path(truth), frames), str(result))
+    else:
+        document, notes = scores(array_pairs(result, truth, frames), "result")
+    warn(notes)
+    return document
+
+
+def scores(pairs: Files, result: str) -> tuple[dict, list[str]]:
+    """The document of evaluate_ctc, and a warning where `result` seems to hold masks."""
+    scored, values = {}, set()
+    for number, both in pairs.items():
+        cells, found = read_frame(*both)
+        scored[number] = Frame.of(cells, found)
+        values |= set(found[found > 0][:1].tolist())
+    document = summary(list(scored.values()))
+    document["per_frame"] = [{"frame": n, **summary([one])} for n, one in scored.items()]
+    if not one_object_each(document["per_frame"]):
+        return document, []
+    zero_255 = ", 0 and 255" if values == {255} else ""
+    return document, [
+        f"{WARNING}no frame of '{result}' holds more than one object ({document['objects']} "
+        f"are annotated): are these masks{zero_255}, not cell numbers? Number the cells first, "
+        "as the product ctc of cunet segment does"
+    ]
+
+
+def array_pairs(result: np.ndarray, truth: np.ndarray, frames: str | Sequence[int] | None) -> Files:
+    """Frame number -> its annotation and its result, of two stacks."""
+    found, cells = label_pages(result, "result")[0], label_pages(truth, "truth")[0]
+    if len(found) != len(cells):
+        raise DataError(
+            f"result has {len(found)} frame(s), truth has {len(cells)}; expected as many in both"
+        )
+    return {n: (cells[n], found[n]) for n in chosen_frames(frames, range(len(cells)))}
+
+
+def find_pairs(result: Path, truth: Path, frames: str | Sequence[int] | None = None) -> Files:
+    """Frame number -> its annotation and its result file, of the chosen annotated frames.
+
+    CunetError where a folder is not what it should be or a result is missing.
+    """
+    for folder in (result, truth):
+        if not folder.is_dir():
+            what = "is a file" if folder.exists() else "is not there"
+            raise CunetError(f"'{folder}' {what}; expected a folder. Check the path.")
+    annotated = {int(digits): path for digits, path in annotations(truth).items()}
+    if not annotated:
+        whole = truth.resolve()
+        near = whole.parent if whole.name == "SEG" else whole.with_name(whole.name + "_GT")
+        hint = f" Did you mean '{near}'?" if annotations(near) else ""
+        raise CunetError(
+            f"'{truth}': expected annotations SEG/man_seg000.tif in it, found {listing(truth)}."
+            f"{hint}"
+        )
+    chosen = chosen_frames(frames, list(annotated))
+    files = [(re.fullmatch(r"mask(\d+)\.tif", p.name), p) for p in sorted(result.iterdir())]
+    masks = {match[1]: path for match, path in files if match}
+    pairs, missing = {}, []
+    for number in chosen:
+        digits = annotated[number].stem.removeprefix("man_seg")
+        same = [path for other, path in masks.items() if int(other) == number]
+        if digits not in masks and len(same) > 1:
+            raise CunetError(
+                f"'{same[0]}' and '{same[1]}' are both of frame {number}; keep one of them."
+            )
+        if same:
+            pairs[number] = annotated[number], masks.get(digits, same[0])
+        else:
+            missing.append(digits)
+    if missing:
+        there = f"the folder holds {listing(result)}"
+        if pairs:
+            there = f"{len(pairs)} of {len(chosen)} are there: --frames {written(pairs)} for these"
+        more = f", and {len(missing) - 1} more are missing" if len(missing) > 1 else ""
+        raise CunetError(
+            f"'{result}' has no mask{missing[0]}.tif for '{annotated[int(missing[0])]}'{more}; "
+            f"{there}."
+        )
+    return pairs
+
+
+def chosen_frames(frames: str | Sequence[int] | None, annotated: Sequence[int]) -> list[int]:
+    """92,96-102, or frame numbers -> these of the annotated frames, each once, in order.
+
+    CunetError for a single frame that is not annotated, and for a range with none that is.
+    """
+    if frames is None:
+        return list(annotated)
+    text = frames if isinstance(frames, str) else ",".join(map(str, frames))
+    chosen: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if not match or int(match[2] or match[1]) < int(match[1]):
+            raise CunetError(f"--frames: expected 92,96-102, found '{text}'")
+        first, last = int(match[1]), int(match[2] or match[1])
+        inside = [number for number in annotated if first <= number <= last]
+        if not inside:
+            raise CunetError(
+                f"--frames {text}: of {part.strip()} none is annotated; annotated are "
+                f"{written(annotated)}."
+            )
+        chosen.update(inside)
+    return [number for number in annotated if number in chosen]
+
+
+def written(numbers: Sequence[int]) -> str:
+    """Numbers as --frames takes them: 2,5,31-33."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
+
+
+def read_frame(truth: Path | np.ndarray, found: Path | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The annotated and the found cell numbers (H, W) of one frame."""
+    cells, results = (read_cells(part) if is_path(part) else part for part in (truth, found))
+    names = (found, truth) if is_path(found) else ("result", "truth")
+    for name, numbers in zip(names, (results, cells), strict=True):
+        if numbers.min() < 0:
+            raise DataError(f"'{name}': expected cell numbers from 0 up, found {numbers.min()}")
+    if cells.shape != results.shape:
+        raise DataError(
+            f"'{names[0]}' is {results.shape[0]} x {results.shape[1]} but '{names[1]}' is "
+            f"{cells.shape[0]} x {cells.shape[1]} (height x width); expected equal sizes. Are they "
+            "of one sequence?"
+        )
+    return cells, results
+
+
+def one_object_each(per_frame: list[dict]) -> bool:
+    """Whether no frame holds two objects, though most of them should."""
+    several = [one for one in per_frame if one["objects"] > 1]
+    most = max(one["found"] for one in per_frame)
+    return most == 1 and 2 * len(several) > len(per_frame)

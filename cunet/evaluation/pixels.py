@@ -1,0 +1,71 @@
+"""A prediction against its truth pixel by pixel, of two classes or of several."""
+
+import math
+
+from cunet.errors import CunetError
+from cunet.evaluation import classes as several_classes
+from cunet.evaluation.probability import read_pair
+from cunet.evaluation.sources import Source, warn
+from cunet.metrics.curves import Sweep, sweep
+
+
+def evaluate_pixels(
+    prob: Source,
+    truth: Source,
+    threshold: float = 0.5,
+    classes: int | None = None,
+    pages: str | list[int] | None = None,
+) -> dict:
+    """Scores pixel by pixel, as `cunet evaluate pixels --json` prints them.
+
+    prob is the probability of white: a TIFF or PNG file, or an array (H, W) or (pages, H, W), or
+    what cunet.segment returns. Floating point is from 0 to 1, integers are divided by the largest
+    of their type. truth is a file or an array of 0 and 255, or of class ids, where white is every
+    class but 0 and 255 is ignored. A pixel is found white where its probability is above threshold.
+    pages are those of truth, counted from 0, such as [0, 5] or "0,5,10-12" (all by default); prob
+    has just these, or as many as truth.
+
+    Returns precision, recall, f1, iou, accuracy, auc_roc, average_precision, threshold, pr_curve
+    and roc_curve; what is undefined, such as the recall where nothing is white, is NaN.
+
+    Of more than two classes prob holds class ids, or the probability of each class on its last
+    axis; truth holds class ids. The result is then "classes", a list with precision, recall, f1,
+    iou and pixels of each class against the rest; accuracy; mean_iou; and "confusion", a matrix in
+    whose row k are the pixels that are of class k. Their number is found from prob and truth, or is
+    `classes`; classes=2 scores white against the rest.
+
+    Raises CunetError for a missing file or page, DataError where the contents are not valid or the
+    two do not fit together.
+
+        cunet.evaluate_pixels("cells_prob.tif", "cells_truth.png")["f1"]
+    """
+    check_threshold(threshold)
+    number = several_classes.number_of_classes(prob, truth, classes)
+    if number > 2:
+        return several_classes.compare(prob, truth, number, pages).document()
+    pair = read_pair(prob, truth, pages)
+    warn(pair.notes)
+    return scores(sweep(pair.probability, pair.white, pair.counted), threshold)
+
+
+def check_threshold(threshold: float) -> None:
+    """CunetError for what is not a number from 0 to 1."""
+    if not (math.isfinite(threshold) and 0 <= threshold <= 1):
+        raise CunetError(f"--threshold: expected a number from 0 to 1, found {threshold}")
+
+
+def scores(found: Sweep, threshold: float) -> dict:
+    """The document of evaluate_pixels for two classes."""
+    counts = found.at(threshold)
+    return {
+        "precision": counts.precision(),
+        "recall": counts.recall(),
+        "f1": counts.f1(),
+        "iou": counts.iou(),
+        "accuracy": counts.accuracy(),
+        "auc_roc": found.auc_roc(),
+        "average_precision": found.average_precision(),
+        "threshold": threshold,
+        "pr_curve": found.pr_curve(),
+        "roc_curve": found.roc_curve(),
+    }

@@ -1,0 +1,113 @@
+"""What is evaluated: an image file, or an array in memory that is read like one.
+
+n: pages, C: channels (of a probability one for each class).
+"""
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from cunet.data.labels import read_labels
+from cunet.errors import CunetError, DataError
+from cunet.files import open_image
+from cunet.files.image_file import ImageFile
+
+Source = str | os.PathLike | np.ndarray
+WARNING = "warning: "  # how a note begins that must not be missed
+
+
+class ArrayImage(ImageFile):
+    """An array (n, H, W, C) with all that an open image file has; `path` is its name in errors."""
+
+    def __init__(self, array: np.ndarray, name: str):
+        self.path, self.array = Path(name), array
+        self.pages, self.height, self.width, self.channels = array.shape
+        self.dtype, self.notes, self.streamed = array.dtype, (), True
+        self.axes = "ZYX" if self.channels == 1 else "ZYXC"
+
+    def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
+        return self.array[page, r0:r1]
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def is_path(source: object) -> bool:
+    """Whether something to evaluate names a file or folder; else it is an array."""
+    return isinstance(source, str | os.PathLike)
+
+
+def name_of(source: Source, name: str) -> str:
+    """What errors call it: the path of a file, the given name for an array."""
+    return str(Path(source)) if is_path(source) else name
+
+
+@contextmanager
+def open_pair(
+    prob: Source, truth: Source, indices: bool = False
+) -> Iterator[tuple[ImageFile, ImageFile]]:
+    """Opens a prediction and its truth, files or arrays.
+
+    An array of predictions is (H, W) or (n, H, W), with an axis for classes behind these where
+    there are several; of two classes class 1 is taken. `indices`: see files.open_image.
+    """
+    with ExitStack() as stack:
+        if is_path(prob):
+            image = stack.enter_context(open_image(prob, indices))
+        if is_path(truth):
+            labels = stack.enter_context(open_image(truth, indices=True))
+        else:
+            pages, _ = label_pages(truth, "truth")
+            labels = ArrayImage(np.stack(pages)[..., None], "truth")
+        if not is_path(prob):
+            image = ArrayImage(_with_channels(np.asarray(prob), labels), "prob")
+        yield image, labels
+
+
+def _with_channels(array: np.ndarray, labels: ImageFile) -> np.ndarray:
+    """The prediction as (n, H, W, C)."""
+    one_page = labels.pages == 1 and array.shape[:2] == (labels.height, labels.width)
+    if array.ndim == 2 or (array.ndim == 3 and one_page):
+        array = array[None]  # as cunet.segment returns it
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or not array.size or array.dtype.kind not in "buif":
+        raise DataError(
+            f"'prob': expected numbers of shape (H, W) or (pages, H, W), or with an axis for the "
+            f"classes behind these, found {array.dtype} {array.shape}"
+        )
+    return array[..., 1:] if array.shape[3] == 2 else array
+
+
+def label_pages(source: Source, name: str) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """The pages (H, W) of labels, integers, and what was noticed about the file.
+
+    source is a file, or an array (H, W) or (n, H, W) of integers or bool, called `name` in errors.
+    """
+    if is_path(source):
+        return read_labels(Path(source))
+    array = np.asarray(source)
+    if array.ndim not in (2, 3) or not array.size or array.dtype.kind not in "bui":
+        raise DataError(
+            f"'{name}': expected whole numbers of shape (H, W) or (pages, H, W), found "
+            f"{array.dtype} {array.shape}"
+        )
+    array = array.astype(np.uint8) if array.dtype.kind == "b" else array
+    return list(array if array.ndim == 3 else array[None]), ()
+
+
+def refuse_mixed(one: object, other: object, names: str) -> None:
+    """CunetError where one of two is a path and the other is not."""
+    if is_path(one) != is_path(other):
+        raise CunetError(f"{names}: expected two paths or two arrays, found one of each")
+
+
+def warn(notes: Iterable[str]) -> None:
+    """Passes on as Python warnings what must not be missed of the notes."""
+    for note in notes:
+        if note.startswith(WARNING):
+            warnings.warn(note.removeprefix(WARNING), stacklevel=3)

@@ -1,0 +1,59 @@
+"""Pages of an image file: which of them are meant, and all of these as one array."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from cunet.errors import CunetError
+from cunet.files import open_image
+from cunet.files.image_file import ImageFile
+
+IMAGES = (".tif", ".tiff", ".png")  # how the names of image files end
+
+
+def read_image(
+    path: str | Path, pages: str | int | Iterable[int] | None = None, indices: bool = False
+) -> np.ndarray:
+    """Reads a TIFF or PNG file: its pages as one array (pages, H, W, C) in the dtype of the file.
+
+    `pages` are counted from 0: a number, several, or text such as "0,5,10-12"; all by default.
+    `indices` takes the numbers behind the colours of a PNG with a colour table, as label files
+    need it. Everything is held in memory.
+
+    Raises CunetError for a missing file or page, DataError for a file that is not a valid image.
+
+        image = cunet.read_image("stack.tif", pages=0)[0]  # (H, W, C)
+    """
+    with open_image(path, indices) as image:
+        return np.stack([image.read(page) for page in chosen_pages(pages, image)])
+
+
+def chosen_pages(pages: str | int | Iterable[int] | None, image: ImageFile) -> list[int]:
+    """The page numbers that are meant by 0,5,10-12, a number or several; None means all.
+
+    They keep their order. Raises CunetError for pages that the image does not have.
+    """
+    text = page_text(pages)
+    if text is None:
+        return list(range(image.pages))
+    numbers: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            numbers += range(int(first), int(last or first) + 1)
+    except ValueError:
+        raise CunetError(f"--pages: expected 0,5,10-12, found '{text}'") from None
+    if not numbers or max(numbers) >= image.pages:
+        raise CunetError(
+            f"--pages {text}: '{image.path}' has pages 0 to {image.pages - 1}; give some of them, "
+            "as in 0,5,10-12"
+        )
+    return numbers
+
+
+def page_text(pages: str | int | Iterable[int] | None) -> str | None:
+    """Page numbers as the option --pages has them: [0, 5] -> "0,5"."""
+    if pages is None or isinstance(pages, str):
+        return pages
+    return ",".join(map(str, [pages] if isinstance(pages, int | np.integer) else pages))
