@@ -42,7 +42,7 @@ class Worker:
         )
 
     def ask(self, line: str = ""):
-        """Its answer to a line; CunetError where the process has ended."""
+        """What it returns for a line; CunetError where the process has ended."""
         try:
             self.process.stdin.write(line + "\n")
             self.process.stdin.flush()
@@ -123,10 +123,10 @@ def time_in_turns(sides: list[str], pairs: int, job: dict) -> dict:
         for number in range(-2, pairs):  # two rounds to warm up
             for side in sides if number % 2 else reversed(sides):
                 time.sleep(REST)
-                answer = made[side].ask()
-                peaks[side] = answer["peak_bytes"]
+                found = made[side].ask()
+                peaks[side] = found["peak_bytes"]
                 if number >= 0:
-                    seconds[side].append(answer["seconds"])
+                    seconds[side].append(found["seconds"])
     medians = {side: float(np.median(values)) for side, values in seconds.items()}
     result: dict = {
         side: {"median_s": medians[side], "seconds": seconds[side], "peak_bytes": peaks[side]}

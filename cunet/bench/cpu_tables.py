@@ -1,4 +1,4 @@
-"""What a measurement on a CPU says, as text."""
+"""A measurement on a CPU as text."""
 
 from cunet.bench.tables import aligned, number
 

@@ -1,4 +1,4 @@
-"""What a measurement on a GPU says, as tables: goals first, then what failed, then every figure."""
+"""A measurement on a GPU as tables: goals first, then what failed, then every figure."""
 
 from typing import Any
 

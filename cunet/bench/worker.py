@@ -1,5 +1,4 @@
-"""One side of a benchmark, in a process of its own: each line on stdin is a question, each line on
-stdout its answer in JSON.
+"""One side of a benchmark, in a process of its own: for each line on stdin it writes one of JSON.
 
     python -m cunet.bench.worker '{"side": "cunet", "job": "step", "width": 16, ...}'
 
@@ -36,7 +35,7 @@ def turn(call: Callable[[], None]) -> float:
 
 
 def main() -> None:
-    """Answer one line of JSON for each line of stdin."""
+    """Write one line of JSON for each line of stdin."""
     job = json.loads(sys.argv[1])
     module, _, name = SIDES[job["side"]].partition(":")
     side = getattr(import_module(module), name)(job)

@@ -112,7 +112,7 @@ def not_loaded(wheels: dict[str, str], driver: Version | None, error: Exception)
 
 
 def wheel_cuda(wheel: str, cupy: ModuleType) -> int | None:
-    """The CUDA version CuPy was made for, by the wheel's name or else its own answer."""
+    """The CUDA version CuPy was made for, by the wheel's name or else by CuPy itself."""
     named = re.search(r"cuda(\d{2})", wheel)
     if named:
         return int(named[1])

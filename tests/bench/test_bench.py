@@ -67,7 +67,7 @@ def test_a_process_that_ends_is_named():
 
 
 class Fake:
-    """Answers a list of seconds, one a turn."""
+    """Returns a list of seconds, one a turn."""
 
     def __init__(self, seconds):
         self.seconds = iter(seconds)

@@ -218,7 +218,7 @@ def test_repeats_fill_a_turn():
     assert gpu_side.repeats(lambda n: 500.0, 0.1) == 1
 
 
-def test_wrong_answers_and_failures_of_kernels_are_found(xp, monkeypatch):
+def test_wrong_results_and_failures_of_kernels_are_found(xp, monkeypatch):
     task = Task(8, 20, 24, **SMALL)
     problem = next(problems.problems(8, 1, 20))
     noise = xp.asarray(task.noise)
@@ -251,14 +251,16 @@ def test_wrong_answers_and_failures_of_kernels_are_found(xp, monkeypatch):
 
 
 class Child:
-    """A process that is this Python code, told the path of the document."""
+    """A process that is this Python code, given the path of the document."""
 
     def __init__(self, *codes):
         self.codes = list(codes)
 
     def __call__(self, *arguments, **options):
         path = str(arguments[1])
-        code = f"import json, sys, time\np = {path!r}\nd = json.load(open(p))\n{self.codes.pop(0)}"
+        code = (
+            f"import json, os, sys, time\np = {path!r}\nd = json.load(open(p))\n{self.codes.pop(0)}"
+        )
         return subprocess.Popen([sys.executable, "-c", code])
 
 
@@ -271,8 +273,9 @@ def watched(script, monkeypatch, path, *codes, longest=20):
     return json.loads(path.read_text())
 
 
-DONE = "d.setdefault('results', {})['b'] = 1; json.dump(d, open(p, 'w'))"
-BEGUN = "d['running'] = 'a'; json.dump(d, open(p, 'w'))\n"
+KEEP = "json.dump(d, open(p + '.part', 'w')); os.replace(p + '.part', p)\n"  # whole or not at all
+DONE = "d.setdefault('results', {})['b'] = 1; " + KEEP
+BEGUN = "d['running'] = 'a'; " + KEEP
 
 
 def test_a_process_that_ends_has_failed_in_its_stage(script, monkeypatch, tmp_path):
@@ -283,13 +286,27 @@ def test_a_process_that_ends_has_failed_in_its_stage(script, monkeypatch, tmp_pa
 
 def test_a_stage_that_hangs_is_ended(script, monkeypatch, tmp_path):
     hanging = BEGUN + "time.sleep(60)"
-    found = watched(script, monkeypatch, tmp_path / "d.json", hanging, DONE, longest=0.5)
+    found = watched(script, monkeypatch, tmp_path / "d.json", hanging, DONE, longest=2)
     assert found["results"] == {"b": 1} and found["failed"]["a"].startswith("ended after")
 
 
 def test_a_gpu_that_never_answers_is_not_asked_for_ever(script, monkeypatch, tmp_path):
     found = watched(script, monkeypatch, tmp_path / "d.json", "sys.exit(4)")
     assert "no stage could begin, exit code 4" in found["failed"]["start"]
+
+
+def test_tests_that_hang_are_ended_with_all_their_processes(script, monkeypatch, tmp_path):
+    child = "import time; print('FAILED a', flush=True); time.sleep(60)"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+
+    def start(*arguments, **options):
+        return subprocess.Popen([sys.executable, "-c", code], **options)
+
+    monkeypatch.setattr(script, "start", start)
+    (tmp_path / "test_one.log").write_text("3 passed, 2 skipped in 1.50s\n")
+    found = script.test(tmp_path, 2)
+    assert (found["exit_code"], found["failed"]) == ("ended after 2 s", ["FAILED a"])
+    assert (found["passed"], found["skipped"]) == (3, 2) and found["seconds"] < 20
 
 
 def test_mistakes_come_first_and_set_the_exit_code(script, dry):
