@@ -1,6 +1,6 @@
 """Times of forward passes and training steps, alone or in pairs with PyTorch.
 
-Every side runs in a process of its own (bench_worker.py), since the threads of one library keep
+Every side runs in a process of its own (worker.py), since the threads of one library keep
 the processors busy for a while after their work is done. Outputs are compared first. Then the sides
 take turns of half a second, or of one call where that takes longer. A ratio is formed within such a
 pair of turns, so that a machine that slows down for a while slows both, and the median over the
@@ -16,12 +16,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from cunet.bench.cpu_side import installed
 from cunet.errors import CheckError, CunetError
 from cunet.threads import blas_libraries, get_threads
 
@@ -42,7 +42,7 @@ class Worker:
         )
 
     def ask(self, line: str = ""):
-        """Its answer to a line; CunetError where the process has ended."""
+        """What it returns for a line; CunetError where the process has ended."""
         try:
             self.process.stdin.write(line + "\n")
             self.process.stdin.flush()
@@ -50,8 +50,8 @@ class Worker:
         except (OSError, ValueError) as error:
             code = self.process.wait()
             raise CunetError(
-                f"benchmark: the process of {self.name} ended with code {code}; what it said is "
-                "above. A smaller --tile or --width needs less memory"
+                f"benchmark: the process of {self.name} ended with code {code}; its own words "
+                "are above. A smaller --tile or --width needs less memory"
             ) from error
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ def measure(
     layers: bool = True,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict:
-    """Everything `cunet bench` says, ready for JSON; CheckError where outputs differ."""
+    """All that `cunet bench` reports on a CPU, ready for JSON; CheckError where outputs differ."""
     if against is not None and find_spec("torch") is None:
         raise CunetError(
             "bench --against torch: PyTorch is not installed here; run  pip install torch"
@@ -123,10 +123,10 @@ def time_in_turns(sides: list[str], pairs: int, job: dict) -> dict:
         for number in range(-2, pairs):  # two rounds to warm up
             for side in sides if number % 2 else reversed(sides):
                 time.sleep(REST)
-                answer = made[side].ask()
-                peaks[side] = answer["peak_bytes"]
+                found = made[side].ask()
+                peaks[side] = found["peak_bytes"]
                 if number >= 0:
-                    seconds[side].append(answer["seconds"])
+                    seconds[side].append(found["seconds"])
     medians = {side: float(np.median(values)) for side, values in seconds.items()}
     result: dict = {
         side: {"median_s": medians[side], "seconds": seconds[side], "peak_bytes": peaks[side]}
@@ -188,8 +188,8 @@ def machine(against: str | None) -> dict:
             " ".join(filter(None, (p["internal_api"], p.get("version"), p.get("architecture"))))
             for p in blas_libraries()
         ],
-        "torch": version("torch") if against else None,
-        "cunet": version("cunet"),
+        "torch": installed("torch") if against else None,
+        "cunet": installed("cunet"),
     }
 
 

@@ -4,18 +4,19 @@ The work is cut into stages. One that fails is recorded and the rest goes on; th
 out after each, so nothing is lost where time runs out; one for which too little time is left is
 skipped. All is one process: on a GPU libraries do not disturb each other as threads on a CPU do.
 
-Times in milliseconds. Without more words a time is the GPU's own, between two events, of work that
-lies ready on it; "with transfers" is what a caller waits for, from arrays on the host to answers on
-the host. A step is forward with dropout, weighted loss, backward, and SGD with momentum 0.99; no
-side clips its gradients.
+Times in milliseconds. Unless noted, times are GPU times between two events, with the work already
+queued; "with transfers" is what a caller waits for, from arrays on the host to results on the
+host. A step is forward with dropout, weighted loss, backward, and SGD with momentum 0.99; no side
+clips its gradients.
 """
 
 import gc
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from importlib.metadata import version
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import product
 from typing import Any
@@ -24,8 +25,9 @@ import numpy as np
 
 from cunet.backend import import_cupy, resolve_device, to_device, to_host
 from cunet.bench import gpu_layers, problems
-from cunet.bench.gpu_side import KEY, Ours, Task, gradients_by_hand, in_turns
-from cunet.bench.worker import RATE
+from cunet.bench.cpu_side import RATE, installed
+from cunet.bench.gpu_side import KEY, Ours, Task, gradients_by_hand, in_turns, problem_of_gpu
+from cunet.bench.gpu_small_kernels import small_kernels
 from cunet.engines import obstacle
 from cunet.engines.gpu import cuda
 from cunet.engines.gpu.recorded import CapturedStep
@@ -35,6 +37,17 @@ from cunet.solvers.sgd import SGD
 
 BESIDE = {"tf32": "tf32", "float16": "bfloat16", "bfloat16": "bfloat16"}  # PyTorch's closest
 ORDER = ("tf32", "bfloat16", "float16")  # the most telling first
+COMPILING = 90  # seconds that a comparison with torch.compile may take
+
+Stage = tuple[str, float, Callable[[], Any]]  # name, seconds at most on a large card, the work
+
+
+def compile_kernels(precisions: Iterable[str], architectures: Iterable[str] = ()) -> None:
+    """Compile the kernels that are not kept from before, all at once: NVRTC lets go of Python's
+    lock. architectures: the current GPU's own unless given, as "sm_90a"."""
+    names = tuple(architectures) or (cuda.architecture(cuda.capability()),)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda pair: cuda.compiled(*pair), product(precisions, names)))
 
 
 def agreement(task: Task, precision: str) -> dict:
@@ -68,9 +81,14 @@ def alone(task: Task, precision: str) -> dict:
     return {"milliseconds": times, "bytes": ours.peak}
 
 
-def beside(task: Task, precision: str, compiled: bool = False) -> dict:
+def peer(name: str) -> Callable[..., Any]:
+    """The function of PyTorch's side with this name; that module needs PyTorch."""
+    return getattr(import_module("cunet.bench.gpu_pytorch"), name)
+
+
+def beside(task: Task, precision: str, seconds: float = np.inf, compiled: bool = False) -> dict:
     """Times in pairs with PyTorch."""
-    return gpu_layers.peer("beside")(task, precision, BESIDE[precision], compiled)
+    return peer("beside")(task, precision, BESIDE[precision], seconds, compiled)
 
 
 def card() -> dict[str, Any]:
@@ -85,38 +103,42 @@ def card() -> dict[str, Any]:
         "cupy": getattr(cupy, "__version__", None),
         "numpy": np.__version__,
         "python": platform.python_version(),
-        "cunet": version("cunet"),
+        "cunet": installed("cunet"),
     }
 
 
-def compile_kernels(precision: str) -> None:
-    """Load the kernels; the stage is short where they are kept from before."""
-    cuda.module(precision, import_cupy().cuda.Device().id)
-
-
 def stages(
-    task: Task, precisions: tuple[str, ...], against: str | None, layers: bool
-) -> Iterator[tuple[str, float, Callable[[], Any]]]:
-    """Name, the seconds that it takes at most on a large card, and the work itself, in order."""
-    for p in precisions:
-        yield f"compile {p}", 30, partial(compile_kernels, p)
-    for p in ("float32", *precisions):
+    task: Task, precisions: tuple[str, ...], torch: bool, layers: bool, more: Iterable[Stage]
+) -> Iterator[Stage]:
+    """All stages, the most telling first; `more` before the single layers."""
+    ordered = [p for p in ORDER if p in precisions]
+    yield "compile", 40, partial(compile_kernels, precisions)
+    for p in ("float32", *ordered):
         yield f"agreement {p}", 20, partial(agreement, task, p)
-    for p in precisions:
+    for p in ordered:
         yield f"alone {p}", 15, partial(alone, task, p)
-    if against:
-        for p in precisions:
-            yield f"beside torch {p}", 40, partial(beside, task, p)
-        yield "products of torch", 10, lambda: gpu_layers.peer("products")(task)
+    if torch:
+        for p in ordered:
+            yield f"beside eager {p}", 40, partial(beside, task, p)
+        for p in [p for p in ordered if BESIDE[p] == p]:
+            yield f"beside compiled {p}", COMPILING, partial(beside, task, p, COMPILING, True)
+    yield from more
+    if torch:
+        yield "products of torch", 10, lambda: peer("products")(task)
     if layers:
         every = list(problems.problems(task.width, task.depth, task.tile))
-        for p, one in product([p for p in ORDER if p in precisions], every):
-            yield f"layer {p} {one.name}", 5, partial(gpu_layers.layer, task, p, one, against)
-        for p in precisions:
-            yield f"small kernels {p}", 10, partial(gpu_layers.small_kernels, task, p)
-    if against:
-        for p in [p for p in precisions if BESIDE[p] == p]:
-            yield f"beside torch.compile {p}", 90, partial(beside, task, p, True)
+        theirs = (lambda *problem: peer("layer_times")(*problem)) if torch else None
+        for p, one in product(ordered, every):
+            yield f"layer {p} {one.name}", 5, partial(gpu_layers.layer, task, p, one, theirs)
+        for p in ordered:
+            yield f"small kernels {p}", 10, partial(small_kernels, task, p)
+
+
+def chosen(every: list[Stage], only: tuple[str, ...]) -> list[Stage]:
+    """The stages whose names begin with one of `only`, in its order; all where it is empty."""
+    if not only:
+        return every
+    return [stage for prefix in only for stage in every if stage[0].startswith(prefix)]
 
 
 def measure(
@@ -130,13 +152,16 @@ def measure(
     deadline_seconds: float = 540,
     keep: Callable[[dict], None] = lambda document: None,
     document: dict | None = None,
+    more: Iterable[Stage] = (),
+    only: tuple[str, ...] = (),
     **settings: Any,
 ) -> dict:
-    """Everything that `cunet bench --device cuda` says, ready for JSON.
+    """Everything that `cunet bench --device cuda` reports, ready for JSON.
 
     keep(document) is called before and after every stage. document: an earlier one to go on with,
-    whose stages are not done again. settings: other fields of Task. DeviceError where the GPU does
-    not answer any more after a stage that failed.
+    whose stages are not done again. more: further stages; only: beginnings of the names of those
+    that are done, in this order. settings: other fields of Task. DeviceError where the GPU no
+    longer works after a stage that failed.
     """
     resolve_device("cuda")
     if against is not None and find_spec("torch") is None:
@@ -152,7 +177,8 @@ def measure(
     document |= {"width": width, "depth": task.depth, "tile": tile, "forward_tile": forward_tile}
     for part in ("results", "failed", "skipped", "seconds"):
         document.setdefault(part, {})
-    for name, needed, work in stages(task, tuple(precisions), against, layers):
+    every = list(stages(task, tuple(precisions), against is not None, layers, more))
+    for name, needed, work in chosen(every, only):
         if any(name in document[part] for part in ("results", "failed", "skipped")):
             continue
         if task.left() < needed:
@@ -170,7 +196,7 @@ def measure(
         document["seconds"][document.pop("running")] = round(time.perf_counter() - began, 2)
         keep(document)
         if (problem := clean_up()) is not None:
-            raise DeviceError(f"bench: after stage '{name}' the GPU does not answer: {problem}")
+            raise DeviceError(f"bench: after stage '{name}' the GPU no longer works: {problem}")
     keep(document)
     return document
 
@@ -178,6 +204,6 @@ def measure(
 def clean_up() -> str | None:
     """Give memory back; why the GPU cannot go on, None where it can."""
     gc.collect()
-    if (problem := gpu_layers.problem_of_gpu()) is None:
+    if (problem := problem_of_gpu()) is None:
         import_cupy().get_default_memory_pool().free_all_blocks()
     return problem

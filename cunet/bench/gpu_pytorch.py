@@ -2,7 +2,8 @@
 
 Imported only where PyTorch is installed. Weights are float32 and images channels last; cuDNN tries
 its algorithms first (cudnn.benchmark). "tf32" lets products use TF32, the others are autocast. The
-solver is torch.optim.SGD as it comes, and no gradient is clipped.
+solver is torch.optim.SGD as it comes, and no gradient is clipped. Compiled means torch.compile with
+CUDA graphs, so that no launch waits for Python.
 """
 
 import time
@@ -13,15 +14,16 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from cunet.bench.gpu_side import Ours, by_clock, in_turns, repeats
+from cunet.bench.cpu_side import RATE
+from cunet.bench.gpu_side import Ours, Task, by_clock, in_turns, repeats
 from cunet.bench.problems import TURN, Problem
 from cunet.bench.pytorch import TorchUNet
-from cunet.bench.worker import RATE
 from cunet.errors import CheckError
 
 DEVICE = "cuda"
 DTYPES = {"tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LAST = {"memory_format": torch.channels_last}
+COMPILED = {"mode": "reduce-overhead", "dynamic": False}  # the mode that records CUDA graphs
 SAME = 0.1  # differences of logits below this are roundings
 SQUARE = 8192  # of the matrices whose product shows what is possible
 
@@ -54,14 +56,13 @@ def by_events(call: Callable[[], Any]) -> Callable[[int], float]:
 
 
 class Peer:
-    """What bench_cuda.Ours does, in PyTorch. peak: bytes of a step, those of arrays and all that
-    its pool held."""
+    """What gpu_side.Ours does, in PyTorch. peak: the bytes of a step, or None without a GPU."""
 
-    def __init__(self, task: Any, precision: str, compiled: bool = False):
+    def __init__(self, task: Task, precision: str, compiled: bool = False):
         fastest()
         self.precision, self.depth = precision, task.depth
         self.module = TorchUNet(task.net()).to(DEVICE, **LAST)
-        self.net = torch.compile(self.module, dynamic=False) if compiled else self.module
+        self.net = torch.compile(self.module, **COMPILED) if compiled else self.module
         self.solver = torch.optim.SGD(self.module.parameters(), lr=RATE, momentum=0.99)
         self.host = [torch.from_numpy(a) for a in task.batch]
         self.batch = self.upload()
@@ -92,12 +93,14 @@ class Peer:
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The logits (N, K, P, Q) as in segmentation, without dropout."""
+        torch.compiler.cudagraph_mark_step_begin()  # results of the call before may be overwritten
         self.net.eval()
         with torch.no_grad(), self.cast():
             return self.net(x).float()
 
     def step(self) -> torch.Tensor:
-        """Forward with dropout, weighted loss, backward, and the solver; answers the loss."""
+        """Forward with dropout, weighted loss, backward, and the solver; returns the loss."""
+        torch.compiler.cudagraph_mark_step_begin()
         x, labels, weights = self.batch
         self.net.train()
         self.solver.zero_grad()
@@ -129,17 +132,24 @@ class Peer:
         }
 
 
-def beside(task: Any, precision: str, theirs: str, compiled: bool = False) -> dict:
+def beside(
+    task: Task, precision: str, theirs: str, seconds: float = np.inf, compiled: bool = False
+) -> dict:
     """Times in pairs with PyTorch in the precision `theirs`, and how far the logits of its
-    untrained network lie from the CPU's; CheckError where it is another network."""
+    untrained network lie from the CPU's; CheckError where it is another network.
+
+    seconds: those that this may take about. Where compiling takes long, the jobs for which PyTorch
+    would have to compile once more are left out.
+    """
+    start = time.perf_counter()
     truth, fresh = task.truth[0], untrained_logits(task, theirs)
     off = float(np.abs(fresh - truth).max() / np.abs(truth).max())
     if not off < SAME:
         raise CheckError(f"logits differ by {off:.1e} of their size: nothing was timed")
-    ours, start = Ours(task, precision), time.perf_counter()
+    ours, began = Ours(task, precision), time.perf_counter()
     peer = Peer(task, theirs, compiled)
     finish()
-    made = time.perf_counter() - start
+    made = time.perf_counter() - began
     result = {
         "theirs": f"{theirs}, {'torch.compile' if compiled else 'eager'}",
         "torch": torch.__version__,
@@ -148,8 +158,12 @@ def beside(task: Any, precision: str, theirs: str, compiled: bool = False) -> di
         "first_steps_seconds": made,
         "bytes": {"cunet": ours.peak, "torch": peer.peak},
         "jobs": {},
+        "left_out": [],
     }
     for job, timer in ours.times.items():
+        if time.perf_counter() - start + made > seconds and not job.startswith("step"):
+            result["left_out"].append(job)
+            continue
         result["jobs"][job] = in_turns({"cunet": timer, "torch": peer.times[job]}, task)
     del peer
     if DEVICE == "cuda":
@@ -157,7 +171,7 @@ def beside(task: Any, precision: str, theirs: str, compiled: bool = False) -> di
     return result
 
 
-def untrained_logits(task: Any, precision: str) -> np.ndarray:
+def untrained_logits(task: Task, precision: str) -> np.ndarray:
     """The logits (N, P, Q, K) of PyTorch's network before any step."""
     fastest()
     peer = object.__new__(Peer)
@@ -166,14 +180,14 @@ def untrained_logits(task: Any, precision: str) -> np.ndarray:
     return peer.forward(x).permute(0, 2, 3, 1).cpu().numpy()
 
 
-def milliseconds(call: Callable[[], Any], task: Any) -> float:
+def milliseconds(call: Callable[[], Any], task: Task) -> float:
     """The GPU's time for a call, the median of a few turns."""
     timer = by_events(call)
     number = repeats(timer, min(TURN, task.turn))
     return float(np.median([timer(number) for _ in range(min(3, task.pairs))]))
 
 
-def layer_times(problem: Problem, precision: str, task: Any) -> dict[str, float]:
+def layer_times(problem: Problem, precision: str, task: Task) -> dict[str, float]:
     """Milliseconds of PyTorch for a convolution of the network, its filters rounded already."""
     fastest()
     dtype, c, side = DTYPES[precision], sum(problem.channels), problem.side
@@ -200,7 +214,7 @@ def layer_times(problem: Problem, precision: str, task: Any) -> dict[str, float]
         return {name: milliseconds(one, task) for name, one in calls.items()}
 
 
-def products(task: Any) -> dict[str, float]:
+def products(task: Task) -> dict[str, float]:
     """Operations a second of a large matrix product."""
     fastest()
     found, n = {}, SQUARE if DEVICE == "cuda" else 64

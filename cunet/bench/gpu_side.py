@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cunet.backend import import_cupy, to_device, to_host
-from cunet.bench.worker import RATE
+from cunet.bench.cpu_side import RATE
 from cunet.engines.gpu.recorded import CapturedStep, predict
 from cunet.net.layers import weighted_softmax_loss
 from cunet.net.sizes import output_size
@@ -21,26 +21,26 @@ KEY = 5  # of dropout, the same on both sides of a comparison
 
 @dataclass
 class Task:
-    """The network and the images that all stages share."""
+    """The network and the images that all stages share, and how long is measured."""
 
     width: int = 64
     tile: int = 572
     forward_tile: int = 700
     depth: int = 4
-    pairs: int = 7
+    pairs: int = 7  # of turns
     turn: float = 0.15  # seconds that a side is timed for before the other one has its turn
-    numbers: int = 24 << 20  # random ones, from which images and filters are cut
+    numbers: int = 24 << 20  # random numbers, from which images and filters are cut
     calls: int = 10  # of a kernel in a graph
-    parts: tuple[int, ...] = (1, 2, 3, 4, 6, 8)  # that convolutions are tried with
-    copied: int = 1 << 29  # bytes, to see how fast memory is
-    until: float = np.inf  # on time.perf_counter
+    parts: tuple[int, ...] = (1, 2, 3, 4, 6, 8)  # numbers of parts that convolutions try
+    copied: int = 1 << 29  # bytes that are copied to see how fast memory is
+    until: float = np.inf  # when everything must be over, on time.perf_counter
 
     def left(self) -> float:
         """Seconds until everything must be over."""
         return self.until - time.perf_counter()
 
     def net(self, **place: Any) -> UNet:
-        """The untrained network, the same weights wherever it is."""
+        """The untrained network, with the same weights on every device."""
         return UNet(width=self.width, depth=self.depth, seed=0, **place)
 
     def image(self, tile: int) -> np.ndarray:
@@ -74,22 +74,43 @@ def gradients_by_hand(net: UNet, batch: tuple) -> dict[str, np.ndarray]:
     return {p.name: to_host(p.grad) for p in net.parameters()}
 
 
+def memory_watch() -> Any:
+    """`with memory_watch() as held:` counts what arrays take on the GPU: held.most is the most
+    bytes that were in use at one time, of all pools together."""
+
+    class Watch(import_cupy().cuda.MemoryHook):
+        name = "cunet.bench"
+        now = most = 0
+
+        def malloc_postprocess(self, **given: Any) -> None:
+            self.now += given["mem_size"]
+            self.most = max(self.most, self.now)
+
+        def free_postprocess(self, **given: Any) -> None:
+            self.now -= given["mem_size"]
+
+    return Watch()
+
+
 class Ours:
-    """The network as `cunet train` and `cunet segment` use it. times: for each job a function that
-    does it n times and answers milliseconds for one. peak: bytes that a step takes."""
+    """The network as `cunet train` and `cunet segment` use it.
+
+    times: for each job a function that does it n times and returns the milliseconds of one.
+    peak: the bytes of a step: allocated, what arrays take at most; reserved, what the pools hold.
+    """
 
     def __init__(self, task: Task, precision: str):
-        self.net = task.net(device="cuda", precision=precision)
-        self.work = CapturedStep(self.net, SGD(self.net.parameters(), lr=RATE), "weights")
-        self.batch, stream = task.batch, self.work.place.stream
-        self.step()
+        with memory_watch() as held:  # of a step alone: predictions take memory of their own
+            self.net = task.net(device="cuda", precision=precision)
+            self.work = CapturedStep(self.net, SGD(self.net.parameters(), lr=RATE), "weights")
+            self.batch, stream = task.batch, self.work.place.stream
+            self.step()
+        reserved = import_cupy().get_default_memory_pool().total_bytes() + self.work.place.bytes()
+        self.peak = {"allocated": held.most, "reserved": reserved}
         self.times = {
             "step": by_events(self.work.gradient, stream),
             "step with transfers": by_clock(self.step),
         }
-        # of a step alone: predictions take memory of their own; pools give nothing back
-        pool = import_cupy().get_default_memory_pool()
-        self.peak = {"reserved": pool.total_bytes() + self.net.place.bytes()}
         for side in dict.fromkeys((task.tile, task.forward_tile)):
             x = task.image(side)
             predict(self.net, x)
@@ -136,7 +157,7 @@ def in_turns(sides: dict[str, Callable[[int], float]], task: Task) -> dict:
 def by_events(call: Callable[[], Any], stream: Any) -> Callable[[int], float]:
     """Milliseconds of the GPU for one of n calls that launch work on a stream."""
 
-    def time(number: int) -> float:
+    def timer(number: int) -> float:
         device = import_cupy().cuda
         start, end = device.Event(), device.Event()
         start.record(stream)
@@ -146,12 +167,22 @@ def by_events(call: Callable[[], Any], stream: Any) -> Callable[[int], float]:
         end.synchronize()
         return device.get_elapsed_time(start, end) / number
 
-    return time
+    return timer
 
 
 def repeats(timer: Callable[[int], float], seconds: float) -> int:
-    """How many calls take about so long, after some that warm up."""
+    """How many calls take about this long, after some that warm up."""
     if seconds == 0:
         return 1
     timer(2)
     return min(1000, max(1, round(1e3 * seconds / max(timer(2), 1e-4))))
+
+
+def problem_of_gpu() -> str | None:
+    """Why the GPU no longer works; None where it does."""
+    try:
+        float((import_cupy().ones(2, np.float32) + 1).sum())
+        import_cupy().cuda.Device().synchronize()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None

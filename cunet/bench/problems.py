@@ -1,4 +1,4 @@
-"""The convolutions of a network, as problems to time one by one."""
+"""The convolutions of a network as problems to time one by one: sizes alone, no data."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +11,11 @@ TURN = 0.005  # seconds that a graph is timed for
 
 @dataclass(frozen=True)
 class Problem:
-    """A convolution of the network. side: of its input; channels: of each of its images; outer:
-    side of the image whose middle is the second one."""
+    """A convolution of the network.
+
+    side: of its input; channels: of each of its images; outer: the side of the skip, from whose
+    middle the second image is cut (0: there is one image).
+    """
 
     name: str
     up: bool

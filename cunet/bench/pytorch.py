@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cunet.bench.worker import RATE, inputs, peak_of_process
+from cunet.bench.cpu_side import RATE, inputs, peak_of_process
 from cunet.net.unet import UNet
 
 
@@ -58,7 +58,7 @@ def to_torch(filters: np.ndarray, up: bool) -> np.ndarray:
 
 
 class Peer:
-    """What bench_worker.Ours does, in PyTorch."""
+    """What cpu_side.Ours does, in PyTorch."""
 
     def __init__(self, job: dict):
         torch.set_num_threads(job["threads"])

@@ -1,17 +1,15 @@
 """Whether this installation works: everything that matters is tried, and each fault comes with the
 command that fixes it. cpu.py looks at the processor's side, gpu.py at the GPU's."""
 
-from cunet.doctor.cpu import blas, packages, python, threads, try_convolution
+from cunet.doctor import cpu
 from cunet.doctor.finding import BROKEN, Finding, attempt, reinstall
+from cunet.doctor.gpu import examine_gpu
 
 
 def examine() -> list[Finding]:
     """Look at everything, the processor first. Nothing is changed, nothing is raised."""
-    from cunet.doctor.gpu import examine_gpu
-
-    found = [python(), packages(), *blas(), threads()]
-    found.append(attempt("convolution", try_convolution, reinstall("numpy")))
-    return found + examine_gpu()
+    convolution = attempt("convolution", cpu.try_convolution, reinstall("numpy"))
+    return [cpu.python(), cpu.packages(), *cpu.blas(), cpu.threads(), convolution, *examine_gpu()]
 
 
 def healthy(findings: list[Finding]) -> bool:

@@ -8,7 +8,9 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from cunet import engines
 from cunet.doctor.finding import BROKEN, NOTE, OK, Finding
+from cunet.threads import available_threads, blas_libraries
 
 PACKAGES = {  # module: what pip calls it
     "numpy": "numpy",
@@ -49,12 +51,12 @@ def installed(name: str) -> str | None:
         return None
 
 
-def blas(pools: list[dict] | None = None, environment: dict[str, str] | None = None):
+def blas(
+    pools: list[dict] | None = None, environment: dict[str, str] | None = None
+) -> list[Finding]:
     """The BLAS that NumPy uses and the processor it was made for, one finding or two."""
     environment = dict(os.environ) if environment is None else environment
     if pools is None:
-        from cunet.threads import blas_libraries
-
         pools = blas_libraries()
     if not pools:
         text = "no BLAS found that can be held to one thread: sums may depend on the threads"
@@ -73,9 +75,7 @@ def blas(pools: list[dict] | None = None, environment: dict[str, str] | None = N
 
 
 def threads() -> Finding:
-    """How many threads cunet uses, and what the environment says about BLAS' own."""
-    from cunet.threads import available_threads
-
+    """How many threads cunet uses, and what the environment sets for BLAS."""
     set_here = [f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if name in os.environ]
     text = f"{available_threads()} of {os.cpu_count()} processors"
     if set_here:
@@ -85,12 +85,10 @@ def threads() -> Finding:
 
 def try_convolution() -> str:
     """A convolution as in training, against the definition without BLAS."""
-    from cunet.engines import choose
-
     rng = np.random.default_rng(0)
     x = rng.standard_normal((1, 40, 40, 24), np.float32)
     w = rng.standard_normal((3, 3, 24, 16), np.float32)
-    y = choose(w).forward(x, w, np.zeros(16, np.float32))
+    y = engines.choose(w).forward(x, w, np.zeros(16, np.float32))
     views = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), (3, 3), (1, 2))
     expected = np.einsum("npqcrs,rsck->npqk", views, w.astype(np.float64))
     worst = float(np.abs(y - expected).max() / np.abs(expected).max())

@@ -1,4 +1,4 @@
-"""One thing looked at, and what there is to say of it."""
+"""One thing that was looked at, and what was found."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +13,14 @@ class Finding:
     name: str
     state: str
     found: str
-    mend: str = ""  # the line to run
+    fix: str = ""  # the command to run
 
 
-def attempt(name: str, work: Callable[[], str], mend: str, wrong: str = "") -> Finding:
-    """What work() says, or what it raised: broken, with the line that mends it.
+def attempt(name: str, work: Callable[[], str], fix: str, wrong: str = "") -> Finding:
+    """What work() returns, or what it raised: broken, with the command that fixes it.
 
-    `wrong` mends an ArithmeticError, if given. Where memory ran out no installation helps.
+    wrong: the command that fixes an ArithmeticError, if another one. Where memory ran out no
+    installation helps.
     """
     try:
         return Finding(name, OK, work())
@@ -29,11 +30,11 @@ def attempt(name: str, work: Callable[[], str], mend: str, wrong: str = "") -> F
             on_gpu = type(error).__module__.startswith("cupy")
             return Finding(name, BROKEN, text, "nvidia-smi" if on_gpu else "")
         wrong = wrong if isinstance(error, ArithmeticError) else ""
-        return Finding(name, BROKEN, one_line(error), wrong or mend)
+        return Finding(name, BROKEN, one_line(error), wrong or fix)
 
 
 def reinstall(name: str) -> str:
-    """The line that installs a package afresh."""
+    """The command that installs a package afresh."""
     return f"pip install --force-reinstall {name}"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cunet.bench import cpu, worker
+from cunet.bench import cpu, cpu_side, worker
 from cunet.cli import bench
 from cunet.errors import CheckError, CunetError
 from cunet.net.figure1 import explain
@@ -67,7 +67,7 @@ def test_a_process_that_ends_is_named():
 
 
 class Fake:
-    """Answers a list of seconds, one a turn."""
+    """Returns a list of seconds, one a turn."""
 
     def __init__(self, seconds):
         self.seconds = iter(seconds)
@@ -133,7 +133,7 @@ def test_a_turn_is_one_long_call_or_several_short_ones(monkeypatch):
 
 def test_the_peak_of_a_process_grows_with_what_it_holds():
     code = (
-        "import numpy as np; from cunet.bench.worker import peak_of_process as peak\n"
+        "import numpy as np; from cunet.bench.cpu_side import peak_of_process as peak\n"
         "before = peak(); a = np.ones(12_500_000); del a; print(peak() - before)"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
@@ -151,7 +151,7 @@ def test_a_side_on_a_device(monkeypatch):
     """The same numbers as on the host, in one process, on the device double."""
     monkeypatch.setitem(sys.modules, "cupy", cupy_double)
     job = {"width": 2, "tile": 188, "threads": 1, "job": "step"}
-    there, here = (worker.Ours({**job, "device": device}) for device in ("cuda", "cpu"))
+    there, here = (cpu_side.Ours({**job, "device": device}) for device in ("cuda", "cpu"))
     assert there.device == "cuda:0"
     for side in (there, here):
         side.forward()

@@ -10,7 +10,7 @@ from cuda_emulation import emulate
 
 from cunet import doctor
 from cunet.cli.doctor import command
-from cunet.doctor import cpu, gpu
+from cunet.doctor import cpu, gpu, installation, tensor_cores
 from cunet.doctor import finding as finding_
 from cunet.doctor.finding import BROKEN, NOTE, OK, Finding
 from cunet.engines.gpu.cuda import DTYPES
@@ -137,12 +137,12 @@ def test_cupy_without_a_gpu_is_no_fault():
 @pytest.mark.parametrize(("driver", "extra"), [((13, 0), 13), ((12, 4), 12), ((14, 1), 13)])
 def test_a_gpu_without_cupy_names_the_extra_the_driver_runs(driver, extra):
     found = by_name(look({}, driver, absent))["CuPy"]
-    assert (found.state, found.mend) == (NOTE, f'pip install "cupy-cuda{extra}x[ctk]"')
+    assert (found.state, found.fix) == (NOTE, f'pip install "cupy-cuda{extra}x[ctk]"')
 
 
 def test_a_driver_too_old_for_any_extra_installs_nothing():
     findings = look({}, (11, 8), absent)
-    assert all("pip" not in finding.mend for finding in findings)
+    assert all("pip" not in finding.fix for finding in findings)
     assert "install a newer driver" in by_name(findings)["NVIDIA driver"].found
 
 
@@ -150,7 +150,7 @@ def test_two_wheels_are_broken_and_both_must_go():
     both = {"cupy-cuda12x": "14.0.0", "cupy-cuda13x": "14.0.0"}
     found = by_name(look(both, (12, 9), fake_cupy))["CuPy"]
     assert found.state == BROKEN
-    assert found.mend == (
+    assert found.fix == (
         'pip uninstall -y cupy-cuda12x cupy-cuda13x && pip install "cupy-cuda12x[ctk]"'
     )
 
@@ -159,13 +159,13 @@ def test_a_wheel_newer_than_the_driver_says_both_versions():
     found = by_name(look(ONE, (12, 4), fake_cupy))["CUDA version"]
     assert found.state == BROKEN
     assert "12.4" in found.found and "CUDA 13" in found.found
-    assert found.mend == 'pip uninstall -y cupy-cuda13x && pip install "cupy-cuda12x[ctk]"'
+    assert found.fix == 'pip uninstall -y cupy-cuda13x && pip install "cupy-cuda12x[ctk]"'
 
 
 def test_a_wheel_that_cannot_be_imported_is_broken():
     found = by_name(look(ONE, DRIVER, raises(ImportError("libfoo.so: cannot open"))))["CuPy"]
     assert found.state == BROKEN and "libfoo.so" in found.found
-    assert found.mend == 'pip install --force-reinstall "cupy-cuda13x[ctk]"'
+    assert found.fix == 'pip install --force-reinstall "cupy-cuda13x[ctk]"'
 
 
 def test_a_driver_that_is_too_old_for_the_runtime():
@@ -175,29 +175,29 @@ def test_a_driver_that_is_too_old_for_the_runtime():
     cupy.cuda.runtime.runtimeGetVersion = raises(RuntimeError("no library"))
     found = by_name(look({"cupy": "14.0.0"}, (12, 4), lambda: cupy))["CUDA version"]
     assert found.state == BROKEN and "12.4" in found.found and "Insufficient" in found.found
-    assert found.mend == 'pip uninstall -y cupy && pip install "cupy-cuda12x[ctk]"'
+    assert found.fix == 'pip uninstall -y cupy && pip install "cupy-cuda12x[ctk]"'
     found = by_name(look(ONE, DRIVER, lambda: cupy))["CUDA version"]
-    assert (found.state, found.mend) == (BROKEN, "")  # the wheel is the right one already
+    assert (found.state, found.fix) == (BROKEN, "")  # the wheel is the right one already
     assert "install a newer driver" in found.found
 
 
 def test_a_driver_too_old_for_any_wheel_says_both_versions():
     found = by_name(look(ONE, (11, 8), fake_cupy))["CUDA version"]
-    assert (found.state, found.mend) == (BROKEN, "")
+    assert (found.state, found.fix) == (BROKEN, "")
     for part in ("11.8", "CUDA 13", "install a newer driver, or use --device cpu"):
         assert part in found.found
 
 
 def test_an_old_cupy_is_noted():
     found = by_name(look(ONE, DRIVER, lambda: fake_cupy(__version__="13.6.0")))["CuPy"]
-    assert found.state == NOTE and found.mend == 'pip install --upgrade "cupy-cuda13x[ctk]"'
+    assert found.state == NOTE and found.fix == 'pip install --upgrade "cupy-cuda13x[ctk]"'
 
 
 def test_a_hidden_gpu_is_no_fault(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     error = RuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
     found = by_name(look(ONE, DRIVER, lambda: fake_cupy(error)))["GPU"]
-    assert (found.state, found.mend) == (NOTE, "unset CUDA_VISIBLE_DEVICES")
+    assert (found.state, found.fix) == (NOTE, "unset CUDA_VISIBLE_DEVICES")
 
 
 def test_a_driver_that_fails_is_broken():
@@ -209,7 +209,7 @@ def test_a_driver_that_fails_is_broken():
 def test_nvrtc_that_cannot_be_loaded():
     cupy = fake_cupy(nvrtc=RuntimeError("CuPy failed to load libnvrtc.so.13"))
     found = by_name(look(ONE, DRIVER, lambda: cupy))
-    assert (found["NVRTC"].state, found["NVRTC"].mend) == (BROKEN, CTK)
+    assert (found["NVRTC"].state, found["NVRTC"].fix) == (BROKEN, CTK)
     assert "libnvrtc.so.13" in found["NVRTC"].found
     assert "kernel (NVRTC)" not in found and "tensor cores" not in found
     assert found["matmul (cuBLAS)"].state == OK
@@ -219,7 +219,7 @@ def test_nvrtc_of_a_newer_cuda_than_the_driver():
     cupy = fake_cupy(nvrtc=(13, 1))
     found = by_name(look({"cupy-cuda12x": "14.0.0"}, (12, 9), lambda: cupy))["NVRTC"]
     assert found.state == BROKEN and "13.1" in found.found and "12.9" in found.found
-    assert found.mend == ('pip uninstall -y nvidia-cuda-nvrtc && pip install "cupy-cuda12x[ctk]"')
+    assert found.fix == ('pip uninstall -y nvidia-cuda-nvrtc && pip install "cupy-cuda12x[ctk]"')
     later = by_name(look(ONE, DRIVER, lambda: fake_cupy(nvrtc=(13, 5))))["NVRTC"]
     assert (later.state, later.found) == (OK, "13.5")  # a later minor version is no obstacle
 
@@ -227,13 +227,13 @@ def test_nvrtc_of_a_newer_cuda_than_the_driver():
 def test_a_kernel_that_does_not_compile():
     cupy = fake_cupy(RawKernel=raises(RuntimeError("NVRTC_ERROR_BUILTIN_OPERATION_FAILURE")))
     found = by_name(look(ONE, DRIVER, lambda: cupy))["kernel (NVRTC)"]
-    assert (found.state, found.mend) == (BROKEN, CTK) and "BUILTIN" in found.found
+    assert (found.state, found.fix) == (BROKEN, CTK) and "BUILTIN" in found.found
 
 
-def test_a_build_without_a_wheel_is_mended_by_the_wheel_for_the_driver():
+def test_a_build_without_a_wheel_is_fixed_by_the_wheel_for_the_driver():
     cupy = fake_cupy(nvrtc=ImportError("libnvrtc.so.13"))
     found = by_name(look({"cupy": "14.0.0"}, DRIVER, lambda: cupy))["NVRTC"]
-    assert found.mend == f"pip uninstall -y cupy && {CTK}"
+    assert found.fix == f"pip uninstall -y cupy && {CTK}"
 
 
 def test_an_older_gpu_has_the_plain_path_only():
@@ -260,21 +260,19 @@ def test_a_convolution_that_is_wrong_in_one_precision():
     tried, kernels = [], own_kernels(forward)
     kernels[1].to_elements = lambda x, precision: tried.append(precision) or x
     found = by_name(look(ONE, DRIVER, fake_cupy, lambda: kernels))["tensor cores"]
-    assert (found.state, found.mend) == (BROKEN, "use --precision float32")
+    assert (found.state, found.fix) == (BROKEN, "use --precision float32")
     assert f"GPU 0: a {tried[1]} convolution is wrong" in found.found and len(tried) == 2
 
 
 def test_what_is_convolved_is_exact_in_every_precision():
     """Whole numbers below 2^8, of both signs, and few of them zero."""
-    from cunet.doctor.gpu import convolves
-
     answers = []
 
     def forward(x, w, b):
         answers.append(conv.forward(x, w, b))
         return answers[0]
 
-    assert convolves(fake_cupy(), *own_kernels(forward), "bfloat16")
+    assert tensor_cores.convolves(fake_cupy(), *own_kernels(forward), "bfloat16")
     y = answers[0]
     assert (y == np.rint(y)).all() and 30 < abs(y).max() < 256
     assert min((y > 0).mean(), (y < 0).mean()) > 0.4
@@ -284,28 +282,28 @@ def test_what_is_convolved_is_exact_in_every_precision():
 @pytest.mark.parametrize("precision", DTYPES)
 def test_the_kernels_themselves_pass(monkeypatch, precision, capability):
     xp = emulate(monkeypatch, capability)
-    assert gpu.convolves(xp, *gpu.load_kernels(), precision)
+    assert tensor_cores.convolves(xp, *tensor_cores.load_kernels(), precision)
 
 
 def test_kernels_that_cannot_be_compiled():
     error = DeviceError("the kernels cannot be compiled for sm_90a: " + 500 * "spills\n")
     own = raises(error)
     found = by_name(look(ONE, DRIVER, fake_cupy, own))["tensor cores"]
-    assert (found.state, found.mend) == (BROKEN, CTK)
+    assert (found.state, found.fix) == (BROKEN, CTK)
     assert "sm_90a" in found.found and len(found.found) <= 240 and "\n" not in found.found
 
 
-def test_a_gpu_without_free_memory_is_not_mended_by_an_installation():
+def test_a_gpu_without_free_memory_is_not_fixed_by_an_installation():
     class OutOfMemoryError(MemoryError):
         __module__ = "cupy.cuda.memory"
 
     cupy = fake_cupy(RawKernel=raises(OutOfMemoryError("Out of memory allocating 512 bytes")))
     found = by_name(look(ONE, DRIVER, lambda: cupy))["kernel (NVRTC)"]
-    assert (found.state, found.mend) == (BROKEN, "nvidia-smi")
+    assert (found.state, found.fix) == (BROKEN, "nvidia-smi")
     assert "not enough memory is free" in found.found and "512 bytes" in found.found
     error = RuntimeError("CUDA_ERROR_OUT_OF_MEMORY: out of memory")  # the driver's own
     found = by_name(look(ONE, DRIVER, fake_cupy, raises(error)))["tensor cores"]
-    assert found.state == BROKEN and "cupy" not in found.mend
+    assert found.state == BROKEN and "cupy" not in found.fix
 
 
 def test_a_kernel_that_writes_nonsense_is_broken():
@@ -320,7 +318,7 @@ def test_cublas_that_cannot_be_loaded():
 
     cupy = fake_cupy(asarray=lambda a: np.asarray(a).view(Array))
     found = by_name(look(ONE, DRIVER, lambda: cupy))["matmul (cuBLAS)"]
-    assert found.state == BROKEN and found.mend == 'pip install "cupy-cuda13x[ctk]"'
+    assert found.state == BROKEN and found.fix == 'pip install "cupy-cuda13x[ctk]"'
 
 
 def test_a_small_gpu_is_told_a_tile_that_fits():
@@ -336,7 +334,7 @@ def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
     file.write_text("")
     monkeypatch.setenv("CUPY_CACHE_DIR", str(file / "below"))
     found = by_name(look(ONE, DRIVER, fake_cupy))["kernel cache"]
-    assert found.state == BROKEN and found.mend.startswith("export CUPY_CACHE_DIR=")
+    assert found.state == BROKEN and found.fix.startswith("export CUPY_CACHE_DIR=")
 
 
 def test_the_cache_says_whether_the_first_call_will_compile(tmp_path):
@@ -357,18 +355,18 @@ def test_the_cache_says_whether_the_first_call_will_compile(tmp_path):
 def test_a_cache_in_memory_is_slower(monkeypatch):
     monkeypatch.setenv("CUPY_CACHE_IN_MEMORY", "1")
     found = by_name(look(ONE, DRIVER, fake_cupy))["kernel cache"]
-    assert (found.state, found.mend) == (NOTE, "unset CUPY_CACHE_IN_MEMORY")
+    assert (found.state, found.fix) == (NOTE, "unset CUPY_CACHE_IN_MEMORY")
 
 
 def test_cuda_version_numbers():
-    assert [gpu.split(n) for n in (12040, 13000, 11080)] == [(12, 4), (13, 0), (11, 8)]
+    assert [installation.split(n) for n in (12040, 13000, 11080)] == [(12, 4), (13, 0), (11, 8)]
 
 
 def test_a_pinned_core_type_is_noted():
     pool = {"internal_api": "openblas", "version": "0.3.30", "architecture": "Haswell"}
     found = by_name(cpu.blas([pool], {"OPENBLAS_CORETYPE": "Haswell"}))
     assert found["BLAS"].found == "openblas 0.3.30 Haswell"
-    assert found["BLAS core type"].mend == "unset OPENBLAS_CORETYPE"
+    assert found["BLAS core type"].fix == "unset OPENBLAS_CORETYPE"
     assert list(by_name(cpu.blas([pool], {}))) == ["BLAS"]
 
 
@@ -380,7 +378,7 @@ def test_an_unknown_processor_and_no_blas_are_noted():
 
 def test_missing_packages_are_named():
     found = cpu.packages(lambda name: None if name in ("PIL", "tifffile") else object())
-    assert (found.state, found.mend) == (BROKEN, "pip install tifffile pillow")
+    assert (found.state, found.fix) == (BROKEN, "pip install tifffile pillow")
 
 
 def test_a_wrong_convolution_is_found(monkeypatch):
@@ -395,7 +393,7 @@ def test_a_wrong_convolution_is_found(monkeypatch):
     assert "agrees" in cpu.try_convolution()
     monkeypatch.setattr(engines, "choose", wrong)
     found = finding_.attempt("convolution", cpu.try_convolution, "line")
-    assert (found.state, found.mend) == (BROKEN, "line")
+    assert (found.state, found.fix) == (BROKEN, "line")
 
 
 def run(monkeypatch, findings, *options):
@@ -412,13 +410,13 @@ def test_the_command_on_this_machine():
     assert answer.return_value == (0 if document["healthy"] else 4)
 
 
-def test_broken_is_exit_code_4_and_the_last_line_mends(monkeypatch):
+def test_broken_is_exit_code_4_and_the_last_line_fixes_it(monkeypatch):
     findings = [Finding("a", OK, "fine", "x"), Finding("b", BROKEN, "torn", "sew it")]
     answer = run(monkeypatch, findings)
     assert answer.return_value == 4
     assert answer.stderr.splitlines()[-1].strip() == "sew it"
-    assert "torn" in answer.stdout and "mend:  sew it" in answer.stdout
-    assert "mend:  x" not in answer.stdout
+    assert "torn" in answer.stdout and "fix:  sew it" in answer.stdout
+    assert "fix:  x" not in answer.stdout
 
 
 def test_advice_is_no_command_to_run_next(monkeypatch):
@@ -428,7 +426,7 @@ def test_advice_is_no_command_to_run_next(monkeypatch):
         Finding("c", BROKEN, "torn", "sew it"),
     ]
     answer = run(monkeypatch, findings)
-    assert answer.return_value == 4 and "mend:  use thread" in answer.stdout
+    assert answer.return_value == 4 and "fix:  use thread" in answer.stdout
     assert answer.stderr.splitlines()[-1].strip() == "sew it"
     assert "sew" not in run(monkeypatch, findings[:2]).stderr
 

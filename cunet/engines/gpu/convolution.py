@@ -8,6 +8,8 @@ not. So conv_backward returns the gradient before that ReLU: it is zero wherever
 layer that made x need not look at its output again. Nothing here waits for the GPU.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -248,3 +250,15 @@ def pitches(x: Array | None) -> tuple[int, int]:
     if x.strides[2:] != (pixel, x.dtype.itemsize) and x.size:
         raise CunetError(f"tensor cores: pixels must lie side by side, found strides {x.strides}")
     return x.strides[1] // pixel, x.strides[0] // pixel
+
+
+@contextmanager
+def choosing(function: Callable[[int, int, int], tuple[Tile, int]]) -> Iterator[None]:
+    """Inside, function(pixels, channels, steps) takes the place of `choose`: for measurements that
+    try every tile."""
+    global choose
+    before, choose = choose, function
+    try:
+        yield
+    finally:
+        choose = before

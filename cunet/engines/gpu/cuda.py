@@ -10,6 +10,8 @@ import hashlib
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -200,3 +202,15 @@ def argument(value: Array | np.generic | int | float | None) -> Any:
 def blocks(count: int, each: int) -> int:
     """How many blocks of `each` it takes for `count`."""
     return -(-count // each)
+
+
+@contextmanager
+def dividing_for(count: int) -> Iterator[None]:
+    """Inside, work is divided as for a GPU of `count` multiprocessors: for measurements that try
+    other numbers of parts."""
+    global processors
+    before, processors = processors, lambda: count
+    try:
+        yield
+    finally:
+        processors = before

@@ -71,9 +71,10 @@ class Device:
 
 
 class State(threading.local):
-    """What is current in a thread: the stream, and what gives memory for a number of bytes."""
+    """What is current in a thread: the stream, what gives memory for a number of bytes, and who
+    hears of it."""
 
-    stream = None
+    stream, hooks = None, ()
 
     def allocator(self, size):
         return _pool.malloc(size)
@@ -201,14 +202,35 @@ class MemoryPointer:
         self.mem, self.offset = mem, offset
 
 
+class MemoryHook:
+    """`with hook:` its methods hear of what every pool gives and gets back in this thread."""
+
+    def __enter__(self):
+        state.hooks = (*state.hooks, self)
+        return self
+
+    def __exit__(self, *exc):
+        state.hooks = tuple(hook for hook in state.hooks if hook is not self)
+
+    def malloc_postprocess(self, **given):
+        pass
+
+    def free_postprocess(self, **given):
+        pass
+
+
 class Block:
     """Bytes of a pool, given back when nothing refers to them any more."""
 
     def __init__(self, pool, size):
         self.mem, self._pool = SimpleNamespace(size=size), pool
+        for hook in state.hooks:
+            hook.malloc_postprocess(device_id=0, size=size, mem_size=size, mem_ptr=0, pmem_id=0)
 
     def __del__(self):
         self._pool._used -= self.mem.size
+        for hook in state.hooks:
+            hook.free_postprocess(device_id=0, mem_size=self.mem.size, mem_ptr=0, pmem_id=0)
 
 
 class MemoryPool:
@@ -293,6 +315,7 @@ cuda = SimpleNamespace(
     Event=Event,
     Graph=Graph,
     Memory=Memory,
+    MemoryHook=MemoryHook,
     MemoryPointer=MemoryPointer,
     MemoryPool=MemoryPool,
     Stream=Stream,
