@@ -43,6 +43,7 @@ def command(widths, tile, pairs, against, layers, device, precisions, threads, q
     from cunet.bench.cpu_tables import report
     from cunet.engines import obstacle
     from cunet.errors import CunetError
+    from cunet.net.shape import Shape
     from cunet.net.sizes import check_tile
     from cunet.threads import set_threads
 
@@ -50,7 +51,7 @@ def command(widths, tile, pairs, against, layers, device, precisions, threads, q
         set_threads(threads)
     device = resolve_device(device)
     check_tile(tile, 4)
-    why = obstacle(device, max(widths, default=64), 1, 2)
+    why = obstacle(device, Shape(max(widths, default=64)))
     if why is None and device != "cuda:0":
         number = device.partition(":")[2]
         raise CunetError(

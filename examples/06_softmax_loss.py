@@ -45,7 +45,7 @@ for a in (10, 80, 100, -80, -110, -1000):
     with np.errstate(all="ignore"):  # overflow is what we want to see
         obvious = 0 - np.log(np.exp(pair) / np.exp(pair).sum())[1]
     cost, _ = softmax_loss.loss(pair[None, None, None], np.ones((1, 1, 1), int))
-    print(f"  {a:5d}   {obvious:17.3g}   {cost:20.3g}")
+    print(f"  {a:5d}   {obvious:17.3g}   {abs(cost):20.3g}")
 print("\nexp(89) is already infinite in float32, and exp(-104) is 0, whose logarithm is infinite.")
 
 double = softmax_loss.loss(logits, labels, 2 * weights)[0]

@@ -44,7 +44,8 @@ total = sum(p.value.size for p in net.parameters())
 print(f"\nParameters, level by level, of {len(net.layers())} convolutional layers:\n")
 for i, here in enumerate(net.levels):
     layers = [*here.contract, *(here.expand or ()), *([here.up] if here.up else [])]
-    count = sum(layer.w.value.size + layer.b.value.size for layer in layers)
+    learned = [layer for layer in layers if hasattr(layer, "parameters")]  # not the dropout
+    count = sum(p.value.size for layer in learned for p in layer.parameters())
     bar = "  " + "#" * round(50 * count / total)
     print(f"  level {i}   {count:11,}   {count / total:6.1%}{bar.rstrip()}")
 head = net.head.w.value.size + net.head.b.value.size

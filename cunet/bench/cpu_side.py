@@ -9,9 +9,9 @@ import numpy as np
 
 from cunet.backend import import_cupy, resolve_device, to_device, to_host
 from cunet.net.figure1 import rows
-from cunet.net.layers import weighted_softmax_loss
 from cunet.net.sizes import output_size
 from cunet.net.unet import UNet
+from cunet.ops import softmax_loss
 from cunet.solvers.sgd import SGD
 from cunet.threads import set_threads
 
@@ -56,7 +56,7 @@ class Ours:
     def gradients(self, rng: np.random.Generator | None) -> Any:
         """The logits of a forward pass, after a backward pass."""
         logits, backward = self.net(self.x, rng, remember="once")
-        backward(weighted_softmax_loss(logits, self.labels, self.weights)[1])
+        backward(softmax_loss.loss(logits, self.labels, self.weights)[1])
         return logits
 
     def check(self) -> dict[str, np.ndarray]:
@@ -70,7 +70,7 @@ class Ours:
 
     def layer(self, layer: Any) -> dict:
         """Forward and backward of one layer, as in training."""
-        table = rows(self.job["width"], self.net.depth, self.job["tile"])
+        table = rows(self.net.shape, self.job["tile"])
         row = next(row for row in table if row.name == layer.name)
         size, channels = layer.w.value.shape[0], layer.w.value.shape[2]
         up = row.kind.startswith("up")

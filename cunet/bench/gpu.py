@@ -32,6 +32,7 @@ from cunet.engines import obstacle
 from cunet.engines.gpu import cuda
 from cunet.engines.gpu.recorded import CapturedStep
 from cunet.errors import CunetError, DeviceError
+from cunet.net.shape import Shape
 from cunet.net.sizes import check_tile
 from cunet.solvers.sgd import SGD
 
@@ -170,7 +171,7 @@ def measure(
     task = Task(width, tile, forward_tile, until=start + deadline_seconds, **settings)
     for side in (tile, forward_tile):
         check_tile(side, task.depth)
-    if (why := obstacle("cuda", width, 1, 2)) is not None:
+    if (why := obstacle("cuda", Shape(width))) is not None:
         raise CunetError(f"bench: what is measured on a GPU is its tensor cores, but {why}")
     document = {} if document is None else document
     document.setdefault("card", card())

@@ -14,11 +14,13 @@ import numpy as np
 from cunet.backend import Array, array_module, to_device
 from cunet.bench.gpu_side import Task, by_events, problem_of_gpu, repeats
 from cunet.bench.problems import TURN, Problem
+from cunet.engines import definition
 from cunet.engines.gpu import convolution, cuda, elements
 from cunet.engines.gpu import up_conv as gpu_up_conv
 from cunet.engines.gpu.graphs import Graph, Place
+from cunet.engines.images import as_images
 from cunet.errors import DeviceError
-from cunet.ops import conv, crop_concat, up_conv
+from cunet.ops import crop_concat, up_conv
 
 SHARES = (0.25, 0.5, 1, 2, 4)  # of the parts that the gradient of filters is summed in
 LIMITS = {"tf32": 1e-3, "float16": 1e-3, "bfloat16": 8e-3}  # of errors, L2: a rounding
@@ -77,27 +79,27 @@ class Data:
                 "backward": lambda: gpu_up_conv.up_backward(dy, x, w),
             }
         return {
-            "forward": lambda: convolution.forward(x, w, b, relu=True),
-            "by data": lambda: convolution.backward_data(dy, w, x=x),
-            "by weights": lambda: convolution.backward_weights(x, dy, (3, 3)),
+            "forward": lambda: convolution.conv_forward(x, w, b, relu=True),
+            "by data": lambda: convolution.by_data(dy, w, x),
+            "by weights": lambda: convolution.by_weights(dy, x, (3, 3)),
         }
 
     def expected(self) -> dict[str, tuple[Array, ...]]:
         """The same by definition, in float32, from the numbers as the tensor cores see them."""
         xp = array_module(self.w)
         w = elements.to_floats(elements.to_elements(self.w, self.precision))
-        x = tuple(elements.to_floats(xp.ascontiguousarray(part)) for part in conv.as_images(self.x))
+        x = tuple(elements.to_floats(xp.ascontiguousarray(part)) for part in as_images(self.x))
         dy = elements.to_floats(self.dy)
         if self.p.up:
             dx, dw, db = up_conv.backward(dy, x[0], w)
             dx, y = xp.where(x[0] > 0, dx, 0), up_conv.forward(x[0], w, self.b)
             return {"forward": (y,), "backward": (dx, dw, db)}
-        dx = conv.backward_data(dy, w)
+        dx, dw, db = definition.conv_backward(dy, x, w)
         masked = xp.where(x[-1] > 0, dx[..., -x[-1].shape[3] :], 0)
         return {
-            "forward": (conv.forward(x, w, self.b, relu=True),),
+            "forward": (definition.conv_forward(x, w, self.b, relu=True),),
             "by data": (dx[..., : x[0].shape[3]], masked) if len(x) > 1 else (masked,),
-            "by weights": conv.backward_weights(x, dy, (3, 3)),
+            "by weights": (dw, db),
         }
 
 

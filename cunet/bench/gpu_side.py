@@ -10,10 +10,10 @@ import numpy as np
 
 from cunet.backend import import_cupy, to_device, to_host
 from cunet.bench.cpu_side import RATE
-from cunet.engines.gpu.recorded import CapturedStep, predict
-from cunet.net.layers import weighted_softmax_loss
+from cunet.engines.gpu.recorded import CapturedStep, predict, record_of
 from cunet.net.sizes import output_size
 from cunet.net.unet import UNet
+from cunet.ops import softmax_loss
 from cunet.solvers.sgd import SGD
 
 KEY = 5  # of dropout, the same on both sides of a comparison
@@ -70,7 +70,7 @@ def gradients_by_hand(net: UNet, batch: tuple) -> dict[str, np.ndarray]:
     """Every gradient by its parameter's name, after a step operation by operation."""
     x, labels, weights = (to_device(a, net.device) for a in batch)
     logits, backward = net(x, np.random.default_rng(KEY), remember="once")
-    backward(weighted_softmax_loss(logits, labels, weights)[1])
+    backward(softmax_loss.loss(logits, labels, weights)[1])
     return {p.name: to_host(p.grad) for p in net.parameters()}
 
 
@@ -114,7 +114,7 @@ class Ours:
         for side in dict.fromkeys((task.tile, task.forward_tile)):
             x = task.image(side)
             predict(self.net, x)
-            _, graph = self.net.predictions[x.shape]
+            _, graph = record_of(self.net).predictions[x.shape]
             self.times[f"forward {side}"] = by_events(graph, stream)
             self.times[f"forward {side} with transfers"] = by_clock(
                 lambda x=x: predict(self.net, x)

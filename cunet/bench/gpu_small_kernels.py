@@ -12,6 +12,7 @@ from cunet.engines.gpu import cuda, dropout, elements, first_layer, head, max_po
 from cunet.engines.gpu import softmax_loss as loss
 from cunet.engines.gpu.sgd import FusedSGD
 from cunet.net.figure1 import rows
+from cunet.net.shape import Shape
 from cunet.net.sizes import output_size
 from cunet.ops import crop_concat
 
@@ -20,7 +21,7 @@ def small_kernels(task: Task, precision: str) -> list[dict]:
     """Milliseconds, and bytes a second, of every kernel that reads and writes memory once."""
     clock, dtype, made = Clock(task), cuda.DTYPES[precision], []
     width, tile, deep = task.width, task.tile, task.width << task.depth
-    out, table = output_size(tile, task.depth), rows(task.width, task.depth, tile)
+    out, table = output_size(tile, task.depth), rows(Shape(task.width, task.depth), tile)
     cut = Data(Problem("", False, 3, (8,), 8, 0), precision, to_device(task.noise, "cuda"))
     bottom = next(r for r in table if r.name == f"contract{task.depth}.conv2").shape[0]
 
@@ -36,9 +37,9 @@ def small_kernels(task: Task, precision: str) -> list[dict]:
     w1, b1 = cut.cut((3, 3, 1, width), 1), cut.cut((width,), 2)
     x, y = cut.image(tile - 4, width, 1), cut.image(tile - 2, width, 2)
     row("to_elements", 4 * x1.size + x1.nbytes, lambda: elements.to_elements(picture, precision))
-    row("first layer", x1.nbytes + y.nbytes, lambda: first_layer.forward(x1, w1, b1, relu=True))
     moved, pooled = x1.nbytes + y.nbytes, max_pool.pool_forward(x)
-    row("first layer by weights", moved, lambda: first_layer.backward_weights(x1, y, (3, 3)))
+    row("first layer", moved, lambda: first_layer.conv_forward(x1, w1, b1, relu=True))
+    row("first layer by weights", moved, lambda: first_layer.by_weights(y, x1))
     row("pool", 1.25 * x.nbytes, lambda: max_pool.pool_forward(x))
     skip = crop_concat.centre(x, out + 4, out + 4).copy()
     moved = 2.25 * x.nbytes + skip.nbytes
@@ -47,9 +48,9 @@ def small_kernels(task: Task, precision: str) -> list[dict]:
     row("drop", 2 * low.nbytes, lambda: dropout.drop(low, 0.5, key))
     row("column_sums", x.nbytes, lambda: sums.column_sums(x))
     z, w, b = cut.image(out, width, 4), cut.cut((1, 1, width, 2), 5), cut.cut((2,), 6)
-    logits = head.forward(z, w, b)
-    row("head", z.nbytes + logits.nbytes, lambda: head.forward(z, w, b))
-    row("head backward", 2 * z.nbytes + logits.nbytes, lambda: head.backward(z, logits, w))
+    logits = head.conv_forward(z, w, b)
+    row("head", z.nbytes + logits.nbytes, lambda: head.conv_forward(z, w, b))
+    row("head backward", 2 * z.nbytes + logits.nbytes, lambda: head.conv_backward(logits, z, w))
     labels, weights = (to_device(a, "cuda") for a in task.batch[1:])
     moved = 2 * logits.nbytes + 2 * labels.nbytes + weights.nbytes
     row("loss", moved, lambda: loss.loss(logits, labels, weights, 255))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from cunet.engines.gpu import first_layer
 from cunet.net.figure1 import rows
+from cunet.net.shape import Shape
 
 TURN = 0.005  # seconds that a graph is timed for
 
@@ -33,7 +34,7 @@ class Problem:
 
 def problems(width: int, depth: int, tile: int) -> Iterator[Problem]:
     """All convolutions that the tensor cores do, in the order in which data meets them."""
-    table, channels, skips = rows(width, depth, tile), 1, {}
+    table, channels, skips = rows(Shape(width, depth), tile), 1, {}
     for row in table:
         side, _, outputs = row.shape
         level = row.name.partition(".")[0].replace("expand", "contract")

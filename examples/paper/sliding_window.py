@@ -83,7 +83,7 @@ def command_time(args: argparse.Namespace) -> None:
         unet.normalization = normalization
         segment(image, unet, tile)
         seconds = measured(lambda unet=unet: segment(image, unet, tile))
-        flops = sum(row.flops for row in figure1.rows(width, tile=tile, in_channels=x.shape[2]))
+        flops = sum(row.flops for row in figure1.rows(Shape(width, in_channels=x.shape[2]), tile))
         line(f"U-Net of width {width}, one tile of {tile}", seconds, flops)
         answers.append((width, whole / seconds, all_work / flops))
     print(f"\nA patch is {work / 1e6:.0f} MFLOP, a slice of them {all_work / 1e12:.1f} TFLOP.")

@@ -14,6 +14,7 @@ from cunet.bench import cpu, cpu_side, worker
 from cunet.cli import bench
 from cunet.errors import CheckError, CunetError
 from cunet.net.figure1 import explain
+from cunet.net.shape import Shape
 from cunet.net.unet import UNet
 
 SMALL = ["--width", "2", "--tile", "188", "--pairs", "2", "--device", "cpu", "--threads", "1"]
@@ -33,7 +34,7 @@ def test_the_command_measures_a_network():
         assert "ratio" not in measured[job]
     # a step contains a forward pass and more
     assert measured["step"]["cunet"]["median_s"] > measured["forward"]["cunet"]["median_s"]
-    rows = {row["name"]: row for row in explain(width=2, tile=188)["layers"]}
+    rows = {row["name"]: row for row in explain(Shape(width=2), 188)["layers"]}
     assert [layer["name"] for layer in measured["layers"]] == [
         layer.name for layer in UNet(width=2).layers()
     ]

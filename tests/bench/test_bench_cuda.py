@@ -19,6 +19,7 @@ from cunet.cli import bench
 from cunet.engines.gpu import convolution, elements
 from cunet.errors import CunetError, DeviceError
 from cunet.net.figure1 import rows
+from cunet.net.shape import Shape
 from cunet.net.unet import UNet
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "benchmarks" / "gpu.py"
@@ -80,7 +81,7 @@ def test_the_script_goes_through_every_stage(dry):
 def test_the_convolutions_are_those_of_the_net():
     found = {p.name: p for p in problems.problems(8, 3, 92)}
     layers = [layer for layer in UNet(width=8, depth=3).layers()[1:-1]]
-    shapes = {row.name: row.shape for row in rows(8, 3, 92)}
+    shapes = {row.name: row.shape for row in rows(Shape(8, 3), 92)}
     assert list(found) == [layer.name for layer in layers]
     for layer in layers:
         problem = found[layer.name]

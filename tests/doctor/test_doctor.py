@@ -13,6 +13,7 @@ from cunet.cli.doctor import command
 from cunet.doctor import cpu, gpu, installation, tensor_cores
 from cunet.doctor import finding as finding_
 from cunet.doctor.finding import BROKEN, NOTE, OK, Finding
+from cunet.engines import cpu as engine
 from cunet.engines.gpu.cuda import DTYPES
 from cunet.errors import DeviceError
 from cunet.ops import conv
@@ -25,7 +26,7 @@ CTK = 'pip install "cupy-cuda13x[ctk]"'
 def own_kernels(forward=conv.forward):
     """What the doctor touches of cunet's kernels, in float32."""
     images = SimpleNamespace(to_elements=lambda x, precision: x, to_floats=lambda y: y)
-    return SimpleNamespace(forward=forward), images
+    return SimpleNamespace(conv_forward=forward), images
 
 
 def look(wheels, driver, load, own=own_kernels):
@@ -323,8 +324,9 @@ def test_cublas_that_cannot_be_loaded():
 
 def test_a_small_gpu_is_told_a_tile_that_fits():
     from cunet.net.figure1 import memory_bytes
+    from cunet.net.shape import Shape
 
-    free = memory_bytes(64, 4, 316)["training"]
+    free = memory_bytes(Shape(), 316)["training"]
     found = by_name(look(ONE, DRIVER, lambda: fake_cupy(free=free)))["GPU 0"]
     assert found.state == OK and found.found.endswith("--tile 316 fits")
 
@@ -382,16 +384,13 @@ def test_missing_packages_are_named():
 
 
 def test_a_wrong_convolution_is_found(monkeypatch):
-    from cunet import engines
+    right = engine.conv_forward
 
-    right = engines.choose
-
-    def wrong(w):
-        algorithm = right(w)
-        return SimpleNamespace(forward=lambda x, w, b: algorithm.forward(x, w, b) * 1.001)
+    def wrong(x, w, b):
+        return right(x, w, b) * 1.001
 
     assert "agrees" in cpu.try_convolution()
-    monkeypatch.setattr(engines, "choose", wrong)
+    monkeypatch.setattr(engine, "conv_forward", wrong)
     found = finding_.attempt("convolution", cpu.try_convolution, "line")
     assert (found.state, found.fix) == (BROKEN, "line")
 

@@ -227,7 +227,7 @@ def test_15_batch_norm():
         found = [float(v) for v in re.search(rf"^{line} \[([^]]+)\]", said, re.M)[1].split()]
         np.testing.assert_allclose(found, dx, atol=2e-5)
     assert number_after(said, "Largest difference:") < 1e-8
-    assert float(said.split("difference of the answers\n")[1].split()[0]) < 1e-3
+    assert float(said.split("difference of the results\n")[1].split()[0]) < 1e-3
     table = [[float(v) for v in line.split()] for line in said.splitlines()[-5:]]
     assert [row[0] for row in table] == [0, 1, 5, 20, 60]
     assert table[0][1:3] == [0, 1] and table[-1][3] < table[0][3] / 20

@@ -32,12 +32,12 @@ def test_sizes_of_a_patch_on_its_way():
     assert [row.shape[0] for row in net_of.rows(net)] == sides
     x, found = np.ones((1, 95, 95, 1), np.float32), []
     for layer in net.convs:
-        x = layer(x, remember=False)[0]
+        x = layer(x)[0]
         found.append(x.shape[1])
         x = cunet.net.layers.pool(x)[0]
         found.append(x.shape[1])
     for layer in (net.hidden, net.head):
-        x = layer(x, remember=False)[0]
+        x = layer(x)[0]
         found.append(x.shape[1])
     assert found == sides
     logits, _ = net(np.ones((2, 95, 95, 1), np.float32))

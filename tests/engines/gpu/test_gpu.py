@@ -16,8 +16,8 @@ from cunet.engines import obstacle
 from cunet.engines.gpu import cuda, recorded
 from cunet.net.memory import explained
 from cunet.net.normalization import Normalization
+from cunet.net.shape import Shape
 from cunet.net.sizes import output_size
-from cunet.training import step as training
 from cunet.training.prepared import Prepared
 
 CARD = cuda_problem() is None
@@ -39,7 +39,7 @@ def device(monkeypatch):
 @pytest.fixture
 def tensor_cores():
     """Skips where the card has none."""
-    why = obstacle("cuda", 8, 1, 2)
+    why = obstacle("cuda", Shape(8))
     if why is not None:
         pytest.skip(why)
 
@@ -96,7 +96,7 @@ def test_a_model_trained_on_the_gpu_is_read_on_the_cpu(tmp_path):
 
 def batch(net, seed=0, side=SIDE):
     """x, labels and weights on the host, for the paper's network."""
-    rng, out = np.random.default_rng(seed), output_size(side, net.depth)
+    rng, out = np.random.default_rng(seed), output_size(side, net.shape.depth)
     x = rng.standard_normal((1, side, side, 1), np.float32)
     labels = rng.integers(0, 2, (1, out, out)).astype(np.uint8)
     return x, labels, rng.random((1, out, out), np.float32) + 0.5
@@ -115,7 +115,7 @@ def test_logits_of_the_whole_net(tensor_cores, precision, limit):
 def trained(net, steps, forget=False, **options):
     """Losses of some steps, by the class that trainings use. forget: record every step anew."""
     solver = cunet.SGD(net.parameters(), lr=0.01, momentum=0.9, clip=1.0, **options)
-    work, losses = training.stepper(net, solver, "weights"), []
+    work, losses = net.engine.step(net, solver, "weights", 255), []
     for number in range(steps):
         rng = np.random.default_rng(number)
         for _ in range(solver.iter_size):
@@ -157,7 +157,7 @@ def test_segmentation_on_tensor_cores(tensor_cores, precision):
     settings = NET | ({"depth": 4} if CARD else {})
     on_gpu = cunet.UNet(**settings, device="cuda", precision=precision)
     a, b = (cunet.segment(image, net, tile=TILE) for net in (on_gpu, cunet.UNet(**settings)))
-    assert type(a) is np.ndarray and len(on_gpu.predictions) == 1
+    assert type(a) is np.ndarray and len(recorded.record_of(on_gpu).predictions) == 1
     assert np.abs(a - b).max() <= 3 * LIMITS[precision]
 
 
@@ -165,14 +165,14 @@ def test_out_of_memory_says_what_fits_and_is_survived(tensor_cores):
     net = cunet.UNet(**NET, device="cuda")
     work = recorded.CapturedStep(net, cunet.SGD(net.parameters()), "weights")
     arrays, rng = batch(net), np.random.default_rng(0)
-    net.place.pool.set_limit(size=1 << (20 if CARD else 14))
+    recorded.record_of(net).place.pool.set_limit(size=1 << (20 if CARD else 14))
     width = NET["width"]
     expected = (
         f"out of memory on .*cuda:0.*: a training step at tile {SIDE}, batch 1, width {width}"
     )
     with pytest.raises(cunet.CunetError, match=expected), explained(net, SIDE):
         work.accumulate(arrays, rng)
-    net.place.pool.set_limit(size=0)
+    recorded.record_of(net).place.pool.set_limit(size=0)
     assert np.isfinite([work.accumulate(arrays, rng) for _ in range(3)]).all()
 
 
