@@ -37,7 +37,7 @@ def a_file_and_an_image(net: cunet.UNet, folder: Path) -> np.ndarray:
 
 def a_training(data: Path) -> list[float]:
     config = cunet.Config(data=str(data), width=1, depth=1, steps=2, seed=0)
-    records = assert_type(cunet.train(config), Iterator[dict[Any, Any]])
+    records: Iterator[dict[str, Any]] = cunet.train(config)
     return [record["loss"] for record in records]
 
 
