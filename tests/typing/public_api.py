@@ -1,0 +1,50 @@
+"""The public names as a user's program writes them: the type checker reads it, a test runs it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, assert_type
+
+import numpy as np
+
+import cunet
+
+
+def a_step_by_hand() -> cunet.UNet:
+    net = assert_type(cunet.UNet(width=1, depth=1, dropout=0.5, variant="paper"), cunet.UNet)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 20, 20, 1)).astype("float32")
+    logits, backward = net(x, rng=rng)
+    labels = rng.integers(0, 2, logits.shape[:3])
+    loss, dlogits = cunet.softmax_loss(logits, labels, np.ones(labels.shape, "float32"))
+    assert_type(loss, float)
+    backward(dlogits)
+    rate = cunet.LearningRate(1e-3, policy="cosine", max_iter=10)
+    assert_type(rate(0), float)
+    for solver in (
+        cunet.SGD(net.parameters(), lr=rate, momentum=0.99),
+        cunet.Adam(net.parameters()),
+    ):
+        assert_type(solver.step(), float)
+    return net
+
+
+def a_file_and_an_image(net: cunet.UNet, folder: Path) -> np.ndarray:
+    assert_type(cunet.save(folder / "net.npz", net), None)
+    same = assert_type(cunet.load(folder / "net.npz"), cunet.UNet)
+    image = np.random.default_rng(1).standard_normal((30, 40))
+    return assert_type(cunet.segment(image, same, tile=20, average="flips"), np.ndarray)
+
+
+def a_training(data: Path) -> list[float]:
+    config = cunet.Config(data=str(data), width=1, depth=1, steps=2, seed=0)
+    records: Iterator[dict[str, Any]] = cunet.train(config)
+    return [record["loss"] for record in records]
+
+
+def an_error() -> str:
+    cunet.set_threads(1)
+    try:
+        cunet.UNet(width=0)
+    except cunet.CunetError as error:
+        return str(error)
+    return assert_type(cunet.__version__, str)
