@@ -7,11 +7,10 @@ from cunet.cli.words import duration, size
 def announce(plan, quiet: bool) -> None:
     """Say what will happen, where, and how long it takes."""
     from cunet.engines import describe
-    from cunet.threads import get_threads
 
     config, prepared, dataset = plan.config, plan.prepared, plan.prepared.dataset
     on_cpu = config.device == "cpu"
-    device = f"{get_threads()} CPU threads" if on_cpu else describe(config.device, config.precision)
+    device = f"{plan.threads} CPU threads" if on_cpu else describe(config.device, config.precision)
     common.say(
         f"{plan.source}: {plan.left:,} steps at {plan.seconds:.2f} s on {device}, about "
         f"{duration(plan.expected_seconds)}",

@@ -16,6 +16,7 @@ _HOME = {
     "load": "cunet.net.checkpoint:load",
     "Config": "cunet.training.config:Config",
     "train": "cunet.training.loop:train",
+    "crossval": "cunet.crossvalidation.plan:crossval",
     "set_threads": "cunet.threads:set_threads",
     "CunetError": "cunet.errors:CunetError",
 }

@@ -23,7 +23,7 @@ from cunet.errors import CunetError
 from cunet.net.figure1 import memory_bytes
 from cunet.net.memory import explained
 from cunet.segmentation.tiling import segment, whole_tile
-from cunet.threads import set_threads
+from cunet.threads import get_threads, set_threads
 from cunet.training import config as configs
 from cunet.training.config import Config
 from cunet.training.loop import make_net, obstacle_to, train
@@ -49,6 +49,7 @@ class Start:
 class Plan(Start):
     """A training before its first step. config has device, precision, steps and out resolved."""
 
+    threads: int  # of the CPU
     seconds: float  # that a step takes here, its share of the validations included
     memory: int  # bytes that the process takes, about
     why_no_tensor_cores: str | None  # None where it uses them
@@ -178,6 +179,7 @@ def measure(start: Start) -> Plan:
         config = replace(config, out=str(next_name("runs", Path(config.data).resolve().name)))
     return Plan(
         **vars(start) | {"config": config},
+        threads=get_threads(),
         seconds=seconds,
         memory=memory_needed(config, prepared),
         why_no_tensor_cores=None if config.precision in TENSOR_CORES else against or "as asked",

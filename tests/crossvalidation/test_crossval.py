@@ -18,9 +18,9 @@ import tifffile
 
 import cunet.reporting
 from cunet import backend, cli
-from cunet.cli import crossval_runs
 from cunet.crossvalidation import runs as crossval
 from cunet.crossvalidation import scores as crossval_scores
+from cunet.crossvalidation import workers
 from cunet.data import load
 from cunet.data.synthetic import membranes
 from cunet.errors import CunetError, DataError
@@ -29,7 +29,7 @@ from cunet.metrics.pixel import PixelCounts
 from cunet.net import checkpoint
 from cunet.segmentation import tiling
 from cunet.threads import get_threads, set_threads
-from cunet.training import loop
+from cunet.training import plan
 from cunet.training import step as training
 from cunet.training.config import Config
 
@@ -344,7 +344,7 @@ def test_a_stop_saves_and_says_how_to_go_on(data, straight, run, tmp_path, monke
         return original(step)
 
     path = tmp_path / "whole"
-    monkeypatch.setattr(loop, "measure_speed", lambda *a: 0.1)
+    monkeypatch.setattr(plan, "measure_speed", lambda *a: 0.1)
     monkeypatch.setattr(training.Step, "update", interrupted)
     code, text, err = run(*command(data, path, "--json"))
     assert code == 130
@@ -518,9 +518,9 @@ def test_a_worker_that_fails_stops_the_others(tmp_path, monkeypatch, does, code,
     monkeypatch.setattr(sys, "executable", str(python))
     cv = crossval.CrossValidation(tmp_path, Config(), folds=3)
     told = []
-    places = crossval_runs.places(cv.config, 2, 3)
+    places = workers.places(cv.config, 2, 3)
     with pytest.raises(CunetError) as caught:
-        crossval_runs.side_by_side(cv, cv.runs, places, None, lambda *a: told.append(a))
+        workers.side_by_side(cv, cv.runs, places, None, lambda *a: told.append(a))
     assert caught.value.exit_code == code and words in str(caught.value)
     assert (tmp_path / "stopped").exists()
     assert told == [(cv.runs[1], {"step": 7})]  # the third was never begun
@@ -534,7 +534,7 @@ def test_places_share_gpus_in_turn_and_divide_the_threads(monkeypatch):
 
     def places(device, jobs, runs=9, threads=8):
         config = Config(device=device, threads=threads)
-        return [(p.device, p.threads) for p in crossval_runs.places(config, jobs, runs)]
+        return [(p.device, p.threads) for p in workers.places(config, jobs, runs)]
 
     assert places("cuda", None) == [("cuda:0", 2), ("cuda:1", 2), ("cuda:2", 2)]
     assert [device for device, _ in places("cuda", 4)][-1] == "cuda:0"
@@ -559,7 +559,7 @@ def test_two_processes_do_not_work_in_one_folder(straight, run, tmp_path):
 
 
 def test_a_dry_run_writes_nothing_and_fits_the_steps(data, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "measure_speed", lambda config, prepared: 0.5)
+    monkeypatch.setattr(plan, "measure_speed", lambda config, prepared: 0.5)
     monkeypatch.chdir(tmp_path)
     timed = [part for part in TINY if part not in ("--steps", "10")]
     code, text, err = run("crossval", "--data", data, *timed, "--minutes", 2, "-n", "--json")
@@ -572,7 +572,7 @@ def test_a_dry_run_writes_nothing_and_fits_the_steps(data, run, tmp_path, monkey
 
 def test_minutes_give_all_folds_the_same_steps(data, run, tmp_path, monkeypatch):
     measured = iter([0.5])  # asked once
-    monkeypatch.setattr(loop, "measure_speed", lambda config, prepared: next(measured))
+    monkeypatch.setattr(plan, "measure_speed", lambda config, prepared: next(measured))
     timed = [part for part in TINY if part not in ("--steps", "10")]
     path = tmp_path / "timed"
     more = ["--out", path, "--minutes", 0.05, "--folds", 3, "--average", "none", "-q"]
