@@ -6,10 +6,11 @@ import sys
 import numpy as np
 import pytest
 import tifffile
+from cuda_emulation import emulate
 from inputs import TOLERANCE, Inputs
 from PIL import Image
 
-from cunet import cli
+from cunet import cli, threads
 
 
 @pytest.fixture(
@@ -50,3 +51,17 @@ def save(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def threads_as_before():
+    """Puts the number of threads back that the test found."""
+    before = threads.get_threads()
+    yield before
+    threads.set_threads(before)
+
+
+@pytest.fixture
+def emulated(monkeypatch):
+    """The device double as CuPy: a GPU of compute capability 8.0 whose kernels the CPU runs."""
+    return emulate(monkeypatch)

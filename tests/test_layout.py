@@ -1,14 +1,13 @@
 """The rules of the house, read from the source: who imports whom, sizes, packages, lazy imports."""
 
 import ast
-import subprocess
-import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
+from lazy_imports import HEAVY, loaded_by
 
 import cunet
 
@@ -201,17 +200,6 @@ def test_every_file_that_is_not_python_is_package_data():
 
 
 # What is imported when
-
-HEAVY = {"scipy", "matplotlib", "tifffile", "PIL", "imagecodecs", "cupy", "numba"}
-
-
-def loaded_by(code):
-    """The heavy packages that a fresh interpreter holds after the code."""
-    code += "\nimport sys\nprint('LOADED', *sorted({n.partition('.')[0] for n in sys.modules}))"
-    command = [sys.executable, "-P", "-c", code]  # -P: what is installed, not this folder
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return set(done.stdout.rpartition("LOADED")[2].split())
 
 
 def test_importing_cunet_costs_little():

@@ -1,5 +1,6 @@
 """Augmentation against scipy's own interpolation, plain crops and reflections, and statistics."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,8 +9,7 @@ from click.testing import CliRunner
 from scipy import ndimage
 
 from cunet.cli.augment import command
-from cunet.data import augment
-from cunet.data.augment import OFF, Augmentation, draw
+from cunet.data.augment import OFF, Augmentation, displacement, draw
 from cunet.errors import CunetError, DataError
 
 ALL = Augmentation()
@@ -69,7 +69,7 @@ def test_displacement_is_the_spline_through_the_nodes(size, nodes):
     vectors = np.random.default_rng(1).normal(0, 10, (nodes, nodes))
     where = np.stack(np.mgrid[:size, :size]) * (nodes - 1) / (size - 1)
     expected = ndimage.map_coordinates(vectors, where, order=3, mode="mirror")
-    found = augment.displacement(vectors, size)
+    found = displacement(vectors, size)
     assert np.allclose(found, expected, atol=2e-5)
     assert np.allclose(found[:: size - 1, :: size - 1], vectors[:: nodes - 1, :: nodes - 1])
 
@@ -161,18 +161,34 @@ def test_interpolation_equals_scipy():
         assert (y != near)[inside].mean() < 0.002  # points halfway between two pixels
 
 
+class Zoomed(np.random.Generator):
+    """A generator that chooses this zoom, where zoom alone is on."""
+
+    def __init__(self, zoom):
+        super().__init__(np.random.PCG64(0))
+        self.zoom = zoom
+
+    def uniform(self, low, high, *shape):
+        return math.log(self.zoom) if high else super().uniform(low, high, *shape)
+
+
 def test_a_point_just_before_a_pixel_may_be_rounded_to_it():
     """Counted from a first pixel far to the left, 429.99997 is 550 in float32, not 549.99997."""
     image = np.random.default_rng(0).random((500, 450, 1)).astype(np.float32)
+    size, centre = 311, np.float32(155)
     before = np.nextafter(np.float32(430), np.float32(0))
-    line = np.linspace(-120, before, 40, dtype=np.float32)
-    assert line[-1] == before and line[-1] - np.float32(-120) == 550  # else nothing is tested
-    rows, columns = np.meshgrid(line, line, indexing="ij")
-    found = augment._bilinear(image, rows, columns, 0, 0)
-    expected = ndimage.map_coordinates(
-        image[..., 0], (rows.astype(float), columns.astype(float)), order=1, mode="mirror"
+    zoom = (before - centre) / centre
+    last = zoom * centre + centre
+    assert last == before and last - np.float32(-120) == 550  # else nothing is tested
+    x, _, w = draw(
+        Zoomed(zoom), image, image[..., 0], image[..., 0], size, size, replace(OFF, zoom=1.0)
     )
-    np.testing.assert_allclose(found[..., 0], expected, atol=1e-3)
+    points = float(zoom) * (np.arange(size) - 155.0) + 155
+    top, left = (500 - size) // 2, (450 - size) // 2
+    where = np.meshgrid(points + top, points + left, indexing="ij")
+    expected = ndimage.map_coordinates(image[..., 0], where, order=1, mode="mirror")
+    np.testing.assert_allclose(x[..., 0], expected, atol=1e-3)
+    np.testing.assert_allclose(w, expected, atol=1e-3)
 
 
 def test_mirroring_gives_the_four_reflections_and_no_other():

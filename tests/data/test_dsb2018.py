@@ -12,7 +12,7 @@ from PIL import Image
 from cunet.data import dsb2018
 from cunet.data.load import load
 from cunet.errors import CunetError, DataError
-from cunet.threads import get_threads, set_threads
+from cunet.threads import set_threads
 
 BOXES = [(2, 3, 6, 9), (8, 10, 14, 20), (8, 20, 14, 28)]  # the last two touch
 
@@ -112,15 +112,12 @@ def test_an_image_without_any_nucleus(tmp_path):
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_threads_change_nothing(tmp_path, count):
+def test_threads_change_nothing(tmp_path, count, threads_as_before):
     for i in range(6):
         write(tmp_path, f"n{i}", picture(i), [mask(box) for box in BOXES[: 1 + i % 3]])
-    data, before, filters = load(tmp_path), get_threads(), list(warnings.filters)
+    data, filters = load(tmp_path), list(warnings.filters)
     set_threads(count)
-    try:
-        again = load(tmp_path)
-    finally:
-        set_threads(before)
+    again = load(tmp_path)
     assert (again.notes, again.hashes) == (data.notes, data.hashes)
     assert warnings.filters == filters
     assert list(again.hashes) == [f"n{i}" for i in range(6)]

@@ -21,6 +21,11 @@ def normal(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32).astype(np.float64)
 
 
+def normal32(seed, *shape):
+    """The same numbers as float32."""
+    return normal(seed, *shape).astype(np.float32)
+
+
 def strided(a):
     """The same numbers, far apart in memory, the axes in another order and one backwards."""
     apart = np.full([2 * size for size in reversed(a.shape)], 77, a.dtype)

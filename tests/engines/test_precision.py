@@ -13,8 +13,8 @@ NET = {"width": 16, "in_channels": 1, "classes": 2}
 
 
 @pytest.fixture
-def gpu(monkeypatch):
-    return emulate(monkeypatch)
+def gpu(emulated):
+    return emulated
 
 
 def test_the_usual_precision(gpu):

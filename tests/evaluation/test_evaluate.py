@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from lazy_imports import HEAVY, loaded_by
 from PIL import Image
-from test_layout import HEAVY, loaded_by
 
 from cunet.cli.evaluate_files import read_pair
 from cunet.errors import DataError

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from golden_cases import CASES, read
 from PIL import Image
-from test_isbi2012 import CASES, read
 
 KEYS = ["pixel_error", "rand_error", "warping_error", "v_rand", "v_info"]
 

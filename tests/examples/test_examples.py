@@ -8,16 +8,15 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
+from example_scripts import EXAMPLES
 from PIL import Image
 from scipy import signal, special
 
 from cunet.training.config import PRESETS, Config, make
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 LESSONS = sorted(EXAMPLES.glob("[0-9]*.py"))
 
 

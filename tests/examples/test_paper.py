@@ -3,26 +3,15 @@
 import json
 import subprocess
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
+from example_scripts import EXAMPLES, example
+from isbi_data import isbi_folder
 from scipy.ndimage import gaussian_filter
 
 from cunet import UNet
-from cunet.data.synthetic import membranes
 from cunet.segmentation.tiling import segment
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-def load(path):
-    spec = spec_from_file_location(Path(path).stem, EXAMPLES / path)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -91,9 +80,7 @@ def test_without_a_cross_validation_it_says_what_to_do(document, tmp_path):
 
 
 def test_it_runs_the_cross_validation_from_the_folder_of_the_source(tmp_path):
-    images, labels = membranes(4, 64, 60, seed=3)
-    for name, pages in (("train-volume.tif", images), ("train-labels.tif", labels)):
-        tifffile.imwrite(tmp_path / name, pages, photometric="minisblack")
+    isbi_folder(tmp_path, 4, 64, 60)
     given = ["--data", tmp_path, "--folds", "2", "--preset", "cpu", "--width", "2", "--depth", "1"]
     given += ["--tile", "34", "--steps", "4", "--average", "none", "--device", "cpu"]
     given += ["--out", tmp_path / "cv", "-q"]
@@ -107,7 +94,7 @@ def test_it_runs_the_cross_validation_from_the_folder_of_the_source(tmp_path):
 
 
 def test_the_views_of_the_square_are_those_of_segment():
-    averaging = load("paper/averaging.py")
+    averaging = example("paper/averaging.py")
     net = UNet(width=2, depth=2, dropout=0, dtype="float64", seed=3)
     image = np.random.default_rng(0).standard_normal((40, 36, 1))
     views = averaging.square_views(net, image)
@@ -128,7 +115,7 @@ def test_the_views_of_the_square_are_those_of_segment():
 
 def test_turned_views_come_back_to_their_place(monkeypatch):
     """With a "network" that answers the middle of what it is shown, every view is the image."""
-    averaging = load("paper/averaging.py")
+    averaging = example("paper/averaging.py")
     image = gaussian_filter(np.random.default_rng(0).standard_normal((48, 40)), 5)[..., None]
     seen = []
 
@@ -147,7 +134,7 @@ def test_turned_views_come_back_to_their_place(monkeypatch):
 
 
 def test_the_mean_of_logits():
-    averaging = load("paper/averaging.py")
+    averaging = example("paper/averaging.py")
     p = np.array([[[0.2]], [[0.9]]])
     logit = np.log(p / (1 - p)).mean()
     assert averaging.mean_of_logits(p) == pytest.approx(1 / (1 + np.exp(-logit)))

@@ -5,15 +5,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from label_images import noisy, random_labels, row
 
 from cunet.errors import CunetError
 from cunet.metrics.ctc import Frame, summary
 from cunet.metrics.overlap import Overlap
-
-
-def row(text):
-    """Label image (1, W): a letter or digit for every pixel, a dot for background."""
-    return np.array([[0 if c == "." else int(c, 36) for c in text]], np.uint16)
 
 
 def scores(truth, found):
@@ -58,18 +54,6 @@ def test_the_mean_is_over_objects_not_over_frames():
     assert math.isnan(empty["SEG"]) and empty["objects"] == 0 and empty["iou"] == 0
     nothing = summary([Frame.of(row("..."), row("..."))])
     assert math.isnan(nothing["SEG"]) and math.isnan(nothing["iou"])
-
-
-def random_labels(rng, side=10, numbers=(1, 2, 5, 9)):
-    """Blocks of numbers, so that objects overlap much, with some pixels changed."""
-    blocks = rng.choice([0, *numbers], (side // 2, side // 2))
-    image = np.kron(blocks, np.ones((2, 2), int))
-    change = rng.random(image.shape) < 0.1
-    return np.where(change, rng.choice([0, *numbers], image.shape), image)
-
-
-def noisy(rng, image):
-    return np.where(rng.random(image.shape) < rng.random() / 2, random_labels(rng), image)
 
 
 def seg_by_definition(truth, found):

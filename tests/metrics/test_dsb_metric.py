@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from test_ctc_metric import noisy, random_labels, row
+from label_images import noisy, random_labels, row
 
 from cunet.metrics.dsb2018 import KAGGLE, LEVELS, STEPS, THRESHOLDS, Tally, summary
 

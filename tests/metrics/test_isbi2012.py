@@ -1,12 +1,11 @@
 """The ISBI 2012 metrics against the organisers' own values, and against definitions counted out."""
 
 import itertools
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from golden_cases import CASES, GOLDEN, VALUES, read
 from scipy.ndimage import gaussian_filter, label
 
 from cunet.errors import CunetError
@@ -14,11 +13,8 @@ from cunet.metrics import isbi2012, warping
 from cunet.metrics.contingency import Contingency
 from cunet.metrics.pixel import THRESHOLDS, PixelCounts
 from cunet.metrics.thinning import thinned
-from cunet.threads import get_threads, set_threads
+from cunet.threads import set_threads
 
-GOLDEN = Path(__file__).parent / "golden" / "isbi2012_metrics"
-VALUES = json.loads((GOLDEN / "values.json").read_text())
-CASES = VALUES["cases"]
 # ImageJ scales a truth that is white everywhere to black, so that each pixel left over counts as an
 # added object there: a quirk, not a definition. Its warping counts are not ours.
 EXEMPT = "gt_all_cell_proposal_split"
@@ -30,13 +26,6 @@ THEIR_NAMES = {
     "object_addition": "objectAdditions",
     "hole_deletion": "holeDeletions",
 }
-
-
-def read(name):
-    """The probability and the truth (slices, H, W) of a golden case."""
-    probability, truth = (tifffile.imread(GOLDEN / f"{name}_{kind}.tif") for kind in ("prop", "gt"))
-    shape = (-1, *truth.shape[-2:])
-    return probability.reshape(shape), truth.reshape(shape) > 0
 
 
 def close(found, expected):
@@ -242,21 +231,18 @@ def test_a_white_point_beside_another_cell_at_every_border():
 # The whole
 
 
-def test_scores_do_not_depend_on_threads_or_on_the_kind_of_array():
+def test_scores_do_not_depend_on_threads_or_on_the_kind_of_array(threads_as_before):
     rng = np.random.default_rng(1)
     smooth = gaussian_filter(rng.standard_normal((5, 40, 44)), (0, 2, 2))
     truth = smooth > 0
     probability = (1 / (1 + np.exp(-40 * (smooth + 0.1 * gaussian_filter(
         rng.standard_normal(smooth.shape), (0, 1, 1)))))).astype(np.float32)  # fmt: skip
-    before, told = get_threads(), []
-    try:
-        set_threads(1)
-        alone = isbi2012.evaluate(probability, truth, progress=told.append)
-        set_threads(3)
-        probability.flags.writeable = truth.flags.writeable = False
-        together = isbi2012.evaluate(np.asfortranarray(probability), truth)
-    finally:
-        set_threads(before)
+    told = []
+    set_threads(1)
+    alone = isbi2012.evaluate(probability, truth, progress=told.append)
+    set_threads(3)
+    probability.flags.writeable = truth.flags.writeable = False
+    together = isbi2012.evaluate(np.asfortranarray(probability), truth)
     assert alone == together
     assert told == [1, 2, 3, 4, 5]
     assert [s["slice"] for s in alone["per_slice"]] == [0, 1, 2, 3, 4]

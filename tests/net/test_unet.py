@@ -324,4 +324,3 @@ def test_a_real_width_in_float32_is_close_to_the_definition_in_float64(monkeypat
         for p, q in zip(fast.parameters(), exact.parameters(), strict=True)
     ]
     assert max(errors) < 5e-4 and np.median(errors) < 2e-4
-    print(max(errors), np.median(errors), np.abs(logits - expected).max() / np.abs(expected).max())

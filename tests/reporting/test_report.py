@@ -1,20 +1,19 @@
 """The report of small runs on synthetic membranes."""
 
-import base64
 import csv
-import io
 import json
 import re
 import shutil
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import tifffile
 from click.testing import CliRunner
-from PIL import Image
+from isbi_data import isbi_folder
+from report_pages import Page, page_of, train
+from run_folders import log_of
 
 import cunet
 from cunet.cli.report import command
@@ -23,102 +22,24 @@ from cunet.errors import CunetError
 from cunet.metrics import isbi2012
 from cunet.metrics.isbi2012 import SCORES
 from cunet.reporting import write_report
-from cunet.reporting.examples import pictures
 from cunet.reporting.facts import collect, warnings
 from cunet.reporting.isbi import NAMES, score, why_none
 from cunet.reporting.page import duration
-from cunet.reporting.pictures import (
-    CUT,
-    INVENTED,
-    MERGED,
-    MISSED,
-    OUTLINE,
-    Example,
-    data_uri,
-    error_picture,
-    places,
-    topology_errors,
-    topology_picture,
-)
-
-VOID = {"meta", "img", "br", "hr", "link", "input"}
-SMALL = {
-    "width": 2, "depth": 2, "tile": 60, "steps": 6, "validate_every": 2, "lr": 1e-3,
-    "solver": "adam", "dropout": 0.0, "clip": 0.0, "weight_map": "balance", "device": "cpu",
-    "threads": 1,
-}  # fmt: skip
 
 
-class Page(HTMLParser):
-    """Parses a page strictly: every element closed in order, all its text and addresses kept."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.text, self.addresses, self.ids = [], [], [], [], []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.handle_startendtag(tag, attributes)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append(tag)
-        for name, value in attributes:
-            if name in ("src", "href", "xlink:href", "srcset", "data", "action"):
-                self.addresses.append(value)
-            if name == "id":
-                self.ids.append(value)
-
-    def handle_endtag(self, tag):
-        assert self.open and self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not {"style", "script"} & set(self.open):
-            self.text.append(data)
-
-    @property
-    def words(self):
-        return " ".join(" ".join(self.text).split())
-
-
-def make_data(folder):
-    folder.mkdir()
-    images, labels = membranes(5, 72, 80, seed=1)
-    tifffile.imwrite(folder / "train-volume.tif", images)
-    tifffile.imwrite(folder / "train-labels.tif", labels)
-    return folder
-
-
-def train(out, data, stop=None, **settings):
-    config = cunet.Config(**SMALL | {"data": str(data), "out": str(out), "fold": "0/2"} | settings)
-    records = cunet.train(config)
-    for record in records:
-        if record["step"] == stop:
-            records.close()
-            break
-    return out
+def five_slices(folder):
+    """Five slices of 72 x 80 pixels in the challenge's layout."""
+    return isbi_folder(folder, 5, 72, 80, seed=1)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return make_data(tmp_path_factory.mktemp("report") / "stack")
+    return five_slices(tmp_path_factory.mktemp("report") / "stack")
 
 
 @pytest.fixture(scope="module")
 def finished(data):
     return train(data.parent / "finished", data)
-
-
-def page_of(run):
-    return Page(write_report(run).read_text(encoding="utf-8"))
-
-
-def log_of(run):
-    with open(run / "log.csv", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def change_log(run, **values):
@@ -230,7 +151,7 @@ def test_without_held_out_slices(data, tmp_path):
 
 
 def test_without_the_data(finished, tmp_path):
-    away = make_data(tmp_path / "data")
+    away = five_slices(tmp_path / "data")
     run = train(tmp_path / "run", away)
     away.rename(tmp_path / "elsewhere")
     page = page_of(run)
@@ -243,7 +164,7 @@ def test_without_the_data(finished, tmp_path):
 
 
 def test_changed_data_are_said(tmp_path):
-    data = make_data(tmp_path / "data")
+    data = five_slices(tmp_path / "data")
     run = train(tmp_path / "run", data)
     labels = tifffile.imread(data / "train-labels.tif")
     tifffile.imwrite(data / "train-labels.tif", 255 - labels)
@@ -275,27 +196,12 @@ def test_a_damaged_model_costs_the_pictures_only(finished, tmp_path):
 
 
 def test_text_from_outside_is_escaped(tmp_path):
-    data = make_data(tmp_path / "<i>data & more")
+    data = five_slices(tmp_path / "<i>data & more")
     run = train(tmp_path / "<b>run & 'all'", data)
     text = write_report(run).read_text(encoding="utf-8")
     assert "<b>" not in text and "<i>" not in text
     page = Page(text)
     assert "<b>run & 'all'" in page.words and "<i>data & more" in page.words
-
-
-def test_the_errors_are_coloured():
-    truth, found = np.zeros((2, 12, 12), bool)
-    truth[2:9, 2:9] = True
-    found[2:9, 4:11] = True
-    example = Example(
-        "a", np.full((12, 12, 1), 7), truth.astype(np.uint8), truth, found * 0.9, 0.5
-    )  # fmt: skip
-    example.labels[0, 0] = 255
-    picture = error_picture(example)
-    assert picture[5, 4].tolist() == list(OUTLINE)
-    assert picture[5, 2].tolist() == np.rint(0.7 * np.array(MISSED)).tolist()
-    assert picture[5, 9].tolist() == np.rint(0.7 * np.array(INVENTED)).tolist()
-    assert picture[0, 0].tolist() == picture[5, 6].tolist() == [0, 0, 0]
 
 
 def test_the_scores_are_those_of_the_metrics(finished):
@@ -355,65 +261,6 @@ def test_too_many_pixels_are_not_scored(finished, monkeypatch):
     assert "cunet evaluate isbi" in page.words and "merge:" not in page.words
     monkeypatch.setattr("cunet.reporting.isbi.LARGEST", 3 * 72 * 80)
     assert collect(finished).scores
-
-
-@pytest.fixture
-def joined_and_cut():
-    """Two cells that one pixel joins, (5, 20), and below a cell that one pixel cuts, (30, 20)."""
-    truth = np.zeros((40, 41), bool)
-    truth[2:12, 3:20] = truth[2:12, 21:38] = truth[30, 3:38] = True
-    probability = np.where(truth, 0.9, 0.1).astype(np.float32)
-    probability[5, 20], probability[30, 20] = 0.8, 0.2
-    return probability, truth
-
-
-def test_a_merge_and_a_split_are_where_they_were_made(joined_and_cut):
-    probability, truth = joined_and_cut
-    merges, splits = topology_errors(probability, truth, 0.5)
-    assert np.argwhere(merges).tolist() == [[5, 20]] and np.argwhere(splits).tolist() == [[30, 20]]
-    assert not np.any(topology_errors(probability, truth, 0.85)[0])
-    image = np.full((40, 41, 1), 7)
-    picture = topology_picture(image, merges, splits)
-    for place, colour in (((5, 20), MERGED), ((30, 20), CUT)):
-        distance = np.hypot(*(np.indices(truth.shape) - np.reshape(place, (2, 1, 1))))
-        marked = (picture == colour).all(axis=2)
-        assert np.array_equal(marked, (distance == 0) | ((distance > 1) & (distance <= 2)))
-    assert not topology_picture(image, truth & False, truth & False).any()
-
-
-def test_the_pictures_of_a_scored_slice(joined_and_cut):
-    probability, truth = joined_and_cut
-    example = Example(
-        "a", np.full((40, 41, 1), 7), truth.astype(np.uint8), truth, probability, 0.5
-    )  # fmt: skip
-    shown = pictures(example, 2, {"warping_error": 0.5, "pixel_error": 0.8})
-    captions = [caption for caption, _ in shown]
-    assert captions[1] == "1 merge (1 pixel) and 1 split (1 pixel) at threshold 0.5"
-    assert captions[6] == "probability above 0.8, best for the pixel error"
-    assert np.array_equal(picture_of(shown[6][1]) == 255, probability.astype(np.float64) > 0.8)
-    assert [caption for caption, _ in pictures(example, 2)] == [captions[0], *captions[2:6]]
-
-
-def test_one_wrong_pixel_is_seen_in_a_large_image():
-    merges = np.zeros((2000, 1500), bool)
-    merges[1000, 700] = True
-    uri = data_uri(topology_picture(np.zeros((2000, 1500, 1)), merges, merges & False))
-    shown = picture_of(uri)
-    assert shown.shape == (640, 480, 3)
-    assert (shown == MERGED).all(axis=2).sum() > 20
-
-
-def picture_of(uri):
-    return np.array(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
-
-
-def test_places_touch_at_corners():
-    where = np.zeros((6, 6), bool)
-    assert places(where, "merge") == "no merge"
-    where[0, 0] = where[1, 1] = True
-    assert places(where, "merge") == "1 merge (2 pixels)"
-    where[4, 4] = True
-    assert places(where, "merge") == "2 merges (3 pixels)"
 
 
 def test_numba_is_not_loaded_before_something_is_scored():

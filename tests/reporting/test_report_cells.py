@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from report_pages import page_of, picture_of, train
 from scipy import ndimage
-from test_report import page_of, picture_of, train
 
 import cunet
 from cunet.data.dataset import Dataset

@@ -21,7 +21,7 @@ def test_the_paper_preset_is_the_papers():
     config = configs.make("paper")
     assert (config.width, config.depth, config.tile, config.batch) == (64, 4, 572, 1)
     assert (config.variant, config.dropout, config.solver) == ("paper", 0.5, "sgd")
-    assert config.weight_map == "paper"  # its 10 and 5 pixels: test_training.py
+    assert config.weight_map == "paper"  # its 10 and 5 pixels: test_prepared.py
     assert (config.augment, config.elastic, config.elastic_sigma) == (True, "grid", 10)
     solver = config.make_solver([])
     assert type(solver) is SGD and solver.momentum == 0.99

@@ -16,11 +16,8 @@ SHAPES = [(1, 2, 2, 1), (2, 6, 8, 3), (3, 34, 10, 5), (1, 260, 130, 16)]
 
 
 @pytest.fixture(params=[1, 3], autouse=True)
-def number_of_threads(request):
-    before = threads.get_threads()
+def number_of_threads(request, threads_as_before):
     threads.set_threads(request.param)
-    yield
-    threads.set_threads(before)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

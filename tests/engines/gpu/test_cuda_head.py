@@ -3,7 +3,8 @@ operations in float64 on the host, in the three precisions, without a GPU."""
 
 import numpy as np
 import pytest
-from cuda_emulation import SUMS, emulate
+from cuda_emulation import SUMS
+from inputs import normal32 as normal
 
 from cunet.engines.gpu import cuda, elements, first_layer, head
 from cunet.engines.gpu import softmax_loss as softmax_loss_
@@ -14,18 +15,14 @@ ROUNDING = {"tf32": 2**-11, "float16": 2**-11, "bfloat16": 2**-8}  # of an activ
 
 
 @pytest.fixture
-def xp(monkeypatch):
-    return emulate(monkeypatch)
+def xp(emulated):
+    return emulated
 
 
 @pytest.fixture(params=list(cuda.DTYPES))
 def precision(request, monkeypatch):
     monkeypatch.setitem(cuda.loaded, 0, request.param)  # whose kernels of float32 arrays to take
     return request.param
-
-
-def normal(seed, *shape):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def activation(xp, precision, a):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cuda_emulation import emulate
+from inputs import normal32 as normal
 
 from cunet.engines import gpu
 from cunet.engines.gpu import cuda, elements, sums
@@ -14,8 +14,8 @@ MANTISSA = {"tf32": 11, "float16": 11, "bfloat16": 8}  # bits of it, the first o
 
 
 @pytest.fixture
-def xp(monkeypatch):
-    return emulate(monkeypatch)
+def xp(emulated):
+    return emulated
 
 
 @pytest.fixture(params=PRECISIONS)
@@ -23,10 +23,6 @@ def precision(request, monkeypatch):
     """The kernels of float32 arrays are taken from this precision's as well."""
     monkeypatch.setitem(cuda.loaded, 0, request.param)
     return request.param
-
-
-def normal(seed, *shape):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def some(xp, precision, seed, *shape):

@@ -7,14 +7,11 @@ must fail for the mutant.
 import numpy as np
 import pytest
 from cuda_emulation import build_text, emulate, source
+from inputs import normal32 as normal
 
 from cunet.engines.gpu import convolution, cuda, elements, sums
 from cunet.engines.gpu import softmax_loss as gpu_loss
 from cunet.ops import conv, softmax_loss
-
-
-def normal(seed, *shape):
-    return np.random.default_rng(seed).standard_normal(shape, np.float32)
 
 
 def forward(xp):

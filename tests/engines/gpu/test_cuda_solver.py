@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cuda_emulation import emulate
+from inputs import normal32 as normal
 
 from cunet.engines.gpu import cuda
 from cunet.engines.gpu import sgd as fused_sgd
@@ -14,12 +14,8 @@ SHAPES = [(3, 3, 8, 16), (16,), (2 * fused_sgd.PIECE + 7,), (3,), (fused_sgd.PIE
 
 
 @pytest.fixture
-def xp(monkeypatch):
-    return emulate(monkeypatch)
-
-
-def normal(seed, *shape):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+def xp(emulated):
+    return emulated
 
 
 def on_host():
