@@ -94,8 +94,8 @@ def settings_options(words: dict[str, str | None] | None = None) -> Callable:
         ),
         click.option(
             "--step-values",
+            type=str,
             callback=parse_steps,
-            metavar="TEXT",
             help="Steps of the policy multistep: 4000,6000.",
         ),
     ]

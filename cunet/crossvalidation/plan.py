@@ -2,7 +2,6 @@
 
 import math
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from cunet.crossvalidation.runs import (
     remove_parts,
 )
 from cunet.crossvalidation.scores import collect, scores_of
-from cunet.crossvalidation.workers import Place, one_by_one, places, side_by_side
+from cunet.crossvalidation.workers import Place, Progress, one_by_one, places, side_by_side
 from cunet.data import load as datasets
 from cunet.data.dataset import Dataset
 from cunet.errors import CunetError
@@ -27,7 +26,6 @@ from cunet.training.config import Config
 from cunet.training.run_folder import next_name
 
 WITH_RESUME = ("seeds", "average", "threads", "device")  # beside --jobs
-Progress = Callable[[Run | None, dict], None]
 
 
 def crossval(

@@ -25,7 +25,7 @@ from cunet.training.run_folder import read_environment, read_settings, steps_don
 
 SETTINGS, LOCK = "crossval.toml", ".lock"
 BEFORE_THE_FIRST_MODEL = {"env.json", "log.csv", "run.toml"}
-# A run is the same whatever these say; the data are told by their hashes.
+# A run is the same whatever these say; the data are compared by their hashes.
 FREE = {"data", "dataset", "out", "device", "threads", "minutes"}
 
 

@@ -29,7 +29,7 @@ from cunet.training.config import Config
 from cunet.training.stop import stop_on_signals
 
 STOPPED = 130  # the exit code of a worker that saved its run at a signal
-Tell = Callable[[Run, dict], None]
+Progress = Callable[[Run | None, dict], None]  # None: of all slices at once
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,16 @@ def places(config: Config, jobs: int | None, runs: int) -> list[Place]:
     return [Place(f"cuda:{i % gpus}" if whole else config.device, threads) for i in range(jobs)]
 
 
-def complete(cv: CrossValidation, run: Run, dataset: Dataset, place: Place, tell: Tell) -> bool:
+def complete(
+    cv: CrossValidation, run: Run, dataset: Dataset, place: Place, progress: Progress
+) -> bool:
     """Train what is left of a run, write its report, score it; False where a signal stopped the
     training, which is saved."""
     trained = False
     records = train_run(cv, run, place.device, place.threads)
     with stop_on_signals() as asked, closing(records):
         for record in records:
-            tell(run, record)
+            progress(run, record)
             trained = True
             if asked():
                 break
@@ -72,25 +74,25 @@ def complete(cv: CrossValidation, run: Run, dataset: Dataset, place: Place, tell
     if trained or not (cv.folder(run) / "report.html").is_file():
         reporting.write_report(cv.folder(run))
 
-    def progress(doing: str, done: int, of: int) -> None:
-        tell(run, {"doing": doing, "done": done, "of": of})
+    def scoring(doing: str, done: int, of: int) -> None:
+        progress(run, {"doing": doing, "done": done, "of": of})
 
-    found = score_run(cv, run, dataset, place.device, progress)
+    found = score_run(cv, run, dataset, place.device, scoring)
     figures = {
         average: {key: value for key, value in scores.items() if isinstance(value, float)}
         for average, scores in found["scores"].items()
     }
-    tell(run, {"scores": figures, "seconds": found["seconds"]})
+    progress(run, {"scores": figures, "seconds": found["seconds"]})
     return True
 
 
 def one_by_one(
-    cv: CrossValidation, todo: list[Run], dataset: Dataset, place: Place, tell: Tell
+    cv: CrossValidation, todo: list[Run], dataset: Dataset, place: Place, progress: Progress
 ) -> bool:
     """Complete the runs in this process; False where they were stopped."""
     for run in todo:
         try:
-            if not complete(cv, run, dataset, place, tell):
+            if not complete(cv, run, dataset, place, progress):
                 return False
         except CunetError as error:
             error.args = (f"{run.name}: {error}",)
@@ -101,14 +103,14 @@ def one_by_one(
 def work(cv: CrossValidation, name: str, dataset: Dataset) -> int:
     """What a worker does: one run, every event on stdout; the exit code."""
 
-    def tell(run: Run, event: dict) -> None:
+    def progress(run: Run, event: dict) -> None:
         os.write(1, json.dumps(event).encode() + b"\n")  # at once, and whole: it is short
 
     run = next((run for run in cv.runs if run.name == name), None)
     if run is None:
         raise CunetError(f"cross-validation '{cv.path}' has no run {name}")
     place = Place(cv.config.device, cv.config.threads)
-    return 0 if complete(cv, run, dataset, place, tell) else STOPPED
+    return 0 if complete(cv, run, dataset, place, progress) else STOPPED
 
 
 class Worker:
@@ -167,7 +169,7 @@ class Worker:
 
 
 def side_by_side(
-    cv: CrossValidation, todo: list[Run], places: list[Place], lock: int | None, tell: Tell
+    cv: CrossValidation, todo: list[Run], places: list[Place], lock: int | None, progress: Progress
 ) -> bool:
     """Complete the runs in a process per place; False where they were stopped.
 
@@ -187,7 +189,7 @@ def side_by_side(
                     worker, event = events.get(timeout=0.1)
                 must_stop = asked()
                 if event is not None:
-                    tell(worker.run, event)
+                    progress(worker.run, event)
                 elif worker is not None:
                     working.remove(worker)
                     free.append(worker.place)

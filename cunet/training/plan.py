@@ -1,9 +1,12 @@
 """The plan of a training: its settings resolved, its data checked, its speed and memory known.
 
-    plan = cunet.training.plan.make("isbi2012/", fold="0/5", minutes=60)
-    for record in plan.train(): ...
+    from cunet.training import plan
 
-start() resolves and checks, measure() measures; make() is both. Nothing is written before train().
+    made = plan.make("isbi2012/", fold="0/5", minutes=60)
+    for record in made.train(): ...
+
+start() resolves and checks, measure() measures, make() does both. Nothing is written before
+train(), which makes the run folder.
 """
 
 import sys

@@ -121,10 +121,9 @@ def test_memory_is_that_of_step_or_validation_and_of_the_data_counted_once(data,
     monkeypatch.setattr(plans, "memory_bytes", lambda *given: needed)
 
     def arrays(prepared, *more):
-        lists = prepared.dataset.images, prepared.dataset.labels, prepared.samples.images, *more
-        return sum(
-            array.nbytes for arrays in (*lists, prepared.samples.weights) for array in arrays
-        )
+        dataset, samples = prepared.dataset, prepared.samples
+        lists = dataset.images, dataset.labels, samples.images, samples.weights, *more
+        return sum(array.nbytes for arrays in lists for array in arrays)
 
     config = settings(data)
     prepared = prepare(config)  # the gaps between cells are opened in a copy of the labels
