@@ -3,16 +3,17 @@
 import json
 import math
 import shlex
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 
+from cunet.cli.words import duration
+from cunet.cli.words import size as size  # for commands that name it common.size
 from cunet.errors import CunetError
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
@@ -47,23 +48,32 @@ def next_command(command: str, quiet: bool = False) -> None:
     say(f"Next:\n  {command}", quiet)
 
 
+def next_in_earnest(quiet: bool) -> None:
+    """The next command after --dry-run: the same without it."""
+    again = [part for part in sys.argv[1:] if part not in ("-n", "--dry-run", "--json")]
+    next_command(shlex.join(["cunet", *again]), quiet)
+
+
 def segment_command(data: str, run: str, hold_out: str | None = None) -> str:
     """The command that applies a run to the data set's own test images, those that its training
     held out by name, or its images."""
+    from cunet.data import ctc, dsb2018
+
     folder, products = Path(data), []
     names = ("test-volume.tif", "train-volume.tif", "images")
-    found = [str(folder / name) for name in names if (folder / name).exists()]
-    truths = [*folder.glob("*_GT/SEG"), *folder.parent.glob(f"{folder.name}_GT/SEG")]
-    if truths:  # sequences of the Cell Tracking Challenge
-        names = sorted(path.parent.name.removesuffix("_GT") for path in truths)
+    found = [folder / name for name in names if (folder / name).exists()]
+    sequences = ctc.sequences(folder) if folder.is_dir() else []
+    if sequences:
         asked = [part.strip().split("/")[0] for part in (hold_out or "").split(",")]
-        sequence = next((name for name in names if name in asked), names[-1])
-        found = [str(folder if sequence == folder.name else folder / sequence)]
-        products = ["--products", "ctc", "--out", f"{sequence}_RES"]
-    for pattern in ("*/images/*.png", "stage1_train/*/images/*.png"):  # the Data Science Bowl's
-        if next(folder.glob(pattern), None):
-            found, products = [str(folder / pattern)], ["--products", "labels", "--out", "labels"]
-    image = found[0] if found else "IMAGE.tif"
+        held_out = (path for path in sequences if path.name in asked)
+        sequence = next(held_out, sequences[-1])
+        found = [folder if sequence == folder.resolve() else folder / sequence.name]
+        products = ["--products", "ctc", "--out", f"{sequence.name}_RES"]
+    elif folder.is_dir() and dsb2018.matches(folder):
+        one = next(iter(dsb2018.image_folders(folder).values()))
+        found = [one.parent / "*" / "images" / "*.png"]
+        products = ["--products", "labels", "--out", "labels"]
+    image = str(found[0]) if found else "IMAGE.tif"
     return shlex.join(["cunet", "segment", image, "--model", run, *products])
 
 
@@ -80,24 +90,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
     return value
-
-
-def duration(seconds: float) -> str:
-    """0:42, 12:05 or 3:04:05."""
-    whole = max(0, round(seconds))
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
-
-
-def size(count: float) -> str:
-    """Bytes as a person reads them: 640 MB."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return (
-                f"{count:.0f} {unit}" if count >= 10 or unit == "bytes" else f"{count:.1f} {unit}"
-            )
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 class Progress:
@@ -137,22 +129,34 @@ class Progress:
             click.echo(err=True)
 
 
-@contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM ask for a stop instead of stopping at once: yields stopped() -> bool."""
-    received: list[int] = []
+def train_loop(
+    records: Generator[dict],
+    config: Any,
+    say: Callable[[dict], list[str]],
+    done: int = 0,
+    stop_after: int | None = None,
+    quiet: bool = False,
+    every: float = 30,
+) -> dict | None:
+    """Run a training behind a bar until its end, a signal, or step stop_after; stopped, it is
+    saved. Returns the last record, None where there was none.
 
-    def note(number: int, frame: Any) -> None:
-        if received and number == signal.SIGINT:
-            raise KeyboardInterrupt  # asked twice: stop now
-        received.append(number)
+    say(record): the text beside the bar, then lines of their own. done: steps done before.
+    """
+    from cunet.training.stop import stop_on_signals
 
-    old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+    progress, record = Progress(config.steps, done, quiet, every), None
+    with stop_on_signals() as asked, closing(records):
+        for record in records:
+            step = record["step"]
+            text, *lines = say(record)
+            progress.update(step, text)
+            for line in lines:
+                progress.line(line)
+            if step < config.steps and (asked() or step == stop_after):
+                break
+    progress.close()
+    return record
 
 
 def notes(lines: Iterable[str], quiet: bool = False) -> None:

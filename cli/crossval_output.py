@@ -1,13 +1,14 @@
 """What `cunet crossval` shows: the plan, one progress bar for all runs, the table of scores."""
 
-import math
 import shlex
 from pathlib import Path
 
 import click
 
 from cunet.cli import common
-from cunet.cli.train import Smooth, validation_line
+from cunet.cli.train_output import Smooth, validation_line
+from cunet.cli.train_output import announce as announce_training
+from cunet.cli.words import duration
 
 TITLES = {
     "pixel_error": "pixel err",
@@ -21,20 +22,18 @@ DIGITS = {"warping_error": 6}  # it is small; elsewhere four
 VIEWS = {"none": "one view", "flips": "4 flips averaged", "rotations": "8 views averaged"}
 
 
-def announce(cv, dataset, todo: list, jobs: int, one: dict, quiet: bool) -> dict:
-    """Say what will be done, and how long it takes where that was measured; the same for JSON."""
+def announce(plan, quiet: bool) -> None:
+    """Say what will be done, and how long it takes where that was measured."""
     from cunet.crossvalidation.scores import limits
 
-    runs = cv.runs
+    cv, runs, todo = plan.cv, plan.cv.runs, plan.todo
     text = f"{cv.folds} folds"
     if cv.seeds > 1:
         text += f", and fold 0 with seeds {', '.join(str(r.seed) for r in runs if r.fold == 0)}"
-    text += f": {len(runs)} runs, {jobs} at a time"
-    answer = {"folds": cv.folds, "runs": len(runs), "runs_left": len(todo), "jobs": jobs}
-    if one:
-        seconds = math.ceil(len(todo) / jobs) * one["expected_seconds"]
-        text += f", about {common.duration(seconds)} and the scoring  ->  {cv.path}"
-        answer["expected_seconds"] = seconds
+    text += f": {len(runs)} runs, {len(plan.places)} at a time"
+    if plan.fold is not None:
+        announce_training(plan.fold, quiet)
+        text += f", about {duration(plan.expected_seconds)} and the scoring  ->  {cv.path}"
     else:
         common.say(f"continuing {cv.path}: {len(runs) - len(todo)} runs are done", quiet)
     common.say(text, quiet)
@@ -42,24 +41,30 @@ def announce(cv, dataset, todo: list, jobs: int, one: dict, quiet: bool) -> dict
         if done := cv.steps_done(run):
             scored = ", to be scored" if done == cv.config.steps else ""
             common.say(f"  {run.name} has done {done} of {cv.config.steps} steps{scored}", quiet)
-    if why := limits(dataset):
+    if why := limits(plan.dataset):
         common.say(f"  scores are pixel error and Dice only: {why}", quiet)
-    return answer
 
 
 class Board:
-    """One progress bar for all runs; called with a run and what happened to it."""
+    """One progress bar for all runs, then one for the scores of all slices at once; called with a
+    run, or None for all slices, and what happened."""
 
     def __init__(self, cv, quiet: bool):
         self.number = {run: f"{i} of {len(cv.runs)}" for i, run in enumerate(cv.runs, start=1)}
         self.steps = {run: cv.steps_done(run) for run in cv.runs}
         self.smooth = {run: Smooth() for run in cv.runs}
-        self.average = cv.average
+        self.average, self.quiet, self.collecting = cv.average, quiet, False
         total = len(cv.runs) * cv.config.steps
         self.bar = common.Progress(total, sum(self.steps.values()), quiet)
 
     def __call__(self, run, event: dict) -> None:
         """A record of the training; {"doing", "done", "of"} of the scoring; or its end, scores."""
+        if run is None:
+            if not self.collecting:
+                self.close()
+                self.bar, self.collecting = common.Progress(event["of"], 0, self.quiet), True
+            self.bar.update(event["done"], event["doing"])
+            return
         name = f"run {self.number[run]}, {run.name}:"
         if "step" in event:
             self.steps[run] = step = event["step"]
@@ -77,8 +82,12 @@ class Board:
             self.bar.line(
                 f"{run.name}  scored: pixel error {scores['pixel_error']:.4f}  "
                 f"Dice {scores['dice']:.4f}  ({VIEWS[self.average]}; trained for "
-                f"{common.duration(event['seconds'])})"
+                f"{duration(event['seconds'])})"
             )
+
+    def close(self) -> None:
+        """Leave the bar's line."""
+        self.bar.close()
 
 
 def show(document: dict) -> None:

@@ -3,6 +3,7 @@
 import click
 
 from cunet.cli import common
+from cunet.cli.words import size
 
 
 @click.command()
@@ -68,6 +69,6 @@ def show(document: dict) -> None:
         f"grid of {2 ** document['depth']}\n"
         f"tiles that fit: {', '.join(map(str, near))} ... (every "
         f"{2 ** document['depth']} pixels)\n"
-        f"memory about {common.size(memory['training'])} to train (batch 1, SGD), "
-        f"{common.size(memory['inference'])} to segment"
+        f"memory about {size(memory['training'])} to train (batch 1, SGD), "
+        f"{size(memory['inference'])} to segment"
     )

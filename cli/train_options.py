@@ -58,6 +58,16 @@ SETTINGS = [
 ]
 
 
+def parse_steps(context: click.Context, option: click.Parameter, text: str | None):
+    """4000,6000 -> (4000, 6000)."""
+    try:
+        return None if text is None else tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise click.UsageError(
+            f"--step-values: expected steps such as 4000,6000, found '{text}'"
+        ) from error
+
+
 def settings_options(words: dict[str, str | None] | None = None) -> Callable:
     """A decorator that adds data, preset, configuration file and all settings of a training as
     options, without defaults: what is not given is not set. words: another help for some settings;
@@ -82,7 +92,12 @@ def settings_options(words: dict[str, str | None] | None = None) -> Callable:
                 ("--sigmoid/--softmax", "sigmoid", "One output for two classes (default: no)."),
             )
         ),
-        click.option("--step-values", type=str, help="Steps of the policy multistep: 4000,6000."),
+        click.option(
+            "--step-values",
+            type=str,
+            callback=parse_steps,
+            help="Steps of the policy multistep: 4000,6000.",
+        ),
     ]
 
     def decorate(function: Callable) -> Callable:
@@ -91,13 +106,3 @@ def settings_options(words: dict[str, str | None] | None = None) -> Callable:
         return function
 
     return decorate
-
-
-def parse_steps(text: str) -> tuple[int, ...]:
-    """4000,6000 -> (4000, 6000)."""
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise click.UsageError(
-            f"--step-values: expected steps such as 4000,6000, found '{text}'"
-        ) from error

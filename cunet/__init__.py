@@ -24,6 +24,7 @@ _HOME = {
     "augment": "cunet.data.samples:augment",
     "weight_map": "cunet.data.weight_images:weight_map",
     "report": "cunet.reporting:write_report",
+    "crossval": "cunet.crossvalidation.plan:crossval",
     "set_threads": "cunet.threads:set_threads",
     "CunetError": "cunet.errors:CunetError",
 }

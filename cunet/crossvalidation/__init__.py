@@ -1,1 +1,1 @@
-"""Cross-validation: runs in folds, their scores, and the processes that make them."""
+"""Cross-validation: runs in folds, their scores, the processes that make them, and the whole."""

@@ -18,15 +18,14 @@ from pathlib import Path
 
 from cunet.data.dataset import Dataset
 from cunet.errors import CunetError, DataError
-from cunet.net import checkpoint
 from cunet.segmentation.tiling import AVERAGES
 from cunet.training.config import Config, parse_fold, write_toml
 from cunet.training.loop import train
-from cunet.training.run_folder import read_environment, read_settings, write_text
+from cunet.training.run_folder import read_environment, read_settings, steps_done, write_text
 
 SETTINGS, LOCK = "crossval.toml", ".lock"
 BEFORE_THE_FIRST_MODEL = {"env.json", "log.csv", "run.toml"}
-# A run is the same whatever these say; the data are told by their hashes.
+# A run is the same whatever these say; the data are compared by their hashes.
 FREE = {"data", "dataset", "out", "device", "threads", "minutes"}
 
 
@@ -93,8 +92,8 @@ class CrossValidation:
 
     def steps_done(self, run: Run) -> int:
         """The steps after which its last model was saved."""
-        last = self.folder(run) / "last.npz"
-        return checkpoint.read_header(last)["progress"]["step"] if last.is_file() else 0
+        folder = self.folder(run)
+        return steps_done(folder) if (folder / "last.npz").is_file() else 0
 
     def save(self) -> None:
         """Write crossval.toml; makes the folder where it is not there."""
@@ -134,8 +133,8 @@ class CrossValidation:
 
 
 def refuse_existing(path: str | Path) -> None:
-    """CunetError where anything stands at `path` already, except what a start leaves that was
-    killed at once."""
+    """CunetError where `path` exists already, except for what a start leaves that was killed at
+    once."""
     path = Path(path)
     if (path / SETTINGS).exists() or any(path.glob("fold*-seed*/run.toml")):
         raise CunetError(

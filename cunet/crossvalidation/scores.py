@@ -45,7 +45,7 @@ def evaluate(
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict:
     """The scores of predicted pages (H, W[, K]) of these slices together: pixel_error, dice,
-    thresholds and, where nothing limits it, all that cunet.metrics.isbi2012 answers."""
+    thresholds and, where nothing limits it, all that cunet.metrics.isbi2012 returns."""
     truth = [dataset.labels[i] for i in slices]
     counts = PixelCounts()
     for page, labels in zip(pages, truth, strict=True):
@@ -111,7 +111,7 @@ def scores_of(cv: CrossValidation, run: Run) -> dict | None:
 def collect(cv: CrossValidation, dataset: Dataset, progress: Progress) -> dict:
     """Put the predictions of all folds together, score them as one stack, write metrics.json.
 
-    Answers what that file holds. Every run must be scored.
+    Returns what that file holds. Every run must be scored.
     """
     document = _summary(cv, dataset)
     path = cv.path / "metrics.json"
@@ -207,13 +207,13 @@ def _write_predictions(
     classes = len(dataset.class_names)
     files[0].parent.mkdir(exist_ok=True)
     remove_parts(files[0].parent)
-    said = f"cunet crossval: every slice held out, {cv.folds} folds, average {cv.average}"
+    made = f"cunet crossval: every slice held out, {cv.folds} folds, average {cv.average}"
     each = len(pages) // len(files)
     for number, path in enumerate(files):
         mine = pages[number * each : (number + 1) * each]
         channels = 1 if classes == 2 else classes
         shape = mine[0].shape[:2]
-        with TiffOutput(path, each, *shape, np.float32, channels, description=said) as file:
+        with TiffOutput(path, each, *shape, np.float32, channels, description=made) as file:
             for k, page in enumerate(mine):
                 file.write_rows(k, 0, page)
 

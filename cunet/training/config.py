@@ -1,19 +1,16 @@
-"""The settings of a training: one flat, frozen record, its presets, and its TOML form.
+"""The settings of a training: one flat, frozen record.
 
 Settings are resolved as defaults < preset < configuration file < options. TOML keys are the names
 below, which are the command line's option names with underscores.
 """
 
-import json
 import math
-import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args
+from typing import Any
 
 from cunet.data.augment import OFF, Augmentation
-from cunet.engines import PRECISIONS
+from cunet.engines import PRECISIONS, check_dtype
 from cunet.errors import CunetError
 from cunet.net.layers import Parameter
 from cunet.net.shape import Shape
@@ -22,6 +19,8 @@ from cunet.ops.softmax_loss import NORMALIZE
 from cunet.solvers.adam import Adam
 from cunet.solvers.rates import LearningRate
 from cunet.solvers.sgd import SGD
+from cunet.training import settings_file
+from cunet.training.presets import PRESETS
 
 CHOICES = {
     "solver": ("sgd", "adam"),
@@ -97,14 +96,16 @@ class Config:
     precision: str | None = None  # None: tf32 on a GPU that has it, else float32
     threads: int | None = None
 
+    def shape(self, in_channels: int = 1, classes: int = 2) -> Shape:
+        """The shape of a network of these settings, for images of so many channels and classes."""
+        return Shape(
+            self.width, self.depth, in_channels, classes, self.variant, self.padding,
+            self.batch_norm, self.sigmoid, self.dropout,
+        )  # fmt: skip
+
     def __post_init__(self) -> None:
-        Shape(
-            self.width,
-            self.depth,
-            variant=self.variant,
-            padding=self.padding,
-            dropout=self.dropout,
-        )
+        self.shape()
+        check_dtype(self.dtype)
         check_tile(self.tile, self.depth, self.padding)
         parse_fold(self.fold)
         splits = [n for n in ("fold", "hold_out", "train_share") if getattr(self, n) is not None]
@@ -182,44 +183,6 @@ class Config:
         return make(parameters, momentum=momentum, **shared)
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    # The paper's network, loss, solver and augmentation; what it does not state is ours.
-    "paper": {},
-    # A quarter of an hour's worth: a quarter of the width, Adam, class balance without border term.
-    "cpu": {
-        "width": 16,
-        "tile": 412,
-        "steps": 4800,
-        "solver": "adam",
-        "weight_map": "balance",
-        "dropout": 0.0,
-        "clip": 0.0,
-    },
-    # A later student reproduction on nuclei, with batch normalization; what its report does not
-    # state is ours: width, batch, steps, learning rate, and how far each variation goes.
-    "ucsd": {
-        "padding": "same",
-        "batch_norm": True,
-        "sigmoid": True,
-        "dropout": 0.0,
-        "normalization": "image",
-        "resize": 128,
-        "width": 16,
-        "tile": 128,
-        "batch": 16,
-        "steps": 2000,
-        "solver": "adam",
-        "clip": 0.0,
-        "weight_map": "none",
-        "elastic_sigma": 2.0,
-        "zoom": 0.25,
-        "shear": 0.1,
-        "blur": 1.0,
-        "validate_every": 250,
-    },
-}
-
-
 def make(
     preset: str | None = None, file: str | Path | None = None, options: dict[str, Any] | None = None
 ) -> Config:
@@ -236,51 +199,12 @@ def make(
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The settings in a TOML file; CunetError for a missing file, an unknown key, a wrong type."""
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CunetError(f"config file '{path}' cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CunetError(f"config file '{path}' is not valid TOML: {error}") from error
-    types = {field.name: field.type for field in fields(Config)}
-    settings = {}
-    for key, value in found.items():
-        if key not in types:
-            raise CunetError(
-                f"config file '{path}': unknown key '{key}'; known keys: {', '.join(sorted(types))}"
-            )
-        settings[key] = _typed(path, key, value, types[key])
-    return settings
-
-
-def _typed(path: Path, key: str, value: Any, kind: Any) -> Any:
-    if isinstance(value, list):
-        value = tuple(value)
-    options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
-    names = [getattr(option, "__origin__", option) for option in options]
-    if float in names and type(value) is int:
-        return float(value)
-    if type(value) not in names:
-        expected = " or ".join(n.__name__ for n in names if n is not type(None))
-        raise CunetError(f"config file '{path}': {key} must be {expected}, found {value!r}")
-    if isinstance(value, tuple) and not all(type(v) is int for v in value):
-        raise CunetError(f"config file '{path}': {key} must be whole numbers, found {value!r}")
-    return value
+    return settings_file.read(path, {field.name: field.type for field in fields(Config)})
 
 
 def write_toml(config: Config) -> str:
     """The settings as TOML text; what is None is left out."""
-    lines = []
-    for name, value in asdict(config).items():
-        if isinstance(value, bool):
-            lines.append(f"{name} = {str(value).lower()}")
-        elif isinstance(value, str):
-            lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")  # TOML's escapes too
-        elif isinstance(value, tuple):
-            lines.append(f"{name} = [{', '.join(map(str, value))}]")
-        elif value is not None:
-            lines.append(f"{name} = {value!r}")
-    return "\n".join(lines) + "\n"
+    return settings_file.text(asdict(config))
 
 
 def parse_fold(fold: str | None) -> tuple[int, int] | None:

@@ -4,8 +4,9 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,8 @@ from cunet.net import checkpoint
 from cunet.net.memory import explained
 from cunet.net.shape import Shape
 from cunet.net.unet import UNet
-from cunet.segmentation.tiling import segment, whole_tile
+from cunet.solvers.adam import Adam
+from cunet.solvers.sgd import SGD
 from cunet.threads import set_threads
 from cunet.training.config import Config
 from cunet.training.failure import describe_failure
@@ -31,17 +33,8 @@ DROPOUT_STREAM = 2  # the purpose that separates these random numbers from all o
 
 def shape_of(config: Config, prepared: Prepared) -> Shape:
     """The shape of the network of these settings for this data."""
-    return Shape(
-        width=config.width,
-        depth=config.depth,
-        in_channels=prepared.dataset.images[0].shape[2],
-        classes=len(prepared.dataset.class_names),
-        variant=config.variant,
-        padding=config.padding,
-        batch_norm=config.batch_norm,
-        sigmoid=config.sigmoid,
-        dropout=config.dropout,
-    )
+    dataset = prepared.dataset
+    return config.shape(dataset.images[0].shape[2], len(dataset.class_names))
 
 
 def make_net(config: Config, prepared: Prepared) -> UNet:
@@ -96,86 +89,84 @@ def train(config: Config, prepared: Prepared | None = None, resume: bool = False
             run = RunFolder.create(config.out, config, prepared.dataset.hashes)
             run.save_last(net, solver, progress)  # even a run killed at once can be resumed
     try:
-        yield from _loop(config, prepared, net, solver, progress, run)
+        yield from _Training(config, prepared, net, solver, progress, run).records()
     except GeneratorExit:  # the consumer stopped, between two steps
         if run is not None:
             run.save_last(net, solver, progress)
         raise
 
 
-def _loop(config, prepared, net, solver, progress, run) -> Iterator[dict]:
-    """The steps after progress["step"]; progress is kept up to date in place."""
-    first, start = progress["step"], time.perf_counter() - progress["seconds"]
-    batches = first * config.iter_size, config.steps * config.iter_size
-    with explained(net, config.tile, config.batch, solver=config.solver):
-        work = net.engine.step(net, solver, config.normalize, IGNORE)
-    stream = prepared.samples.stream(*batches, sample_workers(config.device))
-    with closing(work), closing(stream):
-        yield from _steps(config, prepared, work, progress, run, Batches(stream), start)
+@dataclass
+class _Training:
+    """A training under way. progress: step, seconds, best, best_step; kept up to date in place."""
 
+    config: Config
+    prepared: Prepared
+    net: UNet
+    solver: SGD | Adam
+    progress: dict
+    run: RunFolder | None
 
-def _steps(config, prepared, work, progress, run, batches, start) -> Iterator[dict]:
-    net, solver, first, final = work.net, work.solver, progress["step"], {}
-    for step in range(first + 1, config.steps + 1):
-        began = time.perf_counter()
-        loss, waited = 0.0, 0.0
+    def records(self) -> Iterator[dict]:
+        """Make the steps after progress["step"], a record each."""
+        config, first = self.config, self.progress["step"]
+        start = time.perf_counter() - self.progress["seconds"]
+        with explained(self.net, config.tile, config.batch, solver=config.solver):
+            work = self.net.engine.step(self.net, self.solver, config.normalize, IGNORE)
+        stream = self.prepared.samples.stream(
+            first * config.iter_size, config.steps * config.iter_size, sample_workers(config.device)
+        )
+        with closing(work), closing(stream):
+            batches = Batches(stream)
+            for step in range(first + 1, config.steps + 1):
+                began = time.perf_counter()
+                loss, rate, waited = self._update(work, batches, step)
+                now = time.perf_counter()
+                self.progress |= {"step": step, "seconds": now - start}
+                record = {"step": step, "seconds": round(now - start, 3), "lr": rate, "loss": loss}
+                record["wait"] = round(waited / (now - began), 4)
+                if step % config.validate_every == 0 or step == config.steps:
+                    record |= self._validate(start)
+                    self._keep(record)
+                elif self.run is not None:
+                    self.run.log(record)
+                yield record
+
+    def _update(self, work: Any, batches: Batches, step: int) -> tuple[float, float, float]:
+        """One update: the mean loss of its batches, the learning rate, the seconds waited."""
+        config, loss, waited = self.config, 0.0, 0.0
         rng = np.random.default_rng([config.seed, DROPOUT_STREAM, step])
         for _ in range(config.iter_size):
             batch, wait = batches.take()
-            with explained(net, config.tile, config.batch, solver=config.solver):
+            with explained(self.net, config.tile, config.batch, solver=config.solver):
                 loss += work.accumulate(batch, rng, batches.prepare) / config.iter_size
             waited += wait
             if not math.isfinite(loss):
-                raise NumericError(describe_failure(net, batch, step, loss, run))
-        rate = work.update()
-        now = time.perf_counter()
-        record = {"step": step, "seconds": round(now - start, 3), "lr": rate, "loss": loss}
-        record["wait"] = round(waited / (now - began), 4)
-        progress |= {"step": step, "seconds": now - start}
-        due = step % config.validate_every == 0 or step == config.steps
-        if due and prepared.held_out:
-            final = validate(net, prepared)
-            record |= final
-            progress["seconds"] = time.perf_counter() - start
-            error = final["val_pixel_error"]
-            if progress["best"] is None or error < progress["best"]:
-                progress |= {"best": error, "best_step": step}
-                if run is not None:
-                    run.save_best(net, progress)
-        if run is not None:
-            run.log(record)
-            if step == config.steps:  # before last.npz, which says that nothing is left to do
-                if not prepared.held_out:
-                    run.save_best(net, progress)
-                run.save_metrics({"last": final | {"step": step, "loss": loss}} | progress)
-            if due:
-                run.save_last(net, solver, progress)
-        yield record
+                raise NumericError(describe_failure(self.net, batch, step, loss, self.run))
+        return loss, work.update(), waited
 
+    def _validate(self, start: float) -> dict:
+        """Scores of the held-out slices, if there are any; the best network so far is kept."""
+        if not self.prepared.held_out:
+            return {}
+        found, progress = validate(self.net, self.prepared), self.progress
+        progress["seconds"] = time.perf_counter() - start
+        error = found["val_pixel_error"]
+        if progress["best"] is None or error < progress["best"]:
+            progress |= {"best": error, "best_step": progress["step"]}
+            if self.run is not None:
+                self.run.save_best(self.net, progress)
+        return found
 
-def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
-    """Seconds a step takes here, its share of the validations included, measured on a network
-    that is thrown away."""
-    net = make_net(config, prepared)
-    solver = config.make_solver(net.parameters())
-    with explained(net, config.tile, config.batch, solver=config.solver):
-        work = net.engine.step(net, solver, config.normalize, IGNORE)
-    done = []
-    number = (steps + 2) * config.iter_size
-    stream = prepared.samples.stream(0, number, sample_workers(config.device))
-    with closing(work), closing(stream):
-        for i, (batch, _) in enumerate(stream):
-            with explained(net, config.tile, config.batch, solver=config.solver):
-                work.accumulate(batch, np.random.default_rng(0))
-            if (i + 1) % config.iter_size == 0:
-                work.update()
-                done.append(time.perf_counter())
-        step = float(np.median(np.diff(done)[1:]))
-        if prepared.held_out:
-            image = prepared.dataset.images[prepared.held_out[0]]
-            for _ in range(1 if config.device == "cpu" else 2):  # a GPU records at its first
-                start = time.perf_counter()
-                segment(image, net, whole_tile(image.shape, net.shape.depth, net.shape.padding))
-                one = time.perf_counter() - start
-            step += one * len(prepared.held_out) / min(config.validate_every, config.steps)
-    return step
+    def _keep(self, record: dict) -> None:
+        """The line of the log and last.npz; after the last step all else that the folder holds."""
+        if self.run is None:
+            return
+        self.run.log(record)
+        if record["step"] == self.config.steps:  # before last.npz: it says that all is done
+            if not self.prepared.held_out:
+                self.run.save_best(self.net, self.progress)
+            scores = {name: value for name, value in record.items() if name.startswith("val_")}
+            last = scores | {"step": record["step"], "loss": record["loss"]}
+            self.run.save_metrics({"last": last} | self.progress)
+        self.run.save_last(self.net, self.solver, self.progress)

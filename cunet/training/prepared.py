@@ -1,4 +1,4 @@
-"""A data set made ready to train on: checked, split, normalised, weighed."""
+"""A data set made ready to train on: checked, split, normalised, with weight maps."""
 
 from dataclasses import dataclass, replace
 

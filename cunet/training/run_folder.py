@@ -57,7 +57,7 @@ class RunFolder:
 
     @staticmethod
     def refuse_existing(path: str | Path) -> None:
-        """CunetError where anything stands at `path` already, an empty folder apart."""
+        """CunetError where `path` exists already, unless it is an empty folder."""
         path = Path(path)
         if (path / "run.toml").exists():
             raise CunetError(
@@ -138,6 +138,11 @@ def read_settings(path: str | Path) -> dict:
     if not (path / "run.toml").is_file():
         raise CunetError(f"'{path}' is not a run folder: it has no run.toml")
     return read_toml(path / "run.toml")
+
+
+def steps_done(path: str | Path) -> int:
+    """The steps after which the last model of a run was saved."""
+    return checkpoint.read_header(Path(path) / "last.npz")["progress"]["step"]
 
 
 def read_environment(path: str | Path) -> dict:

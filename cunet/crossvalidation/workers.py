@@ -1,8 +1,11 @@
-"""The runs of `cunet crossval`: one after the other here, or several in processes of their own.
+"""The runs of a cross-validation: one after the other here, or several in processes of their own.
 
 A worker is `cunet crossval --resume DIR --worker RUN`. Every event is a line of JSON on its stdout,
-so that it notices when nobody reads any more: it saves and ends. What it says to a person is kept
-in DIR/RUN.log.
+so that it notices when nobody reads any more: it saves and ends. What it prints for a person is
+kept in DIR/RUN.log.
+
+Events of a run, as they are passed to a callback of (run, event): a record of the training, see
+cunet.train; {"doing", "done", "of"} while slices are segmented and scored; {"scores", "seconds"}.
 """
 
 import json
@@ -16,42 +19,17 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from cunet.cli import common
+from cunet import backend, reporting
+from cunet.crossvalidation.runs import CrossValidation, Run, train_run
+from cunet.crossvalidation.scores import score_run
+from cunet.data.dataset import Dataset
 from cunet.errors import CunetError
 from cunet.threads import available_threads
+from cunet.training.config import Config
+from cunet.training.stop import stop_on_signals
 
-STOPPED = 130
-
-
-def complete(cv, run, dataset, device: str, threads: int | None, tell: Callable) -> bool:
-    """Train what is left of a run, write its report, score it; False where it was stopped."""
-    from cunet.crossvalidation.runs import train_run
-    from cunet.crossvalidation.scores import score_run
-    from cunet.reporting import write_report
-
-    trained = False
-    records = train_run(cv, run, device, threads)
-    with common.stop_on_signals() as asked, closing(records):
-        for record in records:
-            tell(run, record)
-            trained = True
-            if asked():
-                break
-    if asked():
-        return False
-    if trained or not (cv.folder(run) / "report.html").is_file():
-        write_report(cv.folder(run))
-
-    def progress(doing: str, done: int, of: int) -> None:
-        tell(run, {"doing": doing, "done": done, "of": of})
-
-    found = score_run(cv, run, dataset, device, progress)
-    figures = {
-        average: {key: value for key, value in scores.items() if isinstance(value, float)}
-        for average, scores in found["scores"].items()
-    }
-    tell(run, {"scores": figures, "seconds": found["seconds"]})
-    return True
+STOPPED = 130  # the exit code of a worker that saved its run at a signal
+Progress = Callable[[Run | None, dict], None]  # None: of all slices at once
 
 
 @dataclass(frozen=True)
@@ -62,16 +40,14 @@ class Place:
     threads: int | None  # None: all
 
 
-def places(config, jobs: int | None, runs: int) -> list[Place]:
+def places(config: Config, jobs: int | None, runs: int) -> list[Place]:
     """A place for each of the jobs: by default one, or one per GPU where the device is all of them.
 
     GPUs are given in turn; CPU threads are divided.
     """
     gpus = 1
     if config.device == "cuda":
-        from cunet.backend import import_cupy
-
-        gpus = import_cupy().cuda.runtime.getDeviceCount()
+        gpus = backend.import_cupy().cuda.runtime.getDeviceCount()
     jobs = max(1, min(jobs or gpus, runs))
     threads = config.threads
     if jobs > 1:
@@ -80,11 +56,43 @@ def places(config, jobs: int | None, runs: int) -> list[Place]:
     return [Place(f"cuda:{i % gpus}" if whole else config.device, threads) for i in range(jobs)]
 
 
-def one_by_one(cv, todo: list, dataset, place: Place, tell: Callable) -> bool:
+def complete(
+    cv: CrossValidation, run: Run, dataset: Dataset, place: Place, progress: Progress
+) -> bool:
+    """Train what is left of a run, write its report, score it; False where a signal stopped the
+    training, which is saved."""
+    trained = False
+    records = train_run(cv, run, place.device, place.threads)
+    with stop_on_signals() as asked, closing(records):
+        for record in records:
+            progress(run, record)
+            trained = True
+            if asked():
+                break
+    if asked():
+        return False
+    if trained or not (cv.folder(run) / "report.html").is_file():
+        reporting.write_report(cv.folder(run))
+
+    def scoring(doing: str, done: int, of: int) -> None:
+        progress(run, {"doing": doing, "done": done, "of": of})
+
+    found = score_run(cv, run, dataset, place.device, scoring)
+    figures = {
+        average: {key: value for key, value in scores.items() if isinstance(value, float)}
+        for average, scores in found["scores"].items()
+    }
+    progress(run, {"scores": figures, "seconds": found["seconds"]})
+    return True
+
+
+def one_by_one(
+    cv: CrossValidation, todo: list[Run], dataset: Dataset, place: Place, progress: Progress
+) -> bool:
     """Complete the runs in this process; False where they were stopped."""
     for run in todo:
         try:
-            if not complete(cv, run, dataset, place.device, place.threads, tell):
+            if not complete(cv, run, dataset, place, progress):
                 return False
         except CunetError as error:
             error.args = (f"{run.name}: {error}",)
@@ -92,28 +100,31 @@ def one_by_one(cv, todo: list, dataset, place: Place, tell: Callable) -> bool:
     return True
 
 
-def work(cv, name: str, dataset, device: str, threads: int | None) -> int:
+def work(cv: CrossValidation, name: str, dataset: Dataset) -> int:
     """What a worker does: one run, every event on stdout; the exit code."""
 
-    def tell(run, event: dict) -> None:
+    def progress(run: Run, event: dict) -> None:
         os.write(1, json.dumps(event).encode() + b"\n")  # at once, and whole: it is short
 
     run = next((run for run in cv.runs if run.name == name), None)
     if run is None:
         raise CunetError(f"cross-validation '{cv.path}' has no run {name}")
-    return 0 if complete(cv, run, dataset, device, threads, tell) else STOPPED
+    place = Place(cv.config.device, cv.config.threads)
+    return 0 if complete(cv, run, dataset, place, progress) else STOPPED
 
 
 class Worker:
     """A process that completes one run at a place. It puts (itself, event) into a queue, and
     (itself, None) when it ends."""
 
-    def __init__(self, cv, run, place: Place, lock: int | None, events: SimpleQueue):
+    def __init__(
+        self, cv: CrossValidation, run: Run, place: Place, lock: int | None, events: SimpleQueue
+    ):
         self.run, self.place, self.log = run, place, cv.path / f"{run.name}.log"
         command = [sys.executable, "-P", "-m", "cunet", "crossval", "--resume", str(cv.path)]
         command += ["--worker", run.name, "--device", place.device, "--threads", str(place.threads)]
         with open(self.log, "ab") as log:
-            self.said_before = log.tell()
+            self.printed_before = log.tell()
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -133,26 +144,42 @@ class Worker:
         events.put((self, None))
 
     def end(self) -> tuple[int, str]:
-        """Wait for the end: its exit code, and what it said to a person."""
+        """Wait for the end: its exit code, and what it printed for a person."""
         code = self.process.wait()
         self.listener.join()
-        said = self.log.read_bytes()[self.said_before :].decode(errors="replace").strip()
+        text = self.log.read_bytes()[self.printed_before :].decode(errors="replace").strip()
         if self.log.stat().st_size == 0:
             self.log.unlink()
-        return code, said
+        return code, text
+
+    def error(self, code: int, text: str) -> CunetError:
+        """Its failure as an error of this process, with its exit code."""
+        name = self.run.name
+        if code < 0:
+            error = CunetError(
+                f"{name}: its process was ended by signal {-code}; if memory was short use fewer "
+                "--jobs"
+            )
+            error.exit_code = 4
+            return error
+        what = f"a bug in cunet:\n{text}" if code == 1 else text.rpartition("Error: ")[2]
+        error = CunetError(f"{name}: {what or f'its process ended with code {code}'}")
+        error.exit_code = code
+        return error
 
 
 def side_by_side(
-    cv, todo: list, places: list[Place], lock: int | None, tell: Callable[[object, dict], None]
+    cv: CrossValidation, todo: list[Run], places: list[Place], lock: int | None, progress: Progress
 ) -> bool:
     """Complete the runs in a process per place; False where they were stopped.
 
-    Where one fails the others are stopped, and its error is raised.
+    lock: the file descriptor that holds the folder, see at_work. Where a run fails the others are
+    stopped, and its error is raised.
     """
     events: SimpleQueue = SimpleQueue()
     waiting, free, working = deque(todo), deque(places), set()
     failure, stopping = None, False
-    with common.stop_on_signals() as asked:
+    with stop_on_signals() as asked:
         try:
             while working or (waiting and not stopping):
                 while waiting and free and not stopping:
@@ -162,13 +189,13 @@ def side_by_side(
                     worker, event = events.get(timeout=0.1)
                 must_stop = asked()
                 if event is not None:
-                    tell(worker.run, event)
+                    progress(worker.run, event)
                 elif worker is not None:
                     working.remove(worker)
                     free.append(worker.place)
-                    code, said = worker.end()
+                    code, text = worker.end()
                     if code not in (0, STOPPED) and not stopping:
-                        failure = worker_error(worker, code, said)
+                        failure = worker.error(code, text)
                     must_stop |= code != 0
                 if must_stop and not stopping:
                     stopping = True
@@ -181,18 +208,3 @@ def side_by_side(
     if failure is not None:
         raise failure
     return not stopping
-
-
-def worker_error(worker: Worker, code: int, said: str) -> CunetError:
-    """The error of a worker as an error of this process, with its exit code."""
-    name = worker.run.name
-    if code < 0:
-        error = CunetError(
-            f"{name}: its process was ended by signal {-code}; if memory was short use fewer --jobs"
-        )
-        error.exit_code = 4
-        return error
-    what = f"a bug in cunet:\n{said}" if code == 1 else said.rpartition("Error: ")[2]
-    error = CunetError(f"{name}: {what or f'its process ended with code {code}'}")
-    error.exit_code = code
-    return error

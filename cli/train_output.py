@@ -1,0 +1,61 @@
+"""What `cunet train` shows: the plan, and what a record says. cunet crossval shows the same."""
+
+from cunet.cli import common
+from cunet.cli.words import duration, size
+
+
+def announce(plan, quiet: bool) -> None:
+    """Say what will happen, where, and how long it takes."""
+    from cunet.engines import describe
+
+    config, prepared, dataset = plan.config, plan.prepared, plan.prepared.dataset
+    on_cpu = config.device == "cpu"
+    device = f"{plan.threads} CPU threads" if on_cpu else describe(config.device, config.precision)
+    common.say(
+        f"{plan.source}: {plan.left:,} steps at {plan.seconds:.2f} s on {device}, about "
+        f"{duration(plan.expected_seconds)}",
+        quiet,
+    )
+    if not on_cpu and plan.why_no_tensor_cores:
+        common.say(f"  without tensor cores: {plan.why_no_tensor_cores}", quiet)
+    for note in dataset.notes:
+        common.say(f"  {note}", quiet)
+    if dataset.instances is not None and config.weight_map in ("balance", "none"):
+        common.say("  cells that touch are learned apart with --weight-map paper", quiet)
+    common.say(
+        f"  {len(prepared.training)} slices to train on, {len(prepared.held_out)} held out; width "
+        f"{config.width}, tile {config.tile}, {config.solver}; memory about {size(plan.memory)}"
+        f"  ->  {config.out}",
+        quiet,
+    )
+
+
+class Smooth:
+    """A running mean: of all values at first, then with a memory of about 50."""
+
+    def __init__(self) -> None:
+        self.count, self.mean = 0, 0.0
+
+    def __call__(self, value: float) -> float:
+        self.count = min(50, self.count + 1)
+        self.mean += (value - self.mean) / self.count
+        return self.mean
+
+
+def validation_line(record: dict) -> str:
+    return (
+        f"step {record['step']:>6}  held-out slices: loss {record['val_loss']:.4f}  "
+        f"Dice {record['val_dice']:.4f}  pixel error {record['val_pixel_error']:.4f}"
+    )
+
+
+def one_class_warning(record: dict, names: tuple[str, ...]) -> list[str]:
+    """A line where the net predicts a single one of the classes of these names, or none."""
+    lone = record.get("val_one_class")
+    if lone is None:
+        return []
+    name = f"'{names[lone]}'" if lone == 0 or len(names) == 2 else f"no '{names[0]}'"
+    return [
+        f"warning: the net predicts {name} everywhere on the held-out slices; early in a training "
+        "that is usual, later try --weight-map balance or a smaller --lr"
+    ]

@@ -1,0 +1,216 @@
+"""The whole of a cross-validation: planned, trained and scored. cunet.crossval does it at once."""
+
+import math
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cunet.backend import resolve_device
+from cunet.crossvalidation.runs import (
+    CrossValidation,
+    Run,
+    at_work,
+    load,
+    refuse_existing,
+    remove_parts,
+)
+from cunet.crossvalidation.scores import collect, scores_of
+from cunet.crossvalidation.workers import Place, Progress, one_by_one, places, side_by_side
+from cunet.data import load as datasets
+from cunet.data.dataset import Dataset
+from cunet.errors import CunetError
+from cunet.threads import get_threads, set_threads
+from cunet.training import plan as training
+from cunet.training.config import Config
+from cunet.training.run_folder import next_name
+
+WITH_RESUME = ("seeds", "average", "threads", "device")  # beside --jobs
+
+
+def crossval(
+    data: str | Path | None = None,
+    folds: int | None = None,
+    *,
+    seeds: int | None = None,
+    average: str | None = None,
+    jobs: int | None = None,
+    preset: str | None = None,
+    config: str | Path | None = None,
+    resume: str | Path | None = None,
+    progress: Progress = lambda run, event: None,
+    **options: Any,
+) -> dict:
+    """Train on all folds of a data set but one, score the one held out, and so for every fold.
+
+        document = cunet.crossval("isbi2012/", folds=5, preset="cpu", device="cuda")
+        document["mean"]["rotations"]["v_rand"]
+
+    data: folder with the data set; fold k of n holds out slices k, k+n, k+2n ... folds: how many
+    (5). seeds: fold 0 is trained with so many seeds (1). average: "none", "flips" or "rotations"
+    (default), the views of a tile that are averaged. jobs: runs at a time (1; with device "cuda"
+    one per GPU), each in a process of its own. options: out (the folder; default
+    runs/<data>-crossval-<n>), device, threads and all other settings of cunet.Config; preset and
+    config as of cunet.training.plan.start. resume: a folder in which to go on; beside it jobs,
+    seeds, average, threads and device may be given.
+
+    progress(run, event) is called with what happens to a run, see workers.py, and with run None
+    while all slices are scored at once.
+
+    Returns what the folder's metrics.json holds: "runs" with the scores of each, "mean" and "sd"
+    over the folds, "seeds" the same over seeds or None, "stack" the scores of all slices at once,
+    "limits" why some scores are missing or None. Ctrl-C and SIGTERM save the runs that are trained
+    and raise KeyboardInterrupt. CunetError where settings do not fit or a run failed: what was done
+    is kept, and resume goes on.
+    """
+    named = {"data": data, "folds": folds, "preset": preset, "config": config, "resume": resume}
+    return make(**named, seeds=seeds, average=average, jobs=jobs, **options).run(progress)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cross-validation before its first step."""
+
+    cv: CrossValidation
+    dataset: Dataset
+    todo: list[Run]  # those that are not trained and scored yet
+    places: list[Place]  # one for each of the runs at a time
+    jobs: int | None  # as asked
+    fold: training.Plan | None  # the training of fold 0, measured; None where it goes on
+
+    @property
+    def expected_seconds(self) -> float | None:
+        """How long the training will take, about; None where it was not measured."""
+        if self.fold is None:
+            return None
+        return math.ceil(len(self.todo) / len(self.places)) * self.fold.expected_seconds
+
+    @property
+    def again(self) -> str:
+        """The command that goes on with it."""
+        jobs = ["--jobs", str(self.jobs)] if self.jobs else []
+        return shlex.join(["cunet", "crossval", "--resume", str(self.cv.path), *jobs])
+
+    def summary(self) -> dict:
+        """What `cunet crossval --dry-run --json` prints."""
+        document = {} if self.fold is None else self.fold.summary()
+        document |= {"folds": self.cv.folds, "runs": len(self.cv.runs)}
+        document |= {"runs_left": len(self.todo), "jobs": len(self.places)}
+        if self.fold is not None:
+            document["expected_seconds"] = self.expected_seconds
+        return document
+
+    def run(self, progress: Progress = lambda run, event: None) -> dict:
+        """Complete every run and score all slices at once; see crossval()."""
+        cv, dataset = self.cv, self.dataset
+
+        def collecting(doing: str, done: int, of: int) -> None:
+            progress(None, {"doing": doing, "done": done, "of": of})
+
+        cv.path.mkdir(parents=True, exist_ok=True)
+        with at_work(cv.path) as lock:
+            remove_parts(cv.path)
+            cv.save()
+            try:
+                if len(self.places) > 1:
+                    done = side_by_side(cv, self.todo, self.places, lock, progress)
+                else:
+                    done = one_by_one(cv, self.todo, dataset, self.places[0], progress)
+                if not done:
+                    raise KeyboardInterrupt
+                return collect(cv, dataset, collecting)
+            except CunetError as error:
+                error.add_note(f"what is done is kept; to go on: {self.again}")
+                raise
+
+
+def make(
+    data: str | Path | None = None,
+    folds: int | None = None,
+    *,
+    seeds: int | None = None,
+    average: str | None = None,
+    jobs: int | None = None,
+    preset: str | None = None,
+    config: str | Path | None = None,
+    resume: str | Path | None = None,
+    **options: Any,
+) -> Plan:
+    """The plan of a new cross-validation or, with resume, of one that goes on: settings resolved,
+    data checked, the speed of a new one measured. Nothing is written. Arguments: see crossval()."""
+    own = {"seeds": seeds, "average": average}
+    own = {name: value for name, value in own.items() if value is not None}
+    fold = None
+    if resume is None:
+        options |= {"data": data, "preset": preset, "config": config}
+        cv, dataset, fold = _new(5 if folds is None else folds, own, jobs, options)
+    else:
+        named = {"data": data, "folds": folds, "preset": preset, "config": config} | options
+        _refuse_with_resume(named)
+        cv, dataset = resumed(resume, **own, **options)
+    todo = [run for run in cv.runs if scores_of(cv, run) is None]
+    return Plan(cv, dataset, todo, places(cv.config, jobs, len(todo)), jobs, fold)
+
+
+def _new(
+    folds: int, own: dict[str, Any], jobs: int | None, options: dict[str, Any]
+) -> tuple[CrossValidation, Dataset, training.Plan]:
+    """own: of seeds and average what is given. options: as of cunet.training.plan.start."""
+    CrossValidation(Path(), Config(), folds, **own)  # complains before anything is read
+    if options.pop("fold", None) is not None:
+        raise CunetError("fold: a cross-validation makes folds of all slices; remove it")
+    out = options.pop("out", None)
+    if out is not None:
+        refuse_existing(out)
+    start = training.start(**options, fold=f"0/{folds}")
+    settings, dataset = start.config, start.prepared.dataset
+    stem = Path(settings.data).resolve().name + "-crossval"
+    out = Path(out or settings.out or next_name("runs", stem))
+    settings = replace(settings, device=_base_device(settings.device), out=str(out))
+    cv = CrossValidation(out, settings, folds, **own)
+    cv.check(dataset)
+    place = places(settings, jobs, len(cv.runs))[0]  # the speed is that of one of the jobs
+    there = replace(settings, device=place.device, threads=place.threads)
+    before = get_threads()
+    fold = training.measure(replace(start, config=there))
+    set_threads(settings.threads or before)
+    resolved = {"steps": fold.config.steps, "precision": fold.config.precision}
+    settings = replace(settings, **resolved, minutes=None, fold=None)
+    if settings.resize:  # scores are those of the slices as they are
+        dataset = datasets.load(settings.data, settings.dataset)
+    return replace(cv, config=settings), dataset, fold
+
+
+def resumed(path: str | Path, **changed: Any) -> tuple[CrossValidation, Dataset]:
+    """The cross-validation in a folder, and its data, checked against what its runs have seen.
+
+    changed: seeds, average, device or threads; None leaves them as they are.
+    """
+    cv = load(path)
+    changed = {name: value for name, value in changed.items() if value is not None}
+    own = {name: changed.pop(name) for name in ("seeds", "average") if name in changed}
+    config = replace(cv.config, **changed)
+    config = replace(config, device=_base_device(config.device))
+    if config.threads is not None:
+        set_threads(config.threads)
+    cv = replace(cv, config=config, **own)
+    dataset = datasets.load(config.data, config.dataset)
+    cv.check(dataset)
+    return cv, dataset
+
+
+def _refuse_with_resume(named: dict[str, Any]) -> None:
+    """CunetError where a setting is given that a cross-validation begun keeps."""
+    fixed = [name for name, value in named.items() if value is not None and name not in WITH_RESUME]
+    if fixed:
+        raise CunetError(
+            "--resume continues a cross-validation with its own settings; beside it only --jobs, "
+            "--threads, --device, --seeds and --average may be given, found "
+            f"--{fixed[0].replace('_', '-')}"
+        )
+
+
+def _base_device(name: str) -> str:
+    """cpu, cuda (all GPUs) or cuda:i; an error where it cannot be used."""
+    device = resolve_device(name)
+    return device if device == "cpu" or name.startswith("cuda:") else "cuda"

@@ -1,0 +1,234 @@
+"""The plan of a training: its settings resolved, its data checked, its speed and memory known.
+
+    from cunet.training import plan
+
+    made = plan.make("isbi2012/", fold="0/5", minutes=60)
+    for record in made.train(): ...
+
+start() resolves and checks, measure() measures, make() does both. Nothing is written before
+train(), which makes the run folder.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cunet.backend import cuda_problem, resolve_device
+from cunet.data.labels import IGNORE
+from cunet.data.samples import sample_workers
+from cunet.engines import TENSOR_CORES, resolve_precision
+from cunet.errors import CunetError
+from cunet.net.figure1 import memory_bytes
+from cunet.net.memory import explained
+from cunet.segmentation.tiling import segment, whole_tile
+from cunet.threads import get_threads, set_threads
+from cunet.training import config as configs
+from cunet.training.config import Config
+from cunet.training.loop import make_net, obstacle_to, shape_of, train
+from cunet.training.prepared import Prepared, prepare
+from cunet.training.run_folder import RunFolder, next_name, read_settings, steps_done
+
+WITH_RESUME = ("steps", "minutes", "threads", "device")  # settings that a run begun may change
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a training begins with: settings that are resolved, data that are checked."""
+
+    source: str  # where the settings come from, in words
+    config: Config
+    prepared: Prepared
+    done: int  # steps that are done already
+    resume: bool  # whether it continues the run in config.out
+
+
+@dataclass(frozen=True)
+class Plan(Start):
+    """A training before its first step. config has device, precision, steps and out resolved."""
+
+    threads: int  # of the CPU
+    seconds: float  # that a step takes here, its share of the validations included
+    memory: int  # bytes that the process takes, about
+    why_no_tensor_cores: str | None  # None where it uses them
+
+    @property
+    def left(self) -> int:
+        """The steps to do."""
+        return max(0, self.config.steps - self.done)
+
+    @property
+    def expected_seconds(self) -> float:
+        """How long the steps left will take, about."""
+        return self.left * self.seconds
+
+    def train(self) -> Iterator[dict]:
+        """The training, as cunet.train: a record after every step."""
+        return train(self.config, self.prepared, self.resume)
+
+    def summary(self) -> dict:
+        """What `cunet train --dry-run --json` prints."""
+        dataset, config = self.prepared.dataset, self.config
+        return {
+            "dataset": dataset.name,
+            "kind": dataset.kind,
+            "classes": list(dataset.class_names),
+            "training_slices": len(self.prepared.training),
+            "held_out_slices": len(self.prepared.held_out),
+            "held_out": [dataset.slice_names[i] for i in self.prepared.held_out],
+            "device": config.device,
+            "precision": config.precision,
+            "steps": config.steps,
+            "seconds_per_step": self.seconds,
+            "expected_seconds": self.expected_seconds,
+            "memory_bytes": self.memory,
+        }
+
+
+def make(
+    data: str | Path | None = None,
+    preset: str | None = None,
+    config: str | Path | None = None,
+    resume: str | Path | None = None,
+    **options: Any,
+) -> Plan:
+    """The plan of a new training or, with resume, of one that goes on; arguments: see start().
+
+    Takes the time of a few steps, which are made with a network that is thrown away. The run
+    folder is runs/<data>-<n> where no other is given.
+    """
+    return measure(start(data, preset, config, resume, **options))
+
+
+def start(
+    data: str | Path | None = None,
+    preset: str | None = None,
+    config: str | Path | None = None,
+    resume: str | Path | None = None,
+    **options: Any,
+) -> Start:
+    """Resolve the settings as defaults < preset < config file < options; load and check the data.
+
+    data: folder with the data set. preset: paper, cpu or ucsd; None is cpu on the CPU and paper on
+    a GPU. config: TOML file of settings. options: settings by the names of cunet.Config; None is
+    not given. resume: a run folder, which goes on with its own settings and data; beside it only
+    steps, minutes, threads and device may be given. CunetError where settings or files do not fit,
+    DataError for what the data hold.
+    """
+    options = {name: value for name, value in options.items() if value is not None}
+    if {"steps", "minutes"} <= options.keys():
+        raise CunetError("--steps and --minutes: give one of them")
+    if resume is not None:
+        return _continued(str(resume), {"data": data, "preset": preset, "config": config} | options)
+    if data is not None:
+        options["data"] = str(Path(data).resolve())  # so that resume works from anywhere
+    asked = options.get("device", "auto")
+    on_cpu = resolve_device(asked) == "cpu"
+    source = f"preset {preset}"
+    if preset is None:
+        preset = "cpu" if on_cpu else "paper"
+        source = f"preset {preset} (" + ("on the CPU" if on_cpu else "on a GPU") + ")"
+    if config is not None:
+        source += f", {config}"
+    if asked == "auto" and on_cpu and "cupy" in sys.modules:
+        source += f", {cuda_problem()}: running on the CPU"
+    settings = configs.make(preset, config, options)
+    if not settings.data:
+        raise CunetError("Missing option '--data': the folder with the data set.")
+    if settings.out is not None:
+        RunFolder.refuse_existing(settings.out)
+    return Start(source, settings, prepare(settings), 0, False)
+
+
+def _continued(resume: str, given: dict[str, Any]) -> Start:
+    fixed = [name for name in given if given[name] is not None and name not in WITH_RESUME]
+    if fixed:
+        raise CunetError(
+            f"--resume continues a run with its own settings; beside it only --steps, --minutes, "
+            f"--threads, --device and --stop-after may be given, found "
+            f"--{fixed[0].replace('_', '-')}"
+        )
+    options = {name: value for name, value in given.items() if value is not None}
+    config = configs.make(options=read_settings(resume) | options | {"out": resume})
+    prepared = prepare(config)
+    config = replace(config, device=resolve_device(config.device))
+    if config.precision in TENSOR_CORES and obstacle_to(config, prepared) is not None:
+        config = replace(config, precision=None)  # what began on tensor cores goes on without
+    source = f"continuing {resume}"
+    if {"steps", "minutes"} & options.keys():
+        source += " with another length: the learning rate follows the new one"
+    return Start(source, config, prepared, steps_done(resume), True)
+
+
+def measure(start: Start) -> Plan:
+    """Resolve device and precision, measure a step, fit the steps to config.minutes, name the run
+    folder, and add up the memory. Sets the number of CPU threads where the settings do."""
+    config, prepared = start.config, start.prepared
+    if config.threads is not None:
+        set_threads(config.threads)
+    config = replace(config, device=resolve_device(config.device))
+    against = obstacle_to(config, prepared)
+    config = replace(config, precision=resolve_precision(config.precision, config.dtype, against))
+    seconds = measure_speed(config, prepared)
+    if config.minutes is not None:
+        steps = start.done + max(1, round(config.minutes * 60 / seconds))
+        config = replace(config, steps=steps, minutes=None)
+    if config.out is None:
+        config = replace(config, out=str(next_name("runs", Path(config.data).resolve().name)))
+    return Plan(
+        **vars(start) | {"config": config},
+        threads=get_threads(),
+        seconds=seconds,
+        memory=memory_needed(config, prepared),
+        why_no_tensor_cores=None if config.precision in TENSOR_CORES else against or "as asked",
+    )
+
+
+def memory_needed(config: Config, prepared: Prepared) -> int:
+    """About how many bytes a training takes: those of a step or of the validation, whichever are
+    more, and on the CPU those of the data as well. config.precision must be resolved."""
+    dataset, samples = prepared.dataset, prepared.samples
+    shape, more = shape_of(config, prepared), (config.batch, config.solver, config.precision)
+    memory = memory_bytes(shape, config.tile, *more)["training"]
+    if prepared.held_out:  # validation segments whole slices
+        tile = whole_tile(dataset.images[prepared.held_out[0]].shape, config.depth, config.padding)
+        whole = memory_bytes(shape, tile, *more)["inference"]
+        memory = max(memory, whole)
+    if config.device == "cpu":
+        lists = (dataset.images, dataset.labels, dataset.instances or [], samples.images,
+                 samples.labels, samples.weights)  # fmt: skip
+        memory += sum({id(a): a.nbytes for arrays in lists for a in arrays}.values())
+    return memory
+
+
+def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
+    """Seconds a step takes here, its share of the validations included, measured on a network
+    that is thrown away."""
+    net = make_net(config, prepared)
+    solver = config.make_solver(net.parameters())
+    with explained(net, config.tile, config.batch, solver=config.solver):
+        work = net.engine.step(net, solver, config.normalize, IGNORE)
+    done = []
+    number = (steps + 2) * config.iter_size
+    stream = prepared.samples.stream(0, number, sample_workers(config.device))
+    with closing(work), closing(stream):
+        for i, (batch, _) in enumerate(stream):
+            with explained(net, config.tile, config.batch, solver=config.solver):
+                work.accumulate(batch, np.random.default_rng(0))
+            if (i + 1) % config.iter_size == 0:
+                work.update()
+                done.append(time.perf_counter())
+        step = float(np.median(np.diff(done)[1:]))
+        if prepared.held_out:
+            image = prepared.dataset.images[prepared.held_out[0]]
+            for _ in range(1 if config.device == "cpu" else 2):  # a GPU records at its first
+                start = time.perf_counter()
+                segment(image, net, whole_tile(image.shape, net.depth, net.padding))
+                one = time.perf_counter() - start
+            step += one * len(prepared.held_out) / min(config.validate_every, config.steps)
+    return step
