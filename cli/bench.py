@@ -44,7 +44,7 @@ def command(widths, tile, pairs, against, layers, device, precisions, threads, q
     from cunet.engines import obstacle
     from cunet.errors import CunetError
     from cunet.net.shape import Shape
-    from cunet.net.sizes import check_tile
+    from cunet.net.tiles import check_tile
     from cunet.threads import set_threads
 
     if threads is not None:

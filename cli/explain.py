@@ -33,8 +33,8 @@ def command(
       cunet explain --width 16 --padding same --batch-norm --sigmoid --in-channels 3
     """
     from cunet.net.figure1 import explain
-    from cunet.net.receptive_field import usual_tile
     from cunet.net.shape import Shape
+    from cunet.net.tiles import usual_tile
 
     shape = Shape(width, depth, in_channels, classes, variant, padding, batch_norm, sigmoid)
     document = explain(shape, tile or usual_tile(depth, padding))

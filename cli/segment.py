@@ -107,7 +107,7 @@ def command(
     distinct = bool(set(NUMBERED) & set(wanted) or any(v is not None for v in objects.values()))
     how = How(tile, average, stride, threshold, "", instances, distinct)
     common.say(
-        f"model {name}: width {net.width}, {net.classes} classes; device "
+        f"model {name}: width {net.shape.width}, {net.shape.classes} classes; device "
         f"{describe(net.device, net.precision)}",
         quiet,
     )

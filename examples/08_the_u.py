@@ -8,7 +8,8 @@ Read beside it: cunet/net/unet.py, cunet/net/sizes.py
 import numpy as np
 
 from cunet import UNet
-from cunet.net.sizes import margin, output_size, smallest_tile
+from cunet.net.sizes import margin, output_size
+from cunet.net.tiles import smallest_tile
 
 TILE, DEPTH, WIDTH = 572, 4, 64
 

@@ -12,7 +12,8 @@ from show import picture
 from cunet import UNet, segment
 from cunet.data.mirror import reflect
 from cunet.data.synthetic import membranes
-from cunet.net.sizes import lattice, margin, output_size, tile_for_output
+from cunet.net.sizes import lattice, margin, output_size
+from cunet.net.tiles import tile_for_output
 from cunet.segmentation.tiling import plan
 
 SIDE, TILE = 500, 572

@@ -42,7 +42,7 @@ def main() -> None:
     counts, largest = (PixelCounts(), PixelCounts()), 0.0
     for i in range(0, len(dataset.images), -(-len(dataset.images) // SLICES)):
         image, labels = dataset.images[i], dataset.labels[i]
-        tile = whole_tile(image.shape, net.depth)
+        tile = whole_tile(image, net.shape)
         pages = [segment(image, each, tile)[..., 1:].sum(axis=2) for each in (net, rounded)]
         for count, page in zip(counts, pages, strict=True):
             count.add(page, cells(labels), labels != IGNORE)

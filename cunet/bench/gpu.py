@@ -33,7 +33,7 @@ from cunet.engines.gpu import cuda
 from cunet.engines.gpu.recorded import CapturedStep
 from cunet.errors import CunetError, DeviceError
 from cunet.net.shape import Shape
-from cunet.net.sizes import check_tile
+from cunet.net.tiles import check_tile
 from cunet.solvers.sgd import SGD
 
 BESIDE = {"tf32": "tf32", "float16": "bfloat16", "bfloat16": "bfloat16"}  # PyTorch's closest

@@ -77,8 +77,8 @@ def score_run(
         for i in held_out:
             progress("segmenting slice", len(pages) + 1, total)
             image = dataset.images[i]
-            found = segment(image, net, whole_tile(image.shape, net.depth, net.padding), average)
-            page = found[..., 1] if net.classes == 2 else found
+            found = segment(image, net, whole_tile(image, net.shape), average)
+            page = found[..., 1] if net.shape.classes == 2 else found
             pages[f"{average}/{i}"] = page.astype(np.float32)
     write_npz(folder / "held_out.npz", pages)
     scores = {}

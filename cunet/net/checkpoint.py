@@ -17,7 +17,6 @@ from cunet.engines import check_precision
 from cunet.errors import CunetError, DataError, DeviceError
 from cunet.files.atomic import write_npz
 from cunet.net.normalization import Normalization
-from cunet.net.normed import BatchNorm
 from cunet.net.unet import UNet
 
 FORMAT = 1
@@ -39,10 +38,10 @@ def save(
     arrays = {p.name: to_host(p.value) for p in net.parameters()}
     if half:
         arrays = {name: value.astype(np.float16) for name, value in arrays.items()}
-    arrays |= {name: to_host(value) for name, value in statistics(net).items()}
+    arrays |= {name: to_host(value) for name, value in net.statistics().items()}
     header = {
         "format": FORMAT,
-        "net": settings(net),
+        "net": net.settings(),
         "normalization": {k: v for k, v in vars(net.normalization).items() if v is not False},
         "progress": progress or {},
     }
@@ -121,7 +120,7 @@ def build(
         raise
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise DataError(f"model '{path}': the header is damaged ({error})") from error
-    put(path, {p.name: p.value for p in net.parameters()} | statistics(net), arrays)
+    put(path, {p.name: p.value for p in net.parameters()} | net.statistics(), arrays)
     return net
 
 
@@ -145,23 +144,6 @@ def put(path: Path, targets: dict[str, Any], arrays: dict[str, np.ndarray]) -> N
                 f"needs {target.shape}: it is a model of another width, depth or class count"
             )
         target[...] = to_device(arrays[name], "cpu" if isinstance(target, np.ndarray) else "cuda")
-
-
-def settings(net: UNet) -> dict[str, Any]:
-    """The arguments that make a network of this shape again; what came after the first model files
-    only where it is used."""
-    names = ("width", "depth", "in_channels", "classes", "dropout", "variant", "dtype", "seed")
-    later = {"padding": "valid", "batch_norm": False, "sigmoid": False, "resize": None}
-    values = vars(net.shape) | {"dtype": net.dtype, "seed": net.seed, "resize": net.resize}
-    changed = [name for name, usual in later.items() if values[name] != usual]
-    return {name: values[name] for name in (*names, *changed)}
-
-
-def statistics(net: UNet) -> dict[str, Any]:
-    """The running means and variances of batch normalization by name: learned, but not by a
-    gradient."""
-    normed = [layer for layer in net.layers() if isinstance(layer, BatchNorm)]
-    return {f"{n.name}.{what}": getattr(n, what) for n in normed for what in ("mean", "variance")}
 
 
 def model_file(path: str | Path) -> Path:

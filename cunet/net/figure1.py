@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from cunet.net.receptive_field import receptive_field
 from cunet.net.shape import Shape
-from cunet.net.sizes import check_tile, margin, valid_tiles
+from cunet.net.sizes import margin
+from cunet.net.tiles import check_tile, valid_tiles
 
 FLOAT = 4  # bytes of a float32
 SIZES = {"float64": 2, "float16": 0.5, "bfloat16": 0.5}  # of an activation, in units of a float32

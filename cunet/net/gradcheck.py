@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cunet.engines.cpu.conv import ALGORITHMS, supports
-from cunet.net.sizes import smallest_tile
+from cunet.net.tiles import smallest_tile
 from cunet.net.unet import UNet
 from cunet.ops import (
     batch_norm,

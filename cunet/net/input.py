@@ -4,7 +4,7 @@ from typing import Any
 
 from cunet.backend import array_module, check_current
 from cunet.errors import CunetError
-from cunet.net.sizes import check_tile
+from cunet.net.tiles import check_tile
 
 
 def check_input(net: Any, x: Any) -> None:

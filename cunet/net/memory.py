@@ -13,7 +13,8 @@ from cunet.errors import DeviceError
 from cunet.net.figure1 import memory_bytes
 from cunet.net.receptive_field import context
 from cunet.net.shape import Shape
-from cunet.net.sizes import lattice, smallest_tile, tile_for_output, valid_tiles
+from cunet.net.sizes import lattice
+from cunet.net.tiles import smallest_tile, tile_for_output, valid_tiles
 from cunet.net.unet import UNet
 
 CERTAIN = 0.8  # estimates are within 20 %, so advice uses only this share of the memory

@@ -1,6 +1,6 @@
-"""What an output pixel of a U-Net sees of the input, and the tiles that follow from it."""
+"""What an output pixel of a U-Net sees of the input."""
 
-from cunet.net.sizes import lattice, shrinkage, tile_for_output
+from cunet.net.sizes import lattice, shrinkage
 
 
 def receptive_field(depth: int) -> list[int]:
@@ -32,10 +32,3 @@ def context(depth: int) -> int:
         low, high = _seen(phase, phase, depth, "same")
         reach = max(reach, phase - low, high - phase)
     return -(-reach // lattice(depth)) * lattice(depth)
-
-
-def usual_tile(depth: int, padding: str = "valid") -> int:
-    """The input side that fits and is the paper's 572, or the next after it; with "same" padding
-    large enough for several to cover an image."""
-    least = 2 * context(depth) + lattice(depth) if padding == "same" else 0
-    return max(tile_for_output(572 - shrinkage(4, padding), depth, padding), least)

@@ -6,8 +6,6 @@ doubles what comes back from below and loses 4 more. With depth 4 an input of 16
 "same" padding input and output are of one size, a multiple of 16.
 """
 
-from cunet.errors import CunetError
-
 
 def lattice(depth: int) -> int:
     """The period of the pooling grid: 2^depth input pixels (16 in the paper)."""
@@ -42,37 +40,3 @@ def fits(size: int, depth: int, padding: str = "valid") -> bool:
 def output_size(size: int, depth: int, padding: str = "valid") -> int:
     """The output side for an input side."""
     return size - shrinkage(depth, padding)
-
-
-def smallest_tile(depth: int, padding: str = "valid") -> int:
-    """The smallest input side that fits: 188 at depth 4, 16 with "same" padding."""
-    size = shrinkage(depth, padding) + 1
-    while not fits(size, depth, padding):
-        size += 1
-    return size
-
-
-def tile_for_output(pixels: int, depth: int, padding: str = "valid") -> int:
-    """The smallest input side that fits and whose output has at least `pixels` pixels."""
-    least, step = smallest_tile(depth, padding), lattice(depth)
-    missing = pixels - output_size(least, depth, padding)
-    return least + max(0, -(-missing // step)) * step
-
-
-def valid_tiles(depth: int, low: int, high: int, padding: str = "valid") -> list[int]:
-    """All input sides from low to high that fit."""
-    first = tile_for_output(low - shrinkage(depth, padding), depth, padding)
-    return list(range(first, high + 1, lattice(depth)))
-
-
-def check_tile(size: int, depth: int, padding: str = "valid") -> None:
-    """CunetError that names the nearest sizes that fit where `size` does not."""
-    if fits(size, depth, padding):
-        return
-    above = tile_for_output(size - shrinkage(depth, padding), depth, padding)
-    below = above - lattice(depth)
-    nearest = f"is {above}"
-    if fits(below, depth, padding):
-        nearest = f"sizes that do are {below} and {above}"
-    of = f"{depth} levels" + (", same padding" if padding == "same" else "")
-    raise CunetError(f"tile {size} does not fit this U-Net ({of}); the nearest {nearest}")

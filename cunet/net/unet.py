@@ -6,56 +6,20 @@ below, and merges what comes back with what it kept. Images are (N, H, W, C), ch
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from cunet.backend import Array, resolve_device
 from cunet.engines import check_dtype, engine_of, obstacle, resolve_precision
 from cunet.net.input import check_input
-from cunet.net.layers import Backward, Conv, Dropout, Maker, Parameter, Pool, UpConv
+from cunet.net.layers import Backward, Conv, Dropout, Maker, Parameter
+from cunet.net.levels import make_levels
 from cunet.net.normalization import Normalization
-from cunet.net.normed import BareConv, BatchNorm
+from cunet.net.normed import BatchNorm
 from cunet.net.run import Run
 from cunet.net.shape import Shape
 from cunet.ops import crop_concat, sigmoid_loss, softmax_loss
-
-
-class Level(NamedTuple):
-    """The layers of one resolution; the bottom only contracts."""
-
-    contract: list[Any]
-    pool: Pool | None = None
-    up: UpConv | None = None
-    expand: list[Any] | None = None
-
-
-def make_levels(shape: Shape, make: Maker) -> list[Level]:
-    """All levels, the uppermost first; their filters are drawn in the order of the data."""
-
-    def conv(name: str, inputs: int, outputs: int) -> list:
-        if not shape.batch_norm:
-            return [Conv(name, 3, inputs, outputs, make, padding=shape.padding)]
-        bare = BareConv(name, inputs, outputs, make, shape.padding)
-        return [bare, BatchNorm(name, outputs, make)]
-
-    def pair(name: str, inputs: int, outputs: int) -> list:
-        first = conv(f"{name}.conv1", inputs, outputs)
-        return first + conv(f"{name}.conv2", outputs, outputs)
-
-    depth, width = shape.depth, shape.width
-    channels = [shape.in_channels, *(width << i for i in range(depth + 1))]
-    contract = [pair(f"contract{i}", *channels[i : i + 2]) for i in range(depth + 1)]
-    contract[depth - 1].append(Dropout(shape.dropout, make))
-    contract[depth].append(Dropout(shape.dropout, make))
-    levels = [Level(contract[depth])]
-    for i in reversed(range(depth)):
-        here, below = channels[i + 1 : i + 3]
-        up_channels = below if shape.release and i == 0 else here
-        up = UpConv(f"expand{i}.up", below, up_channels, make, relu=shape.release)
-        expand = pair(f"expand{i}", up_channels + here, here)
-        levels.insert(0, Level(contract[i], Pool(make), up, expand))
-    return levels
 
 
 class UNet:
@@ -95,12 +59,6 @@ class UNet:
         make = Maker(seed, self.dtype, self.device, self.engine)
         self.levels = make_levels(self.shape, make)
         self.head = Conv("head", 1, width, self.shape.outputs, make, relu=False)
-
-    def __getattr__(self, name):  # TRANSITION
-        shape = self.__dict__.get("shape")
-        if shape is not None and hasattr(shape, name):
-            return getattr(shape, name)
-        raise AttributeError(name)
 
     def __call__(
         self,
@@ -160,3 +118,16 @@ class UNet:
         down = [layer for level in self.levels for layer in level.contract]
         up = [layer for level in self.levels[-2::-1] for layer in (level.up, *level.expand)]
         return [one for one in (*down, *up, self.head) if not isinstance(one, Dropout)]
+
+    def statistics(self) -> dict[str, Array]:
+        """The running means and variances of batch normalization: learned without a gradient."""
+        norms, names = [n for n in self.layers() if isinstance(n, BatchNorm)], ("mean", "variance")
+        return {f"{n.name}.{what}": getattr(n, what) for n in norms for what in names}
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make a network of this shape again, as model files keep them."""
+        names = ("width", "depth", "in_channels", "classes", "dropout", "variant", "dtype", "seed")
+        later = {"padding": "valid", "batch_norm": False, "sigmoid": False, "resize": None}
+        values = vars(self.shape) | vars(self)
+        changed = [name for name, usual in later.items() if values[name] != usual]
+        return {name: values[name] for name in (*names, *changed)}

@@ -122,7 +122,7 @@ def collect(run: str | Path) -> Facts:
         header, arrays = checkpoint.read(path / "last.npz")
         device = _device(facts.config)
         net = checkpoint.build(path / "last.npz", header, arrays, device)
-        facts.net, facts.step = checkpoint.settings(net), header["progress"].get("step")
+        facts.net, facts.step = net.settings(), header["progress"].get("step")
         facts.parameters = sum(p.value.size for p in net.parameters())
         _look(facts, net)
     except CunetError as error:
@@ -160,7 +160,7 @@ def _look(facts: Facts, net: UNet) -> None:
     looked_at = prepared.held_out or _spread(prepared.training)
     for i in looked_at:
         image = dataset.images[i]
-        probability = segment(image, net, whole_tile(image.shape, net.depth, net.padding))
+        probability = segment(image, net, whole_tile(image, net.shape))
         facts.slices.append(Segmented.of(dataset, i, probability))
     facts.counts = PixelCounts.sum(one.counts for one in facts.slices)
     labels = [dataset.labels[i] for i in looked_at]

@@ -12,8 +12,7 @@ from cunet.errors import CunetError
 from cunet.files import open_image, read_description
 from cunet.files.image_file import ImageFile
 from cunet.files.pages import IMAGES, chosen_pages
-from cunet.net.receptive_field import usual_tile
-from cunet.net.sizes import check_tile
+from cunet.net.tiles import check_tile, usual_tile
 from cunet.net.unet import UNet
 from cunet.segmentation.objects import Instances
 from cunet.segmentation.products import ENDINGS, NUMBERED, PRODUCTS, How, outputs
@@ -164,7 +163,7 @@ def prepared(
             chosen = chosen_pages(pages, image)
             how.instances.check_size(image.height, image.width, f"'{file}'")
             for side in (image.height, image.width) if net.resize is None else ():
-                plan(side, net.depth, how.tile, how.stride, net.padding)
+                plan(side, net.shape.depth, how.tile, how.stride, net.shape.padding)
             if "ctc" in targets:
                 check_one_page(image)
         text = f"cunet segment {file.name}, pages {pages or 'all'}, {made_by}"
@@ -229,6 +228,6 @@ def open_checked(file: Path, net: UNet) -> ImageFile:
 def fitting_tile(tile: int | None, net: UNet) -> int:
     """The tile asked for, or the usual one of the network; CunetError for one that does not fit."""
     if tile is None:
-        return usual_tile(net.depth, net.padding)
-    check_tile(tile, net.depth, net.padding)
+        return usual_tile(net.shape.depth, net.shape.padding)
+    check_tile(tile, net.shape.depth, net.shape.padding)
     return tile

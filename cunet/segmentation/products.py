@@ -94,14 +94,14 @@ class Tiff(Sink):
 
     def __init__(self, product: str, path: Path, image: ImageFile, net: UNet, pages: int, how: How):
         super().__init__(path, image)
-        self.prob, self.two = product == "prob", net.classes == 2
+        self.prob, self.two = product == "prob", net.shape.classes == 2
         self.file = TiffOutput(
             path,
             pages,
             image.height,
             image.width,
             np.float32 if self.prob else np.uint8,
-            net.classes if self.prob and not self.two else 1,
+            net.shape.classes if self.prob and not self.two else 1,
             image.calibration,
             how.description,
         )
@@ -122,7 +122,7 @@ class PagePng(Sink):
 
     def __init__(self, product: str, path: Path, image: ImageFile, net: UNet, how: How):
         super().__init__(path, image)
-        self.labels, self.two, self.how = product == "labels", net.classes == 2, how
+        self.labels, self.two, self.how = product == "labels", net.shape.classes == 2, how
 
     def finish(self) -> None:
         if self.labels:
@@ -191,7 +191,7 @@ class Overlay(Sink):
 
     def __init__(self, path: Path, image: ImageFile, net: UNet, pages: int, how: How):
         super().__init__(path, image)
-        self.several, self.how, self.classes = pages > 1, how, net.classes
+        self.several, self.how, self.classes = pages > 1, how, net.shape.classes
 
     def page_done(self, number: int, page: int) -> None:
         image = self.image

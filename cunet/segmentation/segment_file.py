@@ -31,14 +31,14 @@ class Summary:
 
 def check_image(image: ImageFile, net: UNet) -> None:
     """DataError where the image has not the channels the network was made for."""
-    if image.channels != net.in_channels:
+    if image.channels != net.shape.in_channels:
         mend = "save it in colour, with three equal channels"
-        if image.channels != 1 or net.in_channels != 3:
+        if image.channels != 1 or net.shape.in_channels != 3:
             mend = "if these are slices, not colours, save them with photometric='minisblack' and "
             mend += "axes ZYX"
         raise DataError(
             f"'{image.path}' has {image.channels} channel(s) (axes {image.axes}), the model was "
-            f"made for {net.in_channels}; {mend}"
+            f"made for {net.shape.in_channels}; {mend}"
         )
 
 
@@ -57,7 +57,7 @@ def segment_file(
     """
     check_image(image, net)
     pages = list(range(image.pages)) if pages is None else pages
-    counts, rows_done = np.zeros(net.classes, np.int64), 0
+    counts, rows_done = np.zeros(net.shape.classes, np.int64), 0
     with ExitStack() as stack:
         sinks = [
             stack.enter_context(make_sink(product, path, image, net, len(pages), how))
@@ -77,7 +77,7 @@ def segment_file(
             )
             for first, probability in pieces:
                 found = classes(probability, how.threshold)
-                counts += np.bincount(found.ravel(), minlength=net.classes)
+                counts += np.bincount(found.ravel(), minlength=net.shape.classes)
                 for sink in sinks:
                     sink.band(number, first, probability, found)
                 rows_done += len(probability)

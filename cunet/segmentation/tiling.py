@@ -24,8 +24,10 @@ from cunet.data.mirror import reflect
 from cunet.data.resize import resize_image, resize_probability
 from cunet.errors import CunetError, DataError
 from cunet.net.memory import explained
-from cunet.net.receptive_field import context, usual_tile
-from cunet.net.sizes import check_tile, lattice, margin, output_size, tile_for_output
+from cunet.net.receptive_field import context
+from cunet.net.shape import Shape
+from cunet.net.sizes import lattice, margin, output_size
+from cunet.net.tiles import check_tile, tile_for_output, usual_tile
 from cunet.net.unet import UNet
 
 # Each view of a tile as (transposed, rows flipped, columns flipped)
@@ -191,9 +193,8 @@ def segment(
     return probability
 
 
-def whole_tile(
-    shape: tuple[int, ...], depth: int, padding: str = "valid", largest: int = 764
-) -> int:
-    """The tile around a whole image, or one of about 572 pixels where that would be too large."""
-    whole = tile_for_output(max(shape[:2]), depth, padding)
-    return whole if whole <= largest else usual_tile(depth, padding)
+def whole_tile(image: np.ndarray, shape: Shape, largest: int = 764) -> int:
+    """The tile around a whole image (H, W, ...), or one of about 572 pixels where that would be too
+    large. shape: the network's."""
+    whole = tile_for_output(max(image.shape[:2]), shape.depth, shape.padding)
+    return whole if whole <= largest else usual_tile(shape.depth, shape.padding)

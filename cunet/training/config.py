@@ -14,7 +14,7 @@ from cunet.engines import PRECISIONS, check_dtype
 from cunet.errors import CunetError
 from cunet.net.layers import Parameter
 from cunet.net.shape import Shape
-from cunet.net.sizes import check_tile
+from cunet.net.tiles import check_tile
 from cunet.ops.softmax_loss import NORMALIZE
 from cunet.solvers.adam import Adam
 from cunet.solvers.rates import LearningRate

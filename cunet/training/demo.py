@@ -15,7 +15,7 @@ from cunet.data.synthetic import SIDE, write_stack
 from cunet.files import open_image
 from cunet.metrics.pixel import baselines
 from cunet.net.checkpoint import load
-from cunet.net.sizes import tile_for_output
+from cunet.net.tiles import tile_for_output
 from cunet.segmentation.products import How, outputs
 from cunet.segmentation.segment_file import segment_file
 from cunet.training.config import Config, make
@@ -52,7 +52,9 @@ class Demo:
         targets = {name: self.folder / f"held_out_{name}.tif" for name in ("prob", "mask")}
         targets["overlay"] = self.folder / "held_out_overlay.png"
         with open_image(self.folder / "data" / "train-volume.tif") as image:
-            segment_file(image, net, targets, How(tile=tile_for_output(SIDE, net.depth)), pages)
+            segment_file(
+                image, net, targets, How(tile=tile_for_output(SIDE, net.shape.depth)), pages
+            )
         return {product: outputs(product, path, pages) for product, path in targets.items()}
 
     def scores(self, pixel_error: float) -> dict[str, float]:

@@ -196,7 +196,7 @@ def memory_needed(config: Config, prepared: Prepared) -> int:
     shape, more = shape_of(config, prepared), (config.batch, config.solver, config.precision)
     memory = memory_bytes(shape, config.tile, *more)["training"]
     if prepared.held_out:  # validation segments whole slices
-        tile = whole_tile(dataset.images[prepared.held_out[0]].shape, config.depth, config.padding)
+        tile = whole_tile(dataset.images[prepared.held_out[0]], shape)
         whole = memory_bytes(shape, tile, *more)["inference"]
         memory = max(memory, whole)
     if config.device == "cpu":
@@ -228,7 +228,7 @@ def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
             image = prepared.dataset.images[prepared.held_out[0]]
             for _ in range(1 if config.device == "cpu" else 2):  # a GPU records at its first
                 start = time.perf_counter()
-                segment(image, net, whole_tile(image.shape, net.depth, net.padding))
+                segment(image, net, whole_tile(image, net.shape))
                 one = time.perf_counter() - start
             step += one * len(prepared.held_out) / min(config.validate_every, config.steps)
     return step

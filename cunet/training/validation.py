@@ -16,9 +16,7 @@ def validate(net: UNet, prepared: Prepared) -> dict:
     counts, losses, pixels = PixelCounts(), 0.0, 0
     for i in prepared.held_out:
         image, labels = prepared.dataset.images[i], prepared.dataset.labels[i]
-        probability = segment(
-            image, net, whole_tile(image.shape, net.shape.depth, net.shape.padding)
-        )
+        probability = segment(image, net, whole_tile(image, net.shape))
         counted = labels != IGNORE
         target = np.where(counted, labels, 0)[..., None].astype(np.intp)
         picked = np.take_along_axis(probability, target, axis=2)[..., 0][counted]

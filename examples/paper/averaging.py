@@ -27,7 +27,8 @@ from cunet.data.mirror import reflect
 from cunet.errors import CunetError
 from cunet.metrics import isbi2012
 from cunet.net import checkpoint
-from cunet.net.sizes import margin, tile_for_output
+from cunet.net.sizes import margin
+from cunet.net.tiles import tile_for_output
 from cunet.segmentation.tiling import AVERAGES, average_views
 from cunet.training.config import Config
 from cunet.training.prepared import prepare
@@ -47,8 +48,8 @@ READINGS = {
 
 def square_views(net, image):
     """Probabilities of cell (8, H, W) of a slice (H, W, 1), one for every view of the square."""
-    tile = tile_for_output(max(image.shape), net.depth)
-    rows, columns = (reflect(-margin(net.depth), tile, side) for side in image.shape[:2])
+    tile = tile_for_output(max(image.shape), net.shape.depth)
+    rows, columns = (reflect(-margin(net.shape.depth), tile, side) for side in image.shape[:2])
     cut = image[rows[:, None], columns]
     answers = [average_views(net, cut, [view])[..., 1] for view in SQUARE]
     return np.stack([p[: image.shape[0], : image.shape[1]] for p in answers])
@@ -57,7 +58,7 @@ def square_views(net, image):
 def turned_views(net, image, count=7):
     """Probabilities of cell (count, H, W) from turns of 360 / count degrees about the centre."""
     height, width = image.shape[:2]
-    tile = tile_for_output(math.ceil(math.hypot(height, width)), net.depth)
+    tile = tile_for_output(math.ceil(math.hypot(height, width)), net.shape.depth)
     around = [math.ceil((math.sqrt(2) * tile - side) / 2) for side in (height, width)]
     rows, columns = (
         reflect(-edge, side + 2 * edge, side)
@@ -99,7 +100,7 @@ def main():
     if not prepared.held_out:
         sys.exit(f"error: run '{run}' held out no slices; train with --fold 0/5")
     odd = [side for image in prepared.dataset.images for side in image.shape[:2] if side % 2]
-    if odd or net.in_channels > 1 or net.classes > 2:
+    if odd or net.shape.in_channels > 1 or net.shape.classes > 2:
         sys.exit("error: gray slices with even sides and two classes are needed here")
     truth = np.stack([cells(prepared.dataset.labels[i]) for i in prepared.held_out])
     images = [net.normalization.apply(prepared.dataset.images[i]) for i in prepared.held_out]

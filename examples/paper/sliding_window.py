@@ -36,7 +36,7 @@ from cunet.metrics.pixel import PixelCounts
 from cunet.net import checkpoint, figure1
 from cunet.net.normalization import Normalization
 from cunet.net.shape import Shape
-from cunet.net.sizes import tile_for_output
+from cunet.net.tiles import tile_for_output
 from cunet.threads import get_threads, set_threads
 from cunet.training.prepared import Prepared, prepare
 

@@ -11,7 +11,7 @@ from PIL import Image
 from run_folders import arrays_of, header_of
 
 import cunet
-from cunet.net.sizes import tile_for_output
+from cunet.net.tiles import tile_for_output
 from cunet.segmentation.tiling import segment
 
 
@@ -49,7 +49,7 @@ def test_segment_writes_products_that_equal_the_python_call(trained, run, tmp_pa
 
 
 def net_tile(net):
-    return tile_for_output(64, net.depth)
+    return tile_for_output(64, net.shape.depth)
 
 
 def check_components(mask, numbered):

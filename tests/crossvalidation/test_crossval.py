@@ -57,7 +57,7 @@ def test_every_slice_is_predicted_by_the_run_that_held_it_out(data, straight):
     assert stack.shape == images.shape and stack.dtype == np.float32
     for i, image in enumerate(images):
         net = checkpoint.load(straight / f"fold{i % 2}-seed4" / "last.npz")
-        tile = tiling.whole_tile(image.shape, net.depth)
+        tile = tiling.whole_tile(image, net.shape)
         expected = cunet.segment(image, net, tile, "rotations")[..., 1]
         np.testing.assert_array_equal(stack[i], expected)
     assert [f["held_out"] for f in figures(straight)["runs"]] == [[0, 2, 4], [1, 3], [0, 2, 4]]

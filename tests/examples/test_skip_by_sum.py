@@ -11,7 +11,7 @@ from example_scripts import example
 import cunet
 from cunet.backend import to_device, to_host
 from cunet.errors import CunetError
-from cunet.net.sizes import smallest_tile
+from cunet.net.tiles import smallest_tile
 from cunet.training import config as configs
 from cunet.training.prepared import prepare
 

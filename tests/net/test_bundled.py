@@ -13,7 +13,8 @@ from cunet.data.dataset import sha256
 from cunet.data.load import load
 from cunet.data.synthetic import membranes
 from cunet.metrics.pixel import PixelCounts
-from cunet.net import checkpoint, normalization
+from cunet.net import checkpoint
+from cunet.net.shape import Shape, normalization
 from cunet.segmentation.tiling import segment
 
 CARD = checkpoint.BUNDLED.with_suffix(".md")
@@ -27,7 +28,7 @@ def test_its_weights_load_bit_for_bit():
             assert stored.dtype == np.float16 and p.value.dtype == np.float32
             assert p.value.tobytes() == stored.astype(np.float32).tobytes(), p.name
             assert np.isfinite(p.value).all()
-    assert (net.width, net.depth, net.in_channels, net.classes) == (16, 4, 1, 2)
+    assert net.shape == Shape(width=16, dropout=net.shape.dropout)
     assert checkpoint.BUNDLED.stat().st_size < 4e6
 
 

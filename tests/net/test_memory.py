@@ -16,7 +16,7 @@ from cunet.net import memory
 from cunet.net.figure1 import memory_bytes
 from cunet.net.memory import Task, advice, explained, ran_out
 from cunet.net.shape import Shape
-from cunet.net.sizes import check_tile
+from cunet.net.tiles import check_tile
 from cunet.segmentation.tiling import plan
 
 PAPER = Task(Shape(), 572)

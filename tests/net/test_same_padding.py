@@ -6,7 +6,7 @@ import pytest
 
 import cunet
 from cunet.errors import CunetError
-from cunet.net import checkpoint, receptive_field, sizes
+from cunet.net import receptive_field, sizes, tiles
 from cunet.net.figure1 import rows as explained
 from cunet.net.unet import UNet
 from cunet.segmentation import tiling
@@ -24,7 +24,7 @@ def random_net(depth=2, width=3, dtype="float64", **more):
     for p in net.parameters():
         if p.value.ndim == 1:  # positive shifts: few dead channels
             p.value += 0.3 * np.abs(rng.standard_normal(p.value.shape)).astype(dtype)
-    for name, value in checkpoint.statistics(net).items():
+    for name, value in net.statistics().items():
         value += (0.2 if name.endswith("mean") else 1) * (rng.random(value.shape) - 0.5)
     return net
 
@@ -64,7 +64,7 @@ def test_parameters_of_a_normed_net():
         "contract0.conv1.beta",
         "contract0.conv2.filters",
     ]
-    assert names[-2:] == ["head.filters", "head.biases"] and len(checkpoint.statistics(net)) == 12
+    assert names[-2:] == ["head.filters", "head.biases"] and len(net.statistics()) == 12
     assert all(p.decay_mult == (p.value.ndim == 4) for p in net.parameters())
 
 
@@ -93,9 +93,9 @@ def test_sizes_that_fit_are_those_that_the_net_takes(depth):
         else:
             with pytest.raises(CunetError, match="same padding"):
                 net(x, remember=False)
-    assert sizes.smallest_tile(depth, "same") == 2**depth
-    assert sizes.valid_tiles(depth, 1, 40, "same") == list(range(2**depth, 41, 2**depth))
-    assert receptive_field.usual_tile(depth, "same") == -(-572 // 2**depth) * 2**depth
+    assert tiles.smallest_tile(depth, "same") == 2**depth
+    assert tiles.valid_tiles(depth, 1, 40, "same") == list(range(2**depth, 41, 2**depth))
+    assert tiles.usual_tile(depth, "same") == -(-572 // 2**depth) * 2**depth
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
@@ -116,8 +116,8 @@ def test_the_context_is_as_far_as_a_pixel_sees(depth):
 
 
 def test_the_papers_depth():
-    assert receptive_field.context(4) == 112 and receptive_field.usual_tile(4, "same") == 576
-    assert receptive_field.usual_tile(4) == 572
+    assert receptive_field.context(4) == 112 and tiles.usual_tile(4, "same") == 576
+    assert tiles.usual_tile(4) == 572
 
 
 # Tiles
@@ -125,7 +125,7 @@ def test_the_papers_depth():
 
 def whole(x, net):
     """One pass over the image, mirrored to the right and below up to the next sizes that fit."""
-    period = 2**net.depth
+    period = 2**net.shape.depth
     grown = np.pad(x, [(0, -side % period) for side in x.shape[:2]] + [(0, 0)], mode="reflect")
     answer = net.probability(net(grown[None].astype(net.dtype), remember=False))[0]
     return answer[: x.shape[0], : x.shape[1]]
@@ -169,7 +169,7 @@ def test_the_papers_stride_is_refused_and_the_usual_tile_has_a_middle():
     with pytest.raises(CunetError, match="stride paper: a net with same padding has none"):
         cunet.segment(image(30, 30), random_net(2), 56, stride="paper")
     for depth in range(1, 8):
-        tile = receptive_field.usual_tile(depth, "same")
+        tile = tiles.usual_tile(depth, "same")
         assert tile >= 572 and len(tiling.plan(3 * tile, depth, tile, padding="same").starts) > 1
 
 
@@ -190,9 +190,9 @@ def test_a_saved_net_is_the_same_net(tmp_path):
     for half in (False, True):
         cunet.save(tmp_path / "net.npz", net, half=half)
         again = cunet.load(tmp_path / "net.npz")
-        assert checkpoint.settings(again) == checkpoint.settings(net)
-        for name, value in checkpoint.statistics(net).items():
-            np.testing.assert_array_equal(checkpoint.statistics(again)[name], value)
+        assert again.settings() == net.settings()
+        for name, value in net.statistics().items():
+            np.testing.assert_array_equal(again.statistics()[name], value)
         found, expected = cunet.segment(x, again), cunet.segment(x, net)
         np.testing.assert_allclose(found, expected, rtol=0, atol=2e-2 if half else 0)
 
@@ -271,9 +271,9 @@ def test_a_batch_may_be_normalised_but_not_by_validation(data):
     config = settings(data)
     prepared = training.prepare(config)
     net = loop.make_net(config, prepared)
-    before = {name: value.copy() for name, value in checkpoint.statistics(net).items()}
+    before = {name: value.copy() for name, value in net.statistics().items()}
     validation.validate(net, prepared)
-    for name, value in checkpoint.statistics(net).items():
+    for name, value in net.statistics().items():
         np.testing.assert_array_equal(value, before[name])
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from cunet.engines import definition
 from cunet.errors import CunetError
-from cunet.net import sizes
+from cunet.net import sizes, tiles
 from cunet.net.receptive_field import receptive_field
 from cunet.net.unet import UNet
 
@@ -55,15 +55,15 @@ def test_the_published_table(d):
     size, output = PUBLISHED[d]
     assert size == 16 * d + 60
     assert sizes.fits(size, 4) and sizes.output_size(size, 4) == output
-    assert sizes.tile_for_output(output, 4) == size
-    assert sizes.tile_for_output(output + 1, 4) == size + 16
+    assert tiles.tile_for_output(output, 4) == size
+    assert tiles.tile_for_output(output + 1, 4) == size + 16
 
 
 def test_the_numbers_of_the_paper():
     assert sizes.output_size(572, 4) == 388
     assert sizes.shrinkage(4) == 184 and sizes.margin(4) == 92 and sizes.lattice(4) == 16
-    assert sizes.smallest_tile(4) == 188
-    assert sizes.tile_for_output(512, 4) == 700
+    assert tiles.smallest_tile(4) == 188
+    assert tiles.tile_for_output(512, 4) == 700
 
 
 @pytest.mark.parametrize("depth", range(1, 6))
@@ -74,12 +74,12 @@ def test_a_walk_through_the_layers_finds_the_same_sizes(depth):
         assert sizes.fits(size, depth) == (size in valid), size
     for size, output in valid.items():
         assert sizes.output_size(size, depth) == output
-    assert sizes.smallest_tile(depth) == min(valid)
-    assert sizes.valid_tiles(depth, 0, 699) == sorted(valid)
-    assert sizes.valid_tiles(depth, 500, 640) == [s for s in sorted(valid) if 500 <= s <= 640]
+    assert tiles.smallest_tile(depth) == min(valid)
+    assert tiles.valid_tiles(depth, 0, 699) == sorted(valid)
+    assert tiles.valid_tiles(depth, 500, 640) == [s for s in sorted(valid) if 500 <= s <= 640]
     for pixels in range(1, 200):
         best = min(size for size, output in valid.items() if output >= pixels)
-        assert sizes.tile_for_output(pixels, depth) == best
+        assert tiles.tile_for_output(pixels, depth) == best
 
 
 @pytest.mark.parametrize("depth", range(1, 6))
@@ -87,10 +87,10 @@ def test_an_invalid_size_is_refused_with_the_nearest_valid_ones(depth):
     valid = [size for size in range(900) if walk(size, depth)]
     for size in range(1, 800):
         if size in valid:
-            sizes.check_tile(size, depth)
+            tiles.check_tile(size, depth)
             continue
         with pytest.raises(CunetError) as caught:
-            sizes.check_tile(size, depth)
+            tiles.check_tile(size, depth)
         numbers = [int(word) for word in str(caught.value).split() if word.isdigit()]
         below, above = [s for s in valid if s < size], [s for s in valid if s > size]
         assert numbers == [size, *below[-1:], above[0]]
@@ -98,7 +98,7 @@ def test_an_invalid_size_is_refused_with_the_nearest_valid_ones(depth):
 
 def test_the_text_for_570():
     with pytest.raises(CunetError, match=r"tile 570 does not fit.*4 levels.* 556 and 572"):
-        sizes.check_tile(570, 4)
+        tiles.check_tile(570, 4)
 
 
 def test_figure_1_of_the_paper():
@@ -139,7 +139,7 @@ def seen_by(depth, output_pixels):
     net = UNet(width=1, depth=depth, dropout=0, dtype="float64", engine=definition)
     for p in net.parameters():
         p.value[...] = 1 / p.value[..., 0].size
-    side = sizes.tile_for_output(sizes.lattice(depth), depth)
+    side = tiles.tile_for_output(sizes.lattice(depth), depth)
     ramp = 1.0 + np.add.outer(np.arange(side), np.arange(side)) / side
     found = {}
     for x in (ramp, ramp[::-1, ::-1]):

@@ -10,7 +10,6 @@ import pytest
 import cunet
 from cunet.engines import definition
 from cunet.errors import CunetError
-from cunet.net import checkpoint
 from cunet.net.unet import UNet
 
 
@@ -98,10 +97,12 @@ def random_net(depth, variant="paper", dropout=0.5, width=2, dtype="float64", **
 
 
 def oracle_of(net):
-    arrays = [p.value for p in net.parameters()]
-    names = oracle_net.layer_shapes(net.width, net.depth, net.in_channels, net.classes, net.variant)
+    arrays, shape = [p.value for p in net.parameters()], net.shape
+    sizes = shape.width, shape.depth, shape.in_channels, shape.classes
+    names = oracle_net.layer_shapes(*sizes, shape.variant)
     pairs = zip(arrays[::2], arrays[1::2], strict=True)
-    return oracle_net.Net(dict(zip(names, pairs, strict=True)), net.depth, net.variant, net.dropout)
+    layers = dict(zip(names, pairs, strict=True))
+    return oracle_net.Net(layers, shape.depth, shape.variant, shape.dropout)
 
 
 @pytest.mark.parametrize(
@@ -274,11 +275,11 @@ def test_arguments_that_no_net_has(arguments):
 
 def test_settings_make_the_same_net_again():
     net = UNet(3, 2, 2, 4, 0.25, "release2015", "float64", 7)
-    again = UNet(**checkpoint.settings(net))
+    again = UNet(**net.settings())
     for p, q in zip(net.parameters(), again.parameters(), strict=True):
         assert p.name == q.name
         np.testing.assert_array_equal(p.value, q.value)
-    assert checkpoint.settings(again) == checkpoint.settings(net)
+    assert again.settings() == net.settings()
 
 
 def test_remembering_once_gives_the_same_and_frees_as_it_goes():

@@ -11,7 +11,6 @@ from cunet import threads
 from cunet.engines import cpu
 from cunet.engines.cpu import batch_norm as rows
 from cunet.errors import CunetError
-from cunet.net import checkpoint
 from cunet.net.layers import Maker
 from cunet.net.normed import BatchNorm
 from cunet.net.run import Run
@@ -186,10 +185,10 @@ def test_gradients_add_up(remember):
 def test_a_net_whose_pass_is_no_training_pass_leaves_its_statistics_alone():
     net = cunet.UNet(width=2, depth=1, padding="same", batch_norm=True, seed=1)
     x, rng = normal(1, 1, 8, 8, 1).astype(np.float32), np.random.default_rng
-    before = {name: a.copy() for name, a in checkpoint.statistics(net).items()}
+    before = {name: a.copy() for name, a in net.statistics().items()}
 
     def moved():
-        now = checkpoint.statistics(net)
+        now = net.statistics()
         return any(not np.array_equal(now[name], before[name]) for name in before)
 
     net(x)
@@ -199,7 +198,7 @@ def test_a_net_whose_pass_is_no_training_pass_leaves_its_statistics_alone():
     assert not moved()
     net(x, rng(0))
     assert moved()
-    before = {name: a.copy() for name, a in checkpoint.statistics(net).items()}
+    before = {name: a.copy() for name, a in net.statistics().items()}
     net(x, train=True)
     assert moved()
 

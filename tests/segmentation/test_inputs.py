@@ -8,7 +8,7 @@ import tifffile
 
 import cunet
 from cunet.errors import CunetError, DataError
-from cunet.net.receptive_field import usual_tile
+from cunet.net.tiles import usual_tile
 from cunet.segmentation.inputs import (
     digest,
     find_images,

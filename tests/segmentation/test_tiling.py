@@ -48,11 +48,11 @@ def whole(image, net):
     image = image.reshape(*image.shape[:2], -1)
     sides = []
     for length in image.shape[:2]:
-        side = LEAST[net.depth]
-        while side - 2 * MARGINS[net.depth] < length:
-            side += 2**net.depth
+        side = LEAST[net.shape.depth]
+        while side - 2 * MARGINS[net.shape.depth] < length:
+            side += 2**net.shape.depth
         sides.append(side)
-    x = padded_to(image, sides, net.depth).astype(net.dtype)[None]
+    x = padded_to(image, sides, net.shape.depth).astype(net.dtype)[None]
     return probabilities(net(x, remember=False))[0, : image.shape[0], : image.shape[1]]
 
 
@@ -157,11 +157,11 @@ VIEWS = {
 
 def averaged_tiles(image, net, tile, average):
     """Tile by tile: turn by 90 degrees, flip, one pass, and the same undone; then the mean."""
-    step, height, width = tile - 2 * MARGINS[net.depth], *image.shape
-    step -= step % 2**net.depth
-    result = np.zeros((height, width, net.classes))
+    step, height, width = tile - 2 * MARGINS[net.shape.depth], *image.shape
+    step -= step % 2**net.shape.depth
+    result = np.zeros((height, width, net.shape.classes))
     grown = [tile + step * ((length - 1) // step) for length in (height, width)]
-    mirrored = padded_to(image[..., None], grown, net.depth)
+    mirrored = padded_to(image[..., None], grown, net.shape.depth)
     for top in range(0, height, step):
         for left in range(0, width, step):
             cut, total = mirrored[top : top + tile, left : left + tile], 0

@@ -13,7 +13,6 @@ from inputs import DEVICES, cupy
 import cunet
 from cunet import backend
 from cunet.engines import definition
-from cunet.net import checkpoint
 from cunet.net.unet import UNet
 from cunet.ops import softmax_loss
 from cunet.segmentation import tiling
@@ -112,9 +111,7 @@ def test_a_net_with_same_padding_batch_norm_and_one_output(xp):
             same(xp, a, b)
         for p, q in zip(device.parameters(), host.parameters(), strict=True):
             same(xp, p.grad, q.grad)
-        for a, b in zip(
-            *(checkpoint.statistics(net).values() for net in (device, host)), strict=True
-        ):
+        for a, b in zip(*(net.statistics().values() for net in (device, host)), strict=True):
             same(xp, a, b)
 
 
