@@ -1,10 +1,19 @@
 # What editors and type checkers see of the lazy __init__.py beside it: the same names at the same
 # homes (tests/test_typing.py compares them).
 
+from cunet.crossvalidation.plan import crossval
+from cunet.data.samples import augment
+from cunet.data.weight_images import weight_map
 from cunet.errors import CunetError
+from cunet.evaluation.frames import evaluate_ctc
+from cunet.evaluation.isbi import evaluate_isbi
+from cunet.evaluation.objects import evaluate_objects
+from cunet.evaluation.pixels import evaluate_pixels
+from cunet.files.pages import read_image
 from cunet.net.checkpoint import load, save
-from cunet.net.layers import weighted_softmax_loss as softmax_loss
 from cunet.net.unet import UNet
+from cunet.ops.softmax_loss import loss as softmax_loss
+from cunet.reporting import write_report as report
 from cunet.segmentation.tiling import segment
 from cunet.solvers.adam import Adam
 from cunet.solvers.rates import LearningRate
@@ -25,6 +34,15 @@ __all__ = [
     "load",
     "Config",
     "train",
+    "evaluate_pixels",
+    "evaluate_isbi",
+    "evaluate_ctc",
+    "evaluate_objects",
+    "read_image",
+    "augment",
+    "weight_map",
+    "report",
+    "crossval",
     "set_threads",
     "CunetError",
     "__version__",

@@ -61,13 +61,9 @@ class UNet:
         self.head = Conv("head", 1, width, self.shape.outputs, make, relu=False)
 
     def __call__(
-        self,
-        x: Array,
-        rng: np.random.Generator | None = None,
-        remember: bool | str = True,
-        watch: Callable[[str, Array], None] | None = None,
-        train: bool | None = None,
-    ):
+        self, x: Array, rng: np.random.Generator | None = None, remember: bool | str = True,
+        watch: Callable[[str, Array], None] | None = None, train: bool | None = None,
+    ) -> Any:  # fmt: skip
         """x (N, H, W, C) -> (logits (N, P, Q, K), backward), P = H - 184 at depth 4, H if "same".
 
         backward(dlogits) adds into every parameter's .grad; with input_gradient=True it also

@@ -214,7 +214,7 @@ def _tables(facts: Facts) -> str:
             ("Channels of the levels", widths),
             ("Parameters", f"{facts.parameters:,}"),
         ]
-    seen = " or ".join(map(str, receptive_field(config.depth, config.padding)))
+    seen = " or ".join(map(str, receptive_field(config.depth)))
     size.append(("Receptive field", f"{seen} pixels"))
     if len(log.step):
         took = np.diff(log.seconds, prepend=0)

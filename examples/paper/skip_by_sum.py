@@ -71,7 +71,7 @@ class SumUNet(UNet):
             old, second = level.expand
             channels = old.w.value.shape[3]
             first = SumConv(old.name, 3, channels, channels, make)
-            self.levels[i] = replace(level, expand=[first, second])
+            self.levels[i] = level._replace(expand=[first, second])
 
 
 def twins(config: Config, prepared: Prepared) -> dict[str, UNet]:

@@ -169,7 +169,7 @@ def image_probabilities(net: SlidingWindow, image: np.ndarray, block: int = 512)
     """Class probabilities (H, W, K) of a normalised image (H, W, C), in dense blocks of at most
     block x block pixels, which decides about memory alone."""
     height, width = image.shape[:2]
-    found = np.empty((height, width, net.shape.classes), net.dtype)
+    found = np.empty((height, width, net.classes), net.dtype)
     for top in range(0, height, block):
         for left in range(0, width, block):
             part = found[top : top + block, left : left + block]

@@ -25,7 +25,7 @@ def check_gradients(net, x, limit=1e-6):
     labels, weights = rng.integers(0, shape[3], shape[:3]), rng.random(shape[:3]) + 0.1
 
     def loss():
-        return softmax_loss.forward(net(x, remember=False), labels, weights)[0]
+        return softmax_loss.loss(net(x, remember=False), labels, weights)[0]
 
     logits, backward = net(x)
     dx = backward(cunet.softmax_loss(logits, labels, weights)[1], input_gradient=True)

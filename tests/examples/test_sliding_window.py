@@ -17,6 +17,7 @@ from cunet.engines.cpu.conv import choose
 from cunet.errors import CunetError, DataError
 from cunet.metrics.pixel import PixelCounts
 from cunet.net import figure1
+from cunet.net.shape import Shape
 from cunet.ops import conv
 
 PAPER = EXAMPLES / "paper"
@@ -34,7 +35,7 @@ def test_sizes_of_a_patch_on_its_way():
     for layer in net.convs:
         x = layer(x)[0]
         found.append(x.shape[1])
-        x = cunet.net.layers.pool(x)[0]
+        x = net.pool(x)[0]
         found.append(x.shape[1])
     for layer in (net.hidden, net.head):
         x = layer(x)[0]
@@ -240,7 +241,7 @@ def test_time(data):
     every = re.search(rf"extrapolated to all 1,600 ([\d.]+) {work:.1f} [\d.]+\n", said)
     assert float(every[1]) == pytest.approx(float(few[1]) * 1600 / 6, rel=0.3)
     for width in (8, 2):
-        flops = sum(row.flops for row in figure1.rows(width, tile=236)) / 1e9
+        flops = sum(row.flops for row in figure1.rows(Shape(width), 236)) / 1e9
         assert f"U-Net of width {width}, one tile of 236" in said
         assert re.search(rf"tile of 236 [\d.]+ {flops:.1f} [\d.]+\n", said)
         assert f"of that time and 1/{work / flops:,.0f} of the operations" in said

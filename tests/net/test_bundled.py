@@ -14,7 +14,8 @@ from cunet.data.load import load
 from cunet.data.synthetic import membranes
 from cunet.metrics.pixel import PixelCounts
 from cunet.net import checkpoint
-from cunet.net.shape import Shape, normalization
+from cunet.net.normalization import Normalization
+from cunet.net.shape import Shape
 from cunet.segmentation.tiling import segment
 
 CARD = checkpoint.BUNDLED.with_suffix(".md")
@@ -45,7 +46,7 @@ def test_the_card_is_of_this_file():
 
 def test_half_is_the_nearest_float16(tmp_path):
     net = cunet.UNet(width=2, depth=1, seed=5)
-    net.normalization = normalization.Normalization((3.0,), (7.0,), (0.5,), (9.0,))
+    net.normalization = Normalization((3.0,), (7.0,), (0.5,), (9.0,))
     checkpoint.save(tmp_path / "half.npz", net, half=True)
     checkpoint.save(tmp_path / "full.npz", net)
     loaded = cunet.load(tmp_path / "half.npz")
@@ -88,7 +89,7 @@ def test_a_run_comes_before_the_bundled_network(run, tmp_path):
 
 def test_a_file_of_that_name_is_meant_first(run, tmp_path):
     cunet.save(tmp_path / "bundled", cunet.UNet(width=1, depth=1))
-    assert cunet.load("bundled").width == 1
+    assert cunet.load("bundled").shape.width == 1
 
 
 @pytest.mark.skipif("CUNET_DATA" not in os.environ, reason="CUNET_DATA is not set")

@@ -35,7 +35,7 @@ def test_memory_that_is_announced_is_near_the_measured_peak(tmp_path):
     """A training step in a process of its own, against explain's figure for it."""
     script = (
         "import numpy as np, cunet\n"
-        "from cunet.bench.worker import peak_of_process\n"
+        "from cunet.bench.cpu_side import peak_of_process\n"
         "net = cunet.UNet(width=16, dropout=0.5)\n"
         "solver = cunet.SGD(net.parameters())\n"
         "for _ in range(2):\n"

@@ -41,6 +41,28 @@ def a_training(data: Path) -> list[float]:
     return [record["loss"] for record in records]
 
 
+def arrays_of_ones_own(folder: Path) -> dict[str, Any]:
+    rng = np.random.default_rng(2)
+    labels = np.zeros((40, 40), np.uint8)
+    labels[8:20, 8:30] = 1
+    image = 100 * labels + rng.random((40, 40))
+    maps = assert_type(cunet.weight_map(labels, form="paper"), np.ndarray)
+    sample = cunet.augment(image, labels, maps, seed=3)
+    assert len(sample) == 3
+    pixels = cunet.evaluate_pixels(image / 101, labels)
+    scores = cunet.evaluate_isbi(image / 101, labels)
+    objects = cunet.evaluate_objects(labels, labels)
+    return {"pixels": pixels, "isbi": scores, "objects": objects}
+
+
+def files_and_runs(image: Path, result: Path, truth: Path, data: Path, run: Path) -> None:
+    assert_type(cunet.read_image(image), np.ndarray)
+    cells: dict[str, Any] = cunet.evaluate_ctc(result, truth)
+    folds: dict[str, Any] = cunet.crossval(data, 5, preset="cpu")
+    page: Path = cunet.report(run)
+    print(cells, folds, page)
+
+
 def an_error() -> str:
     cunet.set_threads(1)
     try:
