@@ -18,7 +18,7 @@ class TorchUNet(nn.Module):
     def __init__(self, ours: UNet):
         super().__init__()
         self.ours = [layer.name for layer in ours.layers()]
-        self.depth, self.dropout = ours.depth, nn.Dropout(ours.dropout)
+        self.depth, self.dropout = ours.shape.depth, nn.Dropout(ours.shape.dropout)
         for layer in ours.layers():
             size, _, channels, outputs = layer.w.value.shape
             up = layer.name.endswith(".up")

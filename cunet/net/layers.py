@@ -1,8 +1,7 @@
-"""Layers: operations with their parameters.
+"""Layers: operations of an engine (cunet/engines) with their parameters.
 
 A layer is called with x and returns (y, backward); backward(dy) adds into its parameters' .grad and
-returns dx. What backward must remember lives in the closure and is freed with it. The operations
-themselves are an engine's (cunet/engines): a layer knows no more of the device than that.
+returns dx. What backward must remember lives in the closure and is freed with it.
 """
 
 from collections.abc import Callable
@@ -19,10 +18,9 @@ class Parameter:
     """An array that is learned, its gradient, and Caffe's two multipliers for it."""
 
     def __init__(self, name: str, value: Array, lr_mult: float = 1, decay_mult: float = 1):
-        self.name, self.value = name, value
+        self.name, self.value, self.lr_mult, self.decay_mult = name, value, lr_mult, decay_mult
         # zeros, not zeros_like: pages that are never written to, as in inference, cost nothing
         self.grad = array_module(value).zeros(value.shape, value.dtype)
-        self.lr_mult, self.decay_mult = lr_mult, decay_mult
 
 
 class Maker:
@@ -33,10 +31,7 @@ class Maker:
         self.device, self.engine = device, engine
 
     def filters(self, name: str, shape: tuple[int, ...], incoming: int) -> Parameter:
-        """N(0, sqrt(2 / incoming)), drawn in float64 on the host: the same for every device.
-
-        `incoming` is the number of input nodes of one neuron (paper section 3, He et al. 2015).
-        """
+        """N(0, sqrt(2 / input nodes)), section 3 of the paper; drawn on the host for all devices."""
         drawn = self.rng.standard_normal(shape) * np.sqrt(2 / incoming)
         return Parameter(f"{name}.filters", to_device(drawn.astype(self.dtype), self.device))
 
@@ -45,23 +40,20 @@ class Maker:
         return Parameter(f"{name}.biases", self.constant(0, count), 2, 0)
 
     def constant(self, value: float, count: int) -> Array:
-        """An array (count) of one value."""
+        """`count` times one value."""
         return to_device(np.full(count, value, self.dtype), self.device)
 
 
 class Conv:
     """A size x size convolution, followed by a ReLU where relu is true."""
 
-    def __init__(
-        self, name: str, size: int, channels: int, outputs: int, make: Maker, relu: bool = True,
-        padding: str = "valid",
-    ):  # fmt: skip
+    def __init__(self, name: str, size: int, channels: int, outputs: int, make: Maker, relu=True,
+                 padding="valid"):  # fmt: skip
         self.name, self.relu, self.padding, self.engine = name, relu, padding, make.engine
         self.w = make.filters(name, (size, size, channels, outputs), size * size * channels)
         self.b = make.biases(name, outputs)
 
     def parameters(self) -> list[Parameter]:
-        """Filters, biases."""
         return [self.w, self.b]
 
     def __call__(self, x: Array | tuple[Array, ...], run: Any = None) -> tuple[Array, Backward]:
@@ -82,14 +74,12 @@ class UpConv:
     """A 2x2 up-convolution, followed by a ReLU where relu is true."""
 
     def __init__(self, name: str, channels: int, outputs: int, make: Maker, relu: bool = False):
-        # Each output pixel sees one input pixel, so a neuron has `channels` incoming nodes.
-        # (Caffe's filler would take count / shape[0] = 4 * outputs for a deconvolution's blob.)
+        # an output pixel sees one input pixel: `channels` nodes (Caffe would take 4 * outputs)
         self.name, self.relu, self.engine = name, relu, make.engine
         self.w = make.filters(name, (2, 2, channels, outputs), channels)
         self.b = make.biases(name, outputs)
 
     def parameters(self) -> list[Parameter]:
-        """Filters, biases."""
         return [self.w, self.b]
 
     def __call__(self, x: Array, run: Any = None) -> tuple[Array, Backward]:
@@ -107,8 +97,7 @@ class UpConv:
 
 
 class Pool:
-    """2x2 max-pooling. x may have gone another way as well, cropped: backward(dy, beside) adds the
-    gradient that came back from there."""
+    """2x2 max-pooling; backward(dy, beside) adds what came back by another way, x's centre."""
 
     def __init__(self, make: Maker):
         self.engine = make.engine

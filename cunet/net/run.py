@@ -13,9 +13,9 @@ from cunet.net.layers import Backward
 
 @dataclass(frozen=True)
 class Run:
-    """rng: what dropout draws from, if anything. remember: whether backward's needs are kept: True,
-    "once" (until they are used) or False. watch(name, y) sees every layer's output. train: whether
-    batches are normalised by their own statistics."""
+    """rng is what dropout draws from, if anything; remember is True, "once" or False;
+    watch(name, y) sees every layer's output; train is whether batches are normalised by their own
+    statistics."""
 
     rng: np.random.Generator | None = None
     remember: bool | str = True
@@ -25,11 +25,11 @@ class Run:
     def __call__(self, layer: Any, x: Array | tuple[Array, ...]) -> tuple[Array, Backward | None]:
         """One layer."""
         y, backward = layer(x, self)
-        if self.watch is not None and hasattr(layer, "name"):
+        if self.watch and hasattr(layer, "name"):
             self.watch(layer.name, y)
-        if not self.remember:
-            return y, None
-        return y, once(backward) if self.remember == "once" else backward
+        if self.remember == "once":
+            backward = once(backward)
+        return y, backward if self.remember else None
 
     def chain(self, layers: Sequence, x: Array | tuple[Array, ...]) -> tuple[Array, Backward]:
         """Several layers, one after the other; the first is a convolution."""
@@ -51,11 +51,8 @@ def once(backward: Backward) -> Backward:
     held = [backward]
 
     def run_and_drop(*gradients: Any) -> Any:
-        if not held:
-            raise CunetError(
-                'backward: it was called before, and remember="once" keeps nothing for a second '
-                "time; call the network again"
-            )
+        if not held:  # only remember="once" comes here
+            raise CunetError("backward: it was called before, once; call the network again")
         return held.pop()(*gradients)
 
     return run_and_drop

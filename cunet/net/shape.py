@@ -1,4 +1,4 @@
-"""The shape of a network: everything that decides its layers, under one name."""
+"""The shape of a network: all that decides its layers, under one name."""
 
 from dataclasses import dataclass
 from numbers import Integral
@@ -34,10 +34,8 @@ class Shape:
         if self.variant not in VARIANTS:
             raise CunetError(f"U-Net variant: expected one of {VARIANTS}, found '{self.variant}'")
         if self.sigmoid and self.classes != 2:
-            raise CunetError(
-                f"U-Net sigmoid: one output can separate only two classes, found {self.classes}; "
-                "use softmax (--softmax)"
-            )
+            found = f"found {self.classes}; use softmax (--softmax)"
+            raise CunetError(f"U-Net sigmoid: one output can separate only two classes, {found}")
 
     @property
     def release(self) -> bool:

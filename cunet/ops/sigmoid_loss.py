@@ -46,7 +46,7 @@ def probability(logits: Array) -> Array:
 
 
 def sigmoid(logits: Array) -> Array:
-    """p of any shape, exact at both ends: exp is taken of what is not positive."""
+    """p of any shape, exact at both ends, since exp is never taken of a positive number."""
     xp = array_module(logits)
     small = xp.exp(-xp.abs(logits))
     return xp.where(logits >= 0, 1, small) / (1 + small)

@@ -42,9 +42,13 @@ def loss(
     ignore: int | None = None,
     normalize: str = "weights",
 ) -> tuple[float, Array]:
-    """The loss and dlogits (N, P, Q, K), from labels and weights (None: all ones) as they are.
+    """The loss (a float) and dlogits (N, P, Q, K), for labels and weights (None: ones) (N, P, Q).
 
-    ignore: a label that counts nowhere. normalize: "weights", "pixels" or "none".
+    ignore is a label without effect; normalize is "weights", "pixels" or "none". CunetError for
+    labels of another shape, type or range.
+
+        loss, dlogits = cunet.softmax_loss(logits, labels, weights)
+        backward(dlogits)
     """
     ready = targets(logits, labels, weights, ignore, normalize)
     value, log_p = forward(logits, *ready)

@@ -17,20 +17,13 @@ from cunet.solvers.rates import LearningRate
 class Adam:
     """The solver over a list of parameters; see SGD for lr, clip, iter_size and step()."""
 
-    recordable = False
-    scaling = None
+    recordable, scaling = False, None
 
     def __init__(
-        self,
-        parameters: list[Parameter],
-        lr: float | LearningRate = 1e-3,
-        momentum: float = 0.9,
-        momentum2: float = 0.999,
-        delta: float = 1e-8,
-        weight_decay: float = 0.0,
-        clip: float | None = None,
-        iter_size: int = 1,
-    ):
+        self, parameters: list[Parameter], lr: float | LearningRate = 1e-3, momentum: float = 0.9,
+        momentum2: float = 0.999, delta: float = 1e-8, weight_decay: float = 0.0,
+        clip: float | None = None, iter_size: int = 1,
+    ):  # fmt: skip
         self.parameters = parameters
         self.rate = lr if isinstance(lr, LearningRate) else LearningRate(lr)
         self.momentum, self.momentum2, self.delta = momentum, momentum2, delta

@@ -24,9 +24,9 @@ def prepare_gradients(
     parameters: list[Parameter], clip: float | None, iter_size: int, weight_decay: float
 ) -> None:
     """Caffe's order, in place: clip the accumulated gradients, average them, add L2 decay."""
-    if clip is not None:
-        norm = gradient_norm(parameters)
-        if norm > clip:
+    if clip is not None:  # by the L2 norm of all gradients together
+        squares = (float((p.grad * p.grad).sum(dtype="float64")) for p in parameters)
+        if (norm := math.sqrt(sum(squares))) > clip:
             for p in parameters:
                 p.grad *= clip / norm
     for p in parameters:
@@ -34,8 +34,3 @@ def prepare_gradients(
             p.grad /= iter_size
         if weight_decay * p.decay_mult:
             p.grad += weight_decay * p.decay_mult * p.value
-
-
-def gradient_norm(parameters: list[Parameter]) -> float:
-    """The L2 norm of all gradients together."""
-    return math.sqrt(sum(float((p.grad * p.grad).sum(dtype="float64")) for p in parameters))

@@ -10,10 +10,8 @@ POLICIES = ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid", "cosi
 
 @dataclass(frozen=True)
 class LearningRate:
-    """The rate as a function of the number of completed updates; words as in Caffe's solver.
-
-    cosine, which Caffe lacks, falls from base to 0 at max_iter along half a cosine.
-    """
+    """The rate as a function of completed updates; words as in Caffe's solver. cosine, which Caffe
+    lacks, falls from base to 0 at max_iter along half a cosine."""
 
     base: float
     policy: str = "fixed"

@@ -24,14 +24,9 @@ class SGD:
     recordable = True  # engines/gpu/sgd.py can do the update as part of a recorded step
 
     def __init__(
-        self,
-        parameters: list[Parameter],
-        lr: float | LearningRate = 1e-3,
-        momentum: float = 0.99,
-        weight_decay: float = 0.0,
-        clip: float | None = None,
-        iter_size: int = 1,
-    ):
+        self, parameters: list[Parameter], lr: float | LearningRate = 1e-3, momentum: float = 0.99,
+        weight_decay: float = 0.0, clip: float | None = None, iter_size: int = 1,
+    ):  # fmt: skip
         self.parameters = parameters
         self.rate = lr if isinstance(lr, LearningRate) else LearningRate(lr)
         self.momentum, self.weight_decay = momentum, weight_decay

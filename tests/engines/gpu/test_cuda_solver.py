@@ -167,7 +167,7 @@ def test_an_update_can_be_recorded(xp):
     devices, velocity = on_device(xp, hosts)
     expected = sgd.SGD(hosts, 0.1, 0.9, 0.01, 20.0)
     fused = FusedSGD(devices, velocity, 0.9, 0.01, 20.0, 1, True)
-    stream = xp.cuda.Stream(non_blocking=True)
+    stream = xp.cuda.Stream()  # replays wait for what the default stream has written
     with stream:
         stream.begin_capture()
         fused.step()
