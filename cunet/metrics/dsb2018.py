@@ -61,12 +61,9 @@ class Tally:
 
     def kaggle_score(self) -> float:
         """The mean of TP / (TP + FP + FN) over the thresholds 0.50 ... 0.95."""
-        everything = self.truth + self.found - self.matched[:KAGGLE_THRESHOLDS]
-        return (
-            float((self.matched[:KAGGLE_THRESHOLDS] / everything).mean())
-            if self._objects()
-            else 1.0
-        )
+        tp = self.matched[:KAGGLE_THRESHOLDS]
+        everything = self.truth + self.found - tp
+        return float((tp / everything).mean()) if self._objects() else 1.0
 
     def report_score(self) -> float:
         """The mean of TP / (TP + FP) over the thresholds 0.50 ... 1.00."""

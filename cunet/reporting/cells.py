@@ -5,7 +5,7 @@ from html import escape
 
 from cunet.metrics import ctc, dsb2018
 from cunet.metrics.curves import Counts
-from cunet.pictures.plots import BLUE, INK, ORANGE, Line, line_chart
+from cunet.pictures.charts import BLUE, INK, ORANGE, Line, line_chart
 from cunet.reporting.page import number, table
 from cunet.reporting.slices import Segmented
 

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from cunet.metrics.pixel import THRESHOLDS
-from cunet.pictures.plots import BLUE, INK, ORANGE, Line, line_chart
+from cunet.pictures.charts import BLUE, INK, ORANGE, Line, line_chart
 from cunet.reporting.facts import Facts
 
 POINTS = 400  # places along the steps at which a curve is drawn

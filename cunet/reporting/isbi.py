@@ -8,7 +8,7 @@ import numpy as np
 
 from cunet.data.labels import IGNORE
 from cunet.metrics.isbi2012 import SCORES, evaluate, why_not
-from cunet.pictures.plots import BLUE, INK, ORANGE, Line, line_chart
+from cunet.pictures.charts import BLUE, INK, ORANGE, Line, line_chart
 from cunet.reporting.page import table
 
 LARGEST = 20_000_000  # pixels in all; about one minute for each 10 million on one processor

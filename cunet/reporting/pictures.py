@@ -24,9 +24,9 @@ from cunet.pictures.colours import (
     VERMILION,
     YELLOW,
     class_colours,
+    heat,
     object_colours,
 )
-from cunet.pictures.plots import heat
 
 LARGEST = 640  # pixels of a picture's longer side on the page
 
