@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def score_curves(sweep: "Sweep", threshold: float, path: str | Path) -> None:
     """Draws the precision-recall and the ROC curve on one PNG, the threshold marked on both.
 
-    The dashed lines are what chance would reach. Raises DeviceError or CunetError if the file cannot be written.
+    The dashed lines are what chance would reach. Raises DeviceError or CunetError if the file
+    cannot be written.
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""Training samples on one sheet, to be looked at. n: side of an input tile, m: side of its output."""
+"""Training samples as one picture. n: side of an input tile, m: side of its output."""
 
 from collections.abc import Sequence
 from pathlib import Path
