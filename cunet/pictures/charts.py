@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from numpy.typing import ArrayLike
+import numpy as np
 
 # matplotlib draws in the colours on the left; _inline puts the page's own in their place, which
 # differ for light and dark.
@@ -22,8 +22,8 @@ INK, GRID, BLUE, ORANGE = _THEME
 class Line:
     """One line of a chart; x and y of equal length."""
 
-    x: ArrayLike
-    y: ArrayLike
+    x: Sequence[float] | np.ndarray
+    y: Sequence[float] | np.ndarray
     label: str = ""
     colour: str = BLUE
     style: str = "solid"  # or "dashed", "none"

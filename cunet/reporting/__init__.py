@@ -54,10 +54,8 @@ def _head(facts: Facts, name: str) -> str:
     if "started" in facts.environment:
         parts.append(f"started {facts.environment['started']}")
     lines = [f"<h1>{escape(name)}</h1>", f'<p class="soft">{escape("; ".join(parts))}</p>']
-    return "\n".join(
-        lines
-        + [f'<p class="alert">{escape(alert)}</p>' for alert in [*alerts(facts), *facts.remarks]]
-    )
+    marked = [*alerts(facts), *facts.remarks]
+    return "\n".join(lines + [f'<p class="alert">{escape(one)}</p>' for one in marked])
 
 
 def _scores(facts: Facts) -> str:

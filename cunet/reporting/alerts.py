@@ -1,4 +1,4 @@
-"""Warnings at the top of the report: a network that has not learned, a run that has not finished."""
+"""Warnings at the top of the report: signs of a network that has not learned, an unfinished run."""
 
 import shlex
 

@@ -149,7 +149,8 @@ def collect(run: str | Path) -> Facts:
     Raises CunetError if `run` is no run folder or its settings or log cannot be read.
     """
     path = Path(run)
-    config, log, remarks = Config(**read_settings(path)), Log.read(path), list[str]()
+    config, log = Config(**read_settings(path)), Log.read(path)
+    remarks: list[str] = []
     environment = _read_json(path / "env.json", remarks)
     metrics = {}
     if (path / "metrics.json").is_file():
