@@ -203,5 +203,5 @@ def test_the_next_command_after_a_training_names_the_sequence(folder, tmp_path_f
     (bowl / "stage1_train" / "ab" / "images" / "ab.png").touch()
     for data in (bowl, bowl / "stage1_train"):
         command = segment_command(str(data), "runs/b-1")
-        assert f"'{bowl}/stage1_train/*/images/*.png'" in command and "--products labels" in said
+        assert f"'{bowl}/stage1_train/*/images/*.png'" in command and "--products labels" in command
     assert segment_command(str(bowl / "nothing"), "r") == "cunet segment IMAGE.tif --model r"
