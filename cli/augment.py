@@ -51,7 +51,7 @@ def command(data, out, seed, tile, overwrite, quiet, **given):
       cunet augment --data isbi2012/ -o sheet.png
     """
     from cunet.errors import CunetError
-    from cunet.pictures.plots import augmentation_sheet
+    from cunet.pictures.sheets import augmentation_sheet
     from cunet.training.config import Config
     from cunet.training.prepared import prepare
 

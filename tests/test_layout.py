@@ -143,10 +143,10 @@ def test_no_module_is_imported_in_a_circle():
             del graph[name]
 
 
-def test_matplotlib_is_imported_in_one_file_and_only_to_draw():
+def test_matplotlib_is_imported_by_pictures_alone_and_only_to_draw():
     for name in MODULES:
         roots = {target.partition(".")[0]: at_top for target, at_top in imports(name)}
-        assert "matplotlib" not in roots or name == "cunet.pictures.plots", name
+        assert "matplotlib" not in roots or room(name) == "pictures", name
         assert not roots.get("matplotlib"), name
 
 

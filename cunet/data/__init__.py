@@ -1,1 +1,1 @@
-"""Images, labels and data sets: reading, checking, writing, augmentation."""
+"""Data sets: reading and checking them, augmentation, weight maps, another size."""

@@ -1,5 +1,5 @@
-"""Random training samples: shift, rotation, mirroring, elastic deformation and gray values
-(section 3.1 of the paper); zoom, shear and blur where asked for.
+"""Random training samples: shift, rotation, mirroring, elastic deformation and grey values
+(section 3.1 of the paper), and zoom, shear and blur on request.
 
 A tile is a square of points in its own frame; a sample is the image looked up at the moved points.
 One field of moved points serves the image (bilinear), the labels (nearest) and the weights
@@ -8,6 +8,7 @@ of the grid of random vectors.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,18 +22,18 @@ from cunet.errors import CunetError, DataError
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What varies from sample to sample. Lengths are in pixels, gray values in image deviations.
+    """What varies from sample to sample. Lengths are in pixels, grey values in image deviations.
 
     elastic: "grid" is the paper's, grid x grid vectors with components from N(0, sigma), bicubic in
     between; "simard" is that of Simard et al. 2003, a field uniform in (-1, 1), smoothed by a
     Gaussian and scaled by alpha; "none" leaves it out. contrast, brightness and curve are the
-    largest change of slope, of level, and of the slope at the dark and bright ends; noise is the
+    largest changes of slope, of level, and of the slope at the dark and bright ends; noise is the
     largest deviation of the per-pixel noise.
 
-    zoom, shear and blur are not in the paper, and off at 0: the scale lies between 1 / (1 + zoom)
-    and 1 + zoom, evenly in its logarithm; a line is pushed along itself by up to shear times its
-    distance from the middle, rows and columns each by their own random part; blur is the largest
-    deviation of a Gaussian. Raises CunetError.
+    zoom, shear and blur are not in the paper, and 0 turns them off. The scale lies between
+    1 / (1 + zoom) and 1 + zoom, evenly in its logarithm. A line is pushed along itself by up to
+    shear times its distance from the middle, rows and columns each by a random share of it. blur is
+    the largest deviation of a Gaussian. Raises CunetError.
     """
 
     elastic: str = "grid"
@@ -51,14 +52,14 @@ class Augmentation:
     shear: float = 0.0
     blur: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.elastic not in ("grid", "simard", "none"):
             raise CunetError(f"elastic must be grid, simard or none, found {self.elastic!r}")
         if self.grid < 2:
             raise CunetError(f"grid must be 2 or more, a node at each corner, found {self.grid}")
         if not (0 <= self.contrast < 1 and 0 <= self.curve < 1):
             raise CunetError(
-                "contrast and curve must be in 0 <= value < 1, or gray values could turn over, "
+                "contrast and curve must be in 0 <= value < 1, or grey values could turn over, "
                 f"found {self.contrast} and {self.curve}"
             )
         if not (0 <= self.zoom < math.inf and 0 <= self.blur < math.inf and 0 <= self.shear < 1):
@@ -111,7 +112,7 @@ def draw(
     y = nearest(labels, rows[middle], columns[middle], top, left)
     w = bilinear(weights[..., None], rows[middle], columns[middle], top, left)[..., 0]
     w[y == IGNORE] = 0
-    return _vary_gray(rng, x, how), y, w
+    return _vary_grey(rng, x, how), y, w
 
 
 def displacement(vectors: np.ndarray, size: int) -> np.ndarray:
@@ -126,13 +127,15 @@ def displacement(vectors: np.ndarray, size: int) -> np.ndarray:
     return np.einsum("nj,jm->nm", lines, basis)
 
 
-def _points(rng, shape, size, how):
+def _points(
+    rng: np.random.Generator, shape: tuple[int, ...], size: int, how: Augmentation
+) -> tuple[list[int], np.ndarray, np.ndarray]:
     """The tile's origin (a whole pixel), and the points to look up: rows, columns (n, n) float32.
 
     The tile is bent first, then sheared, scaled, mirrored, rotated about its centre and shifted.
-    The whole matrix moves the vectors of the bend: they are lengths of the tile, not of the image.
-    Points are counted from the tile's origin: so float32 places them within 1e-4 pixels in an image
-    of any size.
+    The matrix is applied to the displacements too, since they are measured in the tile's frame.
+    Points are counted from the tile's origin, so that float32 places them within 1e-4 pixels in an
+    image of any size.
     """
     if how.shift:
         origin = [int(rng.integers(length)) - size // 2 for length in shape]
@@ -143,8 +146,8 @@ def _points(rng, shape, size, how):
     sine, cosine = np.sin(turn), np.cos(turn)
     move = np.array([[cosine, -sine], [sine, cosine]]) * flips
     if how.zoom:
-        most = math.log1p(how.zoom)
-        move *= math.exp(rng.uniform(-most, most))
+        limit = math.log1p(how.zoom)
+        move *= math.exp(rng.uniform(-limit, limit))
     if how.shear:
         down, right = rng.uniform(-how.shear, how.shear, 2)
         # One after the other, (1 0; right 1)(1 down; 0 1): areas stay, zoom alone changes sizes.
@@ -158,19 +161,23 @@ def _points(rng, shape, size, how):
         bend = _grid_field if how.elastic == "grid" else _simard_field
         for point, field in zip(points, bend(rng, size, how, move), strict=True):
             point += field
-    return origin, *points
+    return origin, points[0], points[1]
 
 
-def _grid_field(rng, size, how, move):
+def _grid_field(
+    rng: np.random.Generator, size: int, how: Augmentation, move: np.ndarray
+) -> Sequence[np.ndarray]:
     """The paper's displacements (2, n, n): random vectors at the nodes, splines in between.
 
-    Multiplied by move (2, 2), which is cheaper on the vectors than on the field.
+    move (2, 2) is applied to the vectors, which is cheaper than to the field.
     """
     vectors = rng.normal(0, how.sigma, (2, how.grid, how.grid))
     return [displacement(part, size) for part in np.einsum("ab,bij->aij", move, vectors)]
 
 
-def _simard_field(rng, size, how, move):
+def _simard_field(
+    rng: np.random.Generator, size: int, how: Augmentation, move: np.ndarray
+) -> Sequence[np.ndarray]:
     """Displacements (2, n, n) of Simard et al. 2003: noise, smoothed, times alpha, then moved."""
     field = rng.random((2, size, size), np.float32) * 2 - 1
     smooth = ndimage.gaussian_filter(field, how.smoothing, mode="constant", axes=(1, 2))
@@ -188,7 +195,7 @@ def _basis(size: int, nodes: int) -> np.ndarray:
     return basis
 
 
-def _blur(rng, x, how):
+def _blur(rng: np.random.Generator, x: np.ndarray, how: Augmentation) -> np.ndarray:
     """x (n, n, C) smoothed, the tile mirrored at its edges; before any noise, as optics do."""
     if not how.blur:
         return x
@@ -196,7 +203,7 @@ def _blur(rng, x, how):
     return ndimage.gaussian_filter(x, deviation, mode="mirror", axes=(0, 1))
 
 
-def _vary_gray(rng, x, how):
+def _vary_grey(rng: np.random.Generator, x: np.ndarray, how: Augmentation) -> np.ndarray:
     """Changes contrast, brightness and value curve of each channel of x (n, n, C), and adds noise.
 
     In place: x becomes slope (x + bend (sqrt(1 + x^2) - 1)) + level + noise. The curve is smooth
@@ -204,8 +211,8 @@ def _vary_gray(rng, x, how):
     """
     channels = x.shape[-1]
     slope, bend, level = (
-        rng.uniform(-most, most, channels).astype(np.float32)
-        for most in (how.contrast, how.curve, how.brightness)
+        rng.uniform(-limit, limit, (channels,)).astype(np.float32)
+        for limit in (how.contrast, how.curve, how.brightness)
     )
     deviation = np.float32(rng.uniform(0, how.noise))
     if how.curve:

@@ -4,11 +4,12 @@
     01_GT/TRA/man_track000.tif  markers, optional   01_RES/mask000.tif         what a program found
 
 The data folder is the one that holds 01 and 01_GT, or one sequence, such as DIC-C2DH-HeLa/01. Only
-annotated frames are read. An annotated frame need not have all of its cells annotated: what can be
-told to be unknown does not count in training (see `unknown`).
+annotated frames are read. An annotated frame need not have all of its cells annotated: pixels known
+to be unannotated are ignored in training (see `unknown`).
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from cunet.errors import CunetError, DataError
 from cunet.files import open_image
 
 CLASS_NAMES = ("background", "cell")
-FEW = 0.5  # a frame with fewer cells than this share of the usual number is annotated in part
+PARTLY_ANNOTATED = 0.5  # a frame with fewer cells than this share of the usual number is
 
 
 def matches(folder: Path) -> bool:
@@ -40,11 +41,11 @@ def load(folder: str | Path) -> Dataset:
             f"data folder '{folder}': expected frames 01/t000.tif and annotations "
             f"01_GT/SEG/man_seg000.tif, or such a sequence itself; found {listing(folder)}."
         )
-    slices, instances, skipped, notes, files = [], [], [], [], []
-    for sequence in found:
-        part, cells, skip, said, read = _sequence(sequence)
-        slices, instances, skipped = slices + part, instances + cells, skipped + skip
-        notes, files = notes + said, files + read
+    read = [_read(sequence) for sequence in found]
+    slices = [one for sequence in read for one in sequence.slices]
+    skipped = [pixels for sequence in read for pixels in sequence.unknown]
+    files = [path for sequence in read for path in sequence.files]
+    notes = [note for sequence in read for note in sequence.notes]
     images, labels, _, summary = checked(slices)
     for page, skip in zip(labels, skipped, strict=True):
         page[skip] = IGNORE
@@ -58,7 +59,7 @@ def load(folder: str | Path) -> Dataset:
         slice_names=tuple(s.name for s in slices),
         notes=(*notes, *summary, f"class 1 is cell: {share:.1f} % of the pixels that count"),
         hashes={path.relative_to(found[0].parent).as_posix(): sha256(path) for path in files},
-        instances=instances,
+        instances=[cells for sequence in read for cells in sequence.cells],
     )
 
 
@@ -92,11 +93,11 @@ def read_cells(path: Path) -> np.ndarray:
 
 
 def unknown(cells: np.ndarray, markers: np.ndarray | None, usual: float) -> np.ndarray:
-    """The pixels (H, W) bool that are no annotated cell but may belong to one all the same.
+    """The pixels (H, W) bool that are not annotated as cell but may belong to one.
 
-    With markers, one in every cell: what lies nearer to the marker of a cell that is not annotated
-    than to any annotated cell. Without: everything outside the annotated cells, if these are less
-    than half as many as usual in the sequence; of single missing cells nothing can be told.
+    With markers, one in every cell: the pixels nearer to the marker of a cell that is not annotated
+    than to any annotated cell. Without: everything outside the annotated cells, if there are less
+    than half as many as usual in the sequence; single missing cells cannot be detected this way.
     """
     if markers is not None:
         annotated = np.unique(markers[(cells > 0) & (markers > 0)])
@@ -107,20 +108,33 @@ def unknown(cells: np.ndarray, markers: np.ndarray | None, usual: float) -> np.n
             return np.ones(cells.shape, bool)
         distance = ndimage.distance_transform_edt
         return (cells == 0) & (distance(~lone) < distance(cells == 0))
-    few = len(np.unique(cells[cells > 0])) < FEW * usual
+    few = len(np.unique(cells[cells > 0])) < PARTLY_ANNOTATED * usual
     return (cells == 0) & few
 
 
-def _sequence(sequence: Path) -> tuple[list, list, list, list[str], list[Path]]:
-    """The annotated frames of one sequence, their cells, the pixels of each that are unknown, what
-    was noticed, and the files read."""
+@dataclass(frozen=True)
+class _Sequence:
+    """The annotated frames of one sequence.
+
+    cells    (H, W) cell numbers of each frame
+    unknown  (H, W) bool: the pixels of each frame that are not known to be background
+    """
+
+    slices: list[Slice]
+    cells: list[np.ndarray]
+    unknown: list[np.ndarray]
+    notes: list[str]
+    files: list[Path]
+
+
+def _read(sequence: Path) -> _Sequence:
     truth, frames, files = ground_truth(sequence), [], []
     for number, path in annotations(truth).items():
-        image, marker = sequence / f"t{number}.tif", truth / "TRA" / f"man_track{number}.tif"
-        if not image.is_file():
-            raise CunetError(f"no file '{image}', the frame that '{path}' annotates.")
-        frames.append((f"{sequence.name}/t{number}", image, path, marker))
-        files += [file for file in (image, path, marker) if file.is_file()]
+        image_path, marker = sequence / f"t{number}.tif", truth / "TRA" / f"man_track{number}.tif"
+        if not image_path.is_file():
+            raise CunetError(f"no file '{image_path}', the frame that '{path}' annotates.")
+        frames.append((f"{sequence.name}/t{number}", image_path, path, marker))
+        files += [file for file in (image_path, path, marker) if file.is_file()]
     cells = [read_cells(path) for _, _, path, _ in frames]
     usual = float(np.median([len(np.unique(page[page > 0])) for page in cells]))
     slices, skipped, partial = [], [], []
@@ -138,6 +152,6 @@ def _sequence(sequence: Path) -> tuple[list, list, list, list[str], list[Path]]:
     notes = [f"sequence {sequence.name}: {len(frames)} annotated frames, {rest} others not used"]
     if partial:
         notes.append(
-            f"annotated in part, where no cell is marked there is no label: {', '.join(partial)}"
+            f"annotated in part; pixels without a marked cell have no label: {', '.join(partial)}"
         )
-    return slices, cells, skipped, notes, files
+    return _Sequence(slices, cells, skipped, notes, files)

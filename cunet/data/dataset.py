@@ -1,4 +1,4 @@
-"""A data set in memory: images, labels, and what was found out about them before any training.
+"""A data set in memory: images, labels, and what the checks found.
 
 H W are a slice's height and width, C its channels; slices may differ in size, not in C or dtype.
 """
@@ -44,7 +44,7 @@ class Dataset:
 
 
 def listing(folder: Path) -> str:
-    """What a folder holds, in a few words, for errors."""
+    """What a folder holds, in a few words for an error."""
     names = sorted(p.name + ("/" if p.is_dir() else "") for p in folder.iterdir())
     if not names:
         return "an empty folder"
@@ -96,13 +96,13 @@ def checked(
     notes = [_summary([s.image for s in slices]), coding]
     flat = [s.image_name for s in slices if s.image.min() == s.image.max()]
     if flat:
-        notes.append(f"{len(flat)} images are of one grey value throughout: {', '.join(flat[:3])}")
+        notes.append(f"{len(flat)} images have a single grey value: {', '.join(flat[:3])}")
     return [s.image for s in slices], labels, classes, notes
 
 
 def shares(labels: Sequence[np.ndarray], classes: int) -> np.ndarray:
     """The share of each class among the pixels that are not ignored; (K,), sums to 1."""
-    counts = sum(np.bincount(page.ravel(), minlength=256) for page in labels)[:classes]
+    counts = np.sum([np.bincount(page.ravel(), minlength=256) for page in labels], axis=0)[:classes]
     return counts / counts.sum()
 
 

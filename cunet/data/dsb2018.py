@@ -20,11 +20,11 @@ from cunet.files import open_image
 from cunet.threads import parallel
 
 CLASS_NAMES = ("background", "nucleus")
-SAID = 5  # images whose masks were odd are named up to this number
+MAX_MASK_NOTES = 5  # notes on odd masks that are shown
 
 
 def matches(folder: Path) -> bool:
-    """Whether the folder is meant to be of this layout, masks or none."""
+    """Whether the folder is meant to have this layout; it need not have masks."""
     folders = image_folders(folder)
     return any((path / "images" / f"{name}.png").is_file() for name, path in folders.items())
 
@@ -32,8 +32,8 @@ def matches(folder: Path) -> bool:
 def load(folder: str | Path) -> Dataset:
     """Loads and checks the images and nuclei, in the order of the ids, which name the slices.
 
-    The hash of an id is over its image and its masks in the order of their names. Raises CunetError
-    where an image or the masks are missing, DataError for invalid content.
+    An id has one hash, over its image and its masks in the order of their names. Raises CunetError
+    if an image or the masks are missing, DataError for invalid content.
     """
     folder = Path(folder)
     folders = image_folders(folder)
@@ -48,15 +48,15 @@ def load(folder: str | Path) -> Dataset:
     def read(name: str) -> None:
         found[name] = _read(name, folders[name], files[name])
 
-    # PngImage opens and closes filters of warnings, which all threads share; these are put back.
+    # PngImage changes the filters of warnings, which all threads share; they are restored here.
     with warnings.catch_warnings():
         parallel(read, folders)
-    slices, instances, hashes, said = zip(*(found[name] for name in folders), strict=True)
+    slices, instances, hashes, remarks = zip(*(found[name] for name in folders), strict=True)
     images, labels, _, summary = checked(slices)
     counts = [len(np.unique(cells[cells > 0])) for cells in instances]
-    odd = [f"{name}: {note}" for name, part in zip(folders, said, strict=True) for note in part]
-    if len(odd) > SAID:
-        odd[SAID:] = [f"{len(odd) - SAID} more notes on masks are left out"]
+    odd = [f"{name}: {note}" for name, part in zip(folders, remarks, strict=True) for note in part]
+    if len(odd) > MAX_MASK_NOTES:
+        odd[MAX_MASK_NOTES:] = [f"{len(odd) - MAX_MASK_NOTES} more notes on masks are left out"]
     return Dataset(
         name=folder.resolve().name,
         kind="dsb2018",
@@ -101,7 +101,7 @@ def mask_files(folder: Path) -> list[Path]:
 def kaggle_cells(folder: Path, shape: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
     """The nuclei of one image, numbered from 1 in the order of their files: (H, W) int32, notes.
 
-    folder holds masks/*.png, shape is the image's (H, W). Where masks overlap, the later file has
+    folder holds masks/*.png, shape is the image's (H, W). Where masks overlap, the later file wins
     the pixel. Raises CunetError without a folder of masks, DataError for a mask of another size or
     one that holds more than one value beside 0.
     """
@@ -127,7 +127,7 @@ def kaggle_cells(folder: Path, shape: tuple[int, int]) -> tuple[np.ndarray, list
                 f"mask '{path}' holds {odd} beside 0 and {value}; expected 0 and 255, one nucleus "
                 "a file. Was it resized or saved with loss?"
             )
-        overlap += np.count_nonzero(labels[inside])
+        overlap += int(np.count_nonzero(labels[inside]))
         empty += value == 0
         labels[inside] = number
     notes = []
@@ -154,7 +154,7 @@ def _image_file(folder: Path) -> Path:
 
 
 def _read(name: str, folder: Path, file: Path) -> tuple[Slice, np.ndarray, str, list[str]]:
-    """The slice of one id, its nuclei (H, W), the hash of its files, and what was noticed."""
+    """The slice of one id, its nuclei (H, W), the hash of its files, and notes on its masks."""
     with open_image(file) as image:
         pixels = image.read(0)
     if pixels.shape[2] == 1:

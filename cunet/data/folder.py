@@ -9,8 +9,8 @@ from cunet.data.dataset import LAYOUTS, Dataset, Slice, checked, listing, sha256
 from cunet.data.labels import read_labels
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
+from cunet.files.pages import IMAGES
 
-_SUFFIXES = (".tif", ".tiff", ".png")
 _LOSSY_OR_UNKNOWN = (".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 
@@ -40,9 +40,9 @@ def load(folder: str | Path) -> Dataset:
         )
     slices: list[Slice] = []
     for stem in sorted(images):
-        pair, said = _pair(stem, images[stem], labels[stem])
+        pair, remarks = _pair(stem, images[stem], labels[stem])
         slices += pair
-        notes += [note for note in said if note not in notes]
+        notes += [note for note in remarks if note not in notes]
     pixels, ids, classes, found = checked(slices)
     shown = ", ".join(f"{100 * s:.1f} %" for s in shares(ids, classes))
     return Dataset(
@@ -69,7 +69,7 @@ def _files(folder: Path) -> tuple[dict[str, Path], list[str]]:
         suffix = path.suffix.lower()
         if suffix in _LOSSY_OR_UNKNOWN:
             raise DataError(f"'{path}' is not TIFF or PNG; expected these. Convert or remove it.")
-        if suffix not in _SUFFIXES or not path.is_file():
+        if suffix not in IMAGES or not path.is_file():
             others.append(path.name)
             continue
         stem = path.stem.removesuffix(".ome")
@@ -83,12 +83,12 @@ def _files(folder: Path) -> tuple[dict[str, Path], list[str]]:
 
 
 def _pair(stem: str, image_path: Path, label_path: Path) -> tuple[list[Slice], list[str]]:
-    """The slices of one image file and its label file, and what was noticed."""
+    """The slices of one image file and its label file, and notes on both."""
     with open_image(image_path) as image:
         images = [image.read(page) for page in range(image.pages)]
         notes = [f"images/: {note}" for note in (f"axes {image.axes}", *image.notes)]
-    labels, said = read_labels(label_path)
-    notes += [f"labels/: {note}" for note in said]
+    labels, label_notes = read_labels(label_path)
+    notes += [f"labels/: {note}" for note in label_notes]
     if len(images) != len(labels):
         raise DataError(
             f"'{label_path}' and '{image_path}' differ in pages, {len(labels)} against "

@@ -15,7 +15,7 @@ CLASS_NAMES = ("membrane", "cell")
 
 
 def matches(folder: Path) -> bool:
-    """Whether the folder is meant to be of this layout: one of the two files is enough."""
+    """Whether the folder is meant to have this layout: one of the two files is enough."""
     return (folder / VOLUME).is_file() or (folder / LABELS).is_file()
 
 

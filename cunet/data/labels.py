@@ -17,7 +17,7 @@ MAX_CLASSES = 64  # more distinct values are grey values or instance numbers, no
 
 
 def read_labels(path: Path) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """The pages of a label file, (H, W) integers, and what was noticed about it."""
+    """The pages of a label file, (H, W) integers, and notes on it."""
     with open_image(path, indices=True) as image:
         if image.channels != 1:
             raise DataError(
@@ -44,8 +44,8 @@ def class_ids(
 ) -> tuple[list[np.ndarray], int, str]:
     """Class ids of all label pages: (list of (H, W) uint8, number K of classes, a note on it).
 
-    `names` says for every page what to call it in an error. Raises DataError naming the page and
-    the values found for lossy masks, ids with gaps, mixed codings and data of a single class.
+    `names` are what errors call the pages. Raises DataError, with the page and the values found,
+    for lossy masks, ids with gaps, mixed codings and data of a single class.
     """
     found = [np.unique(page, return_counts=True) for page in pages]
     for (values, counts), name in zip(found, names, strict=True):
@@ -90,7 +90,7 @@ def class_ids(
 
 
 def _refuse_grey(values: np.ndarray, counts: np.ndarray, name: str) -> None:
-    """JPEG and interpolation leave greys between the two values that hold nearly all pixels."""
+    """Refuses masks after JPEG or interpolation: greys between the two values of most pixels."""
     if values[0] < 0:
         raise DataError(f"labels of {name} are negative ({_listed(values)}); expected 0, 1, 2 ...")
     if len(values) <= 2:
@@ -111,7 +111,7 @@ def _refuse_grey(values: np.ndarray, counts: np.ndarray, name: str) -> None:
 
 
 def _refuse_mixed(sets: Sequence[set[int]], names: Sequence[str]) -> None:
-    """255 is ignore only where some page shows it beside another class than 0."""
+    """Refuses 255 beside 0 alone in one page and other classes in another: is it a class?"""
     if any(IGNORE in s and s - {0, IGNORE} for s in sets):
         return
     mask = next(i for i, s in enumerate(sets) if IGNORE in s)
@@ -123,7 +123,7 @@ def _refuse_mixed(sets: Sequence[set[int]], names: Sequence[str]) -> None:
 
 
 def _listed(values: Sequence[int] | set[int] | np.ndarray) -> str:
-    """At most eight values, written out; of more the first five and the last two."""
+    """Up to eight values written out; of more, the first five and the last two."""
     numbers = sorted(int(v) for v in values)
     if len(numbers) > 8:
         return ", ".join(map(str, numbers[:5])) + ", ... " + ", ".join(map(str, numbers[-2:]))
@@ -131,5 +131,5 @@ def _listed(values: Sequence[int] | set[int] | np.ndarray) -> str:
 
 
 def cells(labels: np.ndarray) -> np.ndarray:
-    """Which pixels belong to a cell: every class but the background, ignored pixels apart."""
+    """Which pixels belong to a cell: every class but the background, except ignored pixels."""
     return (labels > 0) & (labels != IGNORE)

@@ -1,8 +1,8 @@
 """Images looked up at points between their pixels: bilinear for grey values, nearest for labels.
 
 H W C: height, width and channels of the image; n: side of the square of points. Points are counted
-from a pixel (top, left), so that float32 places them well in an image of any size; beyond its
-border the image is mirrored.
+from a pixel (top, left) near them, so that float32 is exact enough in an image of any size; beyond
+its border the image is mirrored.
 """
 
 import math
@@ -48,11 +48,13 @@ def nearest(
     return region[rows.astype(np.int32) - first_row, columns.astype(np.int32) - first_column]
 
 
-def _region(source, rows, columns, top, left):
+def _region(
+    source: np.ndarray, rows: np.ndarray, columns: np.ndarray, top: int, left: int
+) -> tuple[np.ndarray, int, int]:
     """The part of source around the points, mirrored beyond its border, and its first pixel.
 
-    Every point in it has a neighbour below and to the right, and so has the next pixel: counted
-    from the first, a point just before a pixel may be rounded to it in float32.
+    It ends two pixels after the last point: bilinear needs one, and the other because float32 may
+    round a point just before a pixel to that pixel, once it is counted from the first one.
     """
     first_row, first_column = math.floor(rows.min()), math.floor(columns.min())
     height = math.floor(rows.max()) + 3 - first_row

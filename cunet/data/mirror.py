@@ -1,4 +1,4 @@
-"""What lies beyond an image's border: the image mirrored, the border pixel not repeated."""
+"""Beyond its border an image is mirrored; the border pixel is not repeated."""
 
 import numpy as np
 

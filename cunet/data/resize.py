@@ -14,10 +14,10 @@ from cunet.data.dataset import Dataset
 
 
 def resize_image(image: np.ndarray, side: int) -> np.ndarray:
-    """image (H, W, C) of any real dtype scaled to (side, side, C) float32, gray values kept.
+    """image (H, W, C) of any real dtype scaled to (side, side, C) float32, grey values kept.
 
-    Larger: bilinear. Smaller: a mean with weights that fall linearly, to 0 at the next new pixel's
-    centre, so that nothing finer than the new pixels is left to alias.
+    Larger: bilinear. Smaller: a mean whose weights fall linearly to 0 at the centre of the next new
+    pixel, so that details finer than the new pixels do not alias.
     """
     return _scaled(image, side, side)
 
@@ -25,8 +25,8 @@ def resize_image(image: np.ndarray, side: int) -> np.ndarray:
 def resize_labels(labels: np.ndarray, side: int) -> np.ndarray:
     """labels (H, W) scaled to (side, side), dtype kept: each pixel takes the nearest one's value.
 
-    Of two pixels equally near it is the one nearer the middle of the image: labels shrunk by an
-    even factor are not shifted as a whole, and mirrored labels give the mirrored result.
+    Of two pixels equally near, the one nearer the middle of the image counts. So labels shrunk by
+    an even factor are not shifted as a whole, and mirrored labels give the mirrored result.
     """
     down, across = (_nearest(size, side) for size in labels.shape)
     return labels[down[:, None], across]
@@ -35,8 +35,8 @@ def resize_labels(labels: np.ndarray, side: int) -> np.ndarray:
 def resize_probability(probability: np.ndarray, height: int, width: int) -> np.ndarray:
     """probability (h, w, K) scaled back to (height, width, K) float32, bilinear.
 
-    The weights are those of an image: not negative and of sum 1, so the K values of a pixel still
-    sum to 1, up to rounding.
+    The weights of the mean are not negative and sum to 1, so the K values of a pixel still sum to
+    1, up to rounding.
     """
     return _scaled(probability, height, width)
 
@@ -73,13 +73,14 @@ def _scaled(source: np.ndarray, height: int, width: int) -> np.ndarray:
     found = np.empty((height, width, source.shape[2]), np.float32)
     for channel in range(source.shape[2]):
         plane = Image.fromarray(np.ascontiguousarray(source[..., channel], np.float32))
-        # On mode "F" Pillow widens the filter by the factor of reduction, and rounds nothing.
-        found[..., channel] = plane.resize((width, height), Image.Resampling.BILINEAR)
+        # In mode "F" Pillow widens the filter by the factor of reduction and rounds nothing.
+        scaled = plane.resize((width, height), Image.Resampling.BILINEAR)
+        found[..., channel] = np.asarray(scaled)
     return found
 
 
 def _nearest(size: int, side: int) -> np.ndarray:
-    """For each of `side` new pixels the index of the nearest of `size`, in whole numbers."""
+    """The index of the nearest of `size` pixels for each of `side` new ones, by whole numbers."""
     twice = 2 * np.arange(side) + 1
     index, rest = np.divmod(twice * size, 2 * side)
     return index - ((rest == 0) & (twice > side))

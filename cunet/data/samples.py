@@ -1,7 +1,7 @@
 """Training samples: one of arrays, or those of a run, prepared in background threads.
 
-Sample number i of a run follows from (seed, i) alone: which slice, where, how it is bent. So a
-resumed run meets the same samples as an uninterrupted one, and threads change nothing.
+(seed, i) alone decides sample number i of a run: which slice, where, how it is bent. So a resumed
+run meets the same samples as an uninterrupted one, and the number of threads changes nothing.
 """
 
 import time
@@ -18,7 +18,7 @@ from cunet.threads import available_threads
 
 SAMPLE_STREAM = 1  # the purpose that separates these random numbers from all others of a seed
 WORKERS = 2
-MAX_WORKERS = 12  # beside a GPU, where a step may take a tenth of the time that a sample takes
+MAX_WORKERS = 12  # beside a GPU: a step there may take a tenth of the time of a sample
 
 
 def augment(
@@ -32,13 +32,13 @@ def augment(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One random training sample of an image and its labels: moved, bent, grey values changed.
 
-    image is (H, W) or (H, W, C), labels (H, W) whole numbers or bool, weights (H, W) those of the
-    pixels in the loss (1 by default). tile is the side of the sample in pixels (by default the
-    shorter side of the image), which is mirrored beyond its border; output that of its middle, of
-    which labels and weights are returned (by default the whole tile). The same seed gives the same
-    sample; from a NumPy generator every call draws another one.
+    image is (H, W) or (H, W, C), labels (H, W) whole numbers or bool; weights (H, W) are those of
+    the pixels in the loss (1 by default). tile is the side of the sample in pixels, by default the
+    shorter side of the image, which is mirrored beyond its border. output is the side of the
+    sample's middle, for which labels and weights are returned; by default the whole tile. The same
+    seed gives the same sample; with a NumPy generator every call draws another one.
 
-    settings have the names that they have in `cunet train`: elastic ("grid", "simard" or "none"),
+    settings have their names in `cunet train`: elastic ("grid", "simard" or "none"),
     elastic_sigma, zoom, shear, blur (pixels), contrast, brightness, curve, noise (in deviations of
     the image), and rotate, mirror, shift, grid, alpha, smoothing: see data/augment.py.
 
@@ -116,7 +116,8 @@ class Samples:
         """Batch `number` of the run: x (N, n, n, C), labels (N, m, m), weights (N, m, m)."""
         first = number * self.batch
         parts = [self.sample(first + i) for i in range(self.batch)]
-        return tuple(np.stack(arrays) for arrays in zip(*parts, strict=True))
+        x, y, w = (np.stack(arrays) for arrays in zip(*parts, strict=True))
+        return x, y, w
 
     def stream(
         self, first: int, last: int, workers: int = WORKERS
@@ -141,10 +142,11 @@ class Samples:
 
 
 class Batches:
-    """A stream of batches, of which the next may be taken while a GPU is at work."""
+    """A stream of batches; the next one may be fetched while a GPU works on the last."""
 
-    def __init__(self, stream: Iterator[tuple[tuple, float]]):
-        self.stream, self.next = stream, None
+    def __init__(self, stream: Iterator[tuple[tuple, float]]) -> None:
+        self.stream = stream
+        self.next: tuple[tuple, float] | None = None
 
     def take(self) -> tuple[tuple, float]:
         """The next batch, and the seconds waited for it."""
@@ -152,11 +154,11 @@ class Batches:
         return taken
 
     def prepare(self) -> tuple | None:
-        """The next batch, which take() will return; None where there is none."""
+        """The next batch, which take() will return; None after the last."""
         self.next = self.next or next(self.stream, None)
         return self.next and self.next[0]
 
 
 def sample_workers(device: str) -> int:
-    """How many threads prepare samples: beside a GPU most of the processors."""
+    """How many threads prepare samples; beside a GPU most of the processors do."""
     return WORKERS if device == "cpu" else min(MAX_WORKERS, max(WORKERS, available_threads() - 1))

@@ -1,6 +1,6 @@
 """A synthetic stack of serial sections in electron microscopy: cells, dark membranes, organelles.
 
-Nothing in it is measured; it stands in for a data set where none is at hand. Arrays are (n, H, W).
+It is computed, not measured, and serves where no data set is at hand. Arrays are (n, H, W).
 """
 
 from pathlib import Path
@@ -11,8 +11,9 @@ from scipy.spatial import cKDTree
 
 from cunet.files.tiff_output import TiffOutput
 
-SPACING = 6.0  # height of a section in pixels: neighbouring sections are similar, not equal
-CELL = 34.0  # mean distance of neighbouring cells in pixels
+SECTION_HEIGHT = 6.0  # in pixels: neighbouring sections are similar, not equal
+CELL_DISTANCE = 34.0  # of neighbouring cells, on average, in pixels
+SLICES, SIDE = 16, 256  # of the stack that write_stack writes
 
 
 def membranes(slices: int, height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,28 +53,28 @@ def membranes(slices: int, height: int, width: int, seed: int) -> tuple[np.ndarr
     return images, labels
 
 
-def _cells(rng, slices, height, width):
+def _cells(rng: np.random.Generator, slices: int, height: int, width: int) -> np.ndarray:
     """The cell of every pixel (n, H, W): the nearest of random points, seen through bent space."""
-    margin = 1.5 * CELL
-    box = np.array([slices * SPACING, height, width]) + 2 * margin
-    count = int(np.ceil(box.prod() / CELL**3))
+    margin = 1.5 * CELL_DISTANCE
+    box = np.array([slices * SECTION_HEIGHT, height, width]) + 2 * margin
+    count = int(np.ceil(box.prod() / CELL_DISTANCE**3))
     points = rng.random((count, 3)) * box
-    # A large cell now and then, where the others keep away from its middle.
-    large = rng.random((int(np.ceil(box.prod() / (4 * CELL) ** 3)), 3)) * box
-    apart = cKDTree(large).query(points)[0] > 1.6 * CELL
-    tree = cKDTree(np.concatenate([points[apart], large]) - margin)
+    # Now and then a large cell: the other points keep away from its middle.
+    large = rng.random((int(np.ceil(box.prod() / (4 * CELL_DISTANCE) ** 3)), 3)) * box
+    clear = cKDTree(large).query(points)[0] > 1.6 * CELL_DISTANCE
+    tree = cKDTree(np.concatenate([points[clear], large]) - margin)
     cells = np.empty((slices, height, width), np.int32)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     bend = [7 * _smooth_noise(rng, (height, width), 14) for _ in range(2)]
     for z in range(slices):
         # The bending drifts slowly too, so walls do not keep their shape through the stack.
         bend = [0.97 * part + 1.7 * _smooth_noise(rng, (height, width), 14) for part in bend]
-        where = [np.full(rows.shape, z * SPACING), rows + bend[0], columns + bend[1]]
+        where = [np.full(rows.shape, z * SECTION_HEIGHT), rows + bend[0], columns + bend[1]]
         cells[z] = tree.query(np.stack(where, axis=-1))[1]
     return cells
 
 
-def _wall_distance(section):
+def _wall_distance(section: np.ndarray) -> np.ndarray:
     """Distance in pixels (H, W) to the nearest pixel that has a neighbour in another cell."""
     wall = np.zeros(section.shape, bool)
     below, right = section[:-1] != section[1:], section[:, :-1] != section[:, 1:]
@@ -84,7 +85,7 @@ def _wall_distance(section):
     return ndimage.distance_transform_edt(~wall).astype(np.float32)
 
 
-def _smooth_noise(rng, shape, sigma):
+def _smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> np.ndarray:
     """Noise (H, W) float32 of zero mean and unit deviation, smooth over sigma pixels."""
     # Wide noise is made small and enlarged: as smooth, and much cheaper.
     step = max(1, int(sigma / 3))
@@ -97,11 +98,18 @@ def _smooth_noise(rng, shape, sigma):
     return (noise - noise.mean()) / noise.std()
 
 
-def _bodies(rng, slices, height, width, density, radius):
+def _bodies(
+    rng: np.random.Generator,
+    slices: int,
+    height: int,
+    width: int,
+    density: float,
+    radius: tuple[float, float],
+) -> np.ndarray:
     """Random ellipsoids (k, 7), each a few sections high.
 
     Columns: section, row, column of the centre, long and short radius, angle, height in sections.
-    density is the number that one section cuts, per pixel.
+    density is how many of them a section cuts, per pixel.
     """
     count = max(1, round(density * height * width * (slices + 4) / 2))
     long = rng.uniform(*radius, count)
@@ -118,7 +126,9 @@ def _bodies(rng, slices, height, width, density, radius):
     )
 
 
-def _cut(shape, body, z):
+def _cut(
+    shape: tuple[int, ...], body: np.ndarray, z: int
+) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray] | None:
     """The ellipse in which section z cuts a body: its window, distance from its outline in pixels
     (negative inside), and the coordinate along its axis. None where it is not cut."""
     level, row, column, long, short, angle, high = body
@@ -136,12 +146,12 @@ def _cut(shape, body, z):
     return (slice(top, bottom), slice(left, right)), (radius - 1) * short, along
 
 
-def _darken(image, share):
-    """Moves image by a share (0 to 1) towards the gray of membranes, in place."""
+def _darken(image: np.ndarray, share: np.ndarray) -> None:
+    """Moves image by a share (0 to 1) towards the grey of membranes, in place."""
     image += share * (55 - image)
 
 
-def _draw_mitochondrion(image, depth, body, z):
+def _draw_mitochondrion(image: np.ndarray, depth: np.ndarray, body: np.ndarray, z: int) -> None:
     """Darkens an ellipse with a dark outline and stripes, where it is clear of the walls."""
     if (cut := _cut(image.shape, body, z)) is None:
         return
@@ -155,7 +165,7 @@ def _draw_mitochondrion(image, depth, body, z):
     _darken(image[window], clear * np.maximum(inside * (0.25 + 0.3 * stripes), 0.7 * outline))
 
 
-def _draw_vesicle(image, depth, body, z):
+def _draw_vesicle(image: np.ndarray, depth: np.ndarray, body: np.ndarray, z: int) -> None:
     """Darkens a small disc with a paler middle, where it is clear of the walls."""
     if (cut := _cut(image.shape, body, z)) is None:
         return
@@ -163,9 +173,6 @@ def _draw_vesicle(image, depth, body, z):
     clear = np.clip((depth[window] - 2.5) / 2, 0, 1)
     disc = np.clip(0.7 - outside, 0, 1) - 0.8 * np.clip(-0.8 - outside, 0, 1)
     _darken(image[window], 0.65 * clear * disc)
-
-
-SLICES, SIDE = 16, 256
 
 
 def write_stack(folder: Path, seed: int) -> None:

@@ -29,13 +29,13 @@ def weight_map(
     """The weight of every pixel in the loss, as `cunet weights` writes it; float32, labels' shape.
 
     labels (H, W) or (pages, H, W) are masks (bool, 0 and 1, or 0 and 255), whose 4-connected
-    components are the cells, or the cell ids themselves; 0 is background. form "paper" is
+    components are the cells, or they are the cell ids; 0 is background. form "paper" is
     equation 2, w_c + w0 exp(-(d1 + d2)^2 / (2 sigma^2)) with d1 and d2 the distances to the two
     nearest cells, on background only; "falk2019" the authors' form of 2019. w0 is the height of
     this border term (10; 50), sigma its width in pixels (5; 6). class_weights are those of
     background and cell in equation 2; by default both have the same total weight in labels.
 
-    Raises DataError for what is no such label image, CunetError for other settings.
+    Raises DataError for labels of another kind, CunetError for settings out of range.
 
         weights = cunet.weight_map(mask, sigma=3)
     """
@@ -45,7 +45,7 @@ def weight_map(
             "labels: expected whole numbers of shape (H, W) or (pages, H, W), "
             f"found {array.dtype} {array.shape}"
         )
-    instances, _ = instances_of(array.reshape(-1, *array.shape[-2:]), "labels")
+    instances, _ = instances_of([*array.reshape(-1, *array.shape[-2:])], "labels")
     _, maps = maps_of(instances, form, border(form, w0, sigma), class_weights)
     return np.stack([*maps]).reshape(array.shape)
 
@@ -57,14 +57,14 @@ def write_weights(
     w0: float | None = None,
     sigma: float | None = None,
 ) -> tuple[dict, list[str]]:
-    """Writes the weight map of a TIFF or PNG file of labels as float32 TIFF of as many pages.
+    """Writes the weight map of a TIFF or PNG file of labels as a float32 TIFF of as many pages.
 
     See weight_map for labels, form, w0 and sigma. The pages are computed and written one
     after the other; the file appears complete or not at all, and replaces an older one.
 
     Returns what was found, as `cunet weights --json` prints it, and notes on the label file. Raises
-    CunetError for a missing file, DataError for what is no label file, DeviceError where the disk
-    has no room.
+    CunetError for a missing file, DataError for a file that holds no labels, DeviceError if the
+    disk has no room.
     """
     term = border(form, w0, sigma)
     pages, notes = read_labels(Path(labels))
@@ -73,19 +73,19 @@ def write_weights(
     instances, masks = instances_of(pages, str(labels))
     balance, maps = maps_of(instances, form, term)
     ranges = []
-    shape = len(pages), *pages[0].shape
-    with TiffOutput(out, *shape, np.float32, calibration=calibration) as file:
+    count, (height, width) = len(pages), pages[0].shape
+    with TiffOutput(out, count, height, width, np.float32, calibration=calibration) as output:
         for number, weights in enumerate(maps):
-            file.write_rows(number, 0, weights)
+            output.write_rows(number, 0, weights)
             ranges += [float(weights.min()), float(weights.max())]
     return {
         "output": str(out),
         "form": form,
         **term._asdict(),
         "masks": masks,
-        "pages": shape[0],
-        "height": shape[1],
-        "width": shape[2],
+        "pages": count,
+        "height": height,
+        "width": width,
         "cells": [int(np.unique(page[page > 0]).size) for page in instances],
         "class_weights": balance.tolist() if form == "paper" else None,
         "minimum": min(ranges),
@@ -94,7 +94,7 @@ def write_weights(
 
 
 def border(form: str, w0: float | None = None, sigma: float | None = None) -> Border:
-    """The border term of a form, with what is given in the place of its own; CunetError."""
+    """The border term of a form; w0 and sigma, where given, replace its own. Raises CunetError."""
     if form not in FORMS:
         raise CunetError(f"form: expected {' or '.join(FORMS)}, found '{form}'")
     own = FORMS[form]
@@ -113,9 +113,10 @@ def maps_of(
     term: Border,
     balance: Sequence[float] | None = None,
 ) -> tuple[np.ndarray, Iterator[np.ndarray]]:
-    """The weights (2,) of background and cell, of all pages if not given, and the pages' maps.
+    """The weights (2,) of background and cell, and the map (H, W) of every page.
 
-    instances are the cell ids (H, W) of each page; the maps (H, W) are computed as they are taken.
+    instances are the cell ids (H, W) of each page. The weights are balance if it is given, else
+    they follow from all pages. A map is computed when it is asked for.
     """
     labels = [open_gaps(page > 0, page) for page in instances]
     weights = class_weights(labels, 2) if balance is None else np.asarray(balance, np.float64)

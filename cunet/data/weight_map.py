@@ -14,8 +14,9 @@ from scipy import ndimage
 from cunet.data.labels import IGNORE
 from cunet.errors import DataError
 
-# exp(-REACH^2 / 2) is 1.5e-8: beyond REACH sigma a cell is as good as absent.
-REACH = 6
+# Cells farther away than this many sigma do not count: the border term is down to
+# exp(-6^2 / 2) = 1.5e-8 there.
+REACH_IN_SIGMAS = 6
 
 
 class Border(NamedTuple):
@@ -53,8 +54,8 @@ def cut_touching(instances: np.ndarray) -> np.ndarray:
     """Opens a gap of one pixel between touching cells: instances (H, W) with 0 in the gap.
 
     A pixel is cut if its north-west, north, north-east or west neighbour belongs to another cell,
-    so only the later of two cells in reading order gives way. This is the rule of the authors' 2019
-    plugin; the morphology of 2015 was not published.
+    so of two cells only the later one in reading order loses pixels. This is the rule of the
+    authors' 2019 plugin; the morphology of 2015 was not published.
     """
     instances = np.asarray(instances)
     height, width = instances.shape
@@ -120,9 +121,9 @@ def paper_map(
 ) -> np.ndarray:
     """Equation 2: w = w_c + w0 exp(-(d1 + d2)^2 / (2 sigma^2)); (H, W) float32.
 
-    d1 and d2 are measured to the uncut cells. The border term stands on background only, the gap
-    between touching cells included, and is 0 where there are fewer than two cells; ignored pixels
-    weigh 0. Raises DataError.
+    d1 and d2 are measured to the uncut cells. Only background has the border term, with the gap
+    between touching cells; it is 0 where there are fewer than two cells. Ignored pixels weigh 0.
+    Raises DataError.
     """
     _check_shapes(labels, instances)
     _check_classes(labels[labels != ignore], len(class_weights))
@@ -130,7 +131,7 @@ def paper_map(
     table[: len(class_weights)] = class_weights
     background = (labels == 0) | _gap(labels, instances)
     weights = np.where(background, table[0], table[labels])
-    first, second = two_distances(instances, REACH * sigma)
+    first, second = two_distances(instances, REACH_IN_SIGMAS * sigma)
     weights += np.where(background, w0 * _bell(first + second, sigma), 0)
     return np.where(labels == ignore, 0, weights).astype(np.float32)
 
@@ -147,12 +148,12 @@ def falk2019_map(
     """The authors' form of 2019; (H, W) float32: 1 on cells, 0 on ignored pixels, on background
 
     v + (1 - v) exp(-d1^2 / (2 s^2)) + w0 exp(-(d1 + d2)^2 / (2 sigma^2)), v = balance, s = falloff.
-    The constants are the defaults of their plugin, in pixels. The plugin adds the exponentials up
-    class by class; here all cells count as one class. Raises DataError.
+    The constants are the defaults of their plugin, in pixels. The plugin sums the exponentials
+    class by class; here all cells are one class. Raises DataError.
     """
     _check_shapes(labels, instances)
     background = (labels == 0) | _gap(labels, instances)
-    first, second = two_distances(instances, REACH * max(sigma, falloff))
+    first, second = two_distances(instances, REACH_IN_SIGMAS * max(sigma, falloff))
     weights = balance + (1 - balance) * _bell(first, falloff) + w0 * _bell(first + second, sigma)
     weights = np.where(background, weights, 1)
     return np.where(labels == ignore, 0, weights).astype(np.float32)
@@ -168,7 +169,7 @@ def _gap(labels: np.ndarray, instances: np.ndarray) -> np.ndarray:
 
 
 def _small_ids(instances: np.ndarray) -> np.ndarray:
-    """Ids as int32 from 0; renumbered if large ids would make find_objects slow (it lists all)."""
+    """Ids as int32 from 0, renumbered if large: find_objects lists every id up to the largest."""
     if instances.size and instances.max() > max(instances.size, 1 << 16):
         ids = np.unique(instances[instances > 0])
         instances = np.where(instances > 0, np.searchsorted(ids, instances) + 1, 0)

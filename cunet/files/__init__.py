@@ -21,7 +21,6 @@ __all__ = [
     "TiffOutput",
     "open_image",
     "read_description",
-    "read_stack",
     "write_png",
 ]
 
@@ -31,10 +30,10 @@ _OTHERS = {b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"BM": "BMP", b"\x89HDF": "H
 
 
 def open_image(path: str | Path, indices: bool = False) -> ImageFile:
-    """Opens a TIFF or PNG file, told apart by their content, not their name.
+    """Opens a TIFF or PNG file; its content decides which it is, not its name.
 
-    `indices` takes a PNG's colour-table indices as values, as label files need it. Raises
-    CunetError if the file is not there or may not be read, DataError if it is no valid image.
+    With `indices` the values of a PNG with a colour table are its indices, as label files need.
+    Raises CunetError if the file is missing or may not be read, DataError if it is no valid image.
     """
     path = Path(path)
     try:
@@ -51,16 +50,9 @@ def open_image(path: str | Path, indices: bool = False) -> ImageFile:
     if start == _PNG:
         return PngImage(path, indices)
     found = next((name for magic, name in _OTHERS.items() if start.startswith(magic)), None)
-    raise DataError(
-        f"'{path}' is no TIFF or PNG but {f'a {found} file' if found else 'something else'}; "
-        "expected one of these. Save it as TIFF."
-    )
-
-
-def read_stack(path: str | Path, indices: bool = False) -> np.ndarray:
-    """All pages of an image, (pages, H, W, C) in the dtype of the file; for what fits in memory."""
-    with open_image(path, indices) as image:
-        return np.stack([image.read(page) for page in range(image.pages)])
+    if found:
+        raise DataError(f"'{path}' is a {found} file; expected a TIFF or PNG. Save it as TIFF.")
+    raise DataError(f"'{path}' is neither TIFF nor PNG; expected one of these. Save it as TIFF.")
 
 
 def read_description(path: str | Path) -> str:
@@ -77,9 +69,9 @@ def read_description(path: str | Path) -> str:
 
 
 def write_png(path: str | Path, array: np.ndarray, description: str = "") -> None:
-    """Writes uint8 (H, W) or (H, W, 3), or uint16 (H, W), as PNG, whole or not at all.
+    """Writes uint8 (H, W) or (H, W, 3), or uint16 (H, W), as PNG; whole or not at all.
 
-    Raises DeviceError where the disk has no room, CunetError where the file cannot be written.
+    Raises DeviceError if the disk has no room, CunetError if the file cannot be written.
     """
     path, array = Path(path), np.asarray(array)
     colour = array.ndim == 3 and array.shape[2] == 3

@@ -20,7 +20,7 @@ def temporary_name(path: Path) -> Path:
 def publish(temporary: Path, path: Path) -> None:
     """Syncs the closed file `temporary` to the disk and renames it to `path`.
 
-    The folder is synced as well, or the new name could be lost with the power.
+    The folder is synced as well, or a power cut could lose the new name.
     """
     _sync(temporary, os.O_RDWR)
     os.replace(temporary, path)
@@ -37,11 +37,11 @@ def _sync(path: Path, flags: int) -> None:
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Replaces an .npz file, whole or not at all. DeviceError or CunetError where it cannot be."""
+    """Replaces an .npz file, whole or not at all; DeviceError or CunetError if it cannot."""
     temporary = temporary_name(path)
     try:
         with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # no array is named allow_pickle
         publish(temporary, path)
     except OSError as error:
         raise write_error(error, path, sum(a.nbytes for a in arrays.values())) from error

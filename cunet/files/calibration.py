@@ -14,7 +14,7 @@ _TAG_UNITS = {2: "inch", 3: "cm"}
 class Calibration:
     """Pixels per unit in x and y, the unit ('' is unknown) and the distance of the slices in it.
 
-    `imagej` says that the file bore ImageJ's metadata. What is not known is None.
+    `imagej` says that the file had ImageJ's metadata. What is not known is None.
     """
 
     xres: float | None = None
@@ -40,7 +40,7 @@ def read_calibration(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) ->
     unit = _TAG_UNITS.get(int(tags.valueof("ResolutionUnit", default=1) or 1), "")
     if series.kind == "imagej":  # its unit belongs to the resolution tags
         unit = _plain_unit(str(notes.get("unit", unit)))
-    if not unit and xres == yres == 1:  # what writers put there who know nothing
+    if not unit and xres == yres == 1:  # what programs write that do not know the size
         xres = yres = None
     spacing = notes.get("spacing")
     return Calibration(
@@ -49,10 +49,10 @@ def read_calibration(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) ->
 
 
 def write_options(calibration: Calibration | None, imagej: bool) -> tuple[dict, dict]:
-    """(keywords, metadata) for tifffile's writer that carry the calibration over.
+    """(keywords, metadata) with which tifffile's writer stores the calibration.
 
-    ImageJ states any unit in its own metadata. Plain TIFF knows inch and centimetre only, so metric
-    units become centimetres there and the distance of the slices is converted alike.
+    ImageJ has any unit in its own metadata. Plain TIFF knows inch and centimetre only: metric units
+    become centimetres there, and the distance of the slices is converted with them.
     """
     if calibration is None:
         return {}, {}
@@ -84,22 +84,22 @@ def _from_ome(xml: str) -> Calibration | None:
     z = float(pixels.attrib.get("PhysicalSizeZ", 0))
     unit = _plain_unit(pixels.attrib.get("PhysicalSizeXUnit", "um"))  # OME's default
     if _plain_unit(pixels.attrib.get("PhysicalSizeZUnit", "um")) != unit:
-        z = 0.0  # of another unit: better none than a wrong one
+        z = 0.0  # in another unit: better none than a wrong one
     if x <= 0 or y <= 0:
         return None
     return Calibration(1 / x, 1 / y, unit, z or None)
 
 
 def _plain_unit(unit: str) -> str:
-    """Micrometres have many spellings, ImageJ alone uses three."""
+    """The unit in one spelling: ImageJ alone has three for the micrometre."""
     micro = {"\u00b5m", "\u03bcm", "\\u00B5m", "micron", "microns", "micrometer"}
     if unit in micro:
         return "um"
     return "" if unit in ("pixel", "pixels") else unit
 
 
-def _ratio(value: tuple[int, int] | None) -> float | None:
-    """A TIFF rational; None where it is missing, zero or damaged."""
+def _ratio(value: Any) -> float | None:
+    """A TIFF rational (numerator, denominator); None where it is missing, zero or damaged."""
     try:
         return value[0] / value[1] or None
     except (TypeError, ZeroDivisionError, IndexError):

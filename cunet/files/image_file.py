@@ -20,7 +20,7 @@ class ImageFile:
     axes         as the metadata names them, such as 'ZYX' or 'YXS'
     calibration  the pixel size
     streamed     whether rows can be read without the whole page in memory
-    notes        what a user should hear, such as a dropped alpha channel
+    notes        what to tell the user, such as a dropped alpha channel
     """
 
     path: Path
@@ -39,7 +39,7 @@ class ImageFile:
         return self.read_rows(page, 0, self.height)
 
     def read_rows(self, page: int, r0: int, r1: int) -> np.ndarray:
-        """Rows r0 ... r1-1 of a page, (r1 - r0, W, C); decodes no more of the file than it must."""
+        """Rows r0 ... r1-1 of a page, (r1 - r0, W, C); decodes only what holds these rows."""
         if not 0 <= page < self.pages:
             raise CunetError(f"'{self.path}' has pages 0 to {self.pages - 1}, not {page}")
         if not 0 <= r0 <= r1 <= self.height:

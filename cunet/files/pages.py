@@ -1,4 +1,4 @@
-"""Pages of an image file: which of them are meant, and all of these as one array."""
+"""Pages of an image file: which ones a user names, and these as one array."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,8 +18,8 @@ def read_image(
     """Reads a TIFF or PNG file: its pages as one array (pages, H, W, C) in the dtype of the file.
 
     `pages` are counted from 0: a number, several, or text such as "0,5,10-12"; all by default.
-    `indices` takes the numbers behind the colours of a PNG with a colour table, as label files
-    need it. Everything is held in memory.
+    With `indices` the values of a PNG with a colour table are its indices, as label files need.
+    Everything is held in memory.
 
     Raises CunetError for a missing file or page, DataError for a file that is not a valid image.
 
@@ -30,7 +30,7 @@ def read_image(
 
 
 def chosen_pages(pages: str | int | Iterable[int] | None, image: ImageFile) -> list[int]:
-    """The page numbers that are meant by 0,5,10-12, a number or several; None means all.
+    """The page numbers in "0,5,10-12", a number or several; None means all.
 
     They keep their order. Raises CunetError for pages that the image does not have.
     """
@@ -53,7 +53,7 @@ def chosen_pages(pages: str | int | Iterable[int] | None, image: ImageFile) -> l
 
 
 def page_text(pages: str | int | Iterable[int] | None) -> str | None:
-    """Page numbers as the option --pages has them: [0, 5] -> "0,5"."""
+    """Page numbers as the option --pages takes them: [0, 5] -> "0,5"."""
     if pages is None or isinstance(pages, str):
         return pages
     return ",".join(map(str, [pages] if isinstance(pages, int | np.integer) else pages))

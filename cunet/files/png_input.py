@@ -1,4 +1,4 @@
-"""Reading PNG: one page, grey or colour, values as stored. PNG knows no rows: it is read whole."""
+"""Reading PNG: one page, grey or colour, values as stored. It is read as a whole."""
 
 import struct
 import warnings
@@ -19,9 +19,9 @@ _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 1, _RGBA: 3}
 class PngImage(ImageFile):
     """A PNG file open for reading; `open_image` makes it.
 
-    Alpha is dropped, and said in `notes`. A colour table is refused unless `indices`, when the
-    indices into it are the values (labels are often stored so). Greys of 1, 2 and 4 bits are read
-    as stored, 0 ... 15 at most. Raises DataError for damage and for 16-bit colour.
+    Alpha is dropped, and `notes` says so. A colour table is refused unless `indices` is given: then
+    the values are the indices into it (labels are often stored so). Greys of 1, 2 and 4 bits are
+    read as stored, 0 ... 15 at most. Raises DataError for damage and for 16-bit colour.
     """
 
     streamed = False

@@ -1,15 +1,14 @@
-"""Reading TIFF: which axis is what comes from the metadata, rows come from the strips or tiles.
+"""Reading TIFF: the metadata names the axes, the strips or tiles hold the rows.
 
 A page of the image is one slice with all its channels. Samples within a pixel (axis S) and channels
 of an ImageJ or OME hyperstack (axis C) are channels; Z, T, and the nameless axis of a plain
 multi-page file (I, Q) are pages. Anything else is refused.
 """
 
-import logging
 import math
-import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -17,9 +16,7 @@ import tifffile
 from cunet.errors import DataError
 from cunet.files.calibration import read_calibration
 from cunet.files.image_file import ImageFile
-
-# tifffile reports damage to its log; here it becomes an error, the screen need not see both.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
+from cunet.files.tiff_damage import check_pages, contiguous, damage_refused, only_series
 
 _PAGE_AXES = "IQZT"
 _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated alpha
@@ -28,52 +25,24 @@ _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated alpha
 class TiffImage(ImageFile):
     """A TIFF file open for reading; `open_image` makes it.
 
-    Of an uncompressed page only the rows asked for are read, of a compressed one the strips or
-    tiles that meet them. Where one compressed strip or tile spans the page, `streamed` is False
+    From an uncompressed page only the rows asked for are read, from a compressed one the strips or
+    tiles that hold them. Where one compressed strip or tile spans the page, `streamed` is False
     and the last page read is kept. Raises DataError for a damaged file and for other contents.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._tif: tifffile.TiffFile | None = None
         self._kept: tuple[int, np.ndarray] | None = None
-        try:
+        with damage_refused(path):
             self._tif = tifffile.TiffFile(path)
-            self._series = self._only_series()
-            self._set_layout()
-            self._check_pages()
-        except (DataError, MemoryError):
+        try:
+            with damage_refused(path):
+                self._series = only_series(self._tif, path)
+                self._set_layout()
+                check_pages(self._tif, self._series, path)
+        except BaseException:
             self.close()
             raise
-        except Exception as error:  # a damaged directory fails in too many ways to list
-            self.close()
-            raise DataError(f"'{path}' is a damaged or truncated TIFF: {error}") from error
-
-    def _only_series(self) -> tifffile.TiffPageSeries:
-        """The one image in the file, at full resolution; thumbnails do not count."""
-        tif = self._tif
-        if len(tif.pages) == 0 or not _directories_end(tif):
-            raise DataError(
-                f"'{self.path}' is a truncated TIFF: after {len(tif.pages)} pages it points beyond "
-                "its end. Copy or save it again."
-            )
-        every = [s for s in tif.series if s.keyframe is not None and not s.keyframe.is_reduced]
-        if len(every) != 1:
-            shapes = ", ".join(str(s.shape) for s in every[:4])
-            raise DataError(
-                f"'{self.path}' holds {len(every)} images of different kinds ({shapes}); expected "
-                "pages of one size, type and compression. Save each in a file of its own."
-            )
-        series = every[0]
-        for kind, said in (
-            ("imagej", tif.is_imagej), ("shaped", tif.is_shaped), ("ome", tif.is_ome)
-        ):  # fmt: skip
-            if said and series.kind in ("generic", "uniform"):  # tifffile's last resort
-                raise DataError(
-                    f"'{self.path}' is damaged: its {kind} metadata announce other pages than the "
-                    f"{len(tif.pages)} found. Copy or save it again."
-                )
-        return series
 
     def _set_layout(self) -> None:
         """Finds the axes and everything that the whole file has in common."""
@@ -119,33 +88,6 @@ class TiffImage(ImageFile):
             notes.append("one compressed piece per page: a whole page is held in memory")
         self.notes = tuple(notes)
 
-    def _check_pages(self) -> None:
-        """Every strip and tile lies within the file, and every page is there."""
-        size = self._tif.filehandle.size
-        key = self._series.keyframe
-        if self._series.dataoffset is not None:
-            end = self._series.dataoffset + math.prod(self._series.shape) * self._stored.itemsize
-        else:
-            end, pieces = 0, math.prod(key.chunked)
-            for index, page in enumerate(self._series.pages):
-                if page is None or page.parent is not self._tif:
-                    raise DataError(
-                        f"'{self.path}': page {index} is missing or lies in another file of a set. "
-                        "Save all pages in one TIFF."
-                    )
-                if _contiguous(page):
-                    end = max(end, page.dataoffsets[0] + key.nbytes)
-                elif min(len(page.dataoffsets), len(page.databytecounts)) < pieces:
-                    raise DataError(f"'{self.path}' is damaged: page {index} lacks strips or tiles")
-                else:
-                    places = zip(page.dataoffsets, page.databytecounts, strict=True)
-                    end = max(end, *map(sum, places))
-        if end > size:
-            raise DataError(
-                f"'{self.path}' is truncated: its pixels need {end:,} bytes, the file has "
-                f"{size:,}. Copy or save it again."
-            )
-
     @property
     def _stored(self) -> np.dtype:
         return np.dtype(self._series.dtype).newbyteorder(self._tif.byteorder)
@@ -154,7 +96,7 @@ class TiffImage(ImageFile):
         if self.streamed:
             return self._read(page, r0, r1)
         if self._kept is None or self._kept[0] != page:
-            self._kept = None  # before the next one comes: never two in memory
+            self._kept = None  # before the next page is read: never two in memory
             self._kept = (page, self._read(page, 0, self.height))
         return self._kept[1][r0:r1].copy()
 
@@ -175,7 +117,7 @@ class TiffImage(ImageFile):
     def _plane(self, page: int, channel: int) -> int:
         """The place of a channel of a page among the TIFF's planes, whatever their order."""
         others = [n for a, n in self._outer.items() if a != "C"]
-        index = list(np.unravel_index(page, others)) if others else []
+        index = [int(i) for i in np.unravel_index(page, others)] if others else []
         index.insert(list(self._outer).index("C"), channel)
         return int(np.ravel_multi_index(index, list(self._outer.values())))
 
@@ -186,8 +128,8 @@ class TiffImage(ImageFile):
             pixels = self.height * self.width * self._samples
             self._read_raw(series.dataoffset + plane * pixels * self._stored.itemsize, r0, r1, out)
             return
-        page = series.pages[plane]
-        if _contiguous(page):
+        page: Any = series.pages[plane]  # check_pages has found every one
+        if contiguous(page):
             self._read_raw(page.dataoffsets[0], r0, r1, out)
             return
         kept = out.shape[2]
@@ -215,8 +157,8 @@ class TiffImage(ImageFile):
             else:
                 out[...] = block[..., : out.shape[2]]
 
-    def _segments(self, page: tifffile.TiffPage, r0: int, r1: int) -> Iterator[tuple]:
-        """The decoded strips or tiles that meet the rows, as tifffile's `segments` yields them."""
+    def _segments(self, page: Any, r0: int, r1: int) -> Iterator[tuple]:
+        """The decoded strips or tiles that hold the rows, as tifffile's `segments` yields them."""
         key = page.keyframe
         rows = key.tilelength if key.is_tiled else min(key.rowsperstrip, self.height)
         across = -(-self.width // key.tilewidth) if key.is_tiled else 1
@@ -241,23 +183,4 @@ class TiffImage(ImageFile):
 
     def close(self) -> None:
         self._kept = None
-        if self._tif is not None:
-            self._tif.close()
-
-
-def _contiguous(page: tifffile.TiffPage | tifffile.TiffFrame) -> bool:
-    """Whether the page's pixels are one uncompressed piece; tifffile asks the first page alone."""
-    starts, counts = page.dataoffsets, page.databytecounts
-    return page.is_final and all(
-        a + n == b for a, n, b in zip(starts, counts, starts[1:], strict=False)
-    )
-
-
-def _directories_end(tif: tifffile.TiffFile) -> bool:
-    """Whether the chain of directories ends as it should; tifffile takes a break for its end."""
-    layout, file = tif.tiff, tif.filehandle
-    file.seek(tif.pages[-1].offset)
-    (tags,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
-    file.seek(tags * layout.tagsize, 1)
-    (following,) = struct.unpack(layout.offsetformat, file.read(layout.offsetsize))
-    return following == 0
+        self._tif.close()

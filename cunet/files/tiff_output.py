@@ -26,9 +26,9 @@ class TiffOutput:
     """A TIFF file that appears at `path` when all is written, and not at all if something fails.
 
     `pages` slices of `height` x `width`; with `channels` > 1 every slice has a plane per channel
-    (axes ZCYX). Up to 4 GB it is an ImageJ hyperstack where ImageJ knows the dtype, beyond that a
-    BigTIFF. `calibration` and `description` go into its metadata. Raises DeviceError, naming the
-    bytes needed and free, where the disk has no room, and CunetError where it cannot be written.
+    (axes ZCYX). Up to 4 GB it is an ImageJ hyperstack if ImageJ knows the dtype, beyond that a
+    BigTIFF. `calibration` and `description` go into its metadata. Raises DeviceError, with the
+    bytes needed and free, if the disk has no room, and CunetError if it cannot be written.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class TiffOutput:
             raise
 
     def _create(self, calibration: Calibration | None, description: str) -> int:
-        """Writes the directories around a hole for the pixels; answers the hole's offset."""
+        """Writes the directories around a hole for the pixels; returns the hole's offset."""
         big = self._bytes > CLASSIC_BYTES
         imagej = not big and self.dtype in _IMAGEJ_TYPES
         shape: tuple[int, ...] = (self.pages, self.height, self.width)
@@ -79,7 +79,7 @@ class TiffOutput:
         elif description:  # a plain TIFF's description is ASCII
             keywords["description"] = description.encode("ascii", "replace").decode()
         with tifffile.TiffWriter(self._temporary, bigtiff=big, imagej=imagej) as writer:
-            offset, _ = writer.write(
+            offset, _ = writer.write(  # type: ignore[misc]  # a pair, with returnoffset
                 None,
                 shape=shape,
                 dtype=self.dtype,
@@ -93,7 +93,7 @@ class TiffOutput:
     def write_rows(self, page: int, r0: int, block: ArrayLike) -> None:
         """Writes rows r0, r0 + 1, ... of a page; `block` is (rows, W), or (rows, W, K channels).
 
-        The block has the dtype of the file: a conversion would be the caller's decision.
+        The block has the dtype of the file: nothing is converted unasked.
         """
         if self._file is None:
             raise ValueError(f"'{self.path}' is closed")
@@ -136,7 +136,7 @@ class TiffOutput:
         if self._file is not None:
             try:
                 self._file.close()
-            except OSError:  # its buffer finds no room either, and is not wanted
+            except OSError:  # its buffer finds no room either; nothing in it is needed
                 pass
             self._file = None
         self._temporary.unlink(missing_ok=True)

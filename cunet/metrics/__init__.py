@@ -1,1 +1,1 @@
-"""Scores of a segmentation, one file per family."""
+"""Scores of a segmentation: a file for each family of them."""

@@ -1,4 +1,4 @@
-"""Several classes, pixel by pixel: who was taken for whom, and each class against the rest.
+"""Several classes, pixel by pixel: which was mistaken for which, and each against the rest.
 
 K: number of classes. The confusion matrix (K, K) counts pixels: row k are those of class k in the
 truth, column k those found to be of class k. A ratio with nothing in its denominator is NaN: the
@@ -15,8 +15,8 @@ def confusion(
 ) -> np.ndarray:
     """The confusion matrix (K, K) int64 of class ids of one shape; matrices of slices add up.
 
-    counted: bool, the same shape: which pixels count; all by default. Raises ValueError for other
-    shapes and, among the pixels that count, for ids that are not from 0 to classes - 1.
+    counted (bool, of the same shape) says which pixels count; all by default. Raises ValueError
+    for other shapes and, among the pixels that count, for ids outside 0 to classes - 1.
     """
     if found.shape != truth.shape or (counted is not None and counted.shape != truth.shape):
         shapes = [a.shape for a in (found, truth, counted) if a is not None]
@@ -65,9 +65,9 @@ def accuracy(matrix: np.ndarray) -> float:
 
 
 def mean_iou(matrix: np.ndarray) -> float:
-    """The mean IoU of the classes, each counting alike however large it is.
+    """The mean IoU of the classes; all count alike, however large they are.
 
-    Left out are classes that are neither in the truth nor found, whose IoU is undefined.
+    Classes that are neither in the truth nor found have no IoU and are left out.
     """
     values = [counts_of(matrix, k).iou() for k in range(len(matrix))]
     defined = [value for value in values if value == value]

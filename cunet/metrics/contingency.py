@@ -2,7 +2,7 @@
 
 The contingency table c[i, j] counts the pixels that truth puts into object i and the proposal into
 object j. Only pixels inside the truth's objects count ("foreground-restricted"). Where such a pixel
-is background in the proposal (j = 0) it stands for an object of its own, of one pixel.
+is background in the proposal (j = 0), it counts as an object of its own, of one pixel.
 
 With a[i] = sum over j of c[i, j] (j = 0 among them), b[j] = sum over i of c[i, j] for j >= 1,
 s = sum over i of c[i, 0], and n = sum of a:
@@ -38,10 +38,12 @@ class Contingency:
         a, b = truth[inside].astype(np.int64), found[inside].astype(np.int64)
         both = b > 0
         pairs = a[both] * (int(b.max(initial=0)) + 1) + b[both]
-        sizes = [np.bincount(numbers) for numbers in (a, b[both])]
+        counts = np.unique(pairs, return_counts=True)[1]
+        truth_sizes, found_sizes = (np.bincount(numbers) for numbers in (a, b[both]))
         return cls(
-            np.unique(pairs, return_counts=True)[1],
-            *(size[size > 0] for size in sizes),
+            counts,
+            truth_sizes[truth_sizes > 0],
+            found_sizes[found_sizes > 0],
             int(np.count_nonzero(~both)),
         )
 
@@ -57,7 +59,7 @@ class Contingency:
         return f_score(*self.pairs())
 
     def information_f_score(self) -> float:
-        """V_Info; 0 where truth or proposal is a single object, for then nothing can be learned."""
+        """V_Info; 0 where truth or proposal is a single object, which carries no information."""
         n = int(self.truth_sizes.sum())
         if n == 0:
             return 0.0

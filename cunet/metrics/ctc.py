@@ -2,8 +2,8 @@
 
 A found object S matches a reference object R if it holds more than half of it: |R and S| > |R| / 2.
 At most one S does. The score of R is J = |R and S| / |R or S|, 0 where nothing matches, and SEG the
-mean over all reference objects of all annotated frames, not a mean of means. What is found where
-nothing is annotated costs nothing; an object that covers two reference objects may match both.
+mean over all reference objects of all annotated frames, not a mean of means. Objects
+found where nothing is annotated cost nothing; one that covers two reference objects may match both.
 Source: Maska et al. 2014, Bioinformatics 30:1609, and the challenge's own program.
 
 n: reference objects of a frame.

@@ -5,6 +5,10 @@ pixels that count, TP are white and found white, FP found but not white, FN whit
 neither. A ratio with nothing in its denominator is NaN: recall and both areas where no pixel is
 white, precision where none is found, the false positive rate and its area where all are white.
 
+metrics/pixel.py counts the same pixels in another way: at the eleven fixed thresholds of the
+ISBI 2012 challenge, in bins that add up over slices without keeping a pixel. Here the pixels are
+sorted, which takes all of them at once and gives every threshold that makes a difference.
+
 n: pixels that count; T: distinct probabilities among them, of any number of pixels each.
 """
 
@@ -12,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-POINTS = 200  # of a curve that is listed or drawn
+MAX_POINTS = 200  # of a curve that is listed or drawn
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class Sweep:
         """The sum of (R_n - R_(n-1)) P_n over all thresholds, falling; nothing is interpolated."""
         return _ratio(float((np.diff(self.tp) * self._precision()).sum()), self.positives)
 
-    def pr_curve(self, limit: int = POINTS) -> list[dict[str, float]]:
+    def pr_curve(self, limit: int = MAX_POINTS) -> list[dict[str, float]]:
         """The precision-recall curve, recall rising; without the point where nothing is found.
 
         Its points are those of `roc_curve`. Dictionaries of threshold, precision and recall.
@@ -102,7 +106,7 @@ class Sweep:
         precision, recall = self._precision()[chosen - 1], _rate(self.tp[chosen], self.positives)
         return _listed(threshold=self.thresholds[chosen], precision=precision, recall=recall)
 
-    def roc_curve(self, limit: int = POINTS) -> list[dict[str, float]]:
+    def roc_curve(self, limit: int = MAX_POINTS) -> list[dict[str, float]]:
         """The ROC curve from (0, 0) to (1, 1) in at most `limit` points, evenly along its length.
 
         Dictionaries of threshold, false_positive_rate and true_positive_rate.
@@ -119,7 +123,7 @@ class Sweep:
         return self.tp[1:] / (self.tp[1:] + self.fp[1:])
 
     def _chosen(self, limit: int) -> np.ndarray:
-        """Which thresholds to list: all, or `limit` at equal steps of both rates' sum; both ends.
+        """Which thresholds to list: all, or `limit` at equal steps of the sum of both rates.
 
         Equal steps among the thresholds would spend nearly all points near 0 and 1, where the
         probabilities of a trained network crowd.
@@ -155,7 +159,7 @@ def sweep(probability: np.ndarray, truth: np.ndarray, counted: np.ndarray | None
         raise ValueError("probability holds NaN or infinity; expected finite numbers")
     order = np.argsort(values)[::-1]
     values, white = values[order], white[order]
-    del order  # the largest of the arrays
+    del order  # the largest array
     # the last pixel of every run of equal probabilities: ties are one step
     ends = np.flatnonzero(np.append(values[1:] != values[:-1], True))[: len(values)]
     tp = np.append(0, np.cumsum(white, dtype=np.int64)[ends])

@@ -11,10 +11,10 @@ decides which of two is taken, not how many pairs there are. With images i and t
     report_mean_average_precision   mean over i of the mean over t = 0.50, 0.55 ... 1.00 (11)
                                     of TP / (TP + FP)
 
-The second is plain precision: objects that were missed are not counted, so it is no measure of how
-many were found, and never below the first but for its eleventh threshold. An image without objects
-in truth and finding scores 1 in both, one where all is missed 0. Kaggle's own text has IoU > t; the
-two differ only where an IoU is a multiple of 1/20.
+The second is plain precision: missed objects do not count in it, so it does not measure how many
+were found; over the same thresholds it is never below the first. An image without objects in truth
+and finding scores 1 in both, one where all objects are missed 0. Kaggle's own text has IoU > t;
+that makes a difference only where an IoU is a multiple of 1/20.
 
 t: objects of the truth, f: objects found.
 """
@@ -30,7 +30,7 @@ from cunet.metrics.overlap import Overlap
 STEPS = 20  # thresholds are multiples of 1 / STEPS, and compared in whole numbers
 LEVELS = tuple(range(STEPS // 2, STEPS + 1))
 THRESHOLDS = tuple(level / STEPS for level in LEVELS)
-KAGGLE = 10  # the first ten of them
+KAGGLE_THRESHOLDS = 10  # the first ten of them
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,9 @@ class Tally:
 
     def kaggle_score(self) -> float:
         """The mean of TP / (TP + FP + FN) over the thresholds 0.50 ... 0.95."""
-        everything = self.truth + self.found - self.matched[:KAGGLE]
-        return float((self.matched[:KAGGLE] / everything).mean()) if self._objects() else 1.0
+        tp = self.matched[:KAGGLE_THRESHOLDS]
+        everything = self.truth + self.found - tp
+        return float((tp / everything).mean()) if self._objects() else 1.0
 
     def report_score(self) -> float:
         """The mean of TP / (TP + FP) over the thresholds 0.50 ... 1.00."""
@@ -80,14 +81,14 @@ class Tally:
 def matches(overlap: Overlap) -> tuple[np.ndarray, np.ndarray]:
     """The shared and the united pixels of the matched pairs with IoU >= 1/2.
 
-    Those above a higher threshold are the matches at that threshold, since the best go first.
+    Those of them at or above a higher threshold are the matches there, since the best come first.
     """
     shared, unions = overlap.shared, overlap.unions()
     truth_free, found_free = np.ones(len(overlap.truth), bool), np.ones(len(overlap.found), bool)
     chosen = []
     for pair in np.flatnonzero(2 * shared >= unions):  # they stand in the order of their numbers
-        # Two pairs with an object in common share half of its union each: both IoU are 1/2, equal.
-        # So the order of the numbers is that of the IoU as well.
+        # Two such pairs can have an object in common only if both IoU are exactly 1/2. So the
+        # order of the numbers serves as the order of the IoU.
         row, column = overlap.rows[pair], overlap.columns[pair]
         if truth_free[row] and found_free[column]:
             truth_free[row] = found_free[column] = False
@@ -102,11 +103,12 @@ def summary(tallies: Sequence[Tally]) -> dict:
     pixel_...   precision, recall, f1 and iou of the pixels in objects, counted over all images
     Ratios with nothing in their denominator are NaN.
     """
+    both, alone, missed = (sum(tally.pixels[i] for tally in tallies) for i in range(3))
     total = Tally(
-        sum(tally.matched for tally in tallies),
+        np.sum([tally.matched for tally in tallies], axis=0),
         sum(tally.truth for tally in tallies),
         sum(tally.found for tally in tallies),
-        tuple(sum(tally.pixels[i] for tally in tallies) for i in range(3)),
+        (both, alone, missed),
     )
     pixels = Counts(*total.pixels, 0)
     return {

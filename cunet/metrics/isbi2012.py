@@ -8,8 +8,8 @@
     warping_error   merge and split pixels / all pixels   sums                  the lowest, to 0.9
 
 pixel_error, rand_error and warping_error are those of the paper's Table 1 (the board of 2012);
-v_rand and v_info those of the board since 2015. Every score takes the threshold that suits it
-best. The thresholds are added up, 0, 0.1, 0.2, 0.30000000000000004 ... 0.9999999999999999, and
+v_rand and v_info are those of the board since 2015. Every score is taken at its own best
+threshold. The thresholds are added up, 0, 0.1, 0.2, 0.30000000000000004 ... 0.9999999999999999, and
 white is where float64(p) > threshold, as in the organisers' program; of equal scores the lowest
 threshold counts. Objects are the 4-connected components of white.
 """
@@ -26,7 +26,7 @@ from cunet.metrics.thinning import thinned
 from cunet.metrics.warping import KINDS, classify, count, warp
 from cunet.threads import parallel
 
-# Key, as the command line answers it: name, decimals worth printing, what it is
+# Key, as the command line prints it: name, decimals worth printing, what it is
 SCORES = {
     "pixel_error": ("pixel error", 4, "1 - F-score of white pixels"),
     "rand_error": ("Rand error", 4, "1 - F-score of pairs of pixels in one cell"),
@@ -35,14 +35,14 @@ SCORES = {
     "v_info": ("V_Info", 4, "F-score of information, membranes thinned; mean over slices"),
 }
 KEYS = tuple(SCORES)
-WARPED = 10  # the warping error is looked at up to the threshold 0.9
+WARPING_THRESHOLDS = 10  # the warping error is computed at the thresholds 0 to 0.9 only
 ERRORS = ("merge", "split")  # the kinds of the warping error
 
 
 class Tally:
     """What is counted of one slice at every threshold; sums and means of it are the scores."""
 
-    def __init__(self, probability: np.ndarray, truth: np.ndarray, radius: int = -1):
+    def __init__(self, probability: np.ndarray, truth: np.ndarray, radius: int = -1) -> None:
         objects, _ = label(truth)
         probability = probability.astype(np.float64)
         self.pixels = PixelCounts()
@@ -55,7 +55,7 @@ class Tally:
             self.pairs.append(Contingency.of(objects, label(found)[0]).pairs())
             table = Contingency.of(objects, thinned(found))
             self.v_rand[i], self.v_info[i] = table.rand_f_score(), table.information_f_score()
-            if i < WARPED:
+            if i < WARPING_THRESHOLDS:
                 warped = warp(probability, truth, threshold)
                 self.kinds.append(count(classify(warped, found, radius)))
 
@@ -68,11 +68,11 @@ def evaluate(
 ) -> dict:
     """The scores of a stack: probability of cell from 0 to 1 and truth (bool), slices (H, W) each.
 
-    Answers the five KEYS; "thresholds", the best one of each; "curves", each key at every
+    Returns the five KEYS; "thresholds", the best one of each; "curves", each key at every
     threshold; "warping_pixels", how many pixels of each kind are left at the best threshold; and
     "per_slice", a list of the five with "slice", each at its own best threshold. radius: see
-    warping.classify. progress(slices done) is told of every slice. Slices may differ in size.
-    CunetError where a slice and its truth do. Source: the organisers' Trainable_Segmentation.
+    warping.classify. progress(slices done) is called after every slice. Slices may differ in
+    size. CunetError if a slice and its truth do. Source: the organisers' Trainable_Segmentation.
     """
     shapes = [[np.shape(page) for page in pages] for pages in (probability, truth)]
     if shapes[0] != shapes[1] or not shapes[0]:
@@ -96,8 +96,16 @@ def evaluate(
     return summary(tallies) | {"per_slice": per_slice}
 
 
-def why_not(labels: Sequence[np.ndarray], classes: int, ignore: int) -> str:
-    """Why slices with these labels (H, W) have no such scores; empty where they have."""
+def why_not(labels: Sequence[np.ndarray], classes: int, ignore: int, numbered: bool = False) -> str:
+    """Why slices with these labels (H, W) have no such scores; empty if they have.
+
+    numbered: the data set numbers its cells, which may touch each other.
+    """
+    if numbered:
+        return (
+            "they need labels in which membrane lies between any two cells, and here cells are "
+            "distinguished by their numbers and may touch"
+        )
     if classes != 2:
         return f"they are defined for two classes, cell and membrane, and these data have {classes}"
     if any((page == ignore).any() for page in labels):
@@ -109,7 +117,7 @@ def why_not(labels: Sequence[np.ndarray], classes: int, ignore: int) -> str:
 
 
 def summary(tallies: list[Tally]) -> dict:
-    """The scores of these slices together, as evaluate() answers them but for "per_slice"."""
+    """The scores of these slices together, as evaluate() returns them, without "per_slice"."""
     curves = curves_of(tallies)
     best = {
         key: int(np.argmax(curve) if key.startswith("v_") else np.argmin(curve))
@@ -130,7 +138,7 @@ def curves_of(tallies: list[Tally]) -> dict[str, list[float]]:
     pairs = [f_score(*map(sum, zip(*each, strict=True)))
              for each in zip(*(tally.pairs for tally in tallies), strict=True)]  # fmt: skip
     wrong = [sum(tally.kinds[i][kind] for tally in tallies for kind in ERRORS)
-             for i in range(WARPED)]  # fmt: skip
+             for i in range(WARPING_THRESHOLDS)]  # fmt: skip
     return {
         "pixel_error": (1 - pixels.f_scores()).tolist(),
         "rand_error": [1 - f for f in pairs],

@@ -40,7 +40,7 @@ class Overlap:
                 f"label images: expected two of one size, found {truth.shape} and {found.shape}"
             )
         a, b = truth.ravel(), found.ravel()
-        # objects are runs of equal pixels along the rows: far fewer than pixels to be sorted
+        # runs of equal pixels along the rows are far fewer than pixels to be sorted
         new = np.append(True, (a[1:] != a[:-1]) | (b[1:] != b[:-1]))[: a.size]
         starts = np.flatnonzero(new)
         lengths = np.diff(np.append(starts, a.size))
@@ -57,7 +57,8 @@ class Overlap:
         pairs = row[both] * max(1, len(numbers[1])) + column[both]
         pair, place = np.unique(pairs, return_inverse=True)
         shared = _sums(place, lengths[both], len(pair))
-        return cls(*numbers, *sizes, *np.divmod(pair, max(1, len(numbers[1]))), shared)
+        rows, columns = np.divmod(pair, max(1, len(numbers[1])))
+        return cls(numbers[0], numbers[1], sizes[0], sizes[1], rows, columns, shared)
 
     def unions(self) -> np.ndarray:
         """The pixels of either object of each pair, (k,)."""

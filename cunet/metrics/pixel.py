@@ -3,6 +3,9 @@
 Probabilities are cut at the thresholds 0, 0.1 ... 1 (white where p > threshold); true and false
 positives and negatives are summed over all slices before F is formed. It is not the fraction of
 wrong pixels. Source: PixelError.java of the organisers' Trainable_Segmentation.
+
+The counts are kept in a bin for each threshold, so they add up over slices of any size. All
+thresholds of one map at once, with the curves over them, are in metrics/curves.py.
 """
 
 from collections.abc import Iterable
@@ -11,7 +14,7 @@ import numpy as np
 
 # Added up in float64, as the organisers' loop does: 0.30000000000000004, ... 0.9999999999999999
 THRESHOLDS = np.cumsum([0.0] + [0.1] * 10)
-ONE_CLASS = 0.999  # a share of pixels above this is called "one class only"
+ONE_CLASS = 0.999  # share of pixels in one class above which a page is "one class only"
 
 
 class PixelCounts:
@@ -34,12 +37,14 @@ class PixelCounts:
             total.pixels += part.pixels
         return total
 
-    def add(self, probability: np.ndarray, white: np.ndarray, counted: np.ndarray | None = None):
+    def add(
+        self, probability: np.ndarray, white: np.ndarray, counted: np.ndarray | None = None
+    ) -> None:
         """One slice: probability of white (H, W), truth (H, W) bool, which pixels count."""
         if counted is not None:
             probability, white = probability[counted], white[counted]
-        # p > threshold: every pixel falls into one bin; the sums from the right are the counts.
-        # Compared in float64: float32(0.1) is above 0.1
+        # Every pixel falls into one bin; sums from the right count the pixels with p > threshold.
+        # Compared in float64, since float32(0.1) is above 0.1.
         values = probability.ravel().astype(np.float64, copy=False)
         bins = np.searchsorted(THRESHOLDS, values, side="left")
         for target, weights in ((self.positive, None), (self.tp, white.ravel())):
@@ -71,22 +76,22 @@ class PixelCounts:
         return self.white / max(1, self.pixels), float(self.positive[5] / max(1, self.pixels))
 
 
-BLURS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)  # pixels; the best of them is the baseline
+BLUR_SIGMAS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)  # pixels; the best of them is the baseline
 
 
 def baselines(images: list[np.ndarray], cells: list[np.ndarray]) -> dict[str, float]:
-    """Pixel errors that need no network: the image itself, blurred as helps most, and all white.
+    """Pixel errors without a network: of the image itself, blurred as helps most, and of all white.
 
     images (H, W, 1) uint8, cells (H, W) bool.
     """
     from scipy.ndimage import gaussian_filter
 
     blurred = []
-    for sigma in BLURS:
+    for sigma in BLUR_SIGMAS:
         counts = PixelCounts()
         for image, white in zip(images, cells, strict=True):
-            gray = image[..., 0].astype(np.float32) / 255
-            counts.add(gaussian_filter(gray, sigma) if sigma else gray, white)
+            grey = image[..., 0].astype(np.float32) / 255
+            counts.add(gaussian_filter(grey, sigma) if sigma else grey, white)
         blurred.append(counts.pixel_error())
     white_only = PixelCounts()
     for white in cells:

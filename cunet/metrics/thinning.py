@@ -16,7 +16,7 @@ from scipy.ndimage import label
 
 from cunet.compiled import compiled
 
-LINE, QUEUED, DRY = 0, -1, -2  # what a membrane pixel can be that belongs to no basin
+LINE, QUEUED, DRY = 0, -1, -2  # states of a membrane pixel that belongs to no basin
 ORDER = np.array([(-1, 0), (0, -1), (0, 1), (1, 0)])  # steps (x, y)
 
 
@@ -49,7 +49,7 @@ def _flood(state: np.ndarray, order: np.ndarray) -> None:
                         last += 1
                         state[x, y] = QUEUED
                         break
-    by_line = False  # whether the last line pixel is one only because it touches another
+    by_line = False  # whether the last line pixel became one only because it touches another
     while first < last:
         x, y = queue[first, 0], queue[first, 1]
         first += 1

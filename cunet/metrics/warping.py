@@ -72,8 +72,8 @@ def classify(warped: np.ndarray, found: np.ndarray, radius: int = -1) -> np.ndar
     """What kind of error each pixel is where the warped truth and the proposal differ.
 
     warped, found (H, W) bool -> (H, W) uint8: MERGE ... HOLE_DELETION, or 0 where they agree.
-    Whether a cell would fall apart without a pixel is looked at in the whole image (radius -1) or
-    in a window of 2 radius + 1 pixels around it.
+    Whether a cell would fall into parts without a pixel is decided in the whole image (radius -1)
+    or in a window of 2 radius + 1 pixels around it.
     """
     kinds = np.zeros(warped.shape, np.uint8)
     rows, columns = np.nonzero(warped != found)
@@ -82,7 +82,7 @@ def classify(warped: np.ndarray, found: np.ndarray, radius: int = -1) -> np.ndar
     around = np.sort(objects[rows[:, None] + 1 + RING[:, 0], columns[:, None] + 1 + RING[:, 1]])
     distinct = 1 + np.count_nonzero(np.diff(around, axis=1), axis=1)
     highest = around[:, -1]
-    white = warped[rows, columns]  # these the proposal does not have
+    white = warped[rows, columns]  # cell in the warped truth, not in the proposal
     alike = np.where(
         highest == 0,
         np.where(white, OBJECT_DELETION, OBJECT_ADDITION),

@@ -1,1 +1,1 @@
-"""The networks that come with cunet; each has its card beside it."""
+"""The networks that come with cunet, each with its card beside it."""

@@ -1,1 +1,1 @@
-"""Pictures for people: charts, colours, outlines."""
+"""Pictures for people: charts, curves, sheets of samples, colours, outlines."""

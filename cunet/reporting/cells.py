@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from html import escape
 
+import numpy as np
+
 from cunet.metrics import ctc, dsb2018
 from cunet.metrics.curves import Counts
-from cunet.pictures.plots import BLUE, INK, ORANGE, Line, line_chart
+from cunet.pictures.charts import BLUE, INK, ORANGE, Line, line_chart
 from cunet.reporting.page import number, table
 from cunet.reporting.slices import Segmented
 
-MANY, LONG = 20, 24  # a table of more slices is folded up, a longer name is cut
-BOWL = ("half", "kaggle", "report")
-HALF = "F1 at IoU 0.5"
-KAGGLE, REPORT = "Kaggle score", "Mean precision (mAP)"
+MAX_OPEN_ROWS = 20  # a table of more slices is folded up
+MAX_NAME = 24  # characters: longer names of slices are cut
+BOWL_KEYS = ("half", "kaggle", "report")
+F1_AT_HALF = "F1 at IoU 0.5"
+KAGGLE_NAME, REPORT_NAME = "Kaggle score", "Mean precision (mAP)"
 NO_BOWL = (
     "Scores of the Data Science Bowl 2018 are not given: some pixels are marked to be ignored, and "
     "whether an object found there is right is not known."
@@ -30,24 +33,24 @@ DEFINITIONS = [
     (
         "Foreground IoU",
         "The pixels that are cell in both label and prediction, over those that are cell in either "
-        "of them, summed over all slices. It does not see whether cells are told apart. Pixels "
+        "of them, summed over all slices. It does not measure whether cells are separated. Pixels "
         "marked to be ignored are left out; cunet evaluate ctc, which reads no such marks, counts "
         "all pixels.",
     ),
 ]
 BOWL_DEFINITIONS = [
     (
-        HALF,
+        F1_AT_HALF,
         "2 TP / (2 TP + FP + FN) of objects, summed over all slices: nuclei and found objects are "
         "matched one to one where their IoU is 0.5 or more.",
     ),
     (
-        KAGGLE,
+        KAGGLE_NAME,
         "The score of the Data Science Bowl 2018: of each slice the mean of TP / (TP + FP + FN) "
         "over the IoU thresholds 0.50, 0.55 ... 0.95, and of these the mean.",
     ),
     (
-        REPORT,
+        REPORT_NAME,
         "Of each slice the mean of TP / (TP + FP) over the IoU thresholds 0.50, 0.55 ... 1.00, and "
         "of these the mean; cunet evaluate dsb calls it report_mean_average_precision. Nuclei "
         "that are missed do not count in it.",
@@ -58,7 +61,7 @@ BOWL_DEFINITIONS = [
 def cards(slices: Sequence[Segmented], where: str, bowl: bool) -> list[tuple[str, str, str]]:
     """The key figures: name, value and what they are of."""
     scores = _scores(slices, bowl)
-    names = {"SEG": "SEG", "iou": "Foreground IoU", "half": HALF, "kaggle": KAGGLE}
+    names = {"SEG": "SEG", "iou": "Foreground IoU", "half": F1_AT_HALF, "kaggle": KAGGLE_NAME}
     return [(name, number(scores[key]), where) for key, name in names.items() if key in scores]
 
 
@@ -68,7 +71,7 @@ def section(slices: Sequence[Segmented], of: str, bowl: bool) -> str:
     bowl adds the scores of the Data Science Bowl 2018.
     """
     scores = _scores(slices, bowl)
-    said = (
+    text = (
         f"Over {of}. Found objects are the 4-connected components of probability above 0.5, with "
         "nothing filled, split or dropped. SEG counts annotated cells only; pixels marked to be "
         "ignored do not count in the foreground IoU."
@@ -91,28 +94,28 @@ def section(slices: Sequence[Segmented], of: str, bowl: bool) -> str:
     each = []
     for one in slices:
         alone = _scores([one], "kaggle" in scores)
-        name = one.name if len(one.name) <= LONG else f"{one.name[: LONG - 3]}..."
+        name = one.name if len(one.name) <= MAX_NAME else f"{one.name[: MAX_NAME - 3]}..."
         row = [name, number(alone["SEG"]), f"{alone['matched']} of {alone['objects']}"]
         row += [str(alone["found"]), number(alone["iou"])]
-        each.append(row + [number(alone[key]) for key in BOWL if key in alone])
+        each.append(row + [number(alone[key]) for key in BOWL_KEYS if key in alone])
     head = ["Slice", "SEG", "Matched", "Found", "IoU"]
     chart = ""
     if "kaggle" in scores:
         head += ["F1", "Kaggle", "mAP"]
         main += [
-            (HALF, number(scores["half"]), "of objects, matched one to one"),
-            (KAGGLE, number(scores["kaggle"]), "TP / (TP + FP + FN), ten thresholds of IoU"),
-            (REPORT, number(scores["report"]), "TP / (TP + FP): missed nuclei do not count"),
+            (F1_AT_HALF, number(scores["half"]), "of objects, matched one to one"),
+            (KAGGLE_NAME, number(scores["kaggle"]), "TP / (TP + FP + FN), ten thresholds of IoU"),
+            (REPORT_NAME, number(scores["report"]), "TP / (TP + FP): missed nuclei do not count"),
         ]
         chart = f"<div>{_chart(scores['thresholds'])}</div>"
     elif bowl:
-        said += " " + NO_BOWL
+        text += " " + NO_BOWL
     listed = table(each, head)
-    if len(each) > MANY:
+    if len(each) > MAX_OPEN_ROWS:
         listed = f"<details><summary>All {len(each)} slices</summary>\n{listed}\n</details>"
     top = "<div>" + table(main, ("Score", "Value", "What it is")) + f"</div>{chart}"
     return (
-        f'<p>{escape(said)}</p>\n<div class="tables plain">{top}</div>\n'
+        f'<p>{escape(text)}</p>\n<div class="tables plain">{top}</div>\n'
         f'<div class="plain"><h3>Slice by slice</h3>\n{listed}</div>\n'
     )
 
@@ -127,16 +130,15 @@ def caption(one: Segmented) -> str:
 
 
 def _scores(slices: Sequence[Segmented], bowl: bool) -> dict:
-    """All scores of these slices together, those of the bowl where they are defined."""
-    parts = [one.cells for one in slices]
-    pixels = [part.pixels for part in parts]
+    """All scores of these slices together, with those of the Data Science Bowl if defined."""
+    parts = [one.cells for one in slices if one.cells is not None]
     scores = ctc.summary([part.frame for part in parts])
-    scores["iou"] = Counts(
-        *(sum(getattr(p, name) for p in pixels) for name in ("tp", "fp", "fn", "tn"))
-    ).iou()
-    scores["good"] = sum(int((part.frame.scores > 0.5).sum()) for part in parts)
-    tallies = [part.tally for part in parts]
-    if bowl and all(tally is not None for tally in tallies):
+    pixels = [part.pixels for part in parts]
+    tp, fp, fn, tn = (sum(getattr(p, name) for p in pixels) for name in ("tp", "fp", "fn", "tn"))
+    scores["iou"] = Counts(tp, fp, fn, tn).iou()
+    scores["good"] = sum(int(np.count_nonzero(part.frame.scores > 0.5)) for part in parts)
+    tallies = [part.tally for part in parts if part.tally is not None]
+    if bowl and len(tallies) == len(parts):
         found = dsb2018.summary(tallies)
         scores["half"] = found["thresholds"][0]["f1"]
         scores["kaggle"] = found["kaggle_dsb2018_score"]

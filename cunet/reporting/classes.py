@@ -35,9 +35,9 @@ def cards(slices: Sequence[Segmented], where: str) -> list[tuple[str, str, str]]
 
 
 def section(slices: Sequence[Segmented], names: Sequence[str], of: str) -> str:
-    """The table of each class against the rest, and who was taken for whom."""
+    """The table of each class against the rest, and which was mistaken for which."""
     matrix = total(slices)
-    said = (
+    text = (
         f"Over {of}. Every pixel is given its most probable class: that of "
         f"{100 * accuracy(matrix):.2f} % of the pixels was found. The mean IoU of the classes is "
         f"{number(mean_iou(matrix))}."
@@ -59,11 +59,11 @@ def section(slices: Sequence[Segmented], names: Sequence[str], of: str) -> str:
         "found to be of each class.</p>" + table(taken, ("Label", *names))
     )
     return (
-        f'<p>{escape(said)}</p>\n<div class="tables plain"><div>{left}</div>\n'
+        f'<p>{escape(text)}</p>\n<div class="tables plain"><div>{left}</div>\n'
         f"<div>{right}</div></div>"
     )
 
 
 def total(slices: Sequence[Segmented]) -> np.ndarray:
     """The confusion matrix (K, K) of these slices together."""
-    return sum(one.matrix for one in slices)
+    return np.sum([one.matrix for one in slices if one.matrix is not None], axis=0)

@@ -4,10 +4,10 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from cunet.metrics.pixel import THRESHOLDS
-from cunet.pictures.plots import BLUE, INK, ORANGE, Line, line_chart
+from cunet.pictures.charts import BLUE, INK, ORANGE, Line, line_chart
 from cunet.reporting.facts import Facts
 
-POINTS = 400  # places along the steps at which a curve is drawn
+MAX_POINTS = 400  # at which a curve over the steps is drawn
 
 
 def curves(facts: Facts) -> str:
@@ -84,16 +84,16 @@ def smoothed(values: np.ndarray) -> np.ndarray:
 
 
 def points(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most POINTS points of a smooth curve, its ends among them."""
-    picked = np.unique(np.linspace(0, len(x) - 1, min(len(x), POINTS)).round().astype(int))
+    """At most MAX_POINTS points of a smooth curve, its ends among them."""
+    picked = np.unique(np.linspace(0, len(x) - 1, min(len(x), MAX_POINTS)).round().astype(int))
     return x[picked], y[picked]
 
 
 def thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A rough curve of few points: of every stretch its lowest and its highest value."""
-    if len(x) <= 2 * POINTS:
+    """A rough curve with fewer points: the lowest and the highest value of every stretch."""
+    if len(x) <= 2 * MAX_POINTS:
         return x, y
-    parts = np.array_split(np.arange(len(x)), POINTS)
+    parts = np.array_split(np.arange(len(x)), MAX_POINTS)
     ends = [sorted((part[y[part].argmin()], part[y[part].argmax()])) for part in parts]
     picked = np.concatenate(ends)
     return x[picked], y[picked]

@@ -7,7 +7,7 @@ import numpy as np
 
 from cunet.data.labels import IGNORE
 from cunet.pictures.colours import class_colours
-from cunet.reporting.facts import Facts
+from cunet.reporting.facts import Found
 from cunet.reporting.page import number
 from cunet.reporting.pictures import (
     CONFUSED,
@@ -31,24 +31,24 @@ from cunet.reporting.pictures import (
     weight_picture,
 )
 
-FINE = 256  # pictures of more pixels a side are smoothed by the browser
+SMOOTHED_FROM = 256  # pixels a side: larger pictures are smoothed by the browser
 
 
-def section(facts: Facts) -> str:
+def section(found: Found | None) -> str:
     """The chosen slices with their pictures; empty where none could be segmented."""
-    if not facts.examples:
+    if found is None:
         return ""
-    first, measure = facts.examples[0], facts.slices[0].measure
-    if facts.held_out:
-        few = facts.held_out <= len(facts.examples)
-        which = "All held-out slices" if few else "The held-out slices of lowest, middle and "
-        which += f", lowest {measure} first" if few else f"highest {measure} of {facts.held_out}"
+    first, measure, held_out = found.examples[0], found.slices[0].measure, found.data.held_out
+    if held_out and held_out <= len(found.examples):
+        which = f"All held-out slices, lowest {measure} first"
+    elif held_out:
+        which = f"The held-out slices of lowest, middle and highest {measure} of {held_out}"
     else:
         which = "Training slices, as none is held out: the network has seen them"
-    thresholds = facts.scores.result["thresholds"] if facts.scores else None
-    names = facts.dataset.class_names
+    thresholds = found.scores.result["thresholds"] if found.scores else None
+    names = found.data.dataset.class_names
     parts = [f"<p>{which}. Segmented with last.npz.</p>", *keys(first, names, bool(thresholds))]
-    for example in facts.examples:
+    for example in found.examples:
         parts.append(f"<h3>{escape(example.name)}: {measure} {number(example.value)}</h3>")
         parts.append(figures(example, len(names), thresholds))
     return "\n".join(parts)
@@ -59,10 +59,10 @@ def pictures(
 ) -> list[tuple[str, str]]:
     """(caption, data URI) of a slice: errors, image, labels, weight map, probability.
 
-    Of more than two classes the most probable stands in place of the probability. Where cells are
-    numbered, what was found comes first, and the true cells stand in place of the labels. With the
-    best thresholds of the ISBI 2012 scores two more: merges and splits after the first, and the
-    probability cut at that of the pixel error as the last.
+    With more than two classes the most probable class replaces the probability. Where cells are
+    numbered, the found objects come first, and the true cells replace the labels. With the best
+    thresholds of the ISBI 2012 scores there are two more: merges and splits after the first, and
+    last the probability cut at the threshold of the pixel error.
     """
     highest = float(example.weights.max())
     shown = [
@@ -77,14 +77,14 @@ def pictures(
     if example.objects is not None:
         shown[0] = ("missed and invented pixels", shown[0][1])
         ignored = bool((example.labels == IGNORE).any())
-        said = "annotated objects" + "; gray: to be ignored" * ignored
-        shown[2] = (said, cells_picture(example.objects[0], example.labels))
+        text = "annotated objects" + "; grey: to be ignored" * ignored
+        shown[2] = (text, cells_picture(example.objects[0], example.labels))
         shown.insert(0, (example.caption, found_picture(example.image, *example.objects)))
     if thresholds:
         where = thresholds["warping_error"]
         merges, splits = topology_errors(example.probability, example.labels > 0, where)
-        said = f"{places(merges, 'merge')} and {places(splits, 'split')} at threshold {where:.1f}"
-        shown.insert(1, (said, topology_picture(example.image, merges, splits)))
+        text = f"{places(merges, 'merge')} and {places(splits, 'split')} at threshold {where:.1f}"
+        shown.insert(1, (text, topology_picture(example.image, merges, splits)))
         best = thresholds["pixel_error"]
         found = np.where(example.probability.astype(np.float64) > best, 255, 0).astype(np.uint8)
         shown.append((f"probability above {best:.1f}, best for the pixel error", found))
@@ -93,7 +93,7 @@ def pictures(
 
 def figures(example: Example, classes: int, thresholds: dict[str, float] | None = None) -> str:
     """The pictures of a slice, as a grid of the page."""
-    fine = ' class="fine"' if min(example.labels.shape) >= FINE else ""
+    fine = ' class="fine"' if min(example.labels.shape) >= SMOOTHED_FROM else ""
     shown = [
         f'<figure><img{fine} src="{uri}" alt="{escape(f"{example.name}: {caption}")}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"

@@ -1,8 +1,7 @@
-"""What the report of a run says: read from its folder, and worked out from its last network."""
+"""What the report shows of a run: read from its folder, and computed with its last network."""
 
 import json
-import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from cunet.backend import resolve_device
 from cunet.data.dataset import Dataset
 from cunet.data.labels import cells
 from cunet.errors import CunetError, DeviceError
-from cunet.metrics.pixel import ONE_CLASS, PixelCounts
+from cunet.metrics.pixel import PixelCounts
 from cunet.net import checkpoint
 from cunet.net.unet import UNet
 from cunet.reporting.cells import caption as cells_caption
@@ -20,12 +19,11 @@ from cunet.reporting.pictures import Example
 from cunet.reporting.slices import Segmented, in_order
 from cunet.segmentation.tiling import segment, whole_tile
 from cunet.training.config import Config
-from cunet.training.prepared import prepare
+from cunet.training.prepared import Prepared, prepare
 from cunet.training.run_folder import read_log, read_settings
 from cunet.training.weights import weigh
 
-EXAMPLES = 3
-NO_BETTER = 0.99  # an error above this share of the constant predictor's is no better than it
+MAX_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -63,71 +61,113 @@ class Log:
         return int(self.val_pixel_error.argmin())
 
 
-@dataclass
-class Facts:
-    """Everything the page says.
+@dataclass(frozen=True)
+class LastNetwork:
+    """The network of last.npz: the arguments that made it, its step, its number of parameters."""
 
-    counts, scores, slices and examples are of held-out slices where held_out > 0, else of training
-    slices.
+    settings: dict
+    step: int | None
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data set of a run as it is now, and how many slices are trained on and held out."""
+
+    dataset: Dataset
+    training: int
+    held_out: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the last network finds in the held-out slices, or in some of training if none is.
+
+    slices    all that were segmented
+    counts    theirs together
+    scores    those of ISBI 2012; None where these slices have none, for the reason `unscored`
+    examples  up to three slices with their pictures
     """
 
-    path: Path
-    config: Config
-    log: Log
-    environment: dict = field(default_factory=dict)
-    metrics: dict = field(default_factory=dict)
-    step: int | None = None  # of last.npz
-    net: dict | None = None  # the arguments of its network
-    parameters: int | None = None
-    dataset: Dataset | None = None
-    training: int = 0  # number of slices
-    held_out: int = 0
-    counts: PixelCounts | None = None
-    scores: Scores | None = None
-    unscored: str = ""  # why these slices have no ISBI 2012 scores
-    slices: list[Segmented] = field(default_factory=list)
-    examples: list[Example] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)  # what could not be shown, and why
+    data: Data
+    slices: list[Segmented]
+    counts: PixelCounts
+    scores: Scores | None
+    unscored: str
+    examples: list[Example]
 
     @property
     def numbered(self) -> bool:
         """Whether the data set numbers its cells."""
-        return bool(self.slices) and self.slices[0].cells is not None
+        return self.slices[0].cells is not None
 
     @property
     def several(self) -> bool:
         """Whether there are more than two classes."""
-        return bool(self.slices) and self.slices[0].matrix is not None
+        return self.slices[0].matrix is not None
 
     @property
-    def constant_error(self) -> float | None:
+    def bowl(self) -> bool:
+        """Whether the scores of the Data Science Bowl belong on the page."""
+        return self.data.dataset.kind == "dsb2018"
+
+    @property
+    def constant_error(self) -> float:
         """The pixel error of calling every pixel white."""
-        if self.counts is None:
-            return None
         white = self.counts.white / max(1, self.counts.pixels)
         return 1 - 2 * white / (1 + white)
 
 
-def collect(run: str | Path) -> Facts:
-    """Read a run folder; where its data and last.npz are at hand, segment and compare as well.
+@dataclass(frozen=True)
+class Facts:
+    """Everything the page reports; network, data and found are None where they cannot be had."""
 
-    Raises CunetError where `run` is no run folder or its settings or log cannot be read.
+    path: Path
+    config: Config
+    log: Log
+    environment: dict
+    metrics: dict
+    network: LastNetwork | None
+    data: Data | None
+    found: Found | None
+    remarks: list[str]  # what could not be shown, and why
+
+    @property
+    def step(self) -> int:
+        """The step of last.npz; 0 where it is unknown."""
+        return (self.network and self.network.step) or 0
+
+    @property
+    def constant_error(self) -> float | None:
+        """The pixel error of calling every pixel white, if any slice could be segmented."""
+        return self.found.constant_error if self.found else None
+
+
+def collect(run: str | Path) -> Facts:
+    """Reads a run folder; if its data and last.npz are at hand, segments and compares as well.
+
+    Raises CunetError if `run` is no run folder or its settings or log cannot be read.
     """
     path = Path(run)
-    facts = Facts(path, Config(**read_settings(path)), Log.read(path))
-    facts.environment = _read_json(path / "env.json", facts.remarks)
+    config, log = Config(**read_settings(path)), Log.read(path)
+    remarks: list[str] = []
+    environment = _read_json(path / "env.json", remarks)
+    metrics = {}
     if (path / "metrics.json").is_file():
-        facts.metrics = _read_json(path / "metrics.json", facts.remarks)
+        metrics = _read_json(path / "metrics.json", remarks)
+    network, data, found = None, None, None
     try:
         header, arrays = checkpoint.read(path / "last.npz")
-        device = _device(facts.config)
-        net = checkpoint.build(path / "last.npz", header, arrays, device)
-        facts.net, facts.step = net.settings(), header["progress"].get("step")
-        facts.parameters = sum(p.value.size for p in net.parameters())
-        _look(facts, net)
+        net = checkpoint.build(path / "last.npz", header, arrays, _device(config))
+        parameters = sum(p.value.size for p in net.parameters())
+        network = LastNetwork(net.settings(), header["progress"].get("step"), parameters)
+        prepared = prepare(replace(config, weight_map="none"))  # its maps are of all slices
+        data = Data(prepared.dataset, len(prepared.training), len(prepared.held_out))
+        remarks += _changes(prepared.dataset, environment)
+        found = _look(config, prepared, data, net)
     except CunetError as error:
-        facts.remarks.append(f"No pictures, no scores and no threshold curve: {error}")
-    return facts
+        remarks.append(f"No pictures, no scores and no threshold curve: {error}")
+    return Facts(path, config, log, environment, metrics, network, data, found, remarks)
 
 
 def _read_json(path: Path, remarks: list[str]) -> dict:
@@ -145,36 +185,36 @@ def _device(config: Config) -> str:
         return "cpu"  # trained elsewhere
 
 
-def _look(facts: Facts, net: UNet) -> None:
-    """Segment the held-out slices, or some training slices, and choose up to three as examples."""
-    prepared = prepare(replace(facts.config, weight_map="none"))  # its maps are of all slices
-    facts.dataset = dataset = prepared.dataset
-    facts.training, facts.held_out = len(prepared.training), len(prepared.held_out)
-    recorded = facts.environment.get("data", dataset.hashes)
+def _changes(dataset: Dataset, environment: dict) -> list[str]:
+    """A remark on files that are no longer those of the training, if there are any."""
+    recorded = environment.get("data", dataset.hashes)
     changed = [name for name, value in dataset.hashes.items() if recorded.get(name) != value]
-    if changed:
-        facts.remarks.append(
-            f"The data changed since this training: {', '.join(changed)}. The pictures, the "
-            "scores and the threshold curve are of the data as they are now."
-        )
-    looked_at = prepared.held_out or _spread(prepared.training)
-    for i in looked_at:
+    if not changed:
+        return []
+    return [
+        f"The data changed since this training: {', '.join(changed)}. The pictures, the "
+        "scores and the threshold curve are of the data as they are now."
+    ]
+
+
+def _look(config: Config, prepared: Prepared, data: Data, net: UNet) -> Found:
+    """Segments the held-out slices, or some training slices, and chooses up to three to show."""
+    dataset, slices = data.dataset, []
+    indices = prepared.held_out or _spread(prepared.training)
+    for i in indices:
         image = dataset.images[i]
         probability = segment(image, net, whole_tile(image, net.shape))
-        facts.slices.append(Segmented.of(dataset, i, probability))
-    facts.counts = PixelCounts.sum(one.counts for one in facts.slices)
-    labels = [dataset.labels[i] for i in looked_at]
+        slices.append(Segmented.of(dataset, i, probability))
+    labels = [dataset.labels[i] for i in indices]
     numbered = dataset.instances is not None
-    facts.unscored = why_none(labels, len(dataset.class_names), numbered)
-    if not facts.unscored:
-        facts.scores = score(
-            [(one.name, one.white, cells(dataset.labels[one.index])) for one in facts.slices]
-        )
-    chosen = _spread(in_order(facts.slices))
-    _, weights = weigh(facts.config, dataset, [one.index for one in chosen])
-    facts.examples = [
-        _example(dataset, one, weight) for one, weight in zip(chosen, weights, strict=True)
-    ]
+    unscored, scores = why_none(labels, len(dataset.class_names), numbered), None
+    if not unscored:
+        scores = score([(one.name, one.white, cells(dataset.labels[one.index])) for one in slices])
+    chosen = _spread(in_order(slices))
+    _, weights = weigh(config, dataset, [one.index for one in chosen])
+    examples = [_example(dataset, one, weight) for one, weight in zip(chosen, weights, strict=True)]
+    counts = PixelCounts.sum(one.counts for one in slices)
+    return Found(data, slices, counts, scores, unscored, examples)
 
 
 def _example(dataset: Dataset, one: Segmented, weights: np.ndarray) -> Example:
@@ -196,48 +236,6 @@ def _example(dataset: Dataset, one: Segmented, weights: np.ndarray) -> Example:
 
 def _spread(items: list) -> list:
     """Up to three of the items: the first, the middle and the last."""
-    if len(items) <= EXAMPLES:
+    if len(items) <= MAX_EXAMPLES:
         return list(items)
     return [items[0], items[len(items) // 2], items[-1]]
-
-
-def warnings(facts: Facts) -> list[str]:
-    """What a reader must know before any figure: signs of a network that has not learned."""
-    log, found = facts.log, []
-    constant, white = facts.constant_error, _white(facts)
-    errors, where = log.val_pixel_error, "held-out slices"
-    if not len(errors) and facts.counts is not None:
-        errors, where = np.array([facts.counts.pixel_error()]), "training slices shown"
-    if constant is not None and len(errors):
-        never = errors.min() >= NO_BETTER * constant
-        compared = f" (pixel error {errors.min():.4f}, against {constant:.4f})"
-    else:  # a best threshold of 0 calls every pixel white
-        never, compared = len(errors) > 0 and bool((log.val_threshold == 0).all()), ""
-    if never:
-        found.append(
-            f"Undertrained: at no validation was the network better on the {where} than calling "
-            f"every pixel {white}{compared}. Its figures say nothing about the method yet."
-        )
-    share = facts.counts.shares()[1] if facts.counts else None
-    alone = facts.metrics.get("last", {}).get("val_one_class")
-    if share is not None:
-        alone = 1 if share > ONE_CLASS else 0 if share < 1 - ONE_CLASS else None
-    if alone is not None:
-        found.append(
-            "One class only: at threshold 0.5 the last network calls every pixel "
-            f"{white if alone else 'background'}. Train "
-            "longer, or try --weight-map balance or a smaller --lr."
-        )
-    done, where = int(log.step[-1]) if len(log.step) else 0, str(facts.path)
-    if done < facts.config.steps:
-        found.append(
-            f"Not finished: stopped after step {done:,} of {facts.config.steps:,}. The figures are "
-            f"those of an interrupted training. To go on: cunet train --resume {shlex.quote(where)}"
-        )
-    return found
-
-
-def _white(facts: Facts) -> str:
-    """What the white class is called."""
-    names = facts.dataset.class_names if facts.dataset else ()
-    return f"'{names[1]}'" if len(names) == 2 else "white (not background)"

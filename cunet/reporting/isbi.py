@@ -8,10 +8,10 @@ import numpy as np
 
 from cunet.data.labels import IGNORE
 from cunet.metrics.isbi2012 import SCORES, evaluate, why_not
-from cunet.pictures.plots import BLUE, INK, ORANGE, Line, line_chart
+from cunet.pictures.charts import BLUE, INK, ORANGE, Line, line_chart
 from cunet.reporting.page import table
 
-LARGEST = 20_000_000  # pixels in all; about one minute for each 10 million on one processor
+MAX_SCORED_PIXELS = 20_000_000  # in all; 10 million take about a minute on one processor
 
 NAMES = {key: name[:1].upper() + name[1:] for key, (name, *_) in SCORES.items()}
 
@@ -35,7 +35,7 @@ DEFINITIONS = [
     (
         "Pairs of pixels, information",
         "Of the pixels inside the label's cells: which lie in one cell of the label, and which in "
-        "one piece of the prediction. Such a pixel that is called membrane is a piece of its own. "
+        "one piece of the prediction. A pixel there that is called membrane is a piece of its own. "
         "I is the information that the two share, H and H' are their entropies.",
     ),
     (
@@ -48,7 +48,7 @@ DEFINITIONS = [
 
 @dataclass(frozen=True)
 class Scores:
-    """What isbi2012.evaluate answers for some slices, with the names of these."""
+    """What isbi2012.evaluate returns for some slices, and their names."""
 
     names: list[str]
     result: dict
@@ -63,22 +63,19 @@ class Scores:
 
 
 def why_none(labels: Sequence[np.ndarray], classes: int, numbered: bool = False) -> str:
-    """Why slices with these labels are not scored; empty where they are.
+    """Why slices with these labels (H, W) are not scored; empty if they are.
 
     numbered: the data set numbers its cells, which may touch each other.
     """
-    if numbered:
-        return (
-            "they need labels in which membrane lies between any two cells, and here cells are "
-            "told apart by their numbers and may touch"
-        )
+    if reason := why_not(labels, classes, IGNORE, numbered):
+        return reason
     pixels = sum(page.size for page in labels)
-    if pixels > LARGEST:
+    if pixels > MAX_SCORED_PIXELS:
         return (
             f"for {pixels:,} pixels they would take minutes; cunet segment and cunet evaluate isbi "
             "give them"
         )
-    return why_not(labels, classes, IGNORE)
+    return ""
 
 
 def score(slices: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Scores:
@@ -102,7 +99,7 @@ def section(scores: Scores, held_out: bool, step: int) -> str:
     else:
         of = f"{count} training slice{'s' * (count > 1)}, as none is held out"
         seen = " The network has seen these slices: nothing here says how it does on others."
-    said = (
+    text = (
         f"The scores of the ISBI 2012 challenge, as its organisers define them, over {of}; "
         f"last.npz, step {step:,}. They are not over the challenge's test set and do not compare "
         "with its board. Every score is taken at the threshold that suits it best on these very "
@@ -132,7 +129,7 @@ def section(scores: Scores, held_out: bool, step: int) -> str:
         + table(each, ("Slice", *NAMES.values()))
     )
     return (
-        f'<p>{escape(said)}</p>\n<div class="plain">'
+        f'<p>{escape(text)}</p>\n<div class="plain">'
         + table(main, ("Score", "Value", "Threshold", "What it is"))
         + f'</div>\n<div class="charts">\n{_charts(scores)}\n</div>\n<div class="tables plain">'
         + f"<div>{left}</div>\n<div>{right}</div></div>"

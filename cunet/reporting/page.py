@@ -1,4 +1,4 @@
-"""The frame of the report: one page, no script, nothing loaded from anywhere."""
+"""The frame of the report: one page, no script, nothing to load."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -134,7 +134,7 @@ DEFINITIONS = [
         "1 - 2 w / (1 + w). A network must be clearly below it.",
     ),
 ]
-# ... after those of the scores
+# ... and those that come after the definitions of the scores
 RUN_DEFINITIONS = [
     (
         "last and best",

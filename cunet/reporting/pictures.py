@@ -24,15 +24,15 @@ from cunet.pictures.colours import (
     VERMILION,
     YELLOW,
     class_colours,
+    heat,
     object_colours,
 )
-from cunet.pictures.plots import heat
 
-LARGEST = 640  # pixels of a picture's longer side on the page
+MAX_SIDE = 640  # pixels of a picture's longer side on the page
 
 OUTLINE, MISSED, INVENTED, IGNORED = YELLOW, BLUE, VERMILION, PURPLE
 CONFUSED, TRUE_BORDER = GREEN, YELLOW
-UNKNOWN = (90, 90, 90)  # no colour, as cells have all of them
+UNKNOWN = (90, 90, 90)  # grey, since cells have all colours
 MERGED, CUT = VERMILION, SKY
 
 
@@ -61,7 +61,7 @@ class Example:
 
 
 def image_picture(image: np.ndarray) -> np.ndarray:
-    """An image (H, W, C) as gray (H, W) or colour (H, W, 3) uint8; 1 % of the pixels saturate."""
+    """An image (H, W, C) as grey (H, W) or colour (H, W, 3) uint8; 1 % of the pixels saturate."""
     shown = image if image.shape[2] == 3 else image.mean(axis=2)
     low, high = np.percentile(shown, (0.5, 99.5))
     scaled = (shown - low) / max(float(high) - float(low), 1e-30)
@@ -100,7 +100,7 @@ def found_picture(image: np.ndarray, truth: np.ndarray, found: np.ndarray) -> np
     """The image (H, W, 3) under the found objects' colours, with the borders of the true objects.
 
     As in Fig. 4 of the paper. truth and found are numbers (H, W); a border is drawn inside. Large
-    objects come first in the table of colours: they differ most, however many specks there are.
+    objects come first in the table of colours, so that they differ most even among many specks.
     """
     picture, inside = _in_colour(image), found > 0
     sizes = np.bincount(found[inside], minlength=1)
@@ -117,7 +117,7 @@ def found_picture(image: np.ndarray, truth: np.ndarray, found: np.ndarray) -> np
 
 
 def cells_picture(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The true cells (H, W) in colours (H, W, 3), and gray what is to be ignored."""
+    """The true cells (H, W) in colours (H, W, 3), and grey what is to be ignored."""
     _, numbers = np.unique(np.append(truth, 0), return_inverse=True)
     picture = object_colours(int(numbers.max()))[numbers[:-1].reshape(truth.shape)]
     picture[labels == IGNORE] = UNKNOWN
@@ -127,8 +127,8 @@ def cells_picture(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def weight_picture(weights: np.ndarray, highest: float) -> np.ndarray:
     """A weight map (H, W) as colours (H, W, 3), 0 dark, `highest` bright.
 
-    A large one is given the largest weight nearby before it is made small: the line between
-    touching cells is one pixel wide, and would fade in a mean.
+    In a map that is made smaller each pixel first takes the largest weight nearby: the line between
+    touching cells is one pixel wide and would fade in a mean.
     """
     return heat(maximum_filter(weights, _line(weights)), highest)
 
@@ -145,7 +145,7 @@ def topology_errors(
 def topology_picture(image: np.ndarray, merges: np.ndarray, splits: np.ndarray) -> np.ndarray:
     """The image (H, W, 3) with merges and splits coloured, and a ring around each place.
 
-    The rings show single pixels in a large image; their size goes with that of the image.
+    The rings make single pixels visible in a large image; they grow with the image.
     """
     picture, side = _in_colour(image), max(image.shape[:2])
     gap, width = max(1, side // 128), max(1, side // 170)
@@ -161,25 +161,25 @@ def topology_picture(image: np.ndarray, merges: np.ndarray, splits: np.ndarray) 
 def places(where: np.ndarray, name: str) -> str:
     """How many places and pixels (H, W) bool marks; pixels that touch at a corner are one place."""
     count, pixels = label(where, np.ones((3, 3)))[1], int(where.sum())
-    said = f"{count:,} {name}{'s' * (count != 1)}"
-    return f"{said} ({pixels:,} pixel{'s' * (pixels != 1)})" if count else f"no {name}"
+    text = f"{count:,} {name}{'s' * (count != 1)}"
+    return f"{text} ({pixels:,} pixel{'s' * (pixels != 1)})" if count else f"no {name}"
 
 
 def _line(image: np.ndarray) -> int:
-    """The width of a line that is one pixel wide, or little more, once a picture is made small."""
-    return -(-max(image.shape[:2]) // LARGEST)
+    """The width of a line that is about one pixel wide once the picture is made smaller."""
+    return -(-max(image.shape[:2]) // MAX_SIDE)
 
 
 def _in_colour(image: np.ndarray) -> np.ndarray:
     """An image (H, W, C) as red, green and blue (H, W, 3) from 0 to 255, to be drawn upon."""
-    gray = image_picture(image)
-    return (gray if gray.ndim == 3 else np.repeat(gray[..., None], 3, axis=2)).astype(float)
+    grey = image_picture(image)
+    return (grey if grey.ndim == 3 else np.repeat(grey[..., None], 3, axis=2)).astype(float)
 
 
 def data_uri(picture: np.ndarray) -> str:
-    """An array (H, W) or (H, W, 3) uint8 as the address of a PNG that stands in itself."""
+    """An array (H, W) or (H, W, 3) uint8 as a data URI that holds a PNG."""
     image = Image.fromarray(picture)
-    image.thumbnail((LARGEST, LARGEST), Image.Resampling.BOX)
+    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
     output = io.BytesIO()
     image.save(output, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(output.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""A slice segmented for the report, and all that is counted of it. H W: its height and width."""
+"""A slice segmented for the report, and all that is counted in it. H W: its height and width."""
 
 import math
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Cells:
     truth, found  (H, W) cell numbers, 0 = none; found are the 4-connected components of probability
                   above 0.5
     frame         what the Cell Tracking Challenge counts
-    pixels        cell pixels that are found, those to be ignored apart
+    pixels        cell pixels that are found, except those to be ignored
     tally         what the Data Science Bowl counts; None where some pixels are to be ignored, since
                   what is found there is neither right nor wrong
     """
@@ -86,7 +86,7 @@ class Segmented:
 
     @property
     def measure(self) -> str:
-        """What that score is called."""
+        """The name of that score."""
         if self.cells is not None:
             return "SEG"
         return "Dice" if self.matrix is None else "mean IoU"

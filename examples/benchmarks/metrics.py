@@ -14,7 +14,7 @@ from scipy.ndimage import label
 
 from cunet.evaluation.probability import read_pair
 from cunet.metrics.contingency import Contingency
-from cunet.metrics.isbi2012 import WARPED, Tally, evaluate
+from cunet.metrics.isbi2012 import WARPING_THRESHOLDS, Tally, evaluate
 from cunet.metrics.pixel import THRESHOLDS, PixelCounts
 from cunet.metrics.thinning import thinned
 from cunet.metrics.warping import classify, warp
@@ -39,7 +39,7 @@ def thinned_scores(probability: np.ndarray, truth: np.ndarray) -> None:
 
 
 def warping(probability: np.ndarray, truth: np.ndarray) -> None:
-    for threshold in THRESHOLDS[:WARPED]:
+    for threshold in THRESHOLDS[:WARPING_THRESHOLDS]:
         classify(warp(probability, truth, threshold), probability > threshold)
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from cunet.cli.augment import command
 from cunet.errors import CunetError
-from cunet.pictures import plots
+from cunet.pictures import sheets
 from cunet.training.config import Config
 from cunet.training.prepared import prepare
 
@@ -33,7 +33,7 @@ def test_command_draws_what_training_with_these_settings_meets(tmp_path, monkeyp
         (tmp_path / folder).mkdir()
         Image.fromarray(np.uint8(np.clip(pixels, 0, 255))).save(tmp_path / folder / "a.png")
     drawn = []
-    monkeypatch.setattr(plots, "augmentation_sheet", lambda samples, path: drawn.extend(samples))
+    monkeypatch.setattr(sheets, "augmentation_sheet", lambda samples, path: drawn.extend(samples))
     data = str(tmp_path)
     options = "--tile 188 --seed 3 --weight-map none --zoom 0.5 --blur 2.0"
     arguments = ["--data", data, "-o", str(tmp_path / "s.png"), *options.split()]

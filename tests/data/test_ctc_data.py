@@ -146,13 +146,13 @@ def test_a_missing_frame(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "labels,said",
+    "labels,reason",
     [(np.stack([TWO, TWO]), "2 pages"), (TWO.astype("f4") / 2, "whole numbers"),
      (-TWO.astype("i2"), "-2")],
 )  # fmt: skip
-def test_annotations_that_are_no_cell_numbers(tmp_path, labels, said):
+def test_annotations_that_are_no_cell_numbers(tmp_path, labels, reason):
     write(tmp_path, "01", "001", labels)
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=reason) as caught:
         load(tmp_path)
     assert "man_seg001.tif" in str(caught.value)
 
@@ -196,12 +196,12 @@ def test_the_next_command_after_a_training_names_the_sequence(folder, tmp_path_f
     )
     assert f"segment {folder}/01 --model" in segment_command(str(folder / "01"), "runs/a-1")
     for held_out in ("01", "01/t002,01/t010"):
-        said = segment_command(str(folder), "runs/a-1", held_out)
-        assert f"segment {folder}/01 " in said and said.endswith("01_RES")
+        command = segment_command(str(folder), "runs/a-1", held_out)
+        assert f"segment {folder}/01 " in command and command.endswith("01_RES")
     bowl = tmp_path_factory.mktemp("bowl")
     (bowl / "stage1_train" / "ab" / "images").mkdir(parents=True)
     (bowl / "stage1_train" / "ab" / "images" / "ab.png").touch()
     for data in (bowl, bowl / "stage1_train"):
-        said = segment_command(str(data), "runs/b-1")
-        assert f"'{bowl}/stage1_train/*/images/*.png'" in said and "--products labels" in said
+        command = segment_command(str(data), "runs/b-1")
+        assert f"'{bowl}/stage1_train/*/images/*.png'" in command and "--products labels" in command
     assert segment_command(str(bowl / "nothing"), "r") == "cunet segment IMAGE.tif --model r"

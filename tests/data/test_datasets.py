@@ -49,10 +49,10 @@ def isbi(folder, labels, volume=None):
     return folder
 
 
-def refused(folder, *said):
+def refused(folder, *words):
     with pytest.raises(DataError) as caught:
         load(folder)
-    for text in said:
+    for text in words:
         assert text in str(caught.value), str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -116,7 +116,7 @@ def test_pairs_of_several_pages_sizes_and_formats(tmp_path):
     np.testing.assert_array_equal(data.images[1][..., 0], grey(3, 20, 30)[1])
 
 
-def test_colour_images_with_alpha_are_said(tmp_path):
+def test_colour_images_with_alpha_are_reported(tmp_path):
     rgba = grey(20, 30, 4)
     data = load(pairs(tmp_path, [halves()], [rgba]))
     np.testing.assert_array_equal(data.images[0], rgba[..., :3])
@@ -166,8 +166,8 @@ def test_wrong_values_are_refused_with_file_and_values(tmp_path):
         "rgb": ([np.stack([halves()] * 3, -1)], ["im0.png", "3 channels"]),
         "a photograph": ([grey(20, 30)], ["im0.png", "values (0, 1,"]),
     }
-    for name, (labels, said) in cases.items():
-        refused(pairs(tmp_path / name, labels), *said)
+    for name, (labels, words) in cases.items():
+        refused(pairs(tmp_path / name, labels), *words)
 
 
 def test_cell_numbers_are_no_classes(tmp_path):
@@ -189,9 +189,9 @@ def test_pages_and_sizes_that_do_not_fit_are_refused(tmp_path):
     refused(isbi(tmp_path / "c", three), "train-labels.tif", "3 classes")
     isbi(tmp_path / "d", masks)
     whole = (tmp_path / "d" / "train-labels.tif").read_bytes()
-    for content, said in [(b"", "empty"), (whole[: len(whole) // 2], "truncated")]:
+    for content, reason in [(b"", "empty"), (whole[: len(whole) // 2], "truncated")]:
         (tmp_path / "d" / "train-labels.tif").write_bytes(content)
-        refused(tmp_path / "d", "train-labels.tif", said)
+        refused(tmp_path / "d", "train-labels.tif", reason)
 
 
 def test_images_must_agree_and_be_finite(tmp_path):

@@ -1,4 +1,4 @@
-"""The Data Science Bowl's layout: what is read, what is said about it, what is refused."""
+"""The Data Science Bowl's layout: what is read, what is reported about it, what is refused."""
 
 import hashlib
 import os
@@ -62,8 +62,8 @@ def test_images_nuclei_and_notes(tmp_path):
     np.testing.assert_array_equal(data.labels[1], cells > 0)
     assert all(page.dtype == np.uint8 for page in (*data.images, *data.labels))
     notes = "\n".join(data.notes)
-    for said in ("2 slices", "2 sizes", "20 x 30", "25 x 16", "1 images are grey, 1 coloured"):
-        assert said in notes
+    for note in ("2 slices", "2 sizes", "20 x 30", "25 x 16", "1 images are grey, 1 coloured"):
+        assert note in notes
     share = 100 * (25 * 8 + 24 + 60 + 48) / (25 * 16 + 20 * 30)
     assert f"4 nuclei, 1 to 3 in an image: {share:.1f} % of the pixels" in notes
     assert "several masks" not in notes
@@ -127,10 +127,10 @@ def test_threads_change_nothing(tmp_path, count, threads_as_before):
         np.testing.assert_array_equal(first, second)
 
 
-def refused(folder, kind, *said):
+def refused(folder, kind, *words):
     with pytest.raises(kind) as caught:
         load(folder, "dsb2018")
-    for text in said:
+    for text in words:
         assert text in str(caught.value), str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -12,7 +12,7 @@ SHAPES = [(64, 64, 32), (50, 70, 20), (21, 33, 48), (30, 11, 7), (9, 9, 64), (1,
 
 
 def triangle(size, side):
-    """(side, size): the weights that the docstring of resize_image tells of, for one line."""
+    """(side, size): the weights that the docstring of resize_image describes, for one line."""
     scale = size / side
     reach = max(scale, 1.0)
     weights = np.zeros((side, size))
@@ -47,7 +47,7 @@ def disc(height, width, row, column, radius):
 
 @pytest.mark.parametrize("height,width,side", SHAPES)
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
-def test_an_image_is_the_mean_that_is_said(height, width, side, dtype):
+def test_an_image_is_the_mean_that_is_described(height, width, side, dtype):
     image = np.random.default_rng(0).integers(0, 250, (height, width, 2)).astype(dtype)
     image.flags.writeable = False
     found = resize_image(image, side)

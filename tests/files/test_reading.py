@@ -9,8 +9,9 @@ from inputs import noise
 from PIL import Image
 
 from cunet.errors import CunetError, DataError
-from cunet.files import open_image, read_stack
+from cunet.files import open_image
 from cunet.files.calibration import Calibration
+from cunet.files.pages import read_image
 
 LAYOUTS = {
     "one strip": {},
@@ -45,7 +46,7 @@ def test_rows_of_every_layout_are_those_that_were_written(tmp_path, layout, dtyp
             rows = image.read_rows(page, r0, r1)
             assert rows.dtype == np.dtype(dtype)
             np.testing.assert_array_equal(rows, pages[page, r0:r1, :, None])
-    np.testing.assert_array_equal(read_stack(path), pages[..., None])
+    np.testing.assert_array_equal(read_image(path), pages[..., None])
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
@@ -62,10 +63,10 @@ def test_samples_are_channels(tmp_path, compression, planar):
         assert (image.pages, image.channels) == (2, 3)
         assert image.axes in ("QYXS", "QSYX")
         np.testing.assert_array_equal(image.read_rows(1, 8, 21), pages[1, 8:21])
-    np.testing.assert_array_equal(read_stack(path), pages)
+    np.testing.assert_array_equal(read_image(path), pages)
 
 
-def test_alpha_is_dropped_and_said(tmp_path):
+def test_alpha_is_dropped_and_reported(tmp_path):
     pixels = noise((20, 30, 4), "uint8")
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=["unassalpha"])
     Image.fromarray(pixels).save(tmp_path / "a.png")
@@ -101,7 +102,7 @@ def test_channels_stored_before_the_slices(tmp_path):
     tifffile.imwrite(
         tmp_path / "a.ome.tif", data, photometric="minisblack", metadata={"axes": "CZYX"}
     )
-    stack = read_stack(tmp_path / "a.ome.tif")
+    stack = read_image(tmp_path / "a.ome.tif")
     np.testing.assert_array_equal(stack, np.moveaxis(data, 0, -1))
 
 
@@ -109,14 +110,14 @@ def test_pages_are_never_taken_for_channels(tmp_path):
     """Three slices of a plain file stay slices, and an RGB slice is no stack."""
     tifffile.imwrite(tmp_path / "z.tif", noise((3, 20, 30), "uint8"), photometric="minisblack")
     tifffile.imwrite(tmp_path / "s.tif", noise((20, 30, 3), "uint8"), photometric="rgb")
-    assert read_stack(tmp_path / "z.tif").shape == (3, 20, 30, 1)
-    assert read_stack(tmp_path / "s.tif").shape == (1, 20, 30, 3)
+    assert read_image(tmp_path / "z.tif").shape == (3, 20, 30, 1)
+    assert read_image(tmp_path / "s.tif").shape == (1, 20, 30, 3)
 
 
 def test_bilevel_tiff_is_zero_and_one(tmp_path):
     mask = noise((3, 17, 21), "uint8") > 127
     tifffile.imwrite(tmp_path / "a.tif", mask, photometric="minisblack")
-    stack = read_stack(tmp_path / "a.tif")
+    stack = read_image(tmp_path / "a.tif")
     assert stack.dtype == np.uint8
     np.testing.assert_array_equal(stack[..., 0], mask)
 
@@ -134,14 +135,14 @@ def test_grey_png_as_stored(tmp_path, dtype):
 def test_png_of_few_bits_and_with_a_colour_table(tmp_path):
     ids = noise((8, 9), "uint8") % 3
     Image.fromarray(ids > 0).save(tmp_path / "one.png")
-    np.testing.assert_array_equal(read_stack(tmp_path / "one.png")[0, ..., 0], ids > 0)
+    np.testing.assert_array_equal(read_image(tmp_path / "one.png")[0, ..., 0], ids > 0)
     table = Image.fromarray(ids, mode=None).convert("P")
     table.putdata(ids.ravel().tolist())
     table.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
     table.save(tmp_path / "p.png")
     with pytest.raises(DataError, match="p.png.*colour table"):
         open_image(tmp_path / "p.png")
-    np.testing.assert_array_equal(read_stack(tmp_path / "p.png", indices=True)[0, ..., 0], ids)
+    np.testing.assert_array_equal(read_image(tmp_path / "p.png", indices=True)[0, ..., 0], ids)
 
 
 @pytest.fixture
@@ -235,9 +236,9 @@ def test_what_is_no_image_is_refused_by_name(tmp_path):
     with tifffile.TiffWriter(tmp_path / "mixed.tif") as writer:
         writer.write(np.zeros((9, 9), np.uint8), metadata=None)
         writer.write(np.zeros((8, 8), np.uint8), metadata=None)
-    for name, said in {
+    for name, reason in {
         "empty.tif": "empty",
-        "text.tif": "no TIFF or PNG",
+        "text.tif": "neither TIFF nor PNG",
         "head.tif": "truncated",
         "photo.jpg": "JPEG",
         "cut.png": "truncated",
@@ -245,8 +246,8 @@ def test_what_is_no_image_is_refused_by_name(tmp_path):
         "5d.tif": "axes QQYX",
         "mixed.tif": "2 images",
     }.items():
-        with pytest.raises(DataError, match=said) as caught:
-            read_stack(tmp_path / name)
+        with pytest.raises(DataError, match=reason) as caught:
+            read_image(tmp_path / name)
         assert name in str(caught.value)
         assert caught.value.exit_code == 3
 

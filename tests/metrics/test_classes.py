@@ -35,14 +35,14 @@ def test_every_score_is_that_of_a_count(classes, present):
     slices = zip(found, truth, counted, strict=True)
     matrix = sum(confusion(a, b, classes, kept) for a, b, kept in slices)
     scores, right, mean = brute_force(found, truth, counted, classes)
-    answer = class_scores(matrix)
-    assert [list(one) for one in answer] == [
+    found_scores = class_scores(matrix)
+    assert [list(one) for one in found_scores] == [
         ["class", "precision", "recall", "f1", "iou", "pixels"]
     ] * classes
-    np.testing.assert_allclose([list(one.values()) for one in answer], scores, rtol=1e-14)
+    np.testing.assert_allclose([list(one.values()) for one in found_scores], scores, rtol=1e-14)
     assert accuracy(matrix) == pytest.approx(right, rel=1e-14)
     assert mean_iou(matrix) == pytest.approx(mean, rel=1e-14)
-    assert present < classes or not np.isnan([list(one.values()) for one in answer]).any()
+    assert present < classes or not np.isnan([list(one.values()) for one in found_scores]).any()
 
 
 def test_by_hand():
@@ -72,13 +72,13 @@ def test_nothing_that_counts():
 
 
 @pytest.mark.parametrize(
-    ("found", "truth", "said"),
+    ("found", "truth", "reason"),
     [
         ([[0, 3]], [[0, 1]], "found holds ids from 0 to 3; expected 0 to 2"),
         ([[0, 1]], [[-1, 1]], "truth holds ids from -1 to 1"),
         ([[0, 1, 1]], [[0, 1]], r"different shapes: \(1, 3\), \(1, 2\)"),
     ],
 )
-def test_what_does_not_fit_is_refused(found, truth, said):
-    with pytest.raises(ValueError, match=said):
+def test_what_does_not_fit_is_refused(found, truth, reason):
+    with pytest.raises(ValueError, match=reason):
         confusion(np.array(found), np.array(truth), 3)

@@ -58,7 +58,7 @@ def test_the_mean_is_over_objects_not_over_frames():
 
 def seg_by_definition(truth, found):
     """The scores of all reference objects, as fractions."""
-    answer = []
+    fractions = []
     for r in sorted(set(truth.flat) - {0}):
         reference, best = set(zip(*np.nonzero(truth == r), strict=True)), Fraction(0)
         for s in set(found.flat) - {0}:
@@ -66,8 +66,8 @@ def seg_by_definition(truth, found):
             if Fraction(len(reference & other), len(reference)) > Fraction(1, 2):
                 assert best == 0  # at most one
                 best = Fraction(len(reference & other), len(reference | other))
-        answer.append(best)
-    return answer
+        fractions.append(best)
+    return fractions
 
 
 def test_against_the_definition():

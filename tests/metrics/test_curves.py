@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cunet.metrics.curves import POINTS, Counts, sweep
+from cunet.metrics.curves import MAX_POINTS, Counts, sweep
 from cunet.pictures.plots import score_curves
 
 SCORES = ("precision", "recall", "false_positive_rate", "f1", "iou", "accuracy")
@@ -191,16 +191,16 @@ def test_known_areas():
 def test_long_curves_are_thinned_evenly_and_the_areas_are_not():
     rng = np.random.default_rng(4)
     truth = rng.random((3, 100, 100)) < 0.8
-    # as trained networks answer: nearly all close to 0 or to 1
+    # as from trained networks: nearly all close to 0 or to 1
     probability = 1 / (1 + np.exp(-20 * truth + 10 - 6 * rng.normal(size=truth.shape)))
     result = sweep(probability, truth)
     roc, pr = result.roc_curve(), result.pr_curve()
-    assert len(result.thresholds) > 20_000 and 150 < len(roc) <= POINTS
+    assert len(result.thresholds) > 20_000 and 150 < len(roc) <= MAX_POINTS
     ends = [[p["false_positive_rate"], p["true_positive_rate"]] for p in (roc[0], roc[-1])]
     assert ends == [[0, 0], [1, 1]]
     assert pr[-1]["recall"] == 1 and pr[-1]["precision"] == pytest.approx(truth.mean())
     sums = np.array([p["false_positive_rate"] + p["true_positive_rate"] for p in roc])
-    assert 0 < np.diff(sums).min() and np.diff(sums).max() < 1.1 * 2 / (POINTS - 1)
+    assert 0 < np.diff(sums).min() and np.diff(sums).max() < 1.1 * 2 / (MAX_POINTS - 1)
     for point in (roc[1], roc[70], roc[-2]):
         counts = result.at(point["threshold"])
         assert counts.recall() == point["true_positive_rate"]

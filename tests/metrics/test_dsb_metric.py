@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from label_images import noisy, random_labels, row
 
-from cunet.metrics.dsb2018 import KAGGLE, LEVELS, STEPS, THRESHOLDS, Tally, summary
+from cunet.metrics.dsb2018 import KAGGLE_THRESHOLDS, LEVELS, STEPS, THRESHOLDS, Tally, summary
 
 
 def tally(truth, found):
@@ -17,7 +17,7 @@ def tally(truth, found):
 def test_the_thresholds_are_exact_decimals():
     written = "0.5 0.55 0.6 0.65 0.7 0.75 0.8 0.85 0.9 0.95 1.0"
     assert [str(threshold) for threshold in THRESHOLDS] == written.split()
-    assert THRESHOLDS[:KAGGLE][-1] == 0.95
+    assert THRESHOLDS[:KAGGLE_THRESHOLDS][-1] == 0.95
 
 
 @pytest.mark.parametrize("level", range(8, 21))

@@ -210,7 +210,7 @@ def test_thinning_grows_every_cell_to_lines_of_one_pixel(pair):
 
 
 def test_a_window_and_the_whole_image_may_differ():
-    """A ring cut open: seen whole it stays one cell, in a small window it falls apart."""
+    """A ring cut open: seen whole it stays one cell, in a small window it falls into two."""
     (probability,), (truth,) = read("big_ring_cut_radius_matters")
     warped = warping.warp(probability, truth, 0.5)
     kinds = [warping.count(warping.classify(warped, probability > 0.5, r)) for r in (-1, 5)]
@@ -237,14 +237,14 @@ def test_scores_do_not_depend_on_threads_or_on_the_kind_of_array(threads_as_befo
     truth = smooth > 0
     probability = (1 / (1 + np.exp(-40 * (smooth + 0.1 * gaussian_filter(
         rng.standard_normal(smooth.shape), (0, 1, 1)))))).astype(np.float32)  # fmt: skip
-    told = []
+    reported = []
     set_threads(1)
-    alone = isbi2012.evaluate(probability, truth, progress=told.append)
+    alone = isbi2012.evaluate(probability, truth, progress=reported.append)
     set_threads(3)
     probability.flags.writeable = truth.flags.writeable = False
     together = isbi2012.evaluate(np.asfortranarray(probability), truth)
     assert alone == together
-    assert told == [1, 2, 3, 4, 5]
+    assert reported == [1, 2, 3, 4, 5]
     assert [s["slice"] for s in alone["per_slice"]] == [0, 1, 2, 3, 4]
     for i, one in enumerate(alone["per_slice"]):
         single = isbi2012.evaluate(probability[i : i + 1], truth[i : i + 1])

@@ -22,7 +22,8 @@ from cunet.errors import CunetError
 from cunet.metrics import isbi2012
 from cunet.metrics.isbi2012 import SCORES
 from cunet.reporting import write_report
-from cunet.reporting.facts import collect, warnings
+from cunet.reporting.alerts import alerts
+from cunet.reporting.facts import collect
 from cunet.reporting.isbi import NAMES, score, why_none
 from cunet.reporting.page import duration
 
@@ -85,8 +86,8 @@ def test_the_figures_are_those_of_the_log(finished):
 
 def test_the_recomputed_error_is_the_logged_one(finished):
     facts = collect(finished)
-    assert facts.counts.pixel_error() == float(log_of(finished)[-1]["val_pixel_error"])
-    assert (facts.training, facts.held_out, len(facts.examples)) == (2, 3, 3)
+    assert facts.found.counts.pixel_error() == float(log_of(finished)[-1]["val_pixel_error"])
+    assert (facts.data.training, facts.data.held_out, len(facts.found.examples)) == (2, 3, 3)
 
 
 def test_the_constant_error_is_that_of_calling_all_white(finished, data):
@@ -106,22 +107,22 @@ def test_settings_that_differ_are_marked(finished):
     assert not {"solver", "lr", "data", "seed", "fold"} & changed.keys()
 
 
-@pytest.mark.parametrize(("factor", "said"), [(1.0, True), (0.98, False)])
-def test_never_better_than_calling_all_white_is_said(finished, tmp_path, factor, said):
+@pytest.mark.parametrize(("factor", "warned"), [(1.0, True), (0.98, False)])
+def test_never_better_than_calling_all_white_is_reported(finished, tmp_path, factor, warned):
     run = shutil.copytree(finished, tmp_path / "run")
     change_log(run, val_pixel_error=factor * collect(run).constant_error)
-    assert ("Undertrained: at no validation was the network better" in page_of(run).words) == said
+    assert ("Undertrained: at no validation was the network better" in page_of(run).words) == warned
 
 
-@pytest.mark.parametrize(("threshold", "said"), [(0.0, True), (0.3, False)])
-def test_without_data_the_thresholds_tell_the_same(finished, tmp_path, threshold, said):
+@pytest.mark.parametrize(("threshold", "warned"), [(0.0, True), (0.3, False)])
+def test_without_data_the_thresholds_show_the_same(finished, tmp_path, threshold, warned):
     run = shutil.copytree(finished, tmp_path / "run")
     change_log(run, val_threshold=threshold)
     (run / "last.npz").unlink()
-    assert ("Undertrained: at no validation" in page_of(run).words) == said
+    assert ("Undertrained: at no validation" in page_of(run).words) == warned
 
 
-def test_one_class_only_is_said(finished, tmp_path, data):
+def test_one_class_only_is_reported(finished, tmp_path, data):
     run = shutil.copytree(finished, tmp_path / "run")
     net = cunet.load(run / "last.npz")
     net.head.w.value[...] = 0
@@ -135,9 +136,9 @@ def test_one_class_only_is_said(finished, tmp_path, data):
 def test_no_warning_for_a_net_that_learned(finished):
     facts = collect(finished)
     facts.log.val_pixel_error[:] = 0.5 * facts.constant_error
-    truth = facts.counts.shares()[0]
-    facts.counts.positive[:] = facts.counts.pixels * truth
-    assert warnings(facts) == []
+    truth = facts.found.counts.shares()[0]
+    facts.found.counts.positive[:] = facts.found.counts.pixels * truth
+    assert alerts(facts) == []
 
 
 def test_without_held_out_slices(data, tmp_path):
@@ -163,7 +164,7 @@ def test_without_the_data(finished, tmp_path):
     assert f"Pixel error, last {error:.4f}" in page.words
 
 
-def test_changed_data_are_said(tmp_path):
+def test_changed_data_are_reported(tmp_path):
     data = five_slices(tmp_path / "data")
     run = train(tmp_path / "run", data)
     labels = tifffile.imread(data / "train-labels.tif")
@@ -206,14 +207,14 @@ def test_text_from_outside_is_escaped(tmp_path):
 
 def test_the_scores_are_those_of_the_metrics(finished):
     facts = collect(finished)
-    examples = sorted(facts.examples, key=lambda example: example.name)
+    examples = sorted(facts.found.examples, key=lambda example: example.name)
     probability, labels = (
         np.stack([getattr(example, name) for example in examples])
         for name in ("probability", "labels")
     )
     expected = isbi2012.evaluate(probability, labels == 1)
-    assert facts.scores.result == expected
-    assert facts.scores.names == [example.name for example in examples]
+    assert facts.found.scores.result == expected
+    assert facts.found.scores.names == [example.name for example in examples]
     words = page_of(finished).words
     assert "3 held-out slices of the training data; last.npz, step 6" in words
     assert "not over the challenge's test set" in words
@@ -222,7 +223,7 @@ def test_the_scores_are_those_of_the_metrics(finished):
         assert f"{NAMES[key]} {value:.{decimals}f} {threshold:.1f} {meaning}" in words
     for key, name in (("v_rand", "V_Rand"), ("v_info", "V_Info"), ("rand_error", "Rand error")):
         assert f"{name} {expected[key]:.4f} held out, step 6" in words
-    for name, one in zip(facts.scores.names, expected["per_slice"], strict=True):
+    for name, one in zip(facts.found.scores.names, expected["per_slice"], strict=True):
         values = " ".join(f"{one[key]:.{decimals}f}" for key, (_, decimals, _) in SCORES.items())
         assert f"{name} {values}" in words
     for kind, number in expected["warping_pixels"].items():
@@ -241,26 +242,26 @@ def test_slices_of_differing_size_are_scored_together():
 
 
 @pytest.mark.parametrize(
-    ("labels", "classes", "said"),
+    ("labels", "classes", "reason"),
     [
         ([0, 1, 2], 3, "these data have 3"),
         ([0, 1, 255], 2, "some pixels are marked to be ignored"),
         ([0, 1, 1], 2, ""),
     ],
 )
-def test_what_has_no_scores(labels, classes, said):
+def test_what_has_no_scores(labels, classes, reason):
     why = why_none([np.zeros((4, 3), np.uint8), np.array([labels], np.uint8)], classes)
-    assert said in why and bool(why) == bool(said)
+    assert reason in why and bool(why) == bool(reason)
 
 
 def test_too_many_pixels_are_not_scored(finished, monkeypatch):
-    monkeypatch.setattr("cunet.reporting.isbi.LARGEST", 3 * 72 * 80 - 1)
+    monkeypatch.setattr("cunet.reporting.isbi.MAX_SCORED_PIXELS", 3 * 72 * 80 - 1)
     page = page_of(finished)
     assert page.tags.count("img") == 15 and page.tags.count("svg") == 7
     assert "No scores of the ISBI 2012 challenge: for 17,280 pixels" in page.words
     assert "cunet evaluate isbi" in page.words and "merge:" not in page.words
-    monkeypatch.setattr("cunet.reporting.isbi.LARGEST", 3 * 72 * 80)
-    assert collect(finished).scores
+    monkeypatch.setattr("cunet.reporting.isbi.MAX_SCORED_PIXELS", 3 * 72 * 80)
+    assert collect(finished).found.scores
 
 
 def test_numba_is_not_loaded_before_something_is_scored():
@@ -312,14 +313,14 @@ def test_durations():
 
 
 def test_the_command(finished):
-    answer = CliRunner().invoke(command, [str(finished)], standalone_mode=False)
-    assert answer.stdout == f"{finished / 'report.html'}\n"
-    assert answer.stderr.splitlines()[-1].strip() == (
+    done = CliRunner().invoke(command, [str(finished)], standalone_mode=False)
+    assert done.stdout == f"{finished / 'report.html'}\n"
+    assert done.stderr.splitlines()[-1].strip() == (
         f"cunet segment {finished.parent / 'stack' / 'train-volume.tif'} --model {finished}"
     )
-    answer = CliRunner().invoke(command, [str(finished), "--json", "-q"], standalone_mode=False)
-    assert json.loads(answer.stdout)["report"] == str(finished / "report.html")
-    assert answer.stderr == ""
+    done = CliRunner().invoke(command, [str(finished), "--json", "-q"], standalone_mode=False)
+    assert json.loads(done.stdout)["report"] == str(finished / "report.html")
+    assert done.stderr == ""
 
 
 def test_a_folder_that_is_no_run(tmp_path):

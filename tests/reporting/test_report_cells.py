@@ -20,7 +20,7 @@ from cunet.reporting.facts import collect
 from cunet.reporting.pictures import (
     CONFUSED,
     IGNORED,
-    LARGEST,
+    MAX_SIDE,
     TRUE_BORDER,
     UNKNOWN,
     Example,
@@ -89,8 +89,8 @@ def seg_by_hand(truth, found):
 def held_out(run):
     """(name, image, labels, true cells, probability of white) of a run's held-out slices."""
     facts, net = collect(run), cunet.load(run / "last.npz")
-    names, data = facts.dataset.slice_names, facts.dataset
-    for one in facts.slices:
+    names, data = facts.data.dataset.slice_names, facts.data.dataset
+    for one in facts.found.slices:
         i = names.index(one.name)
         probability = cunet.segment(data.images[i], net, tile=108)
         yield one.name, data.images[i], data.labels[i], data.instances[i], probability[..., 1]
@@ -130,7 +130,7 @@ def test_the_pictures_of_cells_on_the_page(ctc_page):
     assert "every found object (4-connected, probability above 0.5)" in page.words
     assert "borders of the true objects" in page.words
     assert page.words.count("true objects matched") == 3
-    assert page.words.count("annotated objects; gray: to be ignored") == 1
+    assert page.words.count("annotated objects; grey: to be ignored") == 1
     shown = [float(value) for value in re.findall(r"02/t00\d: SEG ([\d.]+)", page.words)]
     assert len(shown) == 3 and shown == sorted(shown)
 
@@ -191,7 +191,7 @@ def test_the_scores_of_nuclei_on_the_page(bowl_run):
 
 def test_stained_nuclei_are_shown_in_colour(bowl_run):
     facts = collect(bowl_run)
-    shown = {example.name[0]: pictures(example, 2) for example in facts.examples}
+    shown = {example.name[0]: pictures(example, 2) for example in facts.found.examples}
     assert set(shown) == {"0", "2"}
     for name, grey in (("0", True), ("2", False)):
         picture = picture_of(dict(shown[name])["image"]).astype(int)
@@ -265,7 +265,7 @@ def test_found_objects_are_coloured_and_true_borders_drawn():
     assert not picture[(found == 0) & ~border].any()
     nothing = found_picture(np.full((30, 30, 1), 7), 0 * truth, 0 * found)
     assert not nothing.any()
-    large = np.zeros((20, 3 * LARGEST), np.int32)
+    large = np.zeros((20, 3 * MAX_SIDE), np.int32)
     large[5:15, 100:200] = 1
     drawn = (found_picture(np.zeros((*large.shape, 1)), large, 0 * large) == TRUE_BORDER).all(
         axis=2
@@ -285,7 +285,7 @@ def test_a_thin_line_of_the_weight_map_is_not_lost_in_a_large_image():
     weights = np.ones((1500, 1200))
     weights[:, 600] = 11
     small = Image.fromarray(weight_picture(weights, 11.0))
-    small.thumbnail((LARGEST, LARGEST), Image.Resampling.BOX)
+    small.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
     brightest = weight_picture(np.full((1, 1), 11.0), 11.0)[0, 0]
     assert (np.array(small) == brightest).all(axis=2).any(axis=1).all()
 
@@ -323,10 +323,10 @@ def test_every_class_against_the_rest_on_the_page(classes_run):
     facts, net = collect(classes_run), cunet.load(classes_run / "last.npz")
     found, truth = [], []
     for i in (0, 2):
-        counted = facts.dataset.labels[i] != 255
-        probability = cunet.segment(facts.dataset.images[i], net, tile=108)
+        counted = facts.data.dataset.labels[i] != 255
+        probability = cunet.segment(facts.data.dataset.images[i], net, tile=108)
         found.append(probability.argmax(axis=2)[counted])
-        truth.append(facts.dataset.labels[i][counted])
+        truth.append(facts.data.dataset.labels[i][counted])
     found, truth = np.concatenate(found), np.concatenate(truth)
     ious = []
     for k in range(3):
@@ -350,7 +350,7 @@ def test_the_key_names_every_class(classes_run):
     for k, colour in enumerate(map(tuple, class_colours(3).tolist())):
         assert f'style="background: rgb{colour}"></span>class {k}</span>' in text
     assert f'style="background: rgb{IGNORED}"></span>ignored</span>' in text
-    one = collect(classes_run).examples[0]
+    one = collect(classes_run).found.examples[0]
     shown = dict(pictures(one, 3))
     table = class_colours(3)
     assert np.array_equal(picture_of(shown["most probable class"]), table[one.classes])
