@@ -33,9 +33,8 @@ Progress = Callable[[str, int, int], None]  # what is done, how many of them, of
 
 def limits(dataset: Dataset) -> str | None:
     """Why only pixel error and Dice can be given; None where all the challenge's scores can."""
-    if dataset.instances:
-        return "cells touch, and these scores take what touches for one"
-    return isbi2012.why_not(dataset.labels, len(dataset.class_names), IGNORE) or None
+    classes, numbered = len(dataset.class_names), dataset.instances is not None
+    return isbi2012.why_not(dataset.labels, classes, IGNORE, numbered=numbered) or None
 
 
 def evaluate(

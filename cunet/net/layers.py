@@ -31,7 +31,7 @@ class Maker:
         self.device, self.engine = device, engine
 
     def filters(self, name: str, shape: tuple[int, ...], incoming: int) -> Parameter:
-        """N(0, sqrt(2 / input nodes)), section 3 of the paper; drawn on the host for all devices."""
+        """N(0, sqrt(2 / incoming nodes)), as in section 3 of the paper; the same on any device."""
         drawn = self.rng.standard_normal(shape) * np.sqrt(2 / incoming)
         return Parameter(f"{name}.filters", to_device(drawn.astype(self.dtype), self.device))
 
