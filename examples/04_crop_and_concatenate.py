@@ -35,11 +35,11 @@ print(f"The copy saved at the top of the paper's U: {side * side * channels * 4 
 # Backward: dy has the channels of both; the skip also went down into the pooling.
 dy, _, _ = cpu.conv_backward(rng.standard_normal(from_pair.shape), pair, w)
 dup, dcentre = crop_concat.backward(dy, up_channels=4)
-dskip = rng.standard_normal(skip.shape)  # what comes back from the level below
-alone = dskip.copy()
-centre = crop_concat.centre(dskip, *dcentre.shape[1:3])  # a view: writing to it writes to dskip
+dbelow = rng.standard_normal(skip.shape)  # what comes back from the level below
+alone = dbelow.copy()
+centre = crop_concat.centre(dbelow, *dcentre.shape[1:3])  # a view: writing to it writes there
 centre += dcentre
-changed = (dskip != alone)[0, :, :, 0]
+changed = (dbelow != alone)[0, :, :, 0]
 print("\nBackward cuts dy in two (views again) and adds the second half at the skip's centre:")
 print(f"  dy {dy.shape} -> dup {dup.shape}, dcentre {dcentre.shape}")
 print(f"  {changed.sum()} of the skip's {changed.size} pixels got both gradients, the frame one")

@@ -1,4 +1,4 @@
-"""Lesson 5: dropout from a counter - a random mask that nobody has to store.
+"""Lesson 5: dropout from a counter - a random mask that a key alone decides.
 
 Element i is dropped where the i-th number of a counter-based generator (Philox) lies below the
 rate. The key alone gives the mask back: in backward, on another device, or for one element only.
@@ -9,6 +9,7 @@ import numpy as np
 from show import beside
 
 from cunet.ops import dropout
+from cunet.philox import philox
 
 x = np.arange(1.0, 17.0).reshape(1, 4, 4, 1)
 dy = np.ones_like(x)
@@ -19,18 +20,18 @@ print(beside(x=x[0, :, :, 0], y=y[0, :, :, 0], dx_for_dy_of_ones=dx[0, :, :, 0])
 print(f"\nBackward drew the same mask again from the key {key}; 64 bits were remembered, no mask.")
 
 # A counter-based generator is a function: counter and key in, four random words out.
-words = dropout.philox(np, 0, 1, 0)[0]
+words = philox(np, 0, 1, 0)[0]
 print("\nPhilox4x32-10 of counter 0 under key 0: " + " ".join(f"{word:08x}" for word in words))
 print("Published (Salmon et al. 2011):         6627e8d5 e169c58d bc57ac4c 9b00dbd8")
 
 # Neighbouring counters have nothing to do with each other.
-first, second = (int(word) for word in dropout.philox(np, 0, 2, 0)[:, 0])
+first, second = (int(word) for word in philox(np, 0, 2, 0)[:, 0])
 bits = (first ^ second).bit_count()
 print(f"\nCounters 0 and 1 differ in one bit, their first words in {bits} of 32.")
 
 # One element alone: element i is word i % 4 of counter i // 4.
 i = 10
-word = dropout.philox(np, i // 4, i // 4 + 1, key)[0, i % 4]
+word = philox(np, i // 4, i // 4 + 1, key)[0, i % 4]
 fate = "kept" if word >= 2**31 else "dropped"
 print(f"\nElement {i} alone: its word is {word:08x}, the limit 80000000, so it is {fate};")
 print(f"the mask above says {y.ravel()[i]:g}.")

@@ -20,8 +20,8 @@ first, second = Conv("first", 3, 1, 8, make), Conv("second", 3, 8, 2, make, relu
 pool = Pool(make)
 
 
-def two_layers(x: np.ndarray, remember: bool = True):
-    """Convolution and ReLU, max-pooling, convolution; and the same upside down."""
+def two_layers(x: np.ndarray, remember: bool | str = True):
+    """Convolution and ReLU, max-pooling, convolution; backward is the same in reverse."""
     run = Run(remember=remember)  # one pass: run(layer, x) is layer(x), and keeps backward or not
     x, back_first = run(first, x)
     x, back_pool = run(pool, x)
@@ -74,5 +74,8 @@ backward(np.ones_like(y))
 print(f"After backward          {alive()}   it could be called once more")
 del backward
 print(f"After `del backward`    {alive()}   y alone")
+y, backward = two_layers(x, remember="once")
+backward(np.ones_like(y))
+print(f'With remember="once"    {alive()}   y alone: each layer let go when it had run')
 y, backward = two_layers(x, remember=False)
 print(f"With remember=False     {alive()}   y alone: so a large image can be segmented")

@@ -54,7 +54,9 @@ print(f"  head      {head:11,}   {head / total:6.1%}")
 print(f"  together  {total:11,}")
 
 lost = f"{margin(DEPTH)} pixels lost on each side"
-print(f"\nEvery level takes 4 pixels, twice: {TILE} -> {output_size(TILE, DEPTH)}, {lost}.")
+print("\nA level takes 4 pixels on the way down and 4 on the way up, the bottom 4 once; what")
+print("the levels below take counts double: 4, 16, 40, 88, 184.")
+print(f"So {TILE} -> {output_size(TILE, DEPTH)}, {lost}.")
 first = [smallest_tile(DEPTH) + k * 2**DEPTH for k in range(4)]
 print(f"Every pooling must meet an even side: of all tiles only {first}")
 print(f"and so on fit, in steps of {2**DEPTH}.")

@@ -1,9 +1,11 @@
 """The definitions as an engine: zeros, concatenation and a ReLU around the functions of ops.
 
-Every engine has the functions of this file, with the same names and arguments; layers know no more
-of an engine than that. This one runs on NumPy and CuPy alike. It is what a GPU without tensor
-cores computes with - each product goes to the GPU's own BLAS - and what the other engines are
-tested against.
+Every engine has the functions of this file, with the same names and arguments (the GPU's lacks
+batch normalization). Layers call conv, up, pool, drop, norm and add; the network calls enter; training
+and segmentation call step, predict, leave and recorded_bytes.
+
+This engine runs on NumPy and CuPy alike. It is what a GPU without tensor cores computes with - each
+product goes to the GPU's own BLAS - and what the other engines are tested against.
 
 Shapes: images (N, H, W, C), filters (R, S, C, K). The x of a convolution may be a tuple of images,
 which stands for their channels side by side. y is what forward returned where a ReLU followed, else
@@ -46,11 +48,11 @@ def conv_backward(
 ) -> tuple[Array | tuple[Array, ...] | None, Array, Array]:
     """dx (N, H, W, C), dw (R, S, C, K) and db (K); dx is None where it is not wanted.
 
-    Of a tuple of images dx has all channels in order, or is a tuple of gradients.
+    Of a tuple of images dx has all channels in order (the GPU's engine returns a tuple).
     """
     dy = dy if y is None else relu_backward(dy, y)
     padded = with_zeros(side_by_side(x), w.shape[:2], padding)
-    dx, dw, db = conv.backward(dy, padded, w)
+    dx, dw, db = conv.backward(dy, padded, w)  # dx always: fast engines leave it out
     return without_zeros(dx, w.shape[:2], padding) if input_gradient else None, dw, db
 
 

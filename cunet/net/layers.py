@@ -1,7 +1,8 @@
 """Layers: operations of an engine (cunet/engines) with their parameters.
 
 A layer is called with x and returns (y, backward); backward(dy) adds into its parameters' .grad and
-returns dx. What backward must remember lives in the closure and is freed with it.
+returns dx. What backward must remember lives in the closure and is freed with it. run is the pass
+(run.py), at which dropout and batch normalization look.
 """
 
 from collections.abc import Callable
@@ -31,7 +32,7 @@ class Maker:
         self.device, self.engine = device, engine
 
     def filters(self, name: str, shape: tuple[int, ...], incoming: int) -> Parameter:
-        """N(0, sqrt(2 / incoming nodes)), as in section 3 of the paper; the same on any device."""
+        """Normal numbers of standard deviation sqrt(2 / incoming nodes): section 3 of the paper."""
         drawn = self.rng.standard_normal(shape) * np.sqrt(2 / incoming)
         return Parameter(f"{name}.filters", to_device(drawn.astype(self.dtype), self.device))
 
@@ -59,11 +60,11 @@ class Conv:
     def __call__(self, x: Array | tuple[Array, ...], run: Any = None) -> tuple[Array, Backward]:
         w, b, engine = self.w, self.b, self.engine
         y = engine.conv_forward(x, w.value, b.value, self.padding, self.relu)
-        kept = y if self.relu else None
+        kept = y if self.relu else None  # from which the engine sees where the ReLU passed
 
         def backward(dy: Array, input_gradient: bool = True) -> Array | None:
             dx, dw, db = engine.conv_backward(dy, x, w.value, kept, self.padding, input_gradient)
-            engine.add(dw, w.grad)
+            engine.add(dw, w.grad)  # w.grad += dw
             engine.add(db, b.grad)
             return dx
 
@@ -108,7 +109,7 @@ class Pool:
 
 
 class Dropout:
-    """Dropout with one 64-bit key drawn from run.rng; the identity without rng or at rate 0."""
+    """Dropout with a 64-bit key drawn from run.rng; the identity without rng or at rate 0."""
 
     def __init__(self, rate: float, make: Maker):
         self.rate, self.engine = rate, make.engine

@@ -30,7 +30,7 @@ def make_levels(shape: Shape, make: Maker) -> list[Level]:
         return first + conv(f"{name}.conv2", outputs, outputs)
 
     depth, width = shape.depth, shape.width
-    channels = [shape.in_channels, *(width << i for i in range(depth + 1))]
+    channels = [shape.in_channels, *(width << i for i in range(depth + 1))]  # [i + 1]: of level i
     contract = [pair(f"contract{i}", *channels[i : i + 2]) for i in range(depth + 1)]
     contract[depth - 1].append(Dropout(shape.dropout, make))
     contract[depth].append(Dropout(shape.dropout, make))

@@ -3,20 +3,32 @@
 from typing import Any
 
 from cunet.backend import Array
-from cunet.net.layers import Backward, Conv, Maker, Parameter
+from cunet.net.layers import Backward, Maker, Parameter
 from cunet.ops import batch_norm
 
 
-class BareConv(Conv):
-    """A convolution without biases and ReLU. The normalization behind it subtracts the mean, so a
-    bias would cancel; beta takes its place."""
+class BareConv:
+    """A 3x3 convolution without biases and ReLU. The normalization behind it subtracts the mean, so
+    a bias would cancel; beta takes its place."""
 
     def __init__(self, name: str, channels: int, outputs: int, make: Maker, padding: str):
-        super().__init__(name, 3, channels, outputs, make, False, padding)  # biases stay zero
+        self.name, self.padding, self.engine = name, padding, make.engine
+        self.w = make.filters(name, (3, 3, channels, outputs), 9 * channels)
+        self.zeros = make.constant(0, outputs)
 
     def parameters(self) -> list[Parameter]:
-        """Filters."""
         return [self.w]
+
+    def __call__(self, x: Array | tuple[Array, ...], run: Any = None) -> tuple[Array, Backward]:
+        w, engine = self.w, self.engine
+        y = engine.conv_forward(x, w.value, self.zeros, self.padding)
+
+        def backward(dy: Array, input_gradient: bool = True) -> Array | None:
+            dx, dw, _ = engine.conv_backward(dy, x, w.value, None, self.padding, input_gradient)
+            engine.add(dw, w.grad)
+            return dx
+
+        return y, backward
 
 
 class BatchNorm:
@@ -34,7 +46,6 @@ class BatchNorm:
         self.mean, self.variance = make.constant(0, channels), make.constant(1, channels)
 
     def parameters(self) -> list[Parameter]:
-        """Gamma, beta."""
         return [self.gamma, self.beta]
 
     def __call__(self, x: Array, run: Any = None) -> tuple[Array, Backward]:

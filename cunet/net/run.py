@@ -14,8 +14,8 @@ from cunet.net.layers import Backward
 @dataclass(frozen=True)
 class Run:
     """rng is what dropout draws from, if anything; remember is True, "once" or False;
-    watch(name, y) sees every layer's output; train is whether batches are normalised by their own
-    statistics."""
+    watch(name, y) sees the output of every layer that has a name; train is whether batches are
+    normalised by their own statistics."""
 
     rng: np.random.Generator | None = None
     remember: bool | str = True
@@ -47,12 +47,13 @@ class Run:
 
 
 def once(backward: Backward) -> Backward:
-    """backward, dropped once it has run, so that memory can serve gradients of earlier layers."""
+    """backward, dropped with what its closure holds as soon as it has run: an array goes when the
+    last layer that held it is done, and its memory serves gradients of earlier layers."""
     held = [backward]
 
-    def run_and_drop(*gradients: Any) -> Any:
+    def run_and_drop(*arguments: Any) -> Any:
         if not held:  # only remember="once" comes here
             raise CunetError("backward: it was called before, once; call the network again")
-        return held.pop()(*gradients)
+        return held.pop()(*arguments)
 
     return run_and_drop

@@ -24,7 +24,7 @@ class Shape:
     dropout: float = 0.5
 
     def __post_init__(self) -> None:
-        border((3, 3), self.padding)  # which says what is wrong with another word
+        border((3, 3), self.padding)  # CunetError for another word
         for name, least in (("width", 1), ("depth", 1), ("in_channels", 1), ("classes", 2)):
             value = getattr(self, name)
             if not isinstance(value, Integral) or value < least:

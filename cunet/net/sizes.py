@@ -1,9 +1,10 @@
 """Size arithmetic of a U-Net: what goes in and what comes out.
 
-With valid convolutions a level loses 4 pixels in its first two convolutions, halves the size,
-doubles what comes back from below and loses 4 more. With depth 4 an input of 16 k + 60 pixels gives
-16 k - 124: the output is 184 smaller, 92 on each side, and pixels repeat their role every 16. With
-"same" padding input and output are of one size, a multiple of 16.
+With valid convolutions a level loses 4 pixels in its first two convolutions and 4 in its last two;
+what the levels below lose counts double, since one pixel there is two here: S(0) = 4 at the bottom,
+S(d) = 8 + 2 S(d - 1), that is 4, 16, 40, 88, 184, or 92 on each side at depth 4. Every pooling must
+meet an even side, so inputs are 16 k + 60 (60 = 4 + 8 + 16 + 32, what is cut before each pooling).
+With "same" padding input and output are of one size, a multiple of 16.
 """
 
 
@@ -34,7 +35,7 @@ def fits(size: int, depth: int, padding: str = "valid") -> bool:
         if side < 2 or side % 2:
             return False
         side //= 2
-    return side >= 5 and output_size(size, depth) >= 1
+    return output_size(size, depth) >= 1
 
 
 def output_size(size: int, depth: int, padding: str = "valid") -> int:

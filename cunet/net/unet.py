@@ -13,7 +13,7 @@ import numpy as np
 from cunet.backend import Array, resolve_device
 from cunet.engines import check_dtype, engine_of, obstacle, resolve_precision
 from cunet.net.input import check_input
-from cunet.net.layers import Backward, Conv, Dropout, Maker, Parameter
+from cunet.net.layers import Backward, Conv, Maker, Parameter
 from cunet.net.levels import make_levels
 from cunet.net.normalization import Normalization
 from cunet.net.normed import BatchNorm
@@ -35,7 +35,7 @@ class UNet:
 
     precision is what it computes in (cunet/engines), by default tf32 where the device has it and
     nothing (obstacle) prevents it, else dtype; weights, logits and gradients of the weights are of
-    dtype in any case. engine is the module that computes, by default the one for all this.
+    dtype in any case. engine is the module that computes, by default what engine_of chooses.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class UNet:
             width, depth, in_channels, classes, variant, padding, batch_norm, sigmoid, dropout
         )
         self.seed, self.resize = seed, resize
+        # which engine, in which precision: see cunet/engines/__init__.py
         self.dtype, self.device = check_dtype(dtype), resolve_device(device)
         self.obstacle = obstacle(self.device, self.shape)
         self.precision = resolve_precision(precision, self.dtype, self.obstacle)
@@ -69,9 +70,9 @@ class UNet:
         backward(dlogits) adds into every parameter's .grad; with input_gradient=True it also
         returns dx. Dropout draws from rng; without one it is the identity. remember=False keeps
         nothing and returns the logits alone; with "once" backward can be called once and frees what
-        it has used as it goes. watch(name, y) sees every layer's output. train: whether this is a
-        training pass, in which batch normalization uses the statistics of the batch and learns from
-        them; by default it is where rng is given.
+        it has used as it goes. watch(name, y) sees the output of every layer that has a name.
+        train: whether this is a training pass, in which batch normalization uses the statistics of
+        the batch and learns from them; by default it is where rng is given.
         """
         check_input(self, x)
         run = Run(rng, remember, watch, rng is not None if train is None else train)
@@ -94,13 +95,13 @@ class UNet:
         pooled, back_pool = run(level.pool, x)
         y, back_below = self._level(i + 1, pooled, run)
         up, back_up = run(level.up, y)
-        up_channels = up.shape[3]
+        up_channels = up.shape[3]  # so that backward need not hold up
         y, back_expand = run.chain(level.expand, crop_concat.forward(up, x))
 
         def backward(dy: Array, input_gradient: bool = True) -> Array | None:
-            dy, dskip = crop_concat.backward(back_expand(dy), up_channels)
-            # x went two ways, down and across: its gradient is the sum
-            dy = back_pool(back_below(back_up(dy)), dskip)
+            dy, dcentre = crop_concat.backward(back_expand(dy), up_channels)
+            # x went two ways, down and across: pooling adds dcentre to the centre of its own dx
+            dy = back_pool(back_below(back_up(dy)), dcentre)
             return back_contract(dy, input_gradient)
 
         return y, backward
@@ -112,8 +113,9 @@ class UNet:
     def layers(self) -> list[Any]:
         """All layers with parameters (23 in the paper) in the order in which data meets them."""
         down = [layer for level in self.levels for layer in level.contract]
+        # from the last level but one, upwards
         up = [layer for level in self.levels[-2::-1] for layer in (level.up, *level.expand)]
-        return [one for one in (*down, *up, self.head) if not isinstance(one, Dropout)]
+        return [one for one in (*down, *up, self.head) if hasattr(one, "parameters")]
 
     def statistics(self) -> dict[str, Array]:
         """The running means and variances of batch normalization: learned without a gradient."""

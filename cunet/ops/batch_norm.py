@@ -4,8 +4,9 @@
     m = mean of x,   v = mean of (x - m)^2         over the N H W values of a channel
     xhat = (x - m) / sqrt(v + EPSILON),   y = gamma xhat + beta
 
-Every x of a channel moves m and v, and through them every y: the gradient is dy less its mean and
-less its share along xhat,
+An x moves its own y directly, and every y of the channel through m and through v. The way through m
+takes the mean of dy off, since a shift of all x changes no y; the way through v takes off what lies
+along xhat, since a stretch of all x changes none either:
 
     dbeta = sum of dy,   dgamma = sum of dy xhat
     dx = gamma / sqrt(v + EPSILON) * (dy - (dbeta + xhat dgamma) / (N H W))
@@ -17,7 +18,7 @@ instead (`running`): y is then a fixed scale and shift of x, and so is dx of dy.
 from cunet.backend import Array, array_module
 
 EPSILON = 1e-5
-MOMENTUM = 0.1  # weight of the newest batch in the running statistics
+NEWEST = 0.1  # weight of the newest batch in the running statistics
 
 
 def statistics(x: Array) -> tuple[Array, Array]:
@@ -52,8 +53,8 @@ def deviation(v: Array) -> Array:
 
 
 def running(old: Array, new: Array) -> None:
-    """old <- (1 - MOMENTUM) old + MOMENTUM new, in place."""
-    old += MOMENTUM * (new - old)
+    """old <- (1 - NEWEST) old + NEWEST new, in place."""
+    old += NEWEST * (new - old)
 
 
 def unbiased(v: Array, count: int) -> Array:

@@ -42,5 +42,6 @@ def backward(dy: Array, x: Array, w: Array) -> tuple[Array, Array, Array]:
         for s in range(w.shape[1]):
             place = slice(None), slice(r, r + rows), slice(s, s + columns)
             dx[place] += dy @ w[r, s].T
+            # (N, P, C, Q) @ (N, P, Q, K): the product sums over columns, sum() over images and rows
             dw[r, s] = (x[place].swapaxes(2, 3) @ dy).sum((0, 1))
     return dx, dw, dy.sum((0, 1, 2))

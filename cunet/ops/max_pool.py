@@ -2,8 +2,9 @@
 
     y[n, p, q, c] = max over a, b in {0, 1} of  x[n, 2p + a, 2q + b, c]
 
-Shapes: x (N, 2P, 2Q, C), y (N, P, Q, C). Of several equal maxima the first in reading order
-gets the gradient, as in Caffe (pooling_layer.cpp). No index is stored: x and y tell where it was.
+Shapes: x (N, 2P, 2Q, C), y (N, P, Q, C). y is one of four x: its derivative is 1 by that one and 0
+by the others, so that one gets the gradient; of several equal maxima the first in reading order, as
+in Caffe (pooling_layer.cpp). No index is stored: x and y show where it was.
 """
 
 from cunet.backend import Array, array_module

@@ -1,7 +1,10 @@
 """Pixel-wise softmax and the weighted cross-entropy of the paper (eq. 1).
 
-    p_k(x) = exp(a_k(x)) / sum over j of exp(a_j(x))
-    loss   = - sum over pixels x of  w(x) * log p_l(x)(x)  /  norm
+    p_k  = exp(a_k) / sum over j of exp(a_j)                     at every pixel
+    loss = - sum over pixels of  w * log p_l  /  norm            l, w: the pixel's label and weight
+
+log p_l = a_l - log(sum over j of exp(a_j)); its derivative by a_k is [k = l] - p_k, where [...] is
+1 if true, else 0. So dlogits = w (p_k - [k = l]) / norm.
 
 Shapes: logits a (N, P, Q, K), labels l (N, P, Q) integers 0 ... K-1, weights w (N, P, Q). The
 norm is the sum of the weights by default (softmax_loss_layer.cpp in the authors' Caffe of 2018;

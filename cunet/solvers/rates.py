@@ -39,7 +39,7 @@ class LearningRate:
             case "multistep":
                 return base * gamma ** self._multistep_stage(done)
             case "poly":
-                return base * (1 - done / self.max_iter) ** self.power
+                return base * (1 - min(1, done / self.max_iter)) ** self.power
             case "sigmoid":
                 # base / (1 + exp(-gamma (done - stepsize))), in a form that cannot overflow
                 return base * (1 + math.tanh(gamma * (done - self.stepsize) / 2)) / 2

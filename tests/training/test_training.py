@@ -14,9 +14,9 @@ from small_trainings import settings
 
 import cunet
 from cunet.engines import definition
+from cunet.engines.cpu import dropout
 from cunet.errors import NumericError
 from cunet.net import unet
-from cunet.ops import dropout
 from cunet.training import loop as loop_
 from cunet.training import prepared as training
 from cunet.training import validation

@@ -9,7 +9,7 @@ from small_trainings import settings
 
 import cunet
 from cunet.data.labels import IGNORE
-from cunet.ops import dropout
+from cunet.engines.cpu import dropout
 from cunet.training import loop as loop_
 from cunet.training import prepared as training
 from cunet.training import validation
