@@ -28,7 +28,7 @@ from cunet.threads import blas_libraries, get_threads
 TORCH = ("torch NCHW", "torch channels last")
 JOBS = ("forward", "step")
 LIMITS = {"logits": 1e-4, "gradients": 1e-2}  # float32 against float32, relative: L2 and largest
-REST = 0.02  # seconds before a turn, in which the other side's threads fall asleep
+REST_SECONDS = 0.02  # seconds before a turn, in which the other side's threads fall asleep
 
 
 class Worker:
@@ -122,7 +122,7 @@ def time_in_turns(sides: list[str], pairs: int, job: dict) -> dict:
     with workers(sides, **job) as made:
         for number in range(-2, pairs):  # two rounds to warm up
             for side in sides if number % 2 else reversed(sides):
-                time.sleep(REST)
+                time.sleep(REST_SECONDS)
                 found = made[side].ask()
                 peaks[side] = found["peak_bytes"]
                 if number >= 0:

@@ -36,9 +36,9 @@ from cunet.net.shape import Shape
 from cunet.net.tiles import check_tile
 from cunet.solvers.sgd import SGD
 
-BESIDE = {"tf32": "tf32", "float16": "bfloat16", "bfloat16": "bfloat16"}  # PyTorch's closest
-ORDER = ("tf32", "bfloat16", "float16")  # the most telling first
-COMPILING = 90  # seconds that a comparison with torch.compile may take
+PYTORCH_PRECISION = {"tf32": "tf32", "float16": "bfloat16", "bfloat16": "bfloat16"}  # PyTorch's closest
+TELLING_ORDER = ("tf32", "bfloat16", "float16")  # the most telling first
+COMPILED_STAGE_SECONDS = 90  # seconds that a comparison with torch.compile may take
 
 Stage = tuple[str, float, Callable[[], Any]]  # name, seconds at most on a large card, the work
 
@@ -89,7 +89,7 @@ def peer(name: str) -> Callable[..., Any]:
 
 def beside(task: Task, precision: str, seconds: float = np.inf, compiled: bool = False) -> dict:
     """Times in pairs with PyTorch."""
-    return peer("beside")(task, precision, BESIDE[precision], seconds, compiled)
+    return peer("beside")(task, precision, PYTORCH_PRECISION[precision], seconds, compiled)
 
 
 def card() -> dict[str, Any]:
@@ -112,7 +112,7 @@ def stages(
     task: Task, precisions: tuple[str, ...], torch: bool, layers: bool, more: Iterable[Stage]
 ) -> Iterator[Stage]:
     """All stages, the most telling first; `more` before the single layers."""
-    ordered = [p for p in ORDER if p in precisions]
+    ordered = [p for p in TELLING_ORDER if p in precisions]
     yield "compile", 40, partial(compile_kernels, precisions)
     for p in ("float32", *ordered):
         yield f"agreement {p}", 20, partial(agreement, task, p)
@@ -121,8 +121,8 @@ def stages(
     if torch:
         for p in ordered:
             yield f"beside eager {p}", 40, partial(beside, task, p)
-        for p in [p for p in ordered if BESIDE[p] == p]:
-            yield f"beside compiled {p}", COMPILING, partial(beside, task, p, COMPILING, True)
+        for p in [p for p in ordered if PYTORCH_PRECISION[p] == p]:
+            yield f"beside compiled {p}", COMPILED_STAGE_SECONDS, partial(beside, task, p, COMPILED_STAGE_SECONDS, True)
     yield from more
     if torch:
         yield "products of torch", 10, lambda: peer("products")(task)

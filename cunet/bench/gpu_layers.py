@@ -22,7 +22,7 @@ from cunet.engines.images import as_images
 from cunet.errors import DeviceError
 from cunet.ops import crop_concat, up_conv
 
-SHARES = (0.25, 0.5, 1, 2, 4)  # of the parts that the gradient of filters is summed in
+SHARES_OF_PARTS = (0.25, 0.5, 1, 2, 4)  # of the parts that the gradient of filters is summed in
 LIMITS = {"tf32": 1e-3, "float16": 1e-3, "bfloat16": 8e-3}  # of errors, L2: a rounding
 
 
@@ -184,5 +184,5 @@ def by_tiles(pixels: int, channels: int, steps: int, numbers: tuple[int, ...]) -
 def by_shares() -> Ways:
     """The gradient of filters, summed in more parts or fewer."""
     count = cuda.processors()
-    for share in SHARES:
+    for share in SHARES_OF_PARTS:
         yield f"x{share:g}", cuda.dividing_for(max(1, int(share * count)))

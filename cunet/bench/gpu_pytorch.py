@@ -22,10 +22,10 @@ from cunet.errors import CheckError
 
 DEVICE = "cuda"
 DTYPES = {"tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-LAST = {"memory_format": torch.channels_last}
-COMPILED = {"mode": "reduce-overhead", "dynamic": False}  # the mode that records CUDA graphs
-SAME = 0.1  # differences of logits below this are roundings
-SQUARE = 8192  # of the matrices whose product shows what is possible
+CHANNELS_LAST = {"memory_format": torch.channels_last}
+COMPILE_OPTIONS = {"mode": "reduce-overhead", "dynamic": False}  # the mode that records CUDA graphs
+LARGEST_ROUNDING = 0.1  # differences of logits below this are roundings
+PRODUCT_SIDE = 8192  # of the matrices whose product shows what is possible
 
 
 def fastest() -> None:
@@ -61,8 +61,8 @@ class Peer:
     def __init__(self, task: Task, precision: str, compiled: bool = False):
         fastest()
         self.precision, self.depth = precision, task.depth
-        self.module = TorchUNet(task.net()).to(DEVICE, **LAST)
-        self.net = torch.compile(self.module, **COMPILED) if compiled else self.module
+        self.module = TorchUNet(task.net()).to(DEVICE, **CHANNELS_LAST)
+        self.net = torch.compile(self.module, **COMPILE_OPTIONS) if compiled else self.module
         self.solver = torch.optim.SGD(self.module.parameters(), lr=RATE, momentum=0.99)
         self.host = [torch.from_numpy(a) for a in task.batch]
         self.batch = self.upload()
@@ -75,16 +75,16 @@ class Peer:
         }
         for side in dict.fromkeys((task.tile, task.forward_tile)):
             host = torch.from_numpy(task.image(side).transpose(0, 3, 1, 2).copy())
-            x = host.to(DEVICE, **LAST)
+            x = host.to(DEVICE, **CHANNELS_LAST)
             self.times[f"forward {side}"] = by_events(lambda x=x: self.forward(x))
             self.times[f"forward {side} with transfers"] = by_clock(
-                lambda host=host: self.forward(host.to(DEVICE, **LAST)).softmax(1).cpu()
+                lambda host=host: self.forward(host.to(DEVICE, **CHANNELS_LAST)).softmax(1).cpu()
             )
 
     def upload(self) -> tuple[torch.Tensor, ...]:
         """x (N, C, H, W), labels and weights (N, P, Q) on the GPU."""
         x, labels, weights = (a.to(DEVICE) for a in self.host)
-        return x.permute(0, 3, 1, 2).contiguous(**LAST), labels.long(), weights
+        return x.permute(0, 3, 1, 2).contiguous(**CHANNELS_LAST), labels.long(), weights
 
     def cast(self) -> Any:
         """The context of the forward pass."""
@@ -144,7 +144,7 @@ def beside(
     start = time.perf_counter()
     truth, fresh = task.truth[0], untrained_logits(task, theirs)
     off = float(np.abs(fresh - truth).max() / np.abs(truth).max())
-    if not off < SAME:
+    if not off < LARGEST_ROUNDING:
         raise CheckError(f"logits differ by {off:.1e} of their size: nothing was timed")
     ours, began = Ours(task, precision), time.perf_counter()
     peer = Peer(task, theirs, compiled)
@@ -175,8 +175,8 @@ def untrained_logits(task: Task, precision: str) -> np.ndarray:
     """The logits (N, P, Q, K) of PyTorch's network before any step."""
     fastest()
     peer = object.__new__(Peer)
-    peer.precision, peer.net = precision, TorchUNet(task.net()).to(DEVICE, **LAST)
-    x = torch.from_numpy(task.batch[0].transpose(0, 3, 1, 2).copy()).to(DEVICE, **LAST)
+    peer.precision, peer.net = precision, TorchUNet(task.net()).to(DEVICE, **CHANNELS_LAST)
+    x = torch.from_numpy(task.batch[0].transpose(0, 3, 1, 2).copy()).to(DEVICE, **CHANNELS_LAST)
     return peer.forward(x).permute(0, 2, 3, 1).cpu().numpy()
 
 
@@ -194,7 +194,7 @@ def layer_times(problem: Problem, precision: str, task: Task) -> dict[str, float
     up, k, out = problem.up, problem.outputs, problem.out
 
     def random(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, device=DEVICE, dtype=dtype).contiguous(**LAST)
+        return torch.randn(shape, device=DEVICE, dtype=dtype).contiguous(**CHANNELS_LAST)
 
     x, dy = random(1, c, side, side), random(1, k, out, out)
     w = random(*((c, k, 2, 2) if up else (k, c, 3, 3)))
@@ -217,7 +217,7 @@ def layer_times(problem: Problem, precision: str, task: Task) -> dict[str, float
 def products(task: Task) -> dict[str, float]:
     """Operations a second of a large matrix product."""
     fastest()
-    found, n = {}, SQUARE if DEVICE == "cuda" else 64
+    found, n = {}, PRODUCT_SIDE if DEVICE == "cuda" else 64
     for precision, dtype in DTYPES.items():
         a, b = (torch.randn((n, n), device=DEVICE).to(dtype) for _ in range(2))
         found[precision] = 2e3 * n**3 / milliseconds(lambda a=a, b=b: a @ b, task)

@@ -40,7 +40,7 @@ def problems(width: int, depth: int, tile: int) -> Iterator[Problem]:
         level = row.name.partition(".")[0].replace("expand", "contract")
         if row.kind.startswith("up"):
             yield Problem(row.name, True, side // 2, (channels,), outputs, row.flops)
-        elif row.kind.startswith("conv 3x3") and channels > first_layer.MOST_CHANNELS:
+        elif row.kind.startswith("conv 3x3") and channels > first_layer.MAX_IMAGE_CHANNELS:
             pair = row.name.startswith("expand") and row.name.endswith("conv1")
             halves = (channels - outputs, outputs) if pair else (channels,)
             outer = skips[level] if pair else 0

@@ -5,8 +5,8 @@ from typing import Any
 Table = tuple[str, list[str], list[list[str]]]  # title, names of columns, rows
 PEERS = (("tf32", "TF32"), ("float16", "bf16"), ("bfloat16", "bf16"))  # ours, PyTorch's closest
 KINDS = ("eager", "compiled")  # of PyTorch's network
-CLOSE = 1.25  # times PyTorch's own error: how far our logits may lie from the CPU's
-LOGITS = {"float32": 1e-5, "tf32": 3e-3}  # of the largest, where PyTorch has not measured its own
+LOGITS_ERROR_RATIO = 1.25  # times PyTorch's own error: how far our logits may lie from the CPU's
+LOGITS_ERRORS = {"float32": 1e-5, "tf32": 3e-3}  # of the largest, where PyTorch has not measured its own
 
 
 def heading(document: dict) -> str:
@@ -49,10 +49,10 @@ def goals(document: dict) -> list[tuple[str, float | None, float | None, str]]:
     times = results.get("alone tf32", {}).get("milliseconds", {})
     for name in (job, f"{job} with transfers"):
         found.append((f"{name}, tf32", times.get(name, {}).get("median"), 5.0, "ms"))
-    for precision, limit in LOGITS.items():
+    for precision, limit in LOGITS_ERRORS.items():
         error = results.get(f"agreement {precision}", {}).get("logits")
         theirs = results.get(f"beside eager {precision}", {}).get("logits")
-        limit = limit if theirs is None else CLOSE * theirs  # of the same network, in the same run
+        limit = limit if theirs is None else LOGITS_ERROR_RATIO * theirs  # of the same network, in the same run
         found.append((f"logits {precision} from the CPU's", error, limit, "of the largest"))
     return found
 

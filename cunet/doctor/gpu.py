@@ -15,7 +15,7 @@ from cunet.doctor import installation
 from cunet.doctor.finding import BROKEN, NOTE, OK, Finding, attempt, one_line
 from cunet.doctor.installation import Version
 from cunet.doctor.tensor_cores import Kernels, load_kernels, properties, tensor_cores
-from cunet.engines.gpu.cuda import DTYPES, LEAST, cache_folder
+from cunet.engines.gpu.cuda import DTYPES, LEAST_CAPABILITY, cache_folder
 from cunet.net.memory import fits_the_paper
 
 KERNEL = 'extern "C" __global__ void twice(float* x) { x[threadIdx.x] *= 2; }'
@@ -93,7 +93,7 @@ def describe(cupy: ModuleType, index: int) -> str:
     fast, slow = f"{', '.join(DTYPES)} on tensor cores", "float32 only (plain path)"
     return (
         f"{name}, compute capability {number // 10}.{number % 10}, {free / 1e9:.1f} of "
-        f"{total / 1e9:.1f} GB free; {fast if number >= LEAST else slow}; {fits_the_paper(free)}"
+        f"{total / 1e9:.1f} GB free; {fast if number >= LEAST_CAPABILITY else slow}; {fits_the_paper(free)}"
     )
 
 

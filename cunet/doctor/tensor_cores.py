@@ -8,7 +8,7 @@ import numpy as np
 
 from cunet.doctor.finding import NOTE, Finding, attempt
 from cunet.engines.gpu import convolution, elements
-from cunet.engines.gpu.cuda import DTYPES, LEAST
+from cunet.engines.gpu.cuda import DTYPES, LEAST_CAPABILITY
 from cunet.ops import conv
 
 PLAIN = "use --precision float32"
@@ -31,7 +31,7 @@ def tensor_cores(
     cupy: ModuleType, usable: list[int], load: Callable[[], Kernels], fix: str
 ) -> Finding:
     """A convolution by cunet's own kernels in each precision, on every GPU that has them."""
-    capable = [i for i in usable if properties(cupy, i)[1] >= LEAST]
+    capable = [i for i in usable if properties(cupy, i)[1] >= LEAST_CAPABILITY]
     if not capable:
         return Finding("tensor cores", NOTE, "none (compute capability 8.0 or later): float32 only")
 

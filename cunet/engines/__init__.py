@@ -45,16 +45,16 @@ def obstacle(device: str, shape: Any) -> str | None:
         return "the CPU has no tensor cores"
     if shape.width % 8:
         return f"width {shape.width} is not a multiple of 8"
-    if shape.in_channels > first_layer.MOST_CHANNELS:
-        return f"images have more than {first_layer.MOST_CHANNELS} channels"
-    if shape.classes > head.MOST_CLASSES:
-        return f"there are more than {head.MOST_CLASSES} classes"
+    if shape.in_channels > first_layer.MAX_IMAGE_CHANNELS:
+        return f"images have more than {first_layer.MAX_IMAGE_CHANNELS} channels"
+    if shape.classes > head.MAX_CLASSES:
+        return f"there are more than {head.MAX_CLASSES} classes"
     variants = {"same padding": shape.padding == "same", "batch normalization": shape.batch_norm}
     for name, used in (variants | {"a sigmoid": shape.sigmoid}).items():
         if used:
             return f"the network has {name}, which the kernels do not know"
     number = cuda.capability()
-    if number < cuda.LEAST:
+    if number < cuda.LEAST_CAPABILITY:
         return f"the GPU's compute capability is {number / 10:.1f}, tensor cores begin with 8.0"
     return None
 

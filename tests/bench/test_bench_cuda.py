@@ -140,7 +140,7 @@ def real_stages(torch=False, more=()):
 
 def test_the_most_telling_stages_come_first():
     names = [name for name, *_ in real_stages(True, [("train 64", 1, None)])]
-    assert names[:5] == ["compile", *(f"agreement {p}" for p in ("float32", *gpu.ORDER))]
+    assert names[:5] == ["compile", *(f"agreement {p}" for p in ("float32", *gpu.TELLING_ORDER))]
     assert names[8:14] == [
         "beside eager tf32", "beside eager bfloat16", "beside eager float16",
         "beside compiled tf32", "beside compiled bfloat16", "train 64",

@@ -14,7 +14,7 @@ from threading import Lock, local
 
 import numpy as np
 
-LEAST = 1 << 20  # bytes from which empty() places an array; the C library does well below
+LARGE_ARRAY_BYTES = 1 << 20  # bytes from which empty() places an array; the C library does well below
 PAGE = 4096
 
 
@@ -79,7 +79,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """numpy.empty(shape, dtype); a large array lies where arrays that are gone have lain."""
     global _arena
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size < LEAST:
+    if size < LARGE_ARRAY_BYTES:
         return np.empty(shape, dtype)
     with _making:
         if _arena is None:
@@ -119,7 +119,7 @@ class _Scratch(local):
             return view
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if name not in self.kept or self.kept[name].size < size:
-            self.kept[name] = empty((max(size, LEAST),), np.uint8)
+            self.kept[name] = empty((max(size, LARGE_ARRAY_BYTES),), np.uint8)
             self.views = {key: old for key, old in self.views.items() if key[0] != name}
         view = self.kept[name][:size].view(dtype).reshape(shape)
         self.views[name, shape, dtype] = view

@@ -62,7 +62,7 @@ WARPGROUP_TILES = (
 
 def tiles() -> tuple[Tile, ...]:
     """The kernels that this GPU has."""
-    if cuda.capability() == cuda.WARPGROUPS:
+    if cuda.capability() == cuda.WARPGROUP_CAPABILITY:
         return WARPGROUP_TILES
     room = cuda.shared_memory()
     return tuple(tile for tile in TILES if tile.shared <= room)

@@ -30,8 +30,8 @@ KINDS = {"tf32": 0, "bfloat16": 1, "float16": 2}
 FOLDER = Path(__file__).parent
 SOURCES = ("device", "convolution", "weights", "first_layer", "head", "images", "solver")
 loaded: dict[int, str] = {}  # GPU: a precision whose kernels it has
-FORMAT = "2"  # of the files that are kept; another one and they are made anew
-LEAST, WARPGROUPS = 80, 90  # compute capability: tensor cores for TF32 and bfloat16; wgmma
+CACHE_FORMAT = "2"  # of the files that are kept; another one and they are made anew
+LEAST_CAPABILITY, WARPGROUP_CAPABILITY = 80, 90  # compute capability: tensor cores for TF32 and bfloat16; wgmma
 
 
 def precision_of(x: Array | None) -> str:
@@ -71,14 +71,14 @@ def _properties(index: int) -> dict[str, Any]:
 
 def sources(arch: str) -> list[Path]:
     """The files that are compiled together for an architecture such as "sm_90a"."""
-    hopper = arch == f"sm_{WARPGROUPS}a"
+    hopper = arch == f"sm_{WARPGROUP_CAPABILITY}a"
     names = (*SOURCES, *(["device_90a", "warpgroup"] if hopper else ["warp"]))
     return [FOLDER / f"{name}.cu" for name in names]
 
 
 def architecture(number: int) -> str:
     """What NVRTC calls a compute capability; wgmma belongs to 9.0 alone, and to its own name."""
-    return f"sm_{number}a" if number == WARPGROUPS else f"sm_{number}"
+    return f"sm_{number}a" if number == WARPGROUP_CAPABILITY else f"sm_{number}"
 
 
 def source(arch: str) -> str:
@@ -128,7 +128,7 @@ def cache_folder() -> Path:
 def compiled(precision: str, arch: str) -> Path:
     """The file of compiled kernels, made when it is not there yet."""
     version = str(load_nvrtc().getVersion())
-    text = "\n".join((source(arch), precision, arch, version, FORMAT))
+    text = "\n".join((source(arch), precision, arch, version, CACHE_FORMAT))
     name = f"cunet-{hashlib.sha256(text.encode()).hexdigest()[:24]}.cubin"
     path = cache_folder() / name
     if path.is_file():

@@ -10,7 +10,7 @@ from cunet.backend import Array, array_module
 from cunet.engines.gpu.cuda import DTYPES, blocks, launch, precision_of
 
 THREADS = 256
-EACH = 2  # chunks that a thread takes of a long row: CHUNKS_EACH in images.cu
+CHUNKS_PER_THREAD = 2  # chunks that a thread takes of a long row: CHUNKS_PER_THREAD in images.cu
 
 
 def chunk(x: Array) -> int:
@@ -20,7 +20,7 @@ def chunk(x: Array) -> int:
 
 def launch_long(like: Array | None, name: str, count: int, *arguments: object) -> None:
     """Launch a kernel that takes an array of `count` as one long row."""
-    each = THREADS * EACH * 16 // DTYPES[precision_of(like)].itemsize
+    each = THREADS * CHUNKS_PER_THREAD * 16 // DTYPES[precision_of(like)].itemsize
     launch(like, name, blocks(count, each), THREADS, *arguments, np.int64(count))
 
 

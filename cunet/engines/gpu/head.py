@@ -15,7 +15,7 @@ from cunet.errors import CunetError
 from cunet.ops.padding import border
 
 CLASSES = (2, 4, 8, 16, 32)  # that there are kernels for; fewer take the next one
-MOST_CLASSES = CLASSES[-1]
+MAX_CLASSES = CLASSES[-1]
 
 
 def conv_forward(x: Array, w: Array, b: Array, padding: str = "valid", relu: bool = False) -> Array:
@@ -62,9 +62,9 @@ def conv_backward(
 def check(x: Array, w: Array) -> int:
     """For how many classes the kernel is; CunetError where there is none."""
     split_channels(w, (x,))  # which says what is wrong with other channels
-    if w.shape[:2] != (1, 1) or w.shape[2] % 8 or w.shape[3] > MOST_CLASSES:
+    if w.shape[:2] != (1, 1) or w.shape[2] % 8 or w.shape[3] > MAX_CLASSES:
         raise CunetError(
-            f"head: expected filters (1, 1, C, K), C a multiple of 8 and K up to {MOST_CLASSES}, "
+            f"head: expected filters (1, 1, C, K), C a multiple of 8 and K up to {MAX_CLASSES}, "
             f"found {w.shape}; use precision float32"
         )
     return next(classes for classes in CLASSES if classes >= w.shape[3])

@@ -10,8 +10,8 @@ from cunet.backend import Array, array_module
 from cunet.engines.gpu.cuda import launch
 from cunet.engines.gpu.elements import THREADS
 
-PIECE = 16384  # values that a block takes
-FIRST_SCALE, LARGEST_SCALE, PATIENCE = 2.0**16, 2.0**24, 2000
+PIECE_VALUES = 16384  # values that a block takes
+FIRST_SCALE, LARGEST_SCALE, UPDATES_BEFORE_DOUBLING = 2.0**16, 2.0**24, 2000
 
 
 class FusedSGD:
@@ -53,7 +53,7 @@ class FusedSGD:
         launch(
             None, "clip_factor", 1, THREADS, self.squares, self.pieces, self.state, self.factor,
             -1.0 if self.clip is None else float(self.clip), float(self.iter_size), self.scaling,
-            PATIENCE, LARGEST_SCALE,
+            UPDATES_BEFORE_DOUBLING, LARGEST_SCALE,
         )  # fmt: skip
         args = self.table, self.state, self.factor, self.momentum, self.weight_decay
         launch(None, "sgd_update", self.pieces, THREADS, *args)
@@ -76,7 +76,7 @@ def pieces(parameters: list, velocity: list[Array]) -> np.ndarray:
     for p, v in zip(parameters, velocity, strict=True):
         multipliers = np.array([p.lr_mult, p.decay_mult], np.float32).view(np.uint64)[0]
         places = [array.data.ptr for array in (p.value, p.grad, v)]
-        for first in range(0, p.value.size, PIECE):
-            count = min(PIECE, p.value.size - first)
+        for first in range(0, p.value.size, PIECE_VALUES):
+            count = min(PIECE_VALUES, p.value.size - first)
             rows.append([*(place + 4 * first for place in places), count, multipliers])
     return np.array(rows, np.uint64)

@@ -6,10 +6,10 @@ from cunet.backend import Array, array_module
 from cunet.engines.gpu.cuda import blocks, launch
 from cunet.engines.gpu.elements import THREADS, chunk, launch_long
 
-PARTS = 264  # of a sum over an image: two blocks for each multiprocessor of a large GPU
+MAX_PARTS = 264  # of a sum over an image: two blocks for each multiprocessor of a large GPU
 
 
-def spread(units: int, most: int = PARTS) -> int:
+def spread(units: int, most: int = MAX_PARTS) -> int:
     """Into how many blocks, `most` at most, to deal units of work, so that all have as much.
 
     It depends on the units alone, and with it the order of a sum.

@@ -92,7 +92,7 @@ def real(monkeypatch: pytest.MonkeyPatch, capability: int) -> ModuleType:
     if problem is not None:
         pytest.skip(problem)
     found = cuda.capability()
-    if capability == cuda.WARPGROUPS != found:
+    if capability == cuda.WARPGROUP_CAPABILITY != found:
         pytest.skip("this GPU has no wgmma")
     monkeypatch.setattr(cuda, "capability", lambda: capability)
     if capability != found:
