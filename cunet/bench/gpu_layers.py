@@ -15,7 +15,7 @@ from cunet.backend import Array, array_module, to_device
 from cunet.bench.gpu_side import Task, by_events, problem_of_gpu, repeats
 from cunet.bench.problems import TURN, Problem
 from cunet.engines import definition
-from cunet.engines.gpu import convolution, cuda, elements
+from cunet.engines.gpu import convolution, cuda, elements, tiles
 from cunet.engines.gpu import up_conv as gpu_up_conv
 from cunet.engines.gpu.graphs import Graph, Place
 from cunet.engines.images import as_images
@@ -130,13 +130,13 @@ def sweep(
     """One operation as it is chosen, and by all other tiles and parts. wrong: those that fail, or
     whose results lie further from the expected ones than `limit`."""
     asked: list[tuple] = []
-    choose = convolution.choose
+    choose = tiles.choose
 
     def remembering(*sizes: int) -> tuple:
         asked.append((sizes, choose(*sizes)))
         return asked[-1][1]
 
-    with convolution.choosing(remembering):
+    with tiles.choosing(remembering):
         off = error(call(), expected)
         chosen = label(asked[0][1]) if asked else "x1"
         ms = clock(call)
@@ -173,12 +173,12 @@ Ways = Iterator[tuple[str, AbstractContextManager]]  # what it is called, and wh
 
 def by_tiles(pixels: int, channels: int, steps: int, numbers: tuple[int, ...]) -> Ways:
     """Every tile in as many parts as are worth a try."""
-    for tile in convolution.tiles():
+    for tile in tiles.available():
         grid = cuda.blocks(pixels, tile.rows) * cuda.blocks(channels, tile.columns)
         for parts in numbers:
             if parts == 1 or (parts <= steps // 4 and grid * (parts - 1) < 2 * cuda.processors()):
                 way = tile, parts
-                yield label(way), convolution.choosing(lambda *sizes, way=way: way)
+                yield label(way), tiles.choosing(lambda *sizes, way=way: way)
 
 
 def by_shares() -> Ways:

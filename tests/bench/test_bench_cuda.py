@@ -16,7 +16,7 @@ from cunet.bench import gpu, gpu_layers, gpu_side, problems
 from cunet.bench.gpu import measure
 from cunet.bench.gpu_side import Task, in_turns
 from cunet.cli import bench
-from cunet.engines.gpu import convolution, elements
+from cunet.engines.gpu import elements, tiles
 from cunet.errors import CunetError, DeviceError
 from cunet.net.figure1 import rows
 from cunet.net.shape import Shape
@@ -225,12 +225,12 @@ def test_wrong_results_and_failures_of_kernels_are_found(xp, monkeypatch):
     noise = xp.asarray(task.noise)
     data = gpu_layers.Data(problem, "tf32", noise)
     call, expected = data.calls()["forward"], data.expected()["forward"]
-    nobody = convolution.Tile("none_", 128, 128, 256, 3, 0.01)
-    narrow = convolution.TILES[2]
-    monkeypatch.setattr(convolution, "TILES", (narrow,))
-    monkeypatch.setattr(convolution, "tiles", lambda: (narrow, nobody))
+    nobody = tiles.Tile("none_", 128, 128, 256, 3, 0.01)
+    narrow = tiles.TILES[2]
+    monkeypatch.setattr(tiles, "TILES", (narrow,))
+    monkeypatch.setattr(tiles, "available", lambda: (narrow, nobody))
 
-    before = convolution.choose
+    before = tiles.choose
 
     def swept(limit):
         clock = gpu_layers.Clock(task)
@@ -242,7 +242,7 @@ def test_wrong_results_and_failures_of_kernels_are_found(xp, monkeypatch):
     ]
     assert "none_conv_128x128" in found["wrong"]["none_128x128/1"]
     assert "64x64/1" in swept(1e-9)["wrong"]  # no rounding would be this small
-    assert convolution.choose is before  # all is put back
+    assert tiles.choose is before  # all is put back
     y = elements.to_floats(call())
     y[0, 0, 0, 0] = np.nan
     assert np.isnan(gpu_layers.error(y, expected))
