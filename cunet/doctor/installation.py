@@ -9,9 +9,9 @@ from types import ModuleType
 
 from cunet.doctor.finding import BROKEN, NOTE, OK, Finding, one_line, reinstall
 
-SUPPORTED = (12, 13)  # CUDA versions with an extra of their own
+SUPPORTED = (12, 13)  # CUDA versions that cunet has an extra for
 OLDEST_CUPY = 14
-CPU = "use --device cpu"
+USE_CPU = "use --device cpu"
 
 Version = tuple[int, int]  # of CUDA: major, minor
 
@@ -54,7 +54,7 @@ def install(driver: Version | None) -> str:
 
 
 def swap(wheel: str, driver: Version | None) -> str:
-    """The command that installs it in the place of another wheel."""
+    """The command that replaces another wheel by it."""
     return f"pip uninstall -y {wheel} && {install(driver)}"
 
 
@@ -66,7 +66,7 @@ def install_parts(wheel: str, driver: Version) -> str:
 def look(
     wheels: dict[str, str], driver: Version | None, load: Callable[[], ModuleType]
 ) -> tuple[list[Finding], ModuleType | None]:
-    """What is found, and CuPy where it can be asked for GPUs."""
+    """The findings, and CuPy if it can be asked for GPUs; without a driver it is None."""
     found = [driver_finding(driver)]
     if len(wheels) > 1:
         text = f"{' and '.join(wheels)} are both installed and overwrite each other"
@@ -79,7 +79,7 @@ def look(
     cuda = wheel_cuda(wheel, cupy)
     found.append(cupy_finding(wheel, cupy, cuda))
     if driver is None:
-        return [*found, Finding("GPU", NOTE, "no usable NVIDIA GPU: running on the CPU")], None
+        return [*found, Finding("GPU", NOTE, "no usable NVIDIA GPU: running on the USE_CPU")], None
     if cuda is not None and cuda > driver[0]:
         return [*found, old_driver(driver, wheel, f"CUDA {cuda}")], None
     return found, cupy
@@ -104,10 +104,10 @@ def not_loaded(wheels: dict[str, str], driver: Version | None, error: Exception)
     if not isinstance(error, ImportError):
         return Finding("CuPy", BROKEN, f"cannot be imported: {one_line(error)}", install(driver))
     if driver is None or driver[0] < min(SUPPORTED):
-        text = "not installed, and no usable NVIDIA GPU: running on the CPU"
+        text = "not installed, and no usable NVIDIA GPU: running on the USE_CPU"
         return Finding("CuPy", NOTE, text)
     return Finding(
-        "CuPy", NOTE, "not installed: the GPU is not used, running on the CPU", install(driver)
+        "CuPy", NOTE, "not installed: the GPU is not used, running on the USE_CPU", install(driver)
     )
 
 
@@ -135,4 +135,4 @@ def old_driver(driver: Version, wheel: str, needs: str) -> Finding:
     text = f"the driver, for CUDA up to {driver[0]}.{driver[1]}, is too old: {wheel} needs {needs}"
     if driver[0] >= min(SUPPORTED) and f'"{wheel}[' not in install(driver):
         return Finding("CUDA version", BROKEN, text, swap(wheel, driver))
-    return Finding("CUDA version", BROKEN, f"{text}; install a newer driver, or {CPU}")
+    return Finding("CUDA version", BROKEN, f"{text}; install a newer driver, or {USE_CPU}")

@@ -164,7 +164,7 @@ def test_a_gpu_that_is_lost_ends_it(xp, stages, monkeypatch):
     assert list(document["results"]) == ["one"]
 
 
-def test_what_cannot_be_measured_is_said(xp, monkeypatch):
+def test_what_cannot_be_measured_is_reported(xp, monkeypatch):
     with pytest.raises(CunetError, match="width 12 is not a multiple of 8"):
         measure(12, 20, 24, **SMALL)
     with pytest.raises(CunetError, match="tile 21 does not fit"):
@@ -274,7 +274,7 @@ def watched(script, monkeypatch, path, *codes, longest=20):
     return json.loads(path.read_text())
 
 
-KEEP = "json.dump(d, open(p + '.part', 'w')); os.replace(p + '.part', p)\n"  # whole or not at all
+KEEP = "json.dump(d, open(p + '.part', 'w')); os.replace(p + '.part', p)\n"  # in one step
 DONE = "d.setdefault('results', {})['b'] = 1; " + KEEP
 BEGUN = "d['running'] = 'a'; " + KEEP
 
@@ -291,7 +291,7 @@ def test_a_stage_that_hangs_is_ended(script, monkeypatch, tmp_path):
     assert found["results"] == {"b": 1} and found["failed"]["a"].startswith("ended after")
 
 
-def test_a_gpu_that_never_answers_is_not_asked_for_ever(script, monkeypatch, tmp_path):
+def test_a_gpu_on_which_nothing_begins_is_not_tried_for_ever(script, monkeypatch, tmp_path):
     found = watched(script, monkeypatch, tmp_path / "d.json", "sys.exit(4)")
     assert "no stage could begin, exit code 4" in found["failed"]["start"]
 

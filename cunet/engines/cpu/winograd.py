@@ -144,7 +144,7 @@ def conv_backward(
     a = np.ascontiguousarray(at.T)
 
     def transform(i: int, rows: tuple[int, int], channels: slice, v: np.ndarray) -> np.ndarray:
-        """V' of dy, behind the ReLU where there was one; and the share of these rows in db."""
+        """V' of dy, taken back through the ReLU if there was one; and these rows' share of db."""
         top, stop = (TILE * row - before for row in rows)
         low, high = max(0, top), min(dy.shape[1], stop + PATCH - TILE)
         dz = through_relu(
@@ -154,8 +154,10 @@ def conv_backward(
         own = dz[: (stop if rows[1] < down else high) - low]
         return np.matmul(np.ones((1, own.shape[1]), dy.dtype), own).sum((0, 1))
 
-    def multiply(v: np.ndarray, u: np.ndarray, parts: list, i: int, first: int, du: np.ndarray):
-        """dx of a piece from V' and U'; then its share dU' = X^T V', X taking the place of M."""
+    def multiply(
+        v: np.ndarray, u: np.ndarray, parts: list, i: int, first: int, du: np.ndarray
+    ) -> None:
+        """dx of a piece from V' and U'; then its share dU' = X^T V', with X in the place of M."""
         m = scratch("m", (*v.shape[:4], u.shape[2]), dy.dtype)
         start = parts[0][2].start
         if dx is not None:
@@ -218,7 +220,7 @@ def conv_backward(
 
 def checked(x: np.ndarray | tuple, w: np.ndarray, padding: str) -> tuple[np.ndarray, ...]:
     """The images of x; CunetError where channels, padding or sizes do not fit."""
-    border(SIZE, padding)  # which says what is wrong with another word
+    border(SIZE, padding)  # raises the error for another word
     if w.shape[:2] != SIZE:
         raise CunetError(f"Winograd: filters are 3x3, found {w.shape[0]}x{w.shape[1]}; use strips")
     images = as_images(x)
@@ -236,7 +238,7 @@ def all_filters_to_u(matrix: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 def through_relu(dy: np.ndarray, y: np.ndarray | None) -> np.ndarray:
-    """dy where y > 0, else 0, in this thread's scratch; dy itself where there was no ReLU."""
+    """dy where y > 0, else 0, in this thread's scratch; dy itself if there was no ReLU."""
     if y is None:
         return dy
     passed = np.greater(y, 0, out=scratch("passed", y.shape, np.dtype(bool)))

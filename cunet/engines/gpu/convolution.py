@@ -4,7 +4,7 @@ Images and their gradients are activations (see cuda.py); filters, biases and th
 float32. One thing differs from the definition. The input of a layer of the U-Net has come out of a
 ReLU, perhaps through pooling or dropout, which keep its zeros; only the output of an up-convolution
 has not. So conv_backward returns the gradient before that ReLU: it is zero wherever x is zero, and
-the layer that made x need not look at its output again. Nothing here waits for the GPU.
+the layer that made x need not use its output again. Nothing here waits for the GPU.
 """
 
 from cunet.backend import Array, array_module
@@ -44,7 +44,7 @@ def conv_backward(
 ) -> tuple[Array | tuple[Array, ...] | None, Array, Array]:
     """dx (None where it is not wanted), dw and db, as definition.conv_backward.
 
-    dy has been through this layer's own ReLU where it was made, so y is not looked at.
+    The gradient of this layer's own ReLU is already in dy, so y is not used.
     """
     dw, db = by_weights(dy, x, w.shape[:2])
     return by_data(dy, w, x) if input_gradient else None, dw, db
@@ -53,7 +53,7 @@ def conv_backward(
 def by_data(
     dy: Array, w: Array, x: Array | tuple[Array, ...] | None = None
 ) -> Array | tuple[Array, ...]:
-    """dx (N, H, W, C); with x, zero where x is (see above).
+    """dx (N, H, W, C); if x is passed, zero where x is (see the top of this file).
 
     Where x is a pair (up, skip) so is dx, and only the skip's gradient is masked.
     """
@@ -82,7 +82,7 @@ def by_weights(
 def check(x: Array | tuple[Array, ...], w: Array, padding: str) -> tuple[Array, ...]:
     """x as a tuple; CunetError where these kernels cannot take it."""
     pictures = as_images(x)
-    split_channels(w, pictures)  # which says what is wrong with other channels
+    split_channels(w, pictures)  # raises the error for other channels
     least = 16 // pictures[0].dtype.itemsize
     channels = [*(picture.shape[3] for picture in pictures), w.shape[3]]
     if padding != "valid" or any(one % least for one in channels):

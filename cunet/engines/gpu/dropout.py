@@ -1,4 +1,4 @@
-"""Dropout on a GPU: the kernel draws the mask anew from the key, faster than it could be kept."""
+"""Dropout on a GPU: backward draws the mask from the key again, which is faster than reading it."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ LARGEST_UINT32 = 2**32 - 1
 
 
 def drop_forward(x: Array, rate: float, key: Any) -> tuple[Array, Any]:
-    """y, as definition.drop_forward, and what tells the mask again.
+    """y, as definition.drop_forward, and what the mask can be drawn from again.
 
     key: a number, or an array of one uint64 on the device, which is read when the kernel runs.
     """

@@ -38,7 +38,7 @@ DEVICE void chunk_write(Number* a, long long i, long long count, const Some& c) 
         for (int j = 0; j < CHUNK && i + j < count; j++) a[i + j] = c.a[j];
 }
 
-constexpr int CHUNKS_PER_THREAD = 2;  // that a thread takes of a long row
+constexpr int CHUNKS_PER_THREAD = 2;  // of a long row: as in elements.py
 DEVICE long long chunk_place(int r) {
     return ((long long)(blockIdx.x * CHUNKS_PER_THREAD + r) * blockDim.x + threadIdx.x) * CHUNK;
 }
@@ -193,7 +193,7 @@ pool_forward(const element* __restrict__ x, element* __restrict__ y, int columns
 EXPORT(pool_forward)
 
 // dx = dy at the first maximum of each window, plus `beside` (n, inner_rows, inner_columns, C) in
-// the middle of dx, where it is given. The window itself tells its maximum: y need not be read.
+// the middle of dx, unless it is null. The maximum is found again in the window: y is not read.
 extern "C" __global__ void __launch_bounds__(256)
 pool_backward(const element* __restrict__ dy, const element* __restrict__ x,
               const element* __restrict__ beside, element* __restrict__ dx, int rows, int columns,

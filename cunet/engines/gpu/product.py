@@ -122,8 +122,8 @@ def launch_by_weights(
 
 
 def pitches(x: Array | None) -> tuple[int, int]:
-    """How many pixels lie between the rows and between the images of x (N, H, W, C), a view of an
-    image perhaps."""
+    """How many pixels lie between the rows, and between the images, of x (N, H, W, C), which may be
+    a view of a larger image."""
     if x is None:
         return 0, 0
     pixel = x.shape[3] * x.dtype.itemsize

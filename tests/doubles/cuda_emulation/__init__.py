@@ -64,7 +64,7 @@ def build_text(text: str, precision: str) -> Path:
         result = subprocess.run(command, input=whole, capture_output=True, text=True)
         if result.returncode:
             raise RuntimeError(f"g++ refuses the kernels:\n{result.stderr[:5000]}")
-        made.replace(path)  # whole or not at all, whoever else builds the same
+        made.replace(path)  # in one step, whoever else builds the same
     return path
 
 

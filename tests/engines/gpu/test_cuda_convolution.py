@@ -170,7 +170,7 @@ def test_the_same_result_again(card, precision):
     np.testing.assert_array_equal(a, b)
 
 
-def test_what_the_kernels_cannot_take_is_said(card):
+def test_what_the_kernels_cannot_take_is_reported(card):
     x = card.zeros((1, 8, 8, 6), np.float16)
     w, b = card.zeros((3, 3, 6, 8), np.float32), card.zeros(8, np.float32)
     with pytest.raises(CunetError, match="multiples of 8"):
