@@ -96,7 +96,7 @@ def check_current(device: str) -> None:
 
 
 def to_device(x: Array, device: str) -> Array:
-    """x as an array on the device; without a copy if it is there already."""
+    """x as an array on the device, without a copy if it is there already."""
     if device == "cpu":
         return to_host(x)
     cupy = import_cupy()
@@ -105,5 +105,5 @@ def to_device(x: Array, device: str) -> Array:
 
 
 def to_host(x: Array) -> np.ndarray:
-    """x as a NumPy array; without a copy if it is one already."""
+    """x as a NumPy array, without a copy if it is one already."""
     return x if isinstance(x, np.ndarray) else x.get()

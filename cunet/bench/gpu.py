@@ -2,8 +2,8 @@
 
 The work is done in stages. A stage that fails is recorded, and the others go on. The document is
 handed out after each stage, so that nothing is lost when time runs out; a stage for which too
-little time is left is skipped. Both sides run in one process: on a GPU libraries do not disturb each other
-as their threads do on a CPU.
+little time is left is skipped. Both sides run in one process: on a GPU libraries do not disturb
+each other as their threads do on a CPU.
 
 Times in milliseconds. Unless noted, times are GPU times between two events, with the work already
 queued; "with transfers" is what a caller waits for, from arrays on the host to results on the

@@ -1,7 +1,7 @@
 """The functions of `ops` by engine, and which engine and precision a network gets on a device.
 
     engine       for
-    definition   ops as they stand: GPUs in float32 and float64, and the tests
+    definition   ops as they are: GPUs in float32 and float64, and the tests
     cpu          NumPy: strips of rows for threads and cache, Winograd's convolution
     gpu          NVIDIA tensor cores, by the kernels in the .cu files
 

@@ -46,7 +46,7 @@ def conv_backward(
 ) -> tuple[Array | tuple[Array, ...] | None, Array, Array]:
     """dx (N, H, W, C), dw (R, S, C, K) and db (K); dx is None where it is not wanted.
 
-    Of a tuple of images dx has all channels in order, or is a tuple of gradients.
+    If x is a tuple, dx has the channels of all images in order, or is a tuple of gradients.
     """
     dy = dy if y is None else relu_backward(dy, y)
     padded = with_zeros(side_by_side(x), w.shape[:2], padding)
@@ -75,7 +75,7 @@ def pool_forward(x: Array) -> Array:
 
 
 def pool_backward(dy: Array, x: Array, y: Array, beside: Array | None = None) -> Array:
-    """dx, plus the gradient `beside` (N, P, Q, C) of x's centre, from along the skip."""
+    """dx, plus `beside` (N, P, Q, C): the gradient of x's centre that came along the skip."""
     dx = max_pool.backward(dy, x, y)
     if beside is not None:
         add(beside, crop_concat.centre(dx, *beside.shape[1:3]))

@@ -25,7 +25,8 @@ def pool_forward(x: np.ndarray) -> np.ndarray:
 def pool_backward(
     dy: np.ndarray, x: np.ndarray, y: np.ndarray, beside: np.ndarray | None = None
 ) -> np.ndarray:
-    """ops.max_pool.backward, plus the gradient `beside` of x's centre, from along the skip."""
+    """ops.max_pool.backward, plus `beside`: the gradient of x's centre that came along the
+    skip."""
     dx = empty(x.shape, dy.dtype)
 
     def one(part: tuple[slice, slice]) -> None:

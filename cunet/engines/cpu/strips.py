@@ -14,7 +14,7 @@ from cunet.engines.images import as_images, output_size, pad, split_channels
 from cunet.ops.padding import border
 from cunet.threads import fixed_sums, parallel, strips
 
-GATHERED_CHANNELS = 3  # of x: up to so many, gathering the taps is faster in forward
+GATHERED_CHANNELS = 3  # of x: up to this number, gathering the taps is faster in forward
 TALL_PRODUCT = 64 * 128  # C K above which one tall product is faster than many small ones for dw
 
 

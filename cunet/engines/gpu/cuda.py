@@ -152,7 +152,7 @@ def compiled(precision: str, arch: str) -> Path:
 
 
 def to_stderr(text: str) -> None:
-    """Print a line at once, apart from what a program writes to stdout."""
+    """Print a line at once, and not among what a program writes to stdout."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -17,8 +17,8 @@ def pool_forward(x: Array) -> Array:
 
 
 def pool_backward(dy: Array, x: Array, y: Array, beside: Array | None = None) -> Array:
-    """ops.max_pool.backward, plus the gradient `beside` (N, P, Q, C) of x's centre, from along the
-    skip.
+    """ops.max_pool.backward, plus `beside` (N, P, Q, C): the gradient of x's centre that came along
+    the skip.
 
     The kernel finds the maxima in x again, so y is not used.
     """

@@ -14,7 +14,7 @@ from cunet.engines.gpu.graphs import Graph, Inbox, Place
 from cunet.engines.gpu.sgd import FIRST_SCALE, FusedSGD
 from cunet.errors import CunetError, NumericError
 
-TILE_SHAPES_KEPT = 4  # the graphs of so many shapes are kept
+TILE_SHAPES_KEPT = 4  # of a net; the graphs of the oldest are dropped
 
 
 @dataclass
