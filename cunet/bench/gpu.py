@@ -136,11 +136,8 @@ def stages(
         for p in ordered:
             yield f"beside eager {p}", 40, partial(beside, task, p)
         for p in [p for p in ordered if PYTORCH_PRECISION[p] == p]:
-            yield (
-                f"beside compiled {p}",
-                COMPILED_STAGE_SECONDS,
-                partial(beside, task, p, COMPILED_STAGE_SECONDS, True),
-            )
+            seconds = COMPILED_STAGE_SECONDS
+            yield f"beside compiled {p}", seconds, partial(beside, task, p, seconds, True)
     yield from more
     if torch:
         yield "products of torch", 10, lambda: peer("products")(task)

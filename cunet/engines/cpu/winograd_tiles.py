@@ -121,10 +121,11 @@ def products_of_tiles(m: np.ndarray, v: np.ndarray, du: np.ndarray) -> None:
 
 
 def blocks(tiles: int, matrix: int, fewest: int) -> tuple[int, int]:
-    """(tiles in a block, tiles in all whole blocks) for products with a matrix of `matrix` elements.
+    """(tiles in a block, tiles in all whole blocks); `matrix`: elements of the other factor.
 
     The blocks are small enough for BLAS not to pack them; where that would leave fewer than
-    `fewest` tiles in each, there is one block."""
+    `fewest` tiles in each, there is one block.
+    """
     most = UNPACKED_PRODUCT // matrix
     if not fewest <= most < tiles:
         return tiles, tiles
