@@ -79,7 +79,7 @@ def look(
     cuda = wheel_cuda(wheel, cupy)
     found.append(cupy_finding(wheel, cupy, cuda))
     if driver is None:
-        return [*found, Finding("GPU", NOTE, "no usable NVIDIA GPU: running on the USE_CPU")], None
+        return [*found, Finding("GPU", NOTE, "no usable NVIDIA GPU: running on the CPU")], None
     if cuda is not None and cuda > driver[0]:
         return [*found, old_driver(driver, wheel, f"CUDA {cuda}")], None
     return found, cupy
@@ -104,10 +104,10 @@ def not_loaded(wheels: dict[str, str], driver: Version | None, error: Exception)
     if not isinstance(error, ImportError):
         return Finding("CuPy", BROKEN, f"cannot be imported: {one_line(error)}", install(driver))
     if driver is None or driver[0] < min(SUPPORTED):
-        text = "not installed, and no usable NVIDIA GPU: running on the USE_CPU"
+        text = "not installed, and no usable NVIDIA GPU: running on the CPU"
         return Finding("CuPy", NOTE, text)
     return Finding(
-        "CuPy", NOTE, "not installed: the GPU is not used, running on the USE_CPU", install(driver)
+        "CuPy", NOTE, "not installed: the GPU is not used, running on the CPU", install(driver)
     )
 
 
