@@ -1,4 +1,4 @@
-"""`cunet bench`: how fast it is here, alone or in pairs with PyTorch."""
+"""`cunet bench`: how fast cunet is here, alone or in pairs with PyTorch."""
 
 import click
 
@@ -38,7 +38,7 @@ def command(widths, tile, pairs, against, layers, device, precisions, threads, q
       cunet bench --against torch --json > bench.json
       cunet bench --device cuda --against torch
     """
-    from cunet.backend import resolve_device
+    from cunet.backend import gpu_number, resolve_device
     from cunet.bench.cpu import measure
     from cunet.bench.cpu_tables import report
     from cunet.engines import obstacle
@@ -53,10 +53,9 @@ def command(widths, tile, pairs, against, layers, device, precisions, threads, q
     check_tile(tile, 4)
     why = obstacle(device, Shape(max(widths, default=64)))
     if why is None and device != "cuda:0":
-        number = device.partition(":")[2]
         raise CunetError(
             "bench measures the first GPU; to make this one the first, run  "
-            f"CUDA_VISIBLE_DEVICES={number} cunet bench --device cuda"
+            f"CUDA_VISIBLE_DEVICES={gpu_number(device)} cunet bench --device cuda"
         )
     if why is None:
         bench_gpu(list(widths) or [64], tile, pairs, against, layers, precisions, quiet, as_json)
@@ -81,7 +80,7 @@ def command(widths, tile, pairs, against, layers, device, precisions, threads, q
 
 
 def bench_gpu(widths, tile, pairs, against, layers, precisions, quiet, as_json):
-    """Measure on the current GPU, and say what was found."""
+    """Measure on the current GPU, and print what was found."""
     from cunet.bench.gpu import measure
     from cunet.bench.tables import aligned, heading, tables
     from cunet.engines.gpu.cuda import DTYPES

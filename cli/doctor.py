@@ -9,7 +9,7 @@ from cunet.cli import common
 @common.quiet_option
 @common.json_option
 def command(quiet, as_json):
-    """Try what cunet needs: Python, BLAS, a convolution, and CuPy with the GPU where it is there.
+    """Try what cunet needs: Python, BLAS, a convolution, and CuPy with the GPU if there is one.
 
     Whatever is wrong comes with the command that fixes it. Exit code 0: all that is installed works
     (a machine without a GPU is fine); 4: something installed is broken.

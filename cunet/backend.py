@@ -1,7 +1,7 @@
 """Arrays and devices: which library owns an array, and the three places where arrays change device.
 
 `xp` always comes from the array itself, so every operation runs on NumPy and on CuPy from one
-body of code. The device is named once, at the edge, as "cpu", "cuda" or "cuda:1".
+body of code. The device is named once, where a program begins, as "cpu", "cuda" or "cuda:1".
 """
 
 import re
@@ -24,7 +24,7 @@ def array_module(x: Array) -> ModuleType:
 
 
 def import_cupy() -> ModuleType:
-    """CuPy, or a DeviceError that says which package to install or that no GPU answers."""
+    """CuPy, or a DeviceError that says which package to install."""
     try:
         import cupy
     except ImportError as error:
@@ -37,7 +37,7 @@ def import_cupy() -> ModuleType:
 
 
 def cuda_problem() -> str | None:
-    """Why no GPU can be used, in one line; None where one answers."""
+    """Why no GPU can be used, in one line; None where one can."""
     try:
         cupy = import_cupy()
         if not cupy.is_available():
@@ -77,11 +77,17 @@ def resolve_device(name: str) -> str:
     return f"cuda:{index}"
 
 
+def gpu_number(device: str) -> int | None:
+    """The number in "cuda:1"; None for "cuda", the current GPU."""
+    number = device.partition(":")[2]
+    return int(number) if number else None
+
+
 def check_current(device: str) -> None:
     """CunetError where `device` is a GPU, but not the one that this thread works on."""
     if device == "cpu":
         return
-    index, current = int(device.partition(":")[2] or 0), import_cupy().cuda.Device().id
+    index, current = gpu_number(device) or 0, import_cupy().cuda.Device().id
     if index != current:
         raise CunetError(
             f"the network is on {device}, but GPU {current} is this thread's current one; call "
@@ -90,14 +96,14 @@ def check_current(device: str) -> None:
 
 
 def to_device(x: Array, device: str) -> Array:
-    """x as an array on the device; no copy where it is there already."""
+    """x as an array on the device, without a copy if it is there already."""
     if device == "cpu":
         return to_host(x)
-    cupy, index = import_cupy(), device.partition(":")[2]
-    with cupy.cuda.Device(int(index) if index else None):
+    cupy = import_cupy()
+    with cupy.cuda.Device(gpu_number(device)):
         return cupy.asarray(x)
 
 
 def to_host(x: Array) -> np.ndarray:
-    """x as a NumPy array; no copy where it is one already."""
+    """x as a NumPy array, without a copy if it is one already."""
     return x if isinstance(x, np.ndarray) else x.get()

@@ -1,4 +1,4 @@
-"""The errors a user can cause or meet, each with the exit code the command line answers.
+"""The errors a user can cause or meet, each with the exit code that the command line returns.
 
 Every message names the object, what was expected, what was found and what to do.
 """
@@ -11,7 +11,7 @@ class CunetError(ValueError):
 
 
 class DataError(CunetError):
-    """What an image, a label file or a model file holds is not valid."""
+    """The content of an image, a label file or a model file is not valid."""
 
     exit_code = 3
 
@@ -23,7 +23,7 @@ class DeviceError(CunetError):
 
 
 class NumericError(CunetError):
-    """The numbers went wrong: not a number, infinity, divergence."""
+    """The numbers went wrong: NaN, infinity, divergence."""
 
     exit_code = 5
 

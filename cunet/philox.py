@@ -1,5 +1,5 @@
-"""Philox4x32-10: a function from a counter and a key to four random words, so that any number can
-be drawn alone and in parallel (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3")."""
+"""Philox4x32-10 (Salmon et al. 2011): a function from a counter and a key to four random words, so
+that any number can be drawn alone and in parallel."""
 
 from types import ModuleType
 

@@ -1,4 +1,4 @@
-"""Threads: a caller and a few helpers take pieces of work in turn, and BLAS held to one thread.
+"""Threads: the caller and a few helpers share pieces of work, and BLAS keeps to one thread.
 
 The sums that BLAS forms depend on how many threads it uses. cunet therefore limits BLAS to one
 thread inside every operation and cuts the work itself, by shapes alone: results are the same
@@ -7,8 +7,9 @@ bit for bit whatever the number of threads.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import wraps
 from threading import Lock, local
@@ -28,7 +29,7 @@ _controller: Any = None
 
 
 def available_threads() -> int:
-    """The processors this process may use."""
+    """How many processors this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
@@ -49,11 +50,15 @@ def set_threads(count: int) -> None:
         old.shutdown()  # outside the lock, which its workers may need to finish
 
 
+def _nothing(item: Any) -> None:
+    """Takes the place of work that is over."""
+
+
 def parallel(work: Callable[[Any], None], items: Iterable[Any]) -> None:
     """Call work(item) for every item, each exactly once, in no fixed order; errors are raised here.
 
-    The caller and its helpers take the next item from one queue until it is empty. Each call must
-    write to places of its own. From inside such work the items run in turn.
+    The caller and its helpers take the next item from one queue until it is empty. No two calls of
+    work may write to the same place. Called from inside such work, it does its items one by one.
     """
     global _pool
     queue = deque(items)
@@ -73,7 +78,7 @@ def parallel(work: Callable[[Any], None], items: Iterable[Any]) -> None:
                     return
                 work(item)
         except BaseException:
-            queue.clear()  # the others stop after what they have begun
+            queue.clear()  # the other threads stop after the items they are at
             raise
         finally:
             _here.working = False
@@ -88,42 +93,41 @@ def parallel(work: Callable[[Any], None], items: Iterable[Any]) -> None:
     finally:
         begun = [future for future in futures if not future.cancel()]
         wait(begun)  # none still writes when this returns or raises
-        work = None  # what was cancelled stays queued a while, and must not keep arrays alive
+        work = _nothing  # what was cancelled stays queued a while, and must not keep arrays alive
     for future in begun:
         future.result()
 
 
 def strips(rows: int, row_bytes: int, target: int = 1 << 20) -> list[slice]:
-    """Cut `rows` rows into strips of about `target` bytes, at least four where there are rows."""
+    """Cut `rows` rows into strips of about `target` bytes, at least four if there are four rows."""
     height = max(1, min(target // max(1, row_bytes), -(-rows // 4)))
     return [slice(first, min(rows, first + height)) for first in range(0, rows, height)]
 
 
 def blas_libraries() -> list[dict]:
-    """What threadpoolctl knows of every BLAS in this process: its name, version, core type."""
+    """What threadpoolctl reports of every BLAS in this process: its name, version, core type."""
     import threadpoolctl
 
     np.ones((2, 2)) @ np.ones((2, 2))  # the library is loaded now, if ever
     return [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
 
 
-class one_blas_thread:  # noqa: N801 - used as a with-statement's keyword
-    """While any thread is inside this context BLAS uses one thread; after the last one has left,
-    the caller's own setting is back."""
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """While any thread is inside, BLAS uses one thread; when the last one has left, the caller's
+    own setting is back."""
+    global _inside, _limit, _controller
+    with _lock:
+        if _inside == 0:
+            if _controller is None:
+                import threadpoolctl
 
-    def __enter__(self) -> None:
-        global _inside, _limit, _controller
-        with _lock:
-            if _inside == 0:
-                if _controller is None:
-                    import threadpoolctl
-
-                    _controller = threadpoolctl.ThreadpoolController()
-                _limit = _controller.limit(limits=1, user_api="blas")
-            _inside += 1
-
-    def __exit__(self, *error: object) -> None:
-        global _inside
+                _controller = threadpoolctl.ThreadpoolController()
+            _limit = _controller.limit(limits=1, user_api="blas")
+        _inside += 1
+    try:
+        yield
+    finally:
         with _lock:
             _inside -= 1
             if _inside == 0:
@@ -131,10 +135,10 @@ class one_blas_thread:  # noqa: N801 - used as a with-statement's keyword
 
 
 def fixed_sums(operation: Callable) -> Callable:
-    """Decorate an operation whose matrix products must not depend on BLAS' threads."""
+    """Decorate an operation whose matrix products must not depend on the threads of BLAS."""
 
     @wraps(operation)
-    def limited(*args, **kwargs):
+    def limited(*args: Any, **kwargs: Any) -> Any:
         with one_blas_thread():
             return operation(*args, **kwargs)
 

@@ -1,10 +1,10 @@
 """Times of forward passes and training steps, alone or in pairs with PyTorch.
 
-Every side runs in a process of its own (worker.py), since the threads of one library keep
-the processors busy for a while after their work is done. Outputs are compared first. Then the sides
-take turns of half a second, or of one call where that takes longer. A ratio is formed within such a
-pair of turns, so that a machine that slows down for a while slows both, and the median over the
-pairs is what counts.
+Every side runs in a process of its own (worker.py), since the threads of one library keep the
+processors busy for a while after their work is done. Outputs are compared first. Then the sides
+take turns of half a second, or of one call if that takes longer. Each pair of turns gives a ratio,
+so that a machine that slows down for a while slows both sides; the median of the ratios is what
+counts.
 """
 
 import json
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,22 +28,25 @@ from cunet.threads import blas_libraries, get_threads
 
 TORCH = ("torch NCHW", "torch channels last")
 JOBS = ("forward", "step")
-LIMITS = {"logits": 1e-4, "gradients": 1e-2}  # float32 against float32, relative: L2 and largest
-REST = 0.02  # seconds before a turn, in which the other side's threads fall asleep
+ERROR_LIMITS = {
+    "logits": 1e-4,
+    "gradients": 1e-2,
+}  # float32 against float32, relative: L2 and largest
+REST_SECONDS = 0.02  # seconds before a turn, in which the other side's threads fall asleep
 
 
 class Worker:
     """A process with one side and one job."""
 
-    def __init__(self, **job):
+    def __init__(self, **job: Any):
         self.name = f"{job['side']}, {job['job']}, width {job['width']}"
         command = [sys.executable, "-P", "-m", "cunet.bench.worker", json.dumps(job)]
-        self.process = subprocess.Popen(
+        self.process: Any = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def ask(self, line: str = ""):
-        """What it returns for a line; CunetError where the process has ended."""
+    def ask(self, line: str = "") -> Any:
+        """What the process returns for a line; CunetError where it has ended."""
         try:
             self.process.stdin.write(line + "\n")
             self.process.stdin.flush()
@@ -50,8 +54,8 @@ class Worker:
         except (OSError, ValueError) as error:
             code = self.process.wait()
             raise CunetError(
-                f"benchmark: the process of {self.name} ended with code {code}; its own words "
-                "are above. A smaller --tile or --width needs less memory"
+                f"benchmark: the process of {self.name} ended with code {code}; its error "
+                "message is above. A smaller --tile or --width needs less memory"
             ) from error
 
     def close(self) -> None:
@@ -62,7 +66,7 @@ class Worker:
 
 
 @contextmanager
-def workers(sides: list[str], **job) -> Iterator[dict[str, Worker]]:
+def workers(sides: list[str], **job: Any) -> Iterator[dict[str, Worker]]:
     """A process for every side, ended in any case."""
     with ExitStack() as stack:
         made = {}
@@ -92,7 +96,7 @@ def measure(
     results = []
     for width in widths:
         job = {"width": width, **common}
-        result = {"width": width}
+        result: dict[str, Any] = {"width": width}
         if against:
             say(f"width {width}: comparing outputs and gradients")
             result["agreement"] = compare(sides, job)
@@ -122,7 +126,7 @@ def time_in_turns(sides: list[str], pairs: int, job: dict) -> dict:
     with workers(sides, **job) as made:
         for number in range(-2, pairs):  # two rounds to warm up
             for side in sides if number % 2 else reversed(sides):
-                time.sleep(REST)
+                time.sleep(REST_SECONDS)
                 found = made[side].ask()
                 peaks[side] = found["peak_bytes"]
                 if number >= 0:
@@ -145,7 +149,10 @@ def time_in_turns(sides: list[str], pairs: int, job: dict) -> dict:
 
 
 def compare(sides: list[str], job: dict) -> dict[str, dict[str, float]]:
-    """The largest relative errors of the other sides against the first; CheckError above LIMITS."""
+    """The largest relative errors of the other sides against the first.
+
+    CheckError where one is above ERROR_LIMITS.
+    """
     found, outputs = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         for side in sides:
@@ -168,7 +175,7 @@ def compare(sides: list[str], job: dict) -> dict[str, dict[str, float]]:
             "logits": float(errors.pop("logits")),
             "gradients": float(max(errors.values())),
         }
-        for what, limit in LIMITS.items():
+        for what, limit in ERROR_LIMITS.items():
             if not found[side][what] <= limit:
                 raise CheckError(
                     f"bench: the {what} of cunet and {side} differ by {found[side][what]:.1e} of "
@@ -194,7 +201,7 @@ def machine(against: str | None) -> dict:
 
 
 def processor() -> str:
-    """The processor's name as the system gives it."""
+    """The processor's name, as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -204,23 +211,23 @@ def processor() -> str:
 
 
 class Load:
-    """How busy everybody else keeps the processors meanwhile."""
+    """How busy other programs keep the processors meanwhile."""
 
     def __init__(self) -> None:
         self.start = time.perf_counter(), busy_seconds(), own_seconds()
 
     def foreign(self) -> float | None:
-        """Processors that others used on average, None where the system does not say."""
+        """Processors that others used on average, None where the system does not report it."""
         wall, busy, own = self.start
         now = busy_seconds()
-        if now is None:
+        if now is None or busy is None:
             return None
         used = now - busy - (own_seconds() - own)
         return max(0.0, used / (time.perf_counter() - wall))
 
 
 def busy_seconds() -> float | None:
-    """Processor seconds of the whole machine, those that a host gave to others included."""
+    """Processor seconds of the whole machine, including those that a host gave to others."""
     try:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     except OSError:

@@ -1,6 +1,7 @@
 """Our side of a benchmark on a CPU (or of float32 on any GPU), and what both sides use."""
 
 import time
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from cunet.ops import softmax_loss
 from cunet.solvers.sgd import SGD
 from cunet.threads import set_threads
 
-RATE = 1e-6  # of learning; small: the numbers stay in the same range for as long as it takes
+LEARNING_RATE = 1e-6  # so small that the numbers stay in the same range however long it takes
 
 
 def inputs(tile: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -33,9 +34,13 @@ class Ours:
         if self.device == "cpu":
             set_threads(job["threads"])
         self.net = UNet(width=job["width"], seed=0, device=self.device)
-        self.solver = SGD(self.net.parameters(), lr=RATE) if job["job"] == "step" else None
         self.x, self.labels, self.weights = (to_device(a, self.device) for a in inputs(job["tile"]))
         self.job = job
+
+    @cached_property
+    def solver(self) -> SGD:
+        """Made by the first step: other jobs do not need its memory."""
+        return SGD(self.net.parameters(), lr=LEARNING_RATE)
 
     def finish(self) -> None:
         """Wait for the device."""
@@ -43,7 +48,7 @@ class Ours:
             import_cupy().cuda.Device().synchronize()
 
     def forward(self) -> None:
-        """As in segmentation: nothing is remembered."""
+        """As in segmentation: nothing is kept for a backward pass."""
         self.net(self.x, remember=False)
         self.finish()
 
@@ -78,7 +83,7 @@ class Ours:
         rng, first = np.random.default_rng(0), layer is self.net.layers()[0]
         shapes = [(1, side, side, channels)]
         if layer.name.startswith("expand") and layer.name.endswith("conv1"):
-            shapes = [(1, side, side, channels // 2)] * 2  # what came up, beside the skip
+            shapes = [(1, side, side, channels // 2)] * 2  # what came up, and the skip
         images = tuple(
             to_device(rng.standard_normal(shape, np.float32), self.device) for shape in shapes
         )
@@ -105,14 +110,14 @@ class Ours:
         }
 
     def peak_bytes(self) -> int | None:
-        """The most memory this process has held; on a GPU, that CuPy's pool has."""
+        """The most memory that this process has held; on a GPU, what CuPy's pool has taken."""
         if self.device != "cpu":
             return import_cupy().get_default_memory_pool().total_bytes()
         return peak_of_process()
 
 
 def peak_of_process() -> int | None:
-    """The largest resident size so far in bytes, None where the system does not say.
+    """The largest resident size so far in bytes, None where the system does not report it.
 
     On Linux from /proc: there getrusage begins with what the parent process had.
     """

@@ -10,7 +10,7 @@ def report(document: dict) -> str:
     if differences := [agreement(result) for result in results if "agreement" in result]:
         parts.append("\n".join(differences))
     if timed := [layers(result) for result in results if "layers" in result]:
-        parts += [*timed, "GFLOP/s count the operations of the definition, whatever is done."]
+        parts += [*timed, "GFLOP/s count the operations of the definition, however it is computed."]
     return "\n\n".join(parts)
 
 
@@ -29,7 +29,7 @@ def heading(document: dict) -> str:
 
 
 def times(results: list[dict]) -> str:
-    """Seconds and memory of each side; in pairs, by how much ours is faster."""
+    """Seconds and memory of each side; with two sides, by how much ours is faster."""
     sides = [side for side in results[0]["step"] if side != "ratio"]
     head, rows = ["width", "", *sides], []
     if len(sides) > 1:

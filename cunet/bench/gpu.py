@@ -1,8 +1,9 @@
 """Checks and times of the network on a GPU, alone or in pairs with PyTorch, for `cunet bench`.
 
-The work is cut into stages. One that fails is recorded and the rest goes on; the document is handed
-out after each, so nothing is lost where time runs out; one for which too little time is left is
-skipped. All is one process: on a GPU libraries do not disturb each other as threads on a CPU do.
+The work is done in stages. A stage that fails is recorded, and the others go on. The document is
+handed out after each stage, so that nothing is lost when time runs out; a stage for which too
+little time is left is skipped. Both sides run in one process: on a GPU libraries do not disturb
+each other as their threads do on a CPU.
 
 Times in milliseconds. Unless noted, times are GPU times between two events, with the work already
 queued; "with transfers" is what a caller waits for, from arrays on the host to results on the
@@ -25,8 +26,15 @@ import numpy as np
 
 from cunet.backend import import_cupy, resolve_device, to_device, to_host
 from cunet.bench import gpu_layers, problems
-from cunet.bench.cpu_side import RATE, installed
-from cunet.bench.gpu_side import KEY, Ours, Task, gradients_by_hand, in_turns, problem_of_gpu
+from cunet.bench.cpu_side import LEARNING_RATE, installed
+from cunet.bench.gpu_side import (
+    DROPOUT_SEED,
+    Ours,
+    Task,
+    gradients_by_hand,
+    in_turns,
+    problem_of_gpu,
+)
 from cunet.bench.gpu_small_kernels import small_kernels
 from cunet.engines import obstacle
 from cunet.engines.gpu import cuda
@@ -36,38 +44,44 @@ from cunet.net.shape import Shape
 from cunet.net.tiles import check_tile
 from cunet.solvers.sgd import SGD
 
-BESIDE = {"tf32": "tf32", "float16": "bfloat16", "bfloat16": "bfloat16"}  # PyTorch's closest
-ORDER = ("tf32", "bfloat16", "float16")  # the most telling first
-COMPILING = 90  # seconds that a comparison with torch.compile may take
+PYTORCH_PRECISION = {
+    "tf32": "tf32",
+    "float16": "bfloat16",
+    "bfloat16": "bfloat16",
+}  # PyTorch's closest
+TELLING_ORDER = ("tf32", "bfloat16", "float16")  # the most telling first
+COMPILED_STAGE_SECONDS = 90  # seconds that a comparison with torch.compile may take
 
 Stage = tuple[str, float, Callable[[], Any]]  # name, seconds at most on a large card, the work
 
 
 def compile_kernels(precisions: Iterable[str], architectures: Iterable[str] = ()) -> None:
-    """Compile the kernels that are not kept from before, all at once: NVRTC lets go of Python's
-    lock. architectures: the current GPU's own unless given, as "sm_90a"."""
+    """Compile the kernels that are not on disk yet, all at the same time: NVRTC releases Python's
+    lock. architectures: such as "sm_90a"; by default the current GPU's own."""
     names = tuple(architectures) or (cuda.architecture(cuda.capability()),)
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda pair: cuda.compiled(*pair), product(precisions, names)))
 
 
 def agreement(task: Task, precision: str) -> dict:
-    """How far logits (largest difference of the largest) and gradients (L2, of all parameters
-    together, and of the worst) lie from the CPU's."""
+    """The relative differences from the CPU: the largest one of the logits; those of the gradients
+    in L2, over all parameters together and of the worst parameter."""
     net, (logits, truth) = task.net(device="cuda", precision=precision), task.truth
     if precision == "float32":
         found = gradients_by_hand(net, task.batch)
-    else:  # the recorded step; of two batches to an update, so that the gradients stay
-        work = CapturedStep(net, SGD(net.parameters(), lr=RATE, iter_size=2), "weights")
-        work.accumulate(task.batch, np.random.default_rng(KEY))
-        scale = float(work.fused.loss_scale.get()[0]) if work.scaling else 1.0
+    else:  # the recorded step; with two batches to an update, so that the gradients stay
+        work = CapturedStep(net, SGD(net.parameters(), lr=LEARNING_RATE, iter_size=2), "weights")
+        work.accumulate(task.batch, np.random.default_rng(DROPOUT_SEED))
+        scale = 1.0
+        if work.fused is not None and work.scaling:
+            scale = float(work.fused.loss_scale.get()[0])
         found = {p.name: p.grad.get() / np.float32(scale) for p in net.parameters()}
     there = to_host(net(to_device(task.batch[0], "cuda"), remember=False))
     off, size = (
         np.array([np.linalg.norm(a) for a in arrays])
         for arrays in ([found[name] - truth[name] for name in truth], truth.values())
     )
-    worst = int(np.argmax(off / size))  # a NaN, where there is one
+    worst = int(np.argmax(off / size))  # of a NaN, if there is one
     return {
         "logits": float(np.abs(there - logits).max() / np.abs(logits).max()),
         "gradients": float(np.linalg.norm(off) / np.linalg.norm(size)),
@@ -89,7 +103,7 @@ def peer(name: str) -> Callable[..., Any]:
 
 def beside(task: Task, precision: str, seconds: float = np.inf, compiled: bool = False) -> dict:
     """Times in pairs with PyTorch."""
-    return peer("beside")(task, precision, BESIDE[precision], seconds, compiled)
+    return peer("beside")(task, precision, PYTORCH_PRECISION[precision], seconds, compiled)
 
 
 def card() -> dict[str, Any]:
@@ -112,7 +126,7 @@ def stages(
     task: Task, precisions: tuple[str, ...], torch: bool, layers: bool, more: Iterable[Stage]
 ) -> Iterator[Stage]:
     """All stages, the most telling first; `more` before the single layers."""
-    ordered = [p for p in ORDER if p in precisions]
+    ordered = [p for p in TELLING_ORDER if p in precisions]
     yield "compile", 40, partial(compile_kernels, precisions)
     for p in ("float32", *ordered):
         yield f"agreement {p}", 20, partial(agreement, task, p)
@@ -121,8 +135,9 @@ def stages(
     if torch:
         for p in ordered:
             yield f"beside eager {p}", 40, partial(beside, task, p)
-        for p in [p for p in ordered if BESIDE[p] == p]:
-            yield f"beside compiled {p}", COMPILING, partial(beside, task, p, COMPILING, True)
+        for p in [p for p in ordered if PYTORCH_PRECISION[p] == p]:
+            seconds = COMPILED_STAGE_SECONDS
+            yield f"beside compiled {p}", seconds, partial(beside, task, p, seconds, True)
     yield from more
     if torch:
         yield "products of torch", 10, lambda: peer("products")(task)
@@ -160,8 +175,8 @@ def measure(
     """Everything that `cunet bench --device cuda` reports, ready for JSON.
 
     keep(document) is called before and after every stage. document: an earlier one to go on with,
-    whose stages are not done again. more: further stages; only: beginnings of the names of those
-    that are done, in this order. settings: other fields of Task. DeviceError where the GPU no
+    whose stages are not done again. more: further stages; only: do the stages whose names begin so,
+    in this order. settings: other fields of Task. DeviceError where the GPU no
     longer works after a stage that failed.
     """
     resolve_device("cuda")
@@ -172,7 +187,7 @@ def measure(
     for side in (tile, forward_tile):
         check_tile(side, task.depth)
     if (why := obstacle("cuda", Shape(width))) is not None:
-        raise CunetError(f"bench: what is measured on a GPU is its tensor cores, but {why}")
+        raise CunetError(f"bench: on a GPU tensor cores are measured, but {why}")
     document = {} if document is None else document
     document.setdefault("card", card())
     document |= {"width": width, "depth": task.depth, "tile": tile, "forward_tile": forward_tile}
@@ -203,7 +218,7 @@ def measure(
 
 
 def clean_up() -> str | None:
-    """Give memory back; why the GPU cannot go on, None where it can."""
+    """Give memory back; return why the GPU cannot go on, None where it can."""
     gc.collect()
     if (problem := problem_of_gpu()) is None:
         import_cupy().get_default_memory_pool().free_all_blocks()

@@ -1,8 +1,8 @@
 """Every convolution of the network alone on a GPU, by every kernel that can do it.
 
 Short kernels are over before Python has launched the next one. So calls are recorded as one graph,
-as they are in a step, and its replays are timed. The time of a convolution includes that its
-filters are rounded and transposed, and that partial sums are added.
+as they are in a step, and its replays are timed. The time of a convolution includes rounding
+and transposing its filters, and adding partial sums.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,17 +13,17 @@ import numpy as np
 
 from cunet.backend import Array, array_module, to_device
 from cunet.bench.gpu_side import Task, by_events, problem_of_gpu, repeats
-from cunet.bench.problems import TURN, Problem
+from cunet.bench.problems import TURN_SECONDS, Problem
 from cunet.engines import definition
-from cunet.engines.gpu import convolution, cuda, elements
+from cunet.engines.gpu import convolution, cuda, elements, tiles
 from cunet.engines.gpu import up_conv as gpu_up_conv
 from cunet.engines.gpu.graphs import Graph, Place
 from cunet.engines.images import as_images
 from cunet.errors import DeviceError
 from cunet.ops import crop_concat, up_conv
 
-SHARES = (0.25, 0.5, 1, 2, 4)  # of the parts that the gradient of filters is summed in
-LIMITS = {"tf32": 1e-3, "float16": 1e-3, "bfloat16": 8e-3}  # of errors, L2: a rounding
+SHARES_OF_PARTS = (0.25, 0.5, 1, 2, 4)  # of the parts that the gradient of filters is summed in
+ERROR_LIMITS = {"tf32": 1e-3, "float16": 1e-3, "bfloat16": 8e-3}  # of errors, L2: a rounding
 
 
 class Clock:
@@ -39,13 +39,13 @@ class Clock:
 
         timer = by_events(Graph(self.place, work), self.place.stream)
         timer(1)  # records the graph
-        number = repeats(timer, min(TURN, self.task.turn))
+        number = repeats(timer, min(TURN_SECONDS, self.task.turn))
         times = [timer(number) for _ in range(min(3, self.task.pairs))]
         return float(np.median(times)) / self.task.calls
 
 
 class Data:
-    """The arrays of a problem, in a precision, cut from one row of random numbers."""
+    """The arrays of a problem in a precision, cut from one long array of random numbers."""
 
     def __init__(self, problem: Problem, precision: str, noise: Array):
         self.p, self.noise, self.precision = problem, noise, precision
@@ -59,9 +59,9 @@ class Data:
             self.x = crop_concat.forward(self.x, skip)
 
     def cut(self, shape: tuple[int, ...], number: int) -> Array:
-        """Normal numbers (float32), aligned as CuPy aligns; another `number`, other ones."""
+        """Normally distributed float32, aligned as CuPy does; another `number` gives other ones."""
         count, start = int(np.prod(shape)), 1024 * number
-        while start + count > self.noise.size:  # repeated: no kernel minds
+        while start + count > self.noise.size:  # repetitions do no harm
             self.noise = array_module(self.noise).concatenate((self.noise, self.noise))
         return self.noise[start : start + count].reshape(shape)
 
@@ -71,7 +71,7 @@ class Data:
         return elements.to_elements(array_module(x).maximum(x, 0), self.precision)
 
     def calls(self) -> dict[str, Callable[[], Any]]:
-        """What is timed of ours."""
+        """The operations of ours that are timed."""
         x, w, b, dy = self.x, self.w, self.b, self.dy
         if self.p.up:
             return {
@@ -85,7 +85,7 @@ class Data:
         }
 
     def expected(self) -> dict[str, tuple[Array, ...]]:
-        """The same by definition, in float32, from the numbers as the tensor cores see them."""
+        """The same by definition, in float32, from the numbers that the tensor cores see."""
         xp = array_module(self.w)
         w = elements.to_floats(elements.to_elements(self.w, self.precision))
         x = tuple(elements.to_floats(xp.ascontiguousarray(part)) for part in as_images(self.x))
@@ -116,9 +116,12 @@ def error(found: Any, expected: tuple[Array, ...]) -> float:
 def layer(task: Task, precision: str, problem: Problem, theirs: Callable[..., dict] | None) -> dict:
     """Times, errors and choices of a convolution; theirs: what times the same in PyTorch."""
     clock, data = Clock(task), Data(problem, precision, to_device(task.noise, "cuda"))
-    row, expected = {**vars(problem), "out": problem.out, "ours": {}}, data.expected()
+    row: dict[str, Any] = {**vars(problem), "out": problem.out, "ours": {}}
+    expected = data.expected()
     for what, call in data.calls().items():
-        row["ours"][what] = sweep(what, call, expected[what], clock, problem, LIMITS[precision])
+        row["ours"][what] = sweep(
+            what, call, expected[what], clock, problem, ERROR_LIMITS[precision]
+        )
     if theirs is not None:
         row["torch"] = theirs(problem, precision, task)
     return row
@@ -127,22 +130,24 @@ def layer(task: Task, precision: str, problem: Problem, theirs: Callable[..., di
 def sweep(
     what: str, call: Callable, expected: tuple, clock: Clock, problem: Problem, limit: float
 ) -> dict:
-    """One operation as it is chosen, and by all other tiles and parts. wrong: those that fail, or
-    whose results lie further from the expected ones than `limit`."""
-    asked: list[tuple] = []
-    choose = convolution.choose
+    """One operation with the tile and parts that cunet chooses, and with all others. wrong: those
+    that fail, or whose results are further from the expected ones than `limit`."""
+    asked: list[tuple[tuple[int, int, int], tuple]] = []
+    choose = tiles.choose
 
-    def remembering(*sizes: int) -> tuple:
-        asked.append((sizes, choose(*sizes)))
-        return asked[-1][1]
+    def remembering(pixels: int, channels: int, steps: int) -> tuple:
+        way = choose(pixels, channels, steps)
+        asked.append(((pixels, channels, steps), way))
+        return way
 
-    with convolution.choosing(remembering):
+    with tiles.choosing(remembering):
         off = error(call(), expected)
         chosen = label(asked[0][1]) if asked else "x1"
         ms = clock(call)
     flops = problem.flops * (2 if what == "backward" else 1)
-    result = {"ms": ms, "tflops": flops / ms / 1e9, "error": off, "chosen": chosen}
-    tried, wrong = {chosen: ms}, {} if off <= limit else {chosen: off}
+    result: dict[str, Any] = {"ms": ms, "tflops": flops / ms / 1e9, "error": off, "chosen": chosen}
+    tried: dict[str, float] = {chosen: ms}
+    wrong: dict[str, float | str] = {} if off <= limit else {chosen: off}
     others = by_tiles(*asked[0][0], clock.task.parts) if asked else by_shares()
     for name, way in others:
         if name == chosen or clock.task.left() < 3:
@@ -168,21 +173,21 @@ def label(way: tuple) -> str:
     return f"{tile.prefix}{tile.rows}x{tile.columns}/{parts}"
 
 
-Ways = Iterator[tuple[str, AbstractContextManager]]  # what it is called, and what makes it so
+Ways = Iterator[tuple[str, AbstractContextManager]]  # a name, and the context that has it chosen
 
 
 def by_tiles(pixels: int, channels: int, steps: int, numbers: tuple[int, ...]) -> Ways:
-    """Every tile in as many parts as are worth a try."""
-    for tile in convolution.tiles():
+    """Every tile with every number of parts that may be faster."""
+    for tile in tiles.available():
         grid = cuda.blocks(pixels, tile.rows) * cuda.blocks(channels, tile.columns)
         for parts in numbers:
             if parts == 1 or (parts <= steps // 4 and grid * (parts - 1) < 2 * cuda.processors()):
                 way = tile, parts
-                yield label(way), convolution.choosing(lambda *sizes, way=way: way)
+                yield label(way), tiles.choosing(lambda *sizes, way=way: way)
 
 
 def by_shares() -> Ways:
-    """The gradient of filters, summed in more parts or fewer."""
+    """The gradient of filters, summed in more or fewer parts."""
     count = cuda.processors()
-    for share in SHARES:
+    for share in SHARES_OF_PARTS:
         yield f"x{share:g}", cuda.dividing_for(max(1, int(share * count)))

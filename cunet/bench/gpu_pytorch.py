@@ -8,24 +8,25 @@ CUDA graphs, so that no launch waits for Python.
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from cunet.bench.cpu_side import RATE
+from cunet.bench.cpu_side import LEARNING_RATE
 from cunet.bench.gpu_side import Ours, Task, by_clock, in_turns, repeats
-from cunet.bench.problems import TURN, Problem
+from cunet.bench.problems import TURN_SECONDS, Problem
 from cunet.bench.pytorch import TorchUNet
 from cunet.errors import CheckError
 
 DEVICE = "cuda"
 DTYPES = {"tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-LAST = {"memory_format": torch.channels_last}
-COMPILED = {"mode": "reduce-overhead", "dynamic": False}  # the mode that records CUDA graphs
-SAME = 0.1  # differences of logits below this are roundings
-SQUARE = 8192  # of the matrices whose product shows what is possible
+CHANNELS_LAST = {"memory_format": torch.channels_last}
+COMPILE_OPTIONS = {"mode": "reduce-overhead", "dynamic": False}  # the mode that records CUDA graphs
+LARGEST_ROUNDING = 0.1  # of logits: larger differences are those of another network
+PRODUCT_SIDE = 8192  # of the matrices whose product shows how fast the GPU can be
 
 
 def fastest() -> None:
@@ -56,14 +57,14 @@ def by_events(call: Callable[[], Any]) -> Callable[[int], float]:
 
 
 class Peer:
-    """What gpu_side.Ours does, in PyTorch. peak: the bytes of a step, or None without a GPU."""
+    """PyTorch's counterpart of gpu_side.Ours. peak: the bytes of a step, or None without a GPU."""
 
     def __init__(self, task: Task, precision: str, compiled: bool = False):
         fastest()
         self.precision, self.depth = precision, task.depth
-        self.module = TorchUNet(task.net()).to(DEVICE, **LAST)
-        self.net = torch.compile(self.module, **COMPILED) if compiled else self.module
-        self.solver = torch.optim.SGD(self.module.parameters(), lr=RATE, momentum=0.99)
+        self.module = TorchUNet(task.net()).to(DEVICE, **CHANNELS_LAST)
+        self.net = torch.compile(self.module, **COMPILE_OPTIONS) if compiled else self.module
+        self.solver = torch.optim.SGD(self.module.parameters(), lr=LEARNING_RATE, momentum=0.99)
         self.host = [torch.from_numpy(a) for a in task.batch]
         self.batch = self.upload()
         for _ in range(3):  # cuDNN tries its algorithms, which takes memory of its own
@@ -75,16 +76,16 @@ class Peer:
         }
         for side in dict.fromkeys((task.tile, task.forward_tile)):
             host = torch.from_numpy(task.image(side).transpose(0, 3, 1, 2).copy())
-            x = host.to(DEVICE, **LAST)
-            self.times[f"forward {side}"] = by_events(lambda x=x: self.forward(x))
+            x = host.to(DEVICE, **CHANNELS_LAST)
+            self.times[f"forward {side}"] = by_events(partial(self.forward, x))
             self.times[f"forward {side} with transfers"] = by_clock(
-                lambda host=host: self.forward(host.to(DEVICE, **LAST)).softmax(1).cpu()
+                partial(self.forward_with_transfers, host)
             )
 
     def upload(self) -> tuple[torch.Tensor, ...]:
         """x (N, C, H, W), labels and weights (N, P, Q) on the GPU."""
         x, labels, weights = (a.to(DEVICE) for a in self.host)
-        return x.permute(0, 3, 1, 2).contiguous(**LAST), labels.long(), weights
+        return x.permute(0, 3, 1, 2).contiguous(**CHANNELS_LAST), labels.long(), weights
 
     def cast(self) -> Any:
         """The context of the forward pass."""
@@ -98,6 +99,10 @@ class Peer:
         with torch.no_grad(), self.cast():
             return self.net(x).float()
 
+    def forward_with_transfers(self, host: torch.Tensor) -> torch.Tensor:
+        """The probabilities on the host, of images on the host."""
+        return self.forward(host.to(DEVICE, **CHANNELS_LAST)).softmax(1).cpu()
+
     def step(self) -> torch.Tensor:
         """Forward with dropout, weighted loss, backward, and the solver; returns the loss."""
         torch.compiler.cudagraph_mark_step_begin()
@@ -106,8 +111,8 @@ class Peer:
         self.solver.zero_grad()
         with self.cast():
             logits = self.net(x)
-        each = functional.cross_entropy(logits.float(), labels, reduction="none")
-        loss = (each * weights).sum() / weights.sum()
+        losses = functional.cross_entropy(logits.float(), labels, reduction="none")
+        loss = (losses * weights).sum() / weights.sum()
         loss.backward()
         self.solver.step()
         return loss
@@ -138,19 +143,19 @@ def beside(
     """Times in pairs with PyTorch in the precision `theirs`, and how far the logits of its
     untrained network lie from the CPU's; CheckError where it is another network.
 
-    seconds: those that this may take about. Where compiling takes long, the jobs for which PyTorch
-    would have to compile once more are left out.
+    seconds: about how long this may take. Where compiling takes long, the jobs for which PyTorch
+    would have to compile again are left out.
     """
     start = time.perf_counter()
     truth, fresh = task.truth[0], untrained_logits(task, theirs)
     off = float(np.abs(fresh - truth).max() / np.abs(truth).max())
-    if not off < SAME:
+    if not off < LARGEST_ROUNDING:
         raise CheckError(f"logits differ by {off:.1e} of their size: nothing was timed")
     ours, began = Ours(task, precision), time.perf_counter()
     peer = Peer(task, theirs, compiled)
     finish()
     made = time.perf_counter() - began
-    result = {
+    result: dict[str, Any] = {
         "theirs": f"{theirs}, {'torch.compile' if compiled else 'eager'}",
         "torch": torch.__version__,
         "cudnn": torch.backends.cudnn.version(),
@@ -175,15 +180,15 @@ def untrained_logits(task: Task, precision: str) -> np.ndarray:
     """The logits (N, P, Q, K) of PyTorch's network before any step."""
     fastest()
     peer = object.__new__(Peer)
-    peer.precision, peer.net = precision, TorchUNet(task.net()).to(DEVICE, **LAST)
-    x = torch.from_numpy(task.batch[0].transpose(0, 3, 1, 2).copy()).to(DEVICE, **LAST)
+    peer.precision, peer.net = precision, TorchUNet(task.net()).to(DEVICE, **CHANNELS_LAST)
+    x = torch.from_numpy(task.batch[0].transpose(0, 3, 1, 2).copy()).to(DEVICE, **CHANNELS_LAST)
     return peer.forward(x).permute(0, 2, 3, 1).cpu().numpy()
 
 
 def milliseconds(call: Callable[[], Any], task: Task) -> float:
     """The GPU's time for a call, the median of a few turns."""
     timer = by_events(call)
-    number = repeats(timer, min(TURN, task.turn))
+    number = repeats(timer, min(TURN_SECONDS, task.turn))
     return float(np.median([timer(number) for _ in range(min(3, task.pairs))]))
 
 
@@ -194,7 +199,7 @@ def layer_times(problem: Problem, precision: str, task: Task) -> dict[str, float
     up, k, out = problem.up, problem.outputs, problem.out
 
     def random(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, device=DEVICE, dtype=dtype).contiguous(**LAST)
+        return torch.randn(shape, device=DEVICE, dtype=dtype).contiguous(**CHANNELS_LAST)
 
     x, dy = random(1, c, side, side), random(1, k, out, out)
     w = random(*((c, k, 2, 2) if up else (k, c, 3, 3)))
@@ -217,8 +222,8 @@ def layer_times(problem: Problem, precision: str, task: Task) -> dict[str, float
 def products(task: Task) -> dict[str, float]:
     """Operations a second of a large matrix product."""
     fastest()
-    found, n = {}, SQUARE if DEVICE == "cuda" else 64
+    found, n = {}, PRODUCT_SIDE if DEVICE == "cuda" else 64
     for precision, dtype in DTYPES.items():
         a, b = (torch.randn((n, n), device=DEVICE).to(dtype) for _ in range(2))
-        found[precision] = 2e3 * n**3 / milliseconds(lambda a=a, b=b: a @ b, task)
+        found[precision] = 2e3 * n**3 / milliseconds(partial(torch.matmul, a, b), task)
     return found

@@ -3,32 +3,32 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from cunet.backend import import_cupy, to_device, to_host
-from cunet.bench.cpu_side import RATE
+from cunet.bench.cpu_side import LEARNING_RATE
 from cunet.engines.gpu.recorded import CapturedStep, predict, record_of
 from cunet.net.sizes import output_size
 from cunet.net.unet import UNet
 from cunet.ops import softmax_loss
 from cunet.solvers.sgd import SGD
 
-KEY = 5  # of dropout, the same on both sides of a comparison
+DROPOUT_SEED = 5  # of dropout, the same on both sides of a comparison
 
 
 @dataclass
 class Task:
-    """The network and the images that all stages share, and how long is measured."""
+    """The network and the images that all stages share, and how long to measure."""
 
     width: int = 64
     tile: int = 572
     forward_tile: int = 700
     depth: int = 4
     pairs: int = 7  # of turns
-    turn: float = 0.15  # seconds that a side is timed for before the other one has its turn
+    turn: float = 0.15  # seconds that a side is timed for before it is the other side's turn
     numbers: int = 24 << 20  # random numbers, from which images and filters are cut
     calls: int = 10  # of a kernel in a graph
     parts: tuple[int, ...] = (1, 2, 3, 4, 6, 8)  # numbers of parts that convolutions try
@@ -56,7 +56,7 @@ class Task:
 
     @cached_property
     def noise(self) -> np.ndarray:
-        """Normal numbers."""
+        """Normally distributed numbers."""
         return np.random.default_rng(2).standard_normal(self.numbers, np.float32)
 
     @cached_property
@@ -69,25 +69,25 @@ class Task:
 def gradients_by_hand(net: UNet, batch: tuple) -> dict[str, np.ndarray]:
     """Every gradient by its parameter's name, after a step operation by operation."""
     x, labels, weights = (to_device(a, net.device) for a in batch)
-    logits, backward = net(x, np.random.default_rng(KEY), remember="once")
+    logits, backward = net(x, np.random.default_rng(DROPOUT_SEED), remember="once")
     backward(softmax_loss.loss(logits, labels, weights)[1])
     return {p.name: to_host(p.grad) for p in net.parameters()}
 
 
 def memory_watch() -> Any:
     """`with memory_watch() as held:` counts what arrays take on the GPU: held.most is the most
-    bytes that were in use at one time, of all pools together."""
+    bytes that were in use at one time, in all pools together."""
 
-    class Watch(import_cupy().cuda.MemoryHook):
+    class Watch(import_cupy().cuda.MemoryHook):  # type: ignore[misc]  # a base that is Any
         name = "cunet.bench"
         now = most = 0
 
-        def malloc_postprocess(self, **given: Any) -> None:
-            self.now += given["mem_size"]
+        def malloc_postprocess(self, **event: Any) -> None:
+            self.now += event["mem_size"]
             self.most = max(self.most, self.now)
 
-        def free_postprocess(self, **given: Any) -> None:
-            self.now -= given["mem_size"]
+        def free_postprocess(self, **event: Any) -> None:
+            self.now -= event["mem_size"]
 
     return Watch()
 
@@ -102,7 +102,9 @@ class Ours:
     def __init__(self, task: Task, precision: str):
         with memory_watch() as held:  # of a step alone: predictions take memory of their own
             self.net = task.net(device="cuda", precision=precision)
-            self.work = CapturedStep(self.net, SGD(self.net.parameters(), lr=RATE), "weights")
+            self.work = CapturedStep(
+                self.net, SGD(self.net.parameters(), lr=LEARNING_RATE), "weights"
+            )
             self.batch, stream = task.batch, self.work.place.stream
             self.step()
         reserved = import_cupy().get_default_memory_pool().total_bytes() + self.work.place.bytes()
@@ -116,13 +118,11 @@ class Ours:
             predict(self.net, x)
             _, graph = record_of(self.net).predictions[x.shape]
             self.times[f"forward {side}"] = by_events(graph, stream)
-            self.times[f"forward {side} with transfers"] = by_clock(
-                lambda x=x: predict(self.net, x)
-            )
+            self.times[f"forward {side} with transfers"] = by_clock(partial(predict, self.net, x))
 
     def step(self) -> None:
         """One training step, from a batch on the host to the loss on the host."""
-        self.work.accumulate(self.batch, np.random.default_rng(KEY))
+        self.work.accumulate(self.batch, np.random.default_rng(DROPOUT_SEED))
         self.work.update()
 
 
@@ -139,7 +139,7 @@ def by_clock(call: Callable[[], Any]) -> Callable[[int], float]:
 
 
 def in_turns(sides: dict[str, Callable[[int], float]], task: Task) -> dict:
-    """Milliseconds of each side, and the first side's time as a share of the second's, formed
+    """Milliseconds of each side, and the ratio of the first side's to the second's, which is formed
     within each pair of turns."""
     number = {name: repeats(timer, task.turn) for name, timer in sides.items()}
     taken: dict[str, list[float]] = {name: [] for name in sides}
@@ -148,9 +148,13 @@ def in_turns(sides: dict[str, Callable[[int], float]], task: Task) -> dict:
             taken[name].append(sides[name](number[name]))
     result: dict = {n: {"median": float(np.median(v)), "all": v} for n, v in taken.items()}
     if len(sides) == 2:
-        every = np.divide(*taken.values())
-        names = {"median": np.median, "lowest": np.min, "highest": np.max}
-        result["ratio"] = {name: float(of(every)) for name, of in names.items()}
+        ours, theirs = taken.values()
+        ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+        result["ratio"] = {
+            "median": float(np.median(ratios)),
+            "lowest": min(ratios),
+            "highest": max(ratios),
+        }
     return result
 
 
@@ -171,7 +175,7 @@ def by_events(call: Callable[[], Any], stream: Any) -> Callable[[int], float]:
 
 
 def repeats(timer: Callable[[int], float], seconds: float) -> int:
-    """How many calls take about this long, after some that warm up."""
+    """How many calls take about this long, after a few to warm up."""
     if seconds == 0:
         return 1
     timer(2)

@@ -1,4 +1,4 @@
-"""The kernels that are as fast as memory, alone on a GPU."""
+"""The kernels that are as fast as the memory, each timed alone on a GPU."""
 
 from collections.abc import Callable
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cunet.bench.cpu_side import RATE, inputs, peak_of_process
+from cunet.bench.cpu_side import LEARNING_RATE, inputs, peak_of_process
 from cunet.net.unet import UNet
 
 
@@ -58,7 +58,7 @@ def to_torch(filters: np.ndarray, up: bool) -> np.ndarray:
 
 
 class Peer:
-    """What cpu_side.Ours does, in PyTorch."""
+    """PyTorch's counterpart of cpu_side.Ours."""
 
     def __init__(self, job: dict):
         torch.set_num_threads(job["threads"])
@@ -68,7 +68,7 @@ class Peer:
         x, labels, weights = inputs(job["tile"])
         self.x = torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(memory_format=layout)
         self.labels, self.weights = torch.from_numpy(labels), torch.from_numpy(weights)
-        self.solver = torch.optim.SGD(self.net.parameters(), lr=RATE, momentum=0.99)
+        self.solver = torch.optim.SGD(self.net.parameters(), lr=LEARNING_RATE, momentum=0.99)
 
     def forward(self) -> None:
         self.net.eval()
@@ -83,8 +83,8 @@ class Peer:
     def gradients(self) -> torch.Tensor:
         self.solver.zero_grad()
         logits = self.net(self.x)
-        each = functional.cross_entropy(logits, self.labels, reduction="none")
-        ((each * self.weights).sum() / self.weights.sum()).backward()
+        losses = functional.cross_entropy(logits, self.labels, reduction="none")
+        ((losses * self.weights).sum() / self.weights.sum()).backward()
         return logits
 
     def check(self) -> dict[str, np.ndarray]:

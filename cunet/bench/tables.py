@@ -1,12 +1,13 @@
-"""A measurement on a GPU as tables: goals first, then what failed, then every figure."""
+"""A measurement on a GPU as tables: the goals, then what failed, then all figures."""
 
 from typing import Any
 
 Table = tuple[str, list[str], list[list[str]]]  # title, names of columns, rows
+Goal = tuple[str, float | None, float, str]  # name, what was measured, at most what, the unit
 PEERS = (("tf32", "TF32"), ("float16", "bf16"), ("bfloat16", "bf16"))  # ours, PyTorch's closest
 KINDS = ("eager", "compiled")  # of PyTorch's network
-CLOSE = 1.25  # times PyTorch's own error: how far our logits may lie from the CPU's
-LOGITS = {"float32": 1e-5, "tf32": 3e-3}  # of the largest, where PyTorch has not measured its own
+LOGITS_ERROR_RATIO = 1.25  # of our logits' error to that of PyTorch's, both against the CPU's
+LOGITS_ERRORS = {"float32": 1e-5, "tf32": 3e-3}  # of the largest, where PyTorch's were not measured
 
 
 def heading(document: dict) -> str:
@@ -35,24 +36,27 @@ def number(value: float | None) -> str:
     return f"{value:.0f}" if 1000 <= value < 1e6 else f"{value:.3g}"
 
 
-def goals(document: dict) -> list[tuple[str, float | None, float | None, str]]:
-    """What is aimed at: its name, what was measured, what it must not be above, and the unit."""
-    results, found = document["results"], []
+def goals(document: dict) -> list[Goal]:
+    """The goals, measured or not."""
+    results: dict[str, Any] = document["results"]
+    found: list[Goal] = []
     for precision, theirs in PEERS:
         pair = results.get(f"beside eager {precision}")
         step = pair["jobs"]["step"]["ratio"]["median"] if pair else None
         found.append((f"step {precision} / PyTorch eager {theirs}", step, 1.0, "x"))
         if pair and pair["bytes"]["torch"]:
-            sizes = [pair["bytes"][side]["allocated"] / 1e9 for side in ("cunet", "torch")]
-            found.append((f"memory of a step {precision}", *sizes, "GB"))
+            ours, peer = (pair["bytes"][side]["allocated"] / 1e9 for side in ("cunet", "torch"))
+            found.append((f"memory of a step {precision}", ours, peer, "GB"))
     job = f"forward {document['forward_tile']}"
     times = results.get("alone tf32", {}).get("milliseconds", {})
     for name in (job, f"{job} with transfers"):
         found.append((f"{name}, tf32", times.get(name, {}).get("median"), 5.0, "ms"))
-    for precision, limit in LOGITS.items():
+    for precision, limit in LOGITS_ERRORS.items():
         error = results.get(f"agreement {precision}", {}).get("logits")
         theirs = results.get(f"beside eager {precision}", {}).get("logits")
-        limit = limit if theirs is None else CLOSE * theirs  # of the same network, in the same run
+        limit = (
+            limit if theirs is None else LOGITS_ERROR_RATIO * theirs
+        )  # of the same network, in the same run
         found.append((f"logits {precision} from the CPU's", error, limit, "of the largest"))
     return found
 
@@ -107,7 +111,7 @@ def times(document: dict) -> Table:
 
 
 def memory(document: dict) -> Table:
-    """Allocated: what arrays took at most; reserved: what the pools had taken for them."""
+    """Allocated: the most that arrays took; reserved: what the pools had taken for them."""
     rows = []
     for precision, r in of_kind(document, "alone"):
         rows.append([f"cunet {precision}", *sizes(r["bytes"])])
@@ -162,6 +166,6 @@ def products(document: dict) -> Table:
 
 
 def of_kind(document: dict, kind: str) -> list[tuple[str, Any]]:
-    """The last word, and the result, of the stages whose names begin so."""
+    """The last word, and the result, of the stages whose names begin with `kind`."""
     results = document["results"].items()
     return [(name.split()[-1], r) for name, r in results if name.startswith(f"{kind} ")]

@@ -3,8 +3,8 @@
     python -m cunet.bench.worker '{"side": "cunet", "job": "step", "width": 16, ...}'
 
 A process has one job: "forward" and "step" time calls for each line, "check" writes outputs and
-gradients to the file that the line names, "layers" times every layer. So nothing else counts in its
-peak memory, and no other library's threads run in it.
+gradients to the file that the line names, "layers" times every layer. So its peak memory
+counts nothing else, and no other library's threads run in it.
 """
 
 import json
@@ -21,13 +21,13 @@ SIDES = {
     "torch NCHW": "cunet.bench.pytorch:Peer",
     "torch channels last": "cunet.bench.pytorch:Peer",
 }
-TURN = 0.5  # seconds that a side is timed for before the next one has its turn
+TURN_SECONDS = 0.5  # that a side is timed for before it is the next one's turn
 
 
 def turn(call: Callable[[], None]) -> float:
-    """The median seconds of calls that take half a second together, or of one."""
+    """The median seconds of a call, of calls that take half a second together; or of one."""
     seconds: list[float] = []
-    while sum(seconds) < TURN:
+    while sum(seconds) < TURN_SECONDS:
         start = time.perf_counter()
         call()
         seconds.append(time.perf_counter() - start)

@@ -23,7 +23,7 @@ PACKAGES = {  # module: what pip calls it
     "threadpoolctl": "threadpoolctl",
     "numba": "numba",
 }
-OLD_CORES = {"Prescott", "Core2", "generic"}  # what OpenBLAS takes where it knows no better
+OLD_CORES = {"Prescott", "Core2", "generic"}  # what OpenBLAS uses for processors it does not know
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 

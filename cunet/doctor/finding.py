@@ -1,4 +1,4 @@
-"""One thing that was looked at, and what was found."""
+"""A finding: one thing that was examined, and what was found."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ OK, NOTE, BROKEN = "ok", "note", "broken"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: its state is ok, note (slower or less than possible) or broken."""
+    """One thing that was examined; its state: ok, note (slower or less than possible) or broken."""
 
     name: str
     state: str
@@ -17,14 +17,14 @@ class Finding:
 
 
 def attempt(name: str, work: Callable[[], str], fix: str, wrong: str = "") -> Finding:
-    """What work() returns, or what it raised: broken, with the command that fixes it.
+    """The finding that is what work() returns; broken if it raises, with the command that fixes it.
 
-    wrong: the command that fixes an ArithmeticError, if another one. Where memory ran out no
-    installation helps.
+    wrong: the command that fixes an ArithmeticError, if it is not `fix`. No installation helps
+    where memory ran out.
     """
     try:
         return Finding(name, OK, work())
-    except Exception as error:  # whatever is installed wrongly raises what it likes
+    except Exception as error:  # a broken installation may raise anything
         if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
             text = f"not enough memory is free: see what uses it ({one_line(error)})"
             on_gpu = type(error).__module__.startswith("cupy")
@@ -34,7 +34,7 @@ def attempt(name: str, work: Callable[[], str], fix: str, wrong: str = "") -> Fi
 
 
 def reinstall(name: str) -> str:
-    """The command that installs a package afresh."""
+    """The command that installs a package again."""
     return f"pip install --force-reinstall {name}"
 
 

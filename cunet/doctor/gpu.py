@@ -1,12 +1,13 @@
-"""The GPU's part of the doctor: is CuPy installed rightly, is there a GPU, does it compute.
+"""The GPU's part of the doctor: is CuPy installed correctly, is there a GPU, does it compute?
 
-A machine without a GPU or without CuPy is not broken; CuPy that is installed and cannot compute
-on a GPU that is there is.
+A machine without a GPU or without CuPy is not broken. It is broken if both are there and CuPy
+cannot compute.
 """
 
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 
 import numpy as np
@@ -15,7 +16,7 @@ from cunet.doctor import installation
 from cunet.doctor.finding import BROKEN, NOTE, OK, Finding, attempt, one_line
 from cunet.doctor.installation import Version
 from cunet.doctor.tensor_cores import Kernels, load_kernels, properties, tensor_cores
-from cunet.engines.gpu.cuda import DTYPES, LEAST, cache_folder
+from cunet.engines.gpu.cuda import DTYPES, LEAST_CAPABILITY, cache_folder
 from cunet.net.memory import fits_the_paper
 
 KERNEL = 'extern "C" __global__ void twice(float* x) { x[threadIdx.x] *= 2; }'
@@ -28,7 +29,7 @@ def examine_gpu() -> list[Finding]:
 
 
 def load_cupy() -> ModuleType:
-    """CuPy; ImportError and what else its libraries raise."""
+    """CuPy; ImportError, or whatever else its libraries raise."""
     import cupy
 
     return cupy
@@ -40,10 +41,10 @@ def gpu(
     load: Callable[[], ModuleType],
     load_own: Callable[[], Kernels],
 ) -> list[Finding]:
-    """What is found, given the wheels installed, the driver's CUDA version, and how to load CuPy
-    and cunet's kernels."""
+    """The findings, from the wheels installed, the driver's CUDA version, and how to load CuPy and
+    cunet's kernels."""
     found, cupy = installation.look(wheels, driver, load)
-    if cupy is None:
+    if cupy is None or driver is None:
         return found
     wheel = next(iter(wheels), "cupy")
     try:
@@ -62,7 +63,7 @@ def trials(
     cupy: ModuleType, count: int, driver: Version, load_own: Callable[[], Kernels], fix: str
 ) -> list[Finding]:
     """What the GPUs are, and whether they compute. fix: the command that installs CUDA's parts."""
-    gpus = [attempt(f"GPU {i}", lambda i=i: describe(cupy, i), "nvidia-smi") for i in range(count)]
+    gpus = [attempt(f"GPU {i}", partial(describe, cupy, i), "nvidia-smi") for i in range(count)]
     usable = [i for i, one in enumerate(gpus) if one.state == OK]
     kept, nvrtc = own_kernels(), nvrtc_finding(cupy, driver, fix)
     tried = [nvrtc]
@@ -74,7 +75,7 @@ def trials(
 
 
 def no_device(error: Exception | None) -> Finding:
-    """A driver but no device: hidden or absent is no fault, any other error is one."""
+    """A driver but no device: no fault if it is hidden or absent, else one."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if error is None or "NoDevice" in str(error):
         text = "no usable NVIDIA GPU: running on the CPU"
@@ -90,10 +91,12 @@ def describe(cupy: ModuleType, index: int) -> str:
     name, number = properties(cupy, index)
     with cupy.cuda.Device(index):
         free, total = cupy.cuda.runtime.memGetInfo()
-    fast, slow = f"{', '.join(DTYPES)} on tensor cores", "float32 only (plain path)"
+    paths = "float32 only (plain path)"
+    if number >= LEAST_CAPABILITY:
+        paths = f"{', '.join(DTYPES)} on tensor cores"
     return (
         f"{name}, compute capability {number // 10}.{number % 10}, {free / 1e9:.1f} of "
-        f"{total / 1e9:.1f} GB free; {fast if number >= LEAST else slow}; {fits_the_paper(free)}"
+        f"{total / 1e9:.1f} GB free; {paths}; {fits_the_paper(free)}"
     )
 
 
@@ -120,7 +123,7 @@ def cache_finding(before: int) -> Finding:
     if own_kernels():
         own = "cunet's own are there" + ("" if before else ", compiled just now")
     if os.environ.get("CUPY_CACHE_IN_MEMORY") == "1":
-        text = f"CuPy's is in memory: its kernels are compiled anew in every run; {folder}: {own}"
+        text = f"CuPy's is in memory: its kernels are compiled again in every run; {folder}: {own}"
         return Finding("kernel cache", NOTE, text, "unset CUPY_CACHE_IN_MEMORY")
     return Finding("kernel cache", OK, f"kernels are compiled once and kept in {folder}; {own}")
 

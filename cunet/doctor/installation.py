@@ -9,9 +9,9 @@ from types import ModuleType
 
 from cunet.doctor.finding import BROKEN, NOTE, OK, Finding, one_line, reinstall
 
-SUPPORTED = (12, 13)  # CUDA versions with an extra of their own
+SUPPORTED = (12, 13)  # CUDA versions that cunet has an extra for
 OLDEST_CUPY = 14
-CPU = "use --device cpu"
+USE_CPU = "use --device cpu"
 
 Version = tuple[int, int]  # of CUDA: major, minor
 
@@ -54,7 +54,7 @@ def install(driver: Version | None) -> str:
 
 
 def swap(wheel: str, driver: Version | None) -> str:
-    """The command that installs it in the place of another wheel."""
+    """The command that replaces another wheel by it."""
     return f"pip uninstall -y {wheel} && {install(driver)}"
 
 
@@ -66,7 +66,7 @@ def install_parts(wheel: str, driver: Version) -> str:
 def look(
     wheels: dict[str, str], driver: Version | None, load: Callable[[], ModuleType]
 ) -> tuple[list[Finding], ModuleType | None]:
-    """What is found, and CuPy where it can be asked for GPUs."""
+    """The findings, and CuPy if it can be asked for GPUs; without a driver it is None."""
     found = [driver_finding(driver)]
     if len(wheels) > 1:
         text = f"{' and '.join(wheels)} are both installed and overwrite each other"
@@ -135,4 +135,4 @@ def old_driver(driver: Version, wheel: str, needs: str) -> Finding:
     text = f"the driver, for CUDA up to {driver[0]}.{driver[1]}, is too old: {wheel} needs {needs}"
     if driver[0] >= min(SUPPORTED) and f'"{wheel}[' not in install(driver):
         return Finding("CUDA version", BROKEN, text, swap(wheel, driver))
-    return Finding("CUDA version", BROKEN, f"{text}; install a newer driver, or {CPU}")
+    return Finding("CUDA version", BROKEN, f"{text}; install a newer driver, or {USE_CPU}")

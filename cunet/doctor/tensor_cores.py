@@ -8,16 +8,18 @@ import numpy as np
 
 from cunet.doctor.finding import NOTE, Finding, attempt
 from cunet.engines.gpu import convolution, elements
-from cunet.engines.gpu.cuda import DTYPES, LEAST
+from cunet.engines.gpu.cuda import DTYPES, LEAST_CAPABILITY
 from cunet.ops import conv
 
-PLAIN = "use --precision float32"
+USE_FLOAT32 = "use --precision float32"
 
-Kernels = tuple[Any, Any]  # what convolves, and what takes arrays to a precision and back
+Kernels = tuple[
+    Any, Any
+]  # the module that convolves, and the one that rounds arrays to a precision and back
 
 
 def load_kernels() -> Kernels:
-    """cunet's own; whatever is wrong with them shows when they are first used."""
+    """cunet's own; what is wrong with them shows when they are first used."""
     return convolution, elements
 
 
@@ -31,7 +33,7 @@ def tensor_cores(
     cupy: ModuleType, usable: list[int], load: Callable[[], Kernels], fix: str
 ) -> Finding:
     """A convolution by cunet's own kernels in each precision, on every GPU that has them."""
-    capable = [i for i in usable if properties(cupy, i)[1] >= LEAST]
+    capable = [i for i in usable if properties(cupy, i)[1] >= LEAST_CAPABILITY]
     if not capable:
         return Finding("tensor cores", NOTE, "none (compute capability 8.0 or later): float32 only")
 
@@ -43,7 +45,7 @@ def tensor_cores(
                         raise ArithmeticError(f"GPU {index}: a {precision} convolution is wrong")
         return f"a convolution in {', '.join(DTYPES)} equals its definition"
 
-    return attempt("tensor cores", work, fix, PLAIN)
+    return attempt("tensor cores", work, fix, USE_FLOAT32)
 
 
 def convolves(cupy: ModuleType, kernels: Any, images: Any, precision: str) -> bool:

@@ -1,7 +1,7 @@
 """The functions of `ops` by engine, and which engine and precision a network gets on a device.
 
     engine       for
-    definition   ops as they stand: GPUs in float32 and float64, and the tests
+    definition   ops as they are: GPUs in float32 and float64, and the tests
     cpu          NumPy: strips of rows for threads and cache, Winograd's convolution
     gpu          NVIDIA tensor cores, by the kernels in the .cu files
 
@@ -13,8 +13,8 @@ batch normalization). A layer calls those of the engine that its network was mad
     float16     10 bits, small range     float16, gradients scaled    float32
     bfloat16    7 bits                   bfloat16                     float32
 
-A GPU that has tensor cores uses tf32 unless told otherwise, as every framework's convolutions do.
-The kernels are made for the paper's network: other variants run in float32.
+A GPU that has tensor cores uses tf32 by default, as the convolutions of every framework do.
+The kernels are made for the paper's network; other variants run in float32.
 """
 
 from types import ModuleType
@@ -45,16 +45,16 @@ def obstacle(device: str, shape: Any) -> str | None:
         return "the CPU has no tensor cores"
     if shape.width % 8:
         return f"width {shape.width} is not a multiple of 8"
-    if shape.in_channels > first_layer.MOST_CHANNELS:
-        return f"images have more than {first_layer.MOST_CHANNELS} channels"
-    if shape.classes > head.MOST_CLASSES:
-        return f"there are more than {head.MOST_CLASSES} classes"
+    if shape.in_channels > first_layer.MAX_IMAGE_CHANNELS:
+        return f"images have more than {first_layer.MAX_IMAGE_CHANNELS} channels"
+    if shape.classes > head.MAX_CLASSES:
+        return f"there are more than {head.MAX_CLASSES} classes"
     variants = {"same padding": shape.padding == "same", "batch normalization": shape.batch_norm}
     for name, used in (variants | {"a sigmoid": shape.sigmoid}).items():
         if used:
-            return f"the network has {name}, which the kernels do not know"
+            return f"the network has {name}, which the kernels do not support"
     number = cuda.capability()
-    if number < cuda.LEAST:
+    if number < cuda.LEAST_CAPABILITY:
         return f"the GPU's compute capability is {number / 10:.1f}, tensor cores begin with 8.0"
     return None
 
@@ -75,10 +75,10 @@ def check_dtype(dtype: Any) -> str:
 
 
 def resolve_precision(name: str | None, dtype: str, obstacle: str | None) -> str:
-    """The precision a network computes in; name None is tf32 where nothing stands against it.
+    """The precision a network computes in; None for the name is tf32 where there is no obstacle.
 
     dtype: float32 or float64, of the weights. CunetError for another name or one that does not go
-    with dtype, DeviceError where the device or the network stands against it.
+    with dtype, DeviceError where there is an obstacle.
     """
     if name is None:
         return "tf32" if obstacle is None and dtype == "float32" else dtype
@@ -95,6 +95,6 @@ def resolve_precision(name: str | None, dtype: str, obstacle: str | None) -> str
 
 
 def check_precision(name: str | None) -> None:
-    """CunetError for a name that no precision has."""
+    """CunetError for the name of no precision."""
     if name is not None and name not in PRECISIONS:
         raise CunetError(f"precision: expected one of {', '.join(PRECISIONS)}, found '{name}'")

@@ -1,14 +1,14 @@
 """The definitions as an engine: zeros, concatenation and a ReLU around the functions of ops.
 
 Every engine has the functions of this file, with the same names and arguments (the GPU's lacks
-batch normalization). Layers call conv, up, pool, drop, norm and add; the network calls enter; training
-and segmentation call step, predict, leave and recorded_bytes.
+batch normalization). Layers call conv, up, pool, drop, norm and add; the network calls enter;
+training and segmentation call step, predict, leave and recorded_bytes.
 
 This engine runs on NumPy and CuPy alike. It is what a GPU without tensor cores computes with - each
 product goes to the GPU's own BLAS - and what the other engines are tested against.
 
 Shapes: images (N, H, W, C), filters (R, S, C, K). The x of a convolution may be a tuple of images,
-which stands for their channels side by side. y is what forward returned where a ReLU followed, else
+which stands for their channels side by side. y is what forward returned if a ReLU followed, else
 None. Sums are formed in an order that depends on the shapes alone.
 """
 
@@ -48,7 +48,7 @@ def conv_backward(
 ) -> tuple[Array | tuple[Array, ...] | None, Array, Array]:
     """dx (N, H, W, C), dw (R, S, C, K) and db (K); dx is None where it is not wanted.
 
-    Of a tuple of images dx has all channels in order (the GPU's engine returns a tuple).
+    If x is a tuple, dx has the channels of all images in order (the GPU's engine returns a tuple).
     """
     dy = dy if y is None else relu_backward(dy, y)
     padded = with_zeros(side_by_side(x), w.shape[:2], padding)
@@ -58,7 +58,7 @@ def conv_backward(
 
 @fixed_sums
 def up_forward(x: Array, w: Array, b: Array, relu: bool = False) -> Array:
-    """The up-convolution y (N, 2H, 2W, K), with a ReLU behind it where asked."""
+    """The up-convolution y (N, 2H, 2W, K); relu: whether a ReLU follows."""
     y = up_conv.forward(x, w, b)
     return relu_forward(y, out=y) if relu else y
 
@@ -77,7 +77,7 @@ def pool_forward(x: Array) -> Array:
 
 
 def pool_backward(dy: Array, x: Array, y: Array, beside: Array | None = None) -> Array:
-    """dx, plus the gradient `beside` (N, P, Q, C) of the centre of x, which went another way."""
+    """dx, plus `beside` (N, P, Q, C): the gradient of x's centre that came along the skip."""
     dx = max_pool.backward(dy, x, y)
     if beside is not None:
         add(beside, crop_concat.centre(dx, *beside.shape[1:3]))
@@ -85,8 +85,8 @@ def pool_backward(dy: Array, x: Array, y: Array, beside: Array | None = None) ->
 
 
 def drop_forward(x: Array, rate: float, key: Any) -> tuple[Array, Any]:
-    """x with a share `rate` of its elements dropped, as the 64-bit key says, and what
-    drop_backward needs to know of it."""
+    """x with a share `rate` of its elements dropped, which the 64-bit key selects, and what
+    drop_backward needs in order to drop the same."""
     mask = dropout.mask(x, rate, int(key))
     return x * mask, mask
 
@@ -145,8 +145,8 @@ class Step:
     def accumulate(self, batch: tuple, rng: np.random.Generator, prepare: Any = None) -> float:
         """One forward and backward pass: adds into the gradients, returns the loss.
 
-        batch: x (N, H, W, C), labels (N, P, Q), weights (N, P, Q), on the host. prepare: would be
-        called for the next batch while the device works alone, which it never does here.
+        batch: x (N, H, W, C), labels (N, P, Q), weights (N, P, Q), on the host. prepare: makes
+        the next batch; engines whose device works by itself call it meanwhile, this one does not.
         """
         net = self.net
         x, labels, weights = (to_device(array, net.device) for array in batch)
@@ -161,11 +161,11 @@ class Step:
         return self.solver.step()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing is to be released."""
 
 
 def step(net: Any, solver: Any, normalize: str, ignore: int | None = None) -> Step:
-    """What does the training steps of this net."""
+    """The object that does the training steps of this net."""
     return Step(net, solver, normalize, ignore)
 
 
@@ -175,10 +175,10 @@ def predict(net: Any, x: np.ndarray) -> np.ndarray:
 
 
 def recorded_bytes(net: Any) -> int:
-    """Bytes on the device that recorded work of this net holds beside its arrays."""
+    """Bytes on the device that recorded work of this net holds besides its arrays."""
     return 0
 
 
 def side_by_side(x: Array | tuple[Array, ...]) -> Array:
-    """One image of all channels."""
+    """The images as one, with all their channels."""
     return array_module(x[0]).concatenate(x, axis=3) if isinstance(x, tuple) else x

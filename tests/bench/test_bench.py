@@ -89,7 +89,7 @@ def test_ratios_are_formed_in_pairs_to_the_better_of_the_others(monkeypatch):
         yield {side: Fake(seconds[side]) for side in sides}
 
     monkeypatch.setattr(cpu, "workers", fake)
-    monkeypatch.setattr(cpu, "REST", 0)
+    monkeypatch.setattr(cpu, "REST_SECONDS", 0)
     found = cpu.time_in_turns(list(seconds), 3, {})
     assert found["cunet"] == {"median_s": 2, "seconds": [1, 2, 4], "peak_bytes": 7}
     expected = {"to": "torch channels last", "median": 2, "lowest": 1, "highest": 3}

@@ -16,7 +16,7 @@ from cunet.bench import gpu, gpu_layers, gpu_side, problems
 from cunet.bench.gpu import measure
 from cunet.bench.gpu_side import Task, in_turns
 from cunet.cli import bench
-from cunet.engines.gpu import convolution, elements
+from cunet.engines.gpu import elements, tiles
 from cunet.errors import CunetError, DeviceError
 from cunet.net.figure1 import rows
 from cunet.net.shape import Shape
@@ -140,7 +140,7 @@ def real_stages(torch=False, more=()):
 
 def test_the_most_telling_stages_come_first():
     names = [name for name, *_ in real_stages(True, [("train 64", 1, None)])]
-    assert names[:5] == ["compile", *(f"agreement {p}" for p in ("float32", *gpu.ORDER))]
+    assert names[:5] == ["compile", *(f"agreement {p}" for p in ("float32", *gpu.TELLING_ORDER))]
     assert names[8:14] == [
         "beside eager tf32", "beside eager bfloat16", "beside eager float16",
         "beside compiled tf32", "beside compiled bfloat16", "train 64",
@@ -164,7 +164,7 @@ def test_a_gpu_that_is_lost_ends_it(xp, stages, monkeypatch):
     assert list(document["results"]) == ["one"]
 
 
-def test_what_cannot_be_measured_is_said(xp, monkeypatch):
+def test_what_cannot_be_measured_is_reported(xp, monkeypatch):
     with pytest.raises(CunetError, match="width 12 is not a multiple of 8"):
         measure(12, 20, 24, **SMALL)
     with pytest.raises(CunetError, match="tile 21 does not fit"):
@@ -225,12 +225,12 @@ def test_wrong_results_and_failures_of_kernels_are_found(xp, monkeypatch):
     noise = xp.asarray(task.noise)
     data = gpu_layers.Data(problem, "tf32", noise)
     call, expected = data.calls()["forward"], data.expected()["forward"]
-    nobody = convolution.Tile("none_", 128, 128, 256, 3, 0.01)
-    narrow = convolution.TILES[2]
-    monkeypatch.setattr(convolution, "TILES", (narrow,))
-    monkeypatch.setattr(convolution, "tiles", lambda: (narrow, nobody))
+    nobody = tiles.Tile("none_", 128, 128, 256, 3, 0.01)
+    narrow = tiles.TILES[2]
+    monkeypatch.setattr(tiles, "TILES", (narrow,))
+    monkeypatch.setattr(tiles, "available", lambda: (narrow, nobody))
 
-    before = convolution.choose
+    before = tiles.choose
 
     def swept(limit):
         clock = gpu_layers.Clock(task)
@@ -242,7 +242,7 @@ def test_wrong_results_and_failures_of_kernels_are_found(xp, monkeypatch):
     ]
     assert "none_conv_128x128" in found["wrong"]["none_128x128/1"]
     assert "64x64/1" in swept(1e-9)["wrong"]  # no rounding would be this small
-    assert convolution.choose is before  # all is put back
+    assert tiles.choose is before  # all is put back
     y = elements.to_floats(call())
     y[0, 0, 0, 0] = np.nan
     assert np.isnan(gpu_layers.error(y, expected))
@@ -274,7 +274,7 @@ def watched(script, monkeypatch, path, *codes, longest=20):
     return json.loads(path.read_text())
 
 
-KEEP = "json.dump(d, open(p + '.part', 'w')); os.replace(p + '.part', p)\n"  # whole or not at all
+KEEP = "json.dump(d, open(p + '.part', 'w')); os.replace(p + '.part', p)\n"  # in one step
 DONE = "d.setdefault('results', {})['b'] = 1; " + KEEP
 BEGUN = "d['running'] = 'a'; " + KEEP
 
@@ -291,7 +291,7 @@ def test_a_stage_that_hangs_is_ended(script, monkeypatch, tmp_path):
     assert found["results"] == {"b": 1} and found["failed"]["a"].startswith("ended after")
 
 
-def test_a_gpu_that_never_answers_is_not_asked_for_ever(script, monkeypatch, tmp_path):
+def test_a_gpu_on_which_nothing_begins_is_not_tried_for_ever(script, monkeypatch, tmp_path):
     found = watched(script, monkeypatch, tmp_path / "d.json", "sys.exit(4)")
     assert "no stage could begin, exit code 4" in found["failed"]["start"]
 

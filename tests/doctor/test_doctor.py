@@ -170,7 +170,7 @@ def test_a_wheel_that_cannot_be_imported_is_broken():
 
 
 def test_a_driver_that_is_too_old_for_the_runtime():
-    """A build of CuPy that does not tell what it was made for: the driver says so itself."""
+    """A build of CuPy that does not name what it was made for: the driver reports it itself."""
     error = RuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")
     cupy = fake_cupy(error)
     cupy.cuda.runtime.runtimeGetVersion = raises(RuntimeError("no library"))
@@ -267,14 +267,14 @@ def test_a_convolution_that_is_wrong_in_one_precision():
 
 def test_what_is_convolved_is_exact_in_every_precision():
     """Whole numbers below 2^8, of both signs, and few of them zero."""
-    answers = []
+    results = []
 
     def forward(x, w, b):
-        answers.append(conv.forward(x, w, b))
-        return answers[0]
+        results.append(conv.forward(x, w, b))
+        return results[0]
 
     assert tensor_cores.convolves(fake_cupy(), *own_kernels(forward), "bfloat16")
-    y = answers[0]
+    y = results[0]
     assert (y == np.rint(y)).all() and 30 < abs(y).max() < 256
     assert min((y > 0).mean(), (y < 0).mean()) > 0.4
 
@@ -322,7 +322,7 @@ def test_cublas_that_cannot_be_loaded():
     assert found.state == BROKEN and found.fix == 'pip install "cupy-cuda13x[ctk]"'
 
 
-def test_a_small_gpu_is_told_a_tile_that_fits():
+def test_for_a_small_gpu_a_tile_that_fits_is_named():
     from cunet.net.figure1 import memory_bytes
     from cunet.net.shape import Shape
 
@@ -401,21 +401,21 @@ def run(monkeypatch, findings, *options):
 
 
 def test_the_command_on_this_machine():
-    answer = CliRunner().invoke(command, ["--json"], standalone_mode=False)
-    document = json.loads(answer.stdout)
+    result = CliRunner().invoke(command, ["--json"], standalone_mode=False)
+    document = json.loads(result.stdout)
     states = {one["name"]: one["state"] for one in document["findings"]}
     assert states["Python"] == states["convolution"] == states["packages"] == OK
     assert document["healthy"] == (BROKEN not in states.values())
-    assert answer.return_value == (0 if document["healthy"] else 4)
+    assert result.return_value == (0 if document["healthy"] else 4)
 
 
 def test_broken_is_exit_code_4_and_the_last_line_fixes_it(monkeypatch):
     findings = [Finding("a", OK, "fine", "x"), Finding("b", BROKEN, "torn", "sew it")]
-    answer = run(monkeypatch, findings)
-    assert answer.return_value == 4
-    assert answer.stderr.splitlines()[-1].strip() == "sew it"
-    assert "torn" in answer.stdout and "fix:  sew it" in answer.stdout
-    assert "fix:  x" not in answer.stdout
+    result = run(monkeypatch, findings)
+    assert result.return_value == 4
+    assert result.stderr.splitlines()[-1].strip() == "sew it"
+    assert "torn" in result.stdout and "fix:  sew it" in result.stdout
+    assert "fix:  x" not in result.stdout
 
 
 def test_advice_is_no_command_to_run_next(monkeypatch):
@@ -424,13 +424,13 @@ def test_advice_is_no_command_to_run_next(monkeypatch):
         Finding("b", BROKEN, "odd"),
         Finding("c", BROKEN, "torn", "sew it"),
     ]
-    answer = run(monkeypatch, findings)
-    assert answer.return_value == 4 and "fix:  use thread" in answer.stdout
-    assert answer.stderr.splitlines()[-1].strip() == "sew it"
+    result = run(monkeypatch, findings)
+    assert result.return_value == 4 and "fix:  use thread" in result.stdout
+    assert result.stderr.splitlines()[-1].strip() == "sew it"
     assert "sew" not in run(monkeypatch, findings[:2]).stderr
 
 
 def test_quiet_prints_what_is_broken_only(monkeypatch):
     findings = [Finding("a", OK, "fine"), Finding("b", NOTE, "slow", "y")]
-    answer = run(monkeypatch, findings, "-q")
-    assert (answer.return_value, answer.output) == (0, "")
+    result = run(monkeypatch, findings, "-q")
+    assert (result.return_value, result.output) == (0, "")

@@ -35,15 +35,15 @@ def noise(shape, dtype, seed=0):
 
 
 def strided(a):
-    """The same numbers, far apart in memory, the axes in another order and one backwards."""
-    apart = np.full([2 * size for size in reversed(a.shape)], 77, a.dtype)
-    view = apart[(slice(None, None, -2), *[slice(None, None, 2)] * (a.ndim - 1))].T
+    """The same numbers, spread out in memory, with the axes in another order and one backwards."""
+    spread = np.full([2 * size for size in reversed(a.shape)], 77, a.dtype)
+    view = spread[(slice(None, None, -2), *[slice(None, None, 2)] * (a.ndim - 1))].T
     view[...] = a
     return view
 
 
 class Inputs:
-    """Hands out arrays of one dtype and layout, and tells later whether any was changed."""
+    """Hands out arrays of one dtype and layout, and checks later whether any was changed."""
 
     def __init__(self, dtype, batch, layout):
         self.dtype, self.batch, self.layout, self.given = np.dtype(dtype), batch, layout, []

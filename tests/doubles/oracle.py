@@ -208,7 +208,7 @@ def crop_concat_backward(dy, up_shape, skip_shape):
     return dup, dskip
 
 
-# Softmax and weighted cross entropy: loss = -sum w log p[label] / normalizer
+# Softmax and weighted cross entropy: loss = -sum w log p[label] / divisor
 
 
 def softmax_loss(logits, labels, weights=None, ignore=None, normalize="weights"):

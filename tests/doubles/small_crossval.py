@@ -68,7 +68,7 @@ def command(data, out, *more):
 
 
 def figures(path):
-    """metrics.json without what tells time: the seconds, and the models' hashes, which hold them"""
+    """metrics.json without what depends on time: seconds, and hashes of models, which hold them"""
     document = json.loads((path / "metrics.json").read_text())
     for entry in document["runs"]:
         assert entry.pop("seconds") > 0 and len(entry.pop("model")) == 64

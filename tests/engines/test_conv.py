@@ -6,7 +6,7 @@ from inputs import TOLERANCE, Inputs, conv_case, normal
 
 from cunet import threads
 from cunet.engines import definition
-from cunet.engines.cpu import strips, winograd
+from cunet.engines.cpu import strips, winograd, winograd_cuts
 from cunet.engines.cpu.conv import ALGORITHMS, choose, supports
 from cunet.errors import CunetError
 
@@ -47,7 +47,7 @@ def test_conv(inputs, algorithm, size, padding):
 @pytest.mark.parametrize("shape", [(1, 6, 5, 3, 2), (2, 31, 26, 1, 4), (2, 18, 14, 70, 60)])
 def test_a_relu_is_the_same_as_one_afterwards_and_before(algorithm, shape, padding, monkeypatch):
     """The fused ReLU against the definition with a ReLU beside it."""
-    monkeypatch.setattr(winograd, "CHUNK", 16)  # so that the last shape is deep
+    monkeypatch.setattr(winograd_cuts, "CHUNK_CHANNELS", 16)  # so that the last shape is deep
     n, height, width, c, k = shape
     x, w, b = normal(1, n, height, width, c), normal(2, 3, 3, c, k), normal(3, k)
     y = np.maximum(definition.conv_forward(x, w, b, padding), 0)

@@ -1,4 +1,4 @@
-"""Which precision a network computes in: what is asked for, what the device has, what is said."""
+"""Which precision a network computes in: what is asked for, what the device has, and the errors."""
 
 import numpy as np
 import pytest

@@ -1,5 +1,5 @@
-"""The engine of the CPU: operations on strips of rows that stay in the cache, taken by the threads
-in turn, and Winograd's convolution. Results are the same bit for bit for any number of threads."""
+"""The engine of the CPU: operations on strips of rows that stay in the cache, which the threads
+share, and Winograd's convolution. Results are the same bit for bit for any number of threads."""
 
 from cunet.engines.cpu.batch_norm import norm_backward, norm_forward, norm_statistics
 from cunet.engines.cpu.conv import conv_backward, conv_forward

@@ -1,4 +1,4 @@
-"""Batch normalization and the ReLU behind it, on strips of rows, several at a time."""
+"""Batch normalization and the ReLU after it, on strips of rows, several at a time."""
 
 from collections.abc import Callable
 
@@ -41,7 +41,7 @@ def norm_backward(
     v: np.ndarray,
     own: bool = True,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """ops.relu.backward, y what norm_forward answered, then ops.batch_norm.backward."""
+    """ops.relu.backward, then ops.batch_norm.backward; y is what norm_forward returned."""
     dx, sigma = empty(x.shape, dy.dtype), batch_norm.deviation(v)
 
     def products(part: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
@@ -63,18 +63,18 @@ def norm_backward(
 
 
 def sums(work: Callable[[tuple[slice, slice]], tuple], x: np.ndarray) -> np.ndarray:
-    """The sums per channel of the arrays that work(strip) answers, over all strips of x."""
+    """The sums per channel of the arrays that work(strip) returns, over all strips of x."""
     pieces = parts(x)
     partial: list = [None] * len(pieces)
 
     def one(number: int) -> None:
-        answers = (a.reshape(-1, x.shape[3]) for a in work(pieces[number]))
-        partial[number] = [np.ones(len(rows), x.dtype) @ rows for rows in answers]
+        columns = (a.reshape(-1, x.shape[3]) for a in work(pieces[number]))
+        partial[number] = [np.ones(len(rows), x.dtype) @ rows for rows in columns]
 
     parallel(one, range(len(pieces)))
     return np.sum(partial, axis=0)
 
 
 def count(x: np.ndarray) -> int:
-    """The values of a channel of x (N, H, W, C)."""
+    """How many values a channel of x (N, H, W, C) has."""
     return x.size // x.shape[3]

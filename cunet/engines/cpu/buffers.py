@@ -1,8 +1,9 @@
-"""Memory used again: fresh pages from the operating system cost more than the sums written to them.
+"""Memory that is reused: getting new pages from the system costs more than computing the sums
+that are written to them.
 
-scratch() gives each thread buffers that it keeps from call to call; empty() is numpy.empty for
-arrays of any life, whose memory serves the next ones once the last view is gone. It stays with the
-process. A GPU's arrays need neither: CuPy keeps a pool of its own.
+scratch() gives each thread buffers that it keeps from call to call. empty() is numpy.empty with
+reuse: when the last view of an array is gone, its memory serves later arrays. The memory stays with
+the process. A GPU's arrays need neither, because CuPy keeps a pool of its own.
 """
 
 import math
@@ -14,20 +15,22 @@ from threading import Lock, local
 
 import numpy as np
 
-LEAST = 1 << 20  # bytes from which empty() places an array; the C library does well below
+LARGE_ARRAY_BYTES = (
+    1 << 20
+)  # bytes from which empty() reuses memory; the C library does so for smaller ones
 PAGE = 4096
 
 
 class _Arena:
-    """A range of addresses as long as the machine's memory, of which pages exist once they are
-    written to. Arrays take the smallest gap that is large enough; what they leave joins its
-    neighbours. So a training's second step finds all its memory where the first one had it."""
+    """A range of addresses as long as the machine's memory, whose pages exist once they are written
+    to. An array takes the smallest gap that is large enough; when it is gone, its range joins the
+    gaps beside it. So the second step of a training finds all its memory where the first had it."""
 
     def __init__(self) -> None:
         self.lock = Lock()
         self.memory = reserve()
         self.gaps = [(0, len(self.memory))] if len(self.memory) else []  # (start, size), in order
-        self.left: list[tuple[int, int]] = []  # by arrays that are gone, not joined yet
+        self.left: list[tuple[int, int]] = []  # ranges of arrays that are gone, not joined yet
 
     def take(self, size: int) -> tuple[int, int] | None:
         """(start, size) of a free range of whole pages, None where there is none."""
@@ -58,7 +61,8 @@ def _size(gap: tuple[int, int]) -> int:
 
 
 def reserve() -> np.ndarray:
-    """So many addresses as the machine has bytes of memory; none where the system refuses."""
+    """As many addresses as the machine has bytes of memory; an empty array where the system
+    refuses."""
     try:
         size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
@@ -76,10 +80,10 @@ _making = Lock()
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """numpy.empty(shape, dtype); a large array lies where arrays that are gone have lain."""
+    """numpy.empty(shape, dtype); a large array gets memory of arrays that are gone."""
     global _arena
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size < LEAST:
+    if size < LARGE_ARRAY_BYTES:
         return np.empty(shape, dtype)
     with _making:
         if _arena is None:
@@ -111,7 +115,7 @@ class _Scratch(local):
 
     def __init__(self) -> None:
         self.kept: dict[str, np.ndarray] = {}
-        self.views: dict[tuple, np.ndarray] = {}  # this is called often: the same view again
+        self.views: dict[tuple, np.ndarray] = {}  # called often, so views are cached
 
     def __call__(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         view = self.views.get((name, shape, dtype))
@@ -119,7 +123,7 @@ class _Scratch(local):
             return view
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if name not in self.kept or self.kept[name].size < size:
-            self.kept[name] = empty((max(size, LEAST),), np.uint8)
+            self.kept[name] = empty((max(size, LARGE_ARRAY_BYTES),), np.dtype(np.uint8))
             self.views = {key: old for key, old in self.views.items() if key[0] != name}
         view = self.kept[name][:size].view(dtype).reshape(shape)
         self.views[name, shape, dtype] = view

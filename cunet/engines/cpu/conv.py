@@ -1,6 +1,6 @@
 """Convolution on the CPU, by the algorithm that is fastest for its filters.
 
-An algorithm is a module with conv_forward and conv_backward. They stand in one table; the oracle
+An algorithm is a module with conv_forward and conv_backward. They are in one table; the oracle
 test, the gradient check and the signature test run over it, so that a new algorithm is tested by
 being listed.
 """

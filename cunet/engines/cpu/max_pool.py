@@ -12,7 +12,7 @@ def pool_forward(x: np.ndarray) -> np.ndarray:
     """ops.max_pool.forward."""
     n, height, width, c = x.shape
     if height % 2 or width % 2:
-        return max_pool.forward(x)  # which says what is wrong with odd sizes
+        return max_pool.forward(x)  # raises the error for odd sizes
     y = empty((n, height // 2, width // 2, c), x.dtype)
 
     def one(part: tuple[slice, slice]) -> None:
@@ -25,7 +25,8 @@ def pool_forward(x: np.ndarray) -> np.ndarray:
 def pool_backward(
     dy: np.ndarray, x: np.ndarray, y: np.ndarray, beside: np.ndarray | None = None
 ) -> np.ndarray:
-    """ops.max_pool.backward, plus the gradient `beside` of x's centre, which went another way."""
+    """ops.max_pool.backward, plus `beside`: the gradient of x's centre that came along the
+    skip."""
     dx = empty(x.shape, dy.dtype)
 
     def one(part: tuple[slice, slice]) -> None:

@@ -1,7 +1,7 @@
 """Parts of an image for threads: strips of rows, which stay in the processor's cache.
 
-Functions of this package call an operation on parts of the image, which the threads take in turn.
-The partition depends on the shapes alone, and partial sums are added in order.
+The functions of this package call an operation for each part; the threads share the parts. The
+partition depends on the shapes alone, and partial sums are added in order.
 """
 
 import numpy as np

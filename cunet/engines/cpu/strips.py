@@ -2,7 +2,7 @@
 
 The nine shifted products of `ops.conv` read the image nine times and add nine results. On a strip
 of a few rows all of that stays in the processor's cache, and strips are independent, so threads
-take them in turn. The partition depends on the shapes alone and every sum is formed by one thread
+share them. The partition depends on the shapes alone and every sum is formed by one thread
 in a fixed order: the result is the same for any number of threads.
 """
 
@@ -14,8 +14,8 @@ from cunet.engines.images import as_images, output_size, pad, split_channels
 from cunet.ops.padding import border
 from cunet.threads import fixed_sums, parallel, strips
 
-GATHERED_CHANNELS = 3  # of x, up to which gathering the taps wins in forward
-TALL_PRODUCT = 64 * 128  # C * K above which one tall product beats many small ones for dw
+GATHERED_CHANNELS = 3  # of x: up to this number, gathering the taps is faster in forward
+TALL_PRODUCT = 64 * 128  # C K above which one tall product is faster than many small ones for dw
 
 
 @fixed_sums
@@ -35,7 +35,7 @@ def conv_forward(
     def one_strip(piece: tuple[int, slice]) -> None:
         n, strip = piece
         target = y[n, strip]
-        if few(images, w):
+        if gathers(images, w):
             taps = gathered(images[0][n], strip, w.shape[:2], columns)
             np.matmul(taps.transpose(0, 2, 1), w.reshape(-1, w.shape[3]), out=target)
         else:
@@ -61,13 +61,13 @@ def conv_forward(
     return y
 
 
-def few(images: tuple[np.ndarray, ...], w: np.ndarray) -> bool:
-    """Whether thin products would waste the processor, so that taps are gathered instead."""
+def gathers(images: tuple[np.ndarray, ...], w: np.ndarray) -> bool:
+    """Whether x has so few channels that gathering the taps is faster than nine thin products."""
     return w.shape[2] <= GATHERED_CHANNELS and len(images) == 1
 
 
 def gathered(x: np.ndarray, strip: slice, size: tuple[int, int], columns: int) -> np.ndarray:
-    """What every tap (r, s, c) of x (H, W, C) meets in a strip: (rows, R S C, columns)."""
+    """The pixels of x (H, W, C) that each tap reads for a strip: (rows, R S C, columns)."""
     (height, width), channels = size, x.shape[2]
     shape = (strip.stop - strip.start, height, width, channels, columns)
     taps = scratch("taps", shape, x.dtype)
@@ -108,10 +108,10 @@ def _by_weights(
     dy: np.ndarray, images: tuple[np.ndarray, ...], shape: tuple[int, ...], padding: str
 ) -> np.ndarray:
     """dw (R, S, C, K); one piece of work per tap."""
-    (_, rows, columns, k), size = dy.shape, shape[:2]
+    (_, rows, columns, k), size = dy.shape, (shape[0], shape[1])
     dw = np.empty(shape, dy.dtype)
     padded, parts = pad(images, size, padding), split_channels(dw, images)
-    if few(images, dw):
+    if gathers(images, dw):
         cut = pieces(dy)
         sums = np.empty((len(cut), size[0] * size[1] * dw.shape[2], k), dy.dtype)
 

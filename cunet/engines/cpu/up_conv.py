@@ -12,9 +12,9 @@ from cunet.threads import fixed_sums, parallel
 
 @fixed_sums
 def up_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray, relu: bool = False) -> np.ndarray:
-    """ops.up_conv.forward, with a ReLU behind it where asked."""
+    """ops.up_conv.forward, followed by a ReLU if `relu`."""
     if x.shape[3] != w.shape[2]:
-        return up_conv.forward(x, w, b)  # which says what is wrong with other channels
+        return up_conv.forward(x, w, b)  # raises the error for other channels
     (n, height, width, _), k = x.shape, w.shape[3]
     y, corners = empty((n, 2 * height, 2 * width, k), w.dtype), by_corner(w)
 
@@ -32,7 +32,7 @@ def up_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray, relu: bool = False) 
 def up_backward(
     dy: np.ndarray, x: np.ndarray, w: np.ndarray, y: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """ops.up_conv.backward; y is what forward returned where a ReLU followed."""
+    """ops.up_conv.backward; y is what forward returned if a ReLU followed."""
     dy = dy if y is None else relu_backward(dy, y)
     c, k = w.shape[2:]
     dx, pieces, corners = empty(x.shape, dy.dtype), parts(x), by_corner(w).T.copy()

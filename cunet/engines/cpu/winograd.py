@@ -34,16 +34,22 @@ linear in U, its gradient is the transposed scheme: with X = AT^T x AT over the 
 V' serves both. Shapes: x (N, H, W, C), w (3, 3, C, K), y (N, P, Q, K); tiles count along rows t
 (down) and columns u (across).
 
-Two schedules. Strips of tile rows, so that V and M of a strip stay in the cache; and, for deep
-layers where U would be larger than the images, chunks of channels, so that U never exists whole.
-Threads take strips or chunks; the partition depends on the shape alone, sums are in fixed order.
+There are two schedules (winograd_cuts.py says where each cuts the work). Most layers are cut into
+strips of tile rows, so that V and M of a strip stay in the cache. Deep layers, where U would be
+larger than the images, are cut into chunks of channels, so that U never exists whole.
 """
-
-from collections.abc import Iterator
 
 import numpy as np
 
 from cunet.engines.cpu.buffers import empty, scratch
+from cunet.engines.cpu.winograd_cuts import (
+    channels_of,
+    chunks_of,
+    deep,
+    grouped,
+    shares,
+    strips,
+)
 from cunet.engines.cpu.winograd_tiles import (
     AT,
     BT,
@@ -65,10 +71,6 @@ from cunet.ops.padding import border
 from cunet.threads import fixed_sums, parallel
 
 SIZE = (3, 3)  # the only filters this takes
-STRIP_BYTES = 6 << 20  # V and M of a strip: measured best from width 16 to 64
-CHUNK = 128  # channels in the schedule for deep layers
-FILTERS_PER_THREAD = 8192  # fewer are not worth a thread of their own
-GROUPS = 8  # partial sums of dU in the schedule of strips
 
 
 @fixed_sums
@@ -118,8 +120,8 @@ def conv_forward(
         filters_to_u(TO_U, part, u)
         multiply(v[i], u, i, 0, channels)
 
-    parallel(transform, [(i, part) for i in range(n) for part in channels_of(images, CHUNK)])
-    parallel(one_chunk, [(i, part) for i in range(n) for part in channels_of((y,), CHUNK)])
+    parallel(transform, [(i, part) for i in range(n) for part in chunks_of(images)])
+    parallel(one_chunk, [(i, part) for i in range(n) for part in chunks_of((y,))])
     return y
 
 
@@ -142,7 +144,7 @@ def conv_backward(
     a = np.ascontiguousarray(at.T)
 
     def transform(i: int, rows: tuple[int, int], channels: slice, v: np.ndarray) -> np.ndarray:
-        """V' of dy, behind the ReLU where there was one; and the share of these rows in db."""
+        """V' of dy, taken back through the ReLU if there was one; and these rows' share of db."""
         top, stop = (TILE * row - before for row in rows)
         low, high = max(0, top), min(dy.shape[1], stop + PATCH - TILE)
         dz = through_relu(
@@ -152,8 +154,10 @@ def conv_backward(
         own = dz[: (stop if rows[1] < down else high) - low]
         return np.matmul(np.ones((1, own.shape[1]), dy.dtype), own).sum((0, 1))
 
-    def multiply(v: np.ndarray, u: np.ndarray, parts: list, i: int, first: int, du: np.ndarray):
-        """dx of a piece from V' and U'; then its share dU' = X^T V', X taking the place of M."""
+    def multiply(
+        v: np.ndarray, u: np.ndarray, parts: list, i: int, first: int, du: np.ndarray
+    ) -> None:
+        """dx of a piece from V' and U'; then its share dU' = X^T V', with X in the place of M."""
         m = scratch("m", (*v.shape[:4], u.shape[2]), dy.dtype)
         start = parts[0][2].start
         if dx is not None:
@@ -209,14 +213,14 @@ def conv_backward(
             if i:
                 dw[:, :, part[2]] += share
 
-    parallel(one_transform, [(i, part) for i in range(n) for part in channels_of((dy,), CHUNK)])
-    parallel(one_chunk, channels_of(images, CHUNK))
+    parallel(one_transform, [(i, part) for i in range(n) for part in chunks_of((dy,))])
+    parallel(one_chunk, chunks_of(images))
     return dx, dw, db.sum(0)
 
 
 def checked(x: np.ndarray | tuple, w: np.ndarray, padding: str) -> tuple[np.ndarray, ...]:
     """The images of x; CunetError where channels, padding or sizes do not fit."""
-    border(SIZE, padding)  # which says what is wrong with another word
+    border(SIZE, padding)  # raises the error for another word
     if w.shape[:2] != SIZE:
         raise CunetError(f"Winograd: filters are 3x3, found {w.shape[0]}x{w.shape[1]}; use strips")
     images = as_images(x)
@@ -233,45 +237,8 @@ def all_filters_to_u(matrix: np.ndarray, w: np.ndarray) -> np.ndarray:
     return u
 
 
-def shares(c: int, k: int) -> list[slice]:
-    """C channels in up to eight slices, so that a slice of a (C, K) matrix is worth a thread."""
-    number = max(1, min(8, c, c * k // FILTERS_PER_THREAD))
-    return [slice(c * i // number, c * (i + 1) // number) for i in range(number)]
-
-
-def deep(tiles: int, c: int, k: int) -> bool:
-    """Whether U is so large beside V and M that it should never exist whole."""
-    return c * k >= 8 * CHUNK * CHUNK and tiles * (c + k) < 4 * c * k
-
-
-def strips(n: int, down: int, across: int, channels: int, itemsize: int) -> list[tuple]:
-    """(image, first, last) tile rows of strips of about STRIP_BYTES, an even number of them."""
-    row = PATCH * PATCH * across * channels * itemsize
-    number = -(-down // max(1, STRIP_BYTES // row))
-    number = min(down, number + number % 2)
-    edges = [down * i // number for i in range(number + 1)]
-    return [(i, *pair) for i in range(n) for pair in zip(edges[:-1], edges[1:], strict=True)]
-
-
-def grouped(pieces: list) -> list[list]:
-    """The pieces in at most GROUPS runs of about equal length."""
-    number = min(GROUPS, len(pieces))
-    edges = [len(pieces) * i // number for i in range(number + 1)]
-    return [pieces[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
-
-
-def channels_of(images: tuple[np.ndarray, ...], step: int | None = None) -> Iterator[tuple]:
-    """(image, its channels, the same counted over all images), `step` channels at a time."""
-    done = 0
-    for image in images:
-        for c in range(0, image.shape[3], step or image.shape[3]):
-            stop = min(image.shape[3], c + (step or image.shape[3]))
-            yield image, slice(c, stop), slice(done + c, done + stop)
-        done += image.shape[3]
-
-
 def through_relu(dy: np.ndarray, y: np.ndarray | None) -> np.ndarray:
-    """dy where y > 0, else 0, in this thread's scratch; dy itself where there was no ReLU."""
+    """dy where y > 0, else 0, in this thread's scratch; dy itself if there was no ReLU."""
     if y is None:
         return dy
     passed = np.greater(y, 0, out=scratch("passed", y.shape, np.dtype(bool)))

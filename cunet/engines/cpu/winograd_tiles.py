@@ -12,9 +12,10 @@ from cunet.engines.cpu.buffers import scratch
 
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)  # and infinity
 TAPS, TILE, PATCH = 3, 4, 6  # PATCH = TILE + TAPS - 1, the number of points
-UNPACKED = 1_000_000  # largest product that OpenBLAS forms without packing: 110 against 80 GFLOP/s
-COLUMNS = 1024  # of filters that are transformed at a time
-SMALL = 27_000  # longest row for which OpenBLAS multiplies by a 6x6 matrix without packing it
+# multiplications in the largest product that OpenBLAS forms without packing: 110 against 80 GFLOP/s
+UNPACKED_PRODUCT = 1_000_000
+COLUMNS_AT_ONCE = 1024  # of filters that are transformed at a time
+UNPACKED_ROW = 27_000  # longest row that OpenBLAS multiplies by a 6x6 matrix without packing
 
 
 def toom_cook(points: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -38,7 +39,7 @@ TO_U_TURNED = TO_U[:, ::-1]  # the same for the filter turned by 180 degrees
 
 
 def tiles_along(pixels: int) -> int:
-    """How many tiles cover so many pixels; the last may reach beyond them."""
+    """How many tiles cover this many pixels; the last may reach beyond them."""
     return -(-pixels // TILE)
 
 
@@ -53,10 +54,12 @@ def u_to_filters(matrix: np.ndarray, u: np.ndarray, w: np.ndarray) -> None:
 
 
 def _columns(matrix: np.ndarray, a: np.ndarray, out: np.ndarray) -> None:
-    """out = matrix @ a, a few columns at a time, which BLAS need not pack: twice as fast."""
-    whole = a.shape[1] // COLUMNS * COLUMNS
-    pieces = a[:, :whole].reshape(len(a), -1, COLUMNS).swapaxes(0, 1)
-    np.matmul(matrix, pieces, out=out[:, :whole].reshape(len(out), -1, COLUMNS).swapaxes(0, 1))
+    """out = matrix @ a, in pieces so narrow that BLAS need not pack them: twice as fast."""
+    whole = a.shape[1] // COLUMNS_AT_ONCE * COLUMNS_AT_ONCE
+    pieces = a[:, :whole].reshape(len(a), -1, COLUMNS_AT_ONCE).swapaxes(0, 1)
+    np.matmul(
+        matrix, pieces, out=out[:, :whole].reshape(len(out), -1, COLUMNS_AT_ONCE).swapaxes(0, 1)
+    )
     np.matmul(matrix, a[:, whole:], out=out[:, whole:])
 
 
@@ -118,9 +121,12 @@ def products_of_tiles(m: np.ndarray, v: np.ndarray, du: np.ndarray) -> None:
 
 
 def blocks(tiles: int, matrix: int, fewest: int) -> tuple[int, int]:
-    """(tiles in a block, tiles in all whole blocks) such that a product with a matrix of so many
-    elements need not be packed; one block where that would leave fewer than `fewest` in each."""
-    most = UNPACKED // matrix
+    """(tiles in a block, tiles in all whole blocks); `matrix`: elements of the other factor.
+
+    The blocks are small enough for BLAS not to pack them; where that would leave fewer than
+    `fewest` tiles in each, there is one block.
+    """
+    most = UNPACKED_PRODUCT // matrix
     if not fewest <= most < tiles:
         return tiles, tiles
     n = -(-tiles // -(-tiles // most))  # as equal as can be
@@ -165,6 +171,6 @@ def _down(matrix: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
 def _joined(a: np.ndarray) -> np.ndarray | None:
     """a (..., u, C) as a view (..., u C) where these lie side by side and are short, else None."""
     across, c = a.shape[-2:]
-    if a.strides[-2:] != (c * a.itemsize, a.itemsize) or across * c > SMALL:
+    if a.strides[-2:] != (c * a.itemsize, a.itemsize) or across * c > UNPACKED_ROW:
         return None
     return a.reshape(*a.shape[:-2], across * c)

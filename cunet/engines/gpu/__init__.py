@@ -1,5 +1,5 @@
 """The engine of a GPU's tensor cores: kernels compiled by NVRTC (cuda.py), whole steps recorded as
-CUDA graphs (recorded.py). The .cu files beside the wrappers are one source for three precisions."""
+CUDA graphs (recorded.py). The .cu files beside the wrappers are compiled for three precisions."""
 
 from cunet.engines.gpu.conv import conv_backward, conv_forward
 from cunet.engines.gpu.dropout import drop_backward, drop_forward

@@ -11,7 +11,7 @@ def choose(w: Array) -> ModuleType:
     """The module with the kernels for filters w (R, S, C, K)."""
     if w.shape[:2] == (1, 1):
         return head
-    return first_layer if w.shape[2] <= first_layer.MOST_CHANNELS else convolution
+    return first_layer if w.shape[2] <= first_layer.MAX_IMAGE_CHANNELS else convolution
 
 
 def conv_forward(

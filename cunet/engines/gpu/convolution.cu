@@ -21,11 +21,11 @@
 // The same sum is
 //   forward            R = 3, pad = 0, B = w with its channels last
 //   gradient by data   R = 3, pad = 2, x is dy, taps in reverse, B = w as it is; where the output is
-//                      masked by the layer's input, the ReLU that made that input is gone through too
+//                      masked by the layer's input, the gradient has also passed the ReLU before it
 //   up-convolution     R = 1, output channels are (a, b, k); stored where (a, b) says
 //   ... by data        R = 2, STRIDE = 2, x is dy
 // Two images x1, x2 with a common size stand for their channels side by side: the concatenation of
-// the paper's Fig. 1 is never written, and by data both halves are answered separately.
+// the paper's Fig. 1 is never written, and by data each of the two gets its own result.
 
 enum { BIAS = 1, RELU = 2, UP = 4, REVERSE = 8 };
 

@@ -1,16 +1,16 @@
 """Kernels for NVIDIA GPUs: compiled by NVRTC when first needed, kept on disk, launched by name.
 
-The .cu files beside this one are one source for three precisions. An activation's dtype says which
-one is meant: float32 (whose products are TF32), float16, or uint16, which holds the bits of
-bfloat16, a type that NumPy does not have. Tensor cores are in cards of compute capability 8.0 and
-later; those of 9.0 have the products of a warpgroup (wgmma) besides.
+The .cu files beside this one are compiled for each of three precisions. An activation's dtype says
+which one it has: float32 (whose products are TF32), float16, or uint16, which holds the bits of
+bfloat16, a type that NumPy does not have. Cards of compute capability 8.0 and later have tensor
+cores for these; those of 9.0 also have the products of a warpgroup (wgmma).
 """
 
 import hashlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -21,23 +21,24 @@ import numpy as np
 from cunet.backend import Array, import_cupy
 from cunet.errors import DeviceError
 
-DTYPES = {
+DTYPES: dict[str, np.dtype] = {
     "tf32": np.dtype("float32"),
     "float16": np.dtype("float16"),
     "bfloat16": np.dtype("uint16"),
 }
-KINDS = {"tf32": 0, "bfloat16": 1, "float16": 2}
+KINDS = {"tf32": 0, "bfloat16": 1, "float16": 2}  # as in device.cu
 FOLDER = Path(__file__).parent
 SOURCES = ("device", "convolution", "weights", "first_layer", "head", "images", "solver")
 loaded: dict[int, str] = {}  # GPU: a precision whose kernels it has
-FORMAT = "2"  # of the files that are kept; another one and they are made anew
-LEAST, WARPGROUPS = 80, 90  # compute capability: tensor cores for TF32 and bfloat16; wgmma
+CACHE_FORMAT = "2"  # of the files that are kept: after a change they are made again
+LEAST_CAPABILITY = 80  # compute capability from which there are tensor cores for TF32 and bfloat16
+WARPGROUP_CAPABILITY = 90  # the only one with wgmma
 
 
 def precision_of(x: Array | None) -> str:
     """The precision that the dtype of an activation stands for.
 
-    None: one whose kernels are loaded, for those of float32 arrays, which are alike in all.
+    None: any precision that is loaded, since kernels on float32 arrays are the same in all.
     """
     if x is None:
         return loaded.get(import_cupy().cuda.Device().id, "tf32")
@@ -50,7 +51,7 @@ def capability() -> int:
 
 
 def name() -> str:
-    """What the current GPU is called."""
+    """The name of the current GPU."""
     return _properties(import_cupy().cuda.Device().id)["name"].decode()
 
 
@@ -71,14 +72,14 @@ def _properties(index: int) -> dict[str, Any]:
 
 def sources(arch: str) -> list[Path]:
     """The files that are compiled together for an architecture such as "sm_90a"."""
-    hopper = arch == f"sm_{WARPGROUPS}a"
+    hopper = arch == f"sm_{WARPGROUP_CAPABILITY}a"
     names = (*SOURCES, *(["device_90a", "warpgroup"] if hopper else ["warp"]))
     return [FOLDER / f"{name}.cu" for name in names]
 
 
 def architecture(number: int) -> str:
-    """What NVRTC calls a compute capability; wgmma belongs to 9.0 alone, and to its own name."""
-    return f"sm_{number}a" if number == WARPGROUPS else f"sm_{number}"
+    """What NVRTC calls a compute capability; for wgmma it is "sm_90a", not "sm_90"."""
+    return f"sm_{number}a" if number == WARPGROUP_CAPABILITY else f"sm_{number}"
 
 
 def source(arch: str) -> str:
@@ -87,7 +88,7 @@ def source(arch: str) -> str:
 
 
 def load_nvrtc() -> Any:
-    """CuPy's door to NVRTC; DeviceError where the library cannot be loaded."""
+    """CuPy's binding of NVRTC; DeviceError where the library cannot be loaded."""
     import_cupy()
     try:
         from cupy_backends.cuda.libs import nvrtc
@@ -102,7 +103,7 @@ def load_nvrtc() -> Any:
 
 
 def compile_source(precision: str, arch: str) -> tuple[bytes, str]:
-    """The machine code of all kernels, and what the compiler says of registers and spills.
+    """The machine code of all kernels, and what the compiler reports of registers and spills.
 
     Needs NVRTC, but no GPU. DeviceError where it cannot be loaded or refuses the source.
     """
@@ -128,15 +129,15 @@ def cache_folder() -> Path:
 def compiled(precision: str, arch: str) -> Path:
     """The file of compiled kernels, made when it is not there yet."""
     version = str(load_nvrtc().getVersion())
-    text = "\n".join((source(arch), precision, arch, version, FORMAT))
+    text = "\n".join((source(arch), precision, arch, version, CACHE_FORMAT))
     name = f"cunet-{hashlib.sha256(text.encode()).hexdigest()[:24]}.cubin"
     path = cache_folder() / name
     if path.is_file():
         return path
-    say(f"compiling the kernels for {arch}, {precision} (once; kept in {cache_folder()})")
+    announce(f"compiling the kernels for {arch}, {precision} (once; kept in {cache_folder()})")
     start = time.perf_counter()
     code, _ = compile_source(precision, arch)
-    say(f"compiled in {time.perf_counter() - start:.0f} s")
+    announce(f"compiled in {time.perf_counter() - start:.0f} s")
     temporary = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -150,9 +151,14 @@ def compiled(precision: str, arch: str) -> Path:
     return path
 
 
-def say(text: str) -> None:
-    """The first call takes seconds; who waits is told why."""
+def to_stderr(text: str) -> None:
+    """Print a line at once, and not among what a program writes to stdout."""
     print(text, file=sys.stderr, flush=True)
+
+
+# The first call on a machine compiles for seconds and says why it takes so long; assign another
+# function to show the text elsewhere, or nowhere
+announce: Callable[[str], None] = to_stderr
 
 
 @cache
@@ -177,14 +183,14 @@ def launch(
     *arguments: Array | np.generic | int | float | None,
     shared: int = 0,
 ) -> None:
-    """Run the kernel `name` of the precision that like's dtype stands for; None: of any.
+    """Run the kernel `name`, of the precision that like's dtype stands for; None: of any.
 
     grid: blocks; block: threads; shared: bytes of dynamic shared memory. Python's whole numbers
     are passed as int, other numbers as float, None as a null pointer. Arrays are passed as the
     address of their first element, whatever their strides.
     """
     kernel = function(precision_of(like), import_cupy().cuda.Device().id, name)
-    if shared > 48 * 1024:  # beyond this a kernel must ask
+    if shared > 48 * 1024:  # more has to be asked for
         kernel.max_dynamic_shared_size_bytes = shared
     grid = grid if isinstance(grid, tuple) else (grid,)
     kernel(grid, (block,), tuple(map(argument, arguments)), shared_mem=shared)
@@ -199,9 +205,9 @@ def argument(value: Array | np.generic | int | float | None) -> Any:
     return np.float32(value) if type(value) is float else value
 
 
-def blocks(count: int, each: int) -> int:
-    """How many blocks of `each` it takes for `count`."""
-    return -(-count // each)
+def blocks(count: int, size: int) -> int:
+    """How many blocks of this size it takes for `count`."""
+    return -(-count // size)
 
 
 @contextmanager

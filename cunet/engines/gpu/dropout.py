@@ -1,4 +1,4 @@
-"""Dropout on a GPU: the kernel draws the mask anew from the key, faster than it could be kept."""
+"""Dropout on a GPU: backward draws the mask from the key again, which is faster than reading it."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ import numpy as np
 from cunet.backend import Array, array_module
 from cunet.engines.gpu.elements import launch_long
 
-LARGEST = 2**32 - 1
+LARGEST_UINT32 = 2**32 - 1
 
 
 def drop_forward(x: Array, rate: float, key: Any) -> tuple[Array, Any]:
-    """y, as definition.drop_forward, and what tells the mask again.
+    """y, as definition.drop_forward, and what the mask can be drawn from again.
 
     key: a number, or an array of one uint64 on the device, which is read when the kernel runs.
     """
@@ -29,6 +29,6 @@ def drop(x: Array, rate: float, key: Any) -> Array:
     y = xp.empty(x.shape, x.dtype)
     if isinstance(key, int | np.integer):
         key = xp.asarray(np.array([key], np.uint64))
-    least = np.uint32(min(int(rate * 2**32), LARGEST))
+    least = np.uint32(min(int(rate * 2**32), LARGEST_UINT32))
     launch_long(x, "drop", x.size, x, y, key, least, np.float32(1 / (1 - rate)))
     return y

@@ -1,8 +1,10 @@
-"""Numbers of an image on a GPU, to a precision and back: wrappers of images.cu.
+"""Images on a GPU, rounded to a precision and back: wrappers of images.cu.
 
 Activations (N, H, W, C) have C a multiple of 8; all arrays are contiguous. Nothing here waits for
 the GPU.
 """
+
+from typing import Any
 
 import numpy as np
 
@@ -10,18 +12,18 @@ from cunet.backend import Array, array_module
 from cunet.engines.gpu.cuda import DTYPES, blocks, launch, precision_of
 
 THREADS = 256
-EACH = 2  # chunks that a thread takes of a long row: CHUNKS_EACH in images.cu
+CHUNKS_PER_THREAD = 2  # of a long row: as in images.cu
 
 
 def chunk(x: Array) -> int:
-    """How many elements of an activation are 16 bytes."""
+    """How many elements of an activation 16 bytes hold."""
     return 16 // x.dtype.itemsize
 
 
-def launch_long(like: Array | None, name: str, count: int, *arguments: object) -> None:
+def launch_long(like: Array | None, name: str, count: int, *arguments: Any) -> None:
     """Launch a kernel that takes an array of `count` as one long row."""
-    each = THREADS * EACH * 16 // DTYPES[precision_of(like)].itemsize
-    launch(like, name, blocks(count, each), THREADS, *arguments, np.int64(count))
+    block = THREADS * CHUNKS_PER_THREAD * 16 // DTYPES[precision_of(like)].itemsize
+    launch(like, name, blocks(count, block), THREADS, *arguments, np.int64(count))
 
 
 def to_elements(x: Array, precision: str) -> Array:

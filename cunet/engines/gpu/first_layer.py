@@ -17,18 +17,21 @@ from cunet.errors import CunetError
 from cunet.ops.padding import border
 
 SIZE = (3, 3)
-MOST_CHANNELS = 4  # of the image
-CHANNELS, ROUNDS, SEGMENT = 64, 2, 24  # as in first_layer.cu
+MAX_IMAGE_CHANNELS = 4  # there are kernels for 1 to 4
+CHANNELS_PER_BLOCK, ROUNDS_PER_BLOCK, SEGMENT_PIXELS = 64, 2, 24  # as in first_layer.cu
 
 
 def conv_forward(x: Array, w: Array, b: Array, padding: str = "valid", relu: bool = False) -> Array:
     """y (N, P, Q, K), as definition.conv_forward, in the dtype of x (N, H, W, C)."""
     (n, height, width, _), (c, k) = x.shape, w.shape[2:]
-    split_channels(w, (x,))  # which says what is wrong with other channels
+    split_channels(w, (x,))  # raises the error for other channels
     (rows, columns), pad = output_size(x, w.shape[:2], k, padding)
     y = array_module(x).empty((n, rows, columns, k), x.dtype)
     quads = n * rows * blocks(columns, 4)
-    grid = blocks(quads, ROUNDS * (THREADS // (min(k, CHANNELS) // 8))), blocks(k, CHANNELS)
+    grid = (
+        blocks(quads, ROUNDS_PER_BLOCK * (THREADS // (min(k, CHANNELS_PER_BLOCK) // 8))),
+        blocks(k, CHANNELS_PER_BLOCK),
+    )
     problem = x, w, b, y, n, height, width, k, pad, relu
     launch(x, f"first_layer_forward_{c}", grid, THREADS, *problem)
     return y
@@ -42,10 +45,10 @@ def conv_backward(
     padding: str = "valid",
     input_gradient: bool = True,
 ) -> tuple[Array | None, Array, Array]:
-    """dx in float32, by the definition, since training does not need it, or None where it is not
-    wanted; dw (3, 3, C, K) and db (K).
+    """dx, dw (3, 3, C, K) and db (K), as definition.conv_backward.
 
-    The ReLU's gradient is already in dy, so y is not used.
+    Training does not need dx: it has no kernel and comes from the definition, in float32. The
+    ReLU's gradient is already in dy, so y is not used.
     """
     dw, db = by_weights(dy, x, padding)
     if not input_gradient:
@@ -58,11 +61,11 @@ def by_weights(dy: Array, x: Array, padding: str = "valid") -> tuple[Array, Arra
     """dw (3, 3, C, K) and db (K) in float32."""
     (n, height, width, c), k = x.shape, dy.shape[3]
     (rows, columns), pad = output_size(x, SIZE, k, padding)
-    takers = THREADS // (min(k, CHANNELS) // (4 if c <= 2 else 2))
-    parts = spread(blocks(n * rows * blocks(columns, SEGMENT), takers))
+    takers = THREADS // (min(k, CHANNELS_PER_BLOCK) // (4 if c <= 2 else 2))
+    parts = spread(blocks(n * rows * blocks(columns, SEGMENT_PIXELS), takers))
     partial = array_module(x).empty((parts, 9 * c + 1, k), np.float32)
     problem = x, dy, partial, n, height, width, k, pad
-    launch(x, f"first_layer_weights_{c}", (parts, blocks(k, CHANNELS)), THREADS, *problem)
+    launch(x, f"first_layer_weights_{c}", (parts, blocks(k, CHANNELS_PER_BLOCK)), THREADS, *problem)
     sums = sum_partials(partial)
     return sums[: 9 * c].reshape(3, 3, c, k), sums[9 * c]
 
@@ -71,13 +74,13 @@ def output_size(
     x: Array, size: tuple[int, int], k: int, padding: str
 ) -> tuple[tuple[int, int], int]:
     """(P, Q) and the zeros around x; CunetError where these kernels cannot take the problem."""
-    border(SIZE, padding)  # which says what is wrong with another word
+    border(SIZE, padding)  # raises the error for another word
     pad = 1 if padding == "same" else 0
     rows, columns = x.shape[1] + 2 * pad - 2, x.shape[2] + 2 * pad - 2
-    if tuple(size) != SIZE or x.shape[3] > MOST_CHANNELS or k % 8 or rows < 1 or columns < 1:
+    if tuple(size) != SIZE or x.shape[3] > MAX_IMAGE_CHANNELS or k % 8 or rows < 1 or columns < 1:
         raise CunetError(
-            f"first layer: expected filters of 3x3 that fit into the image, up to {MOST_CHANNELS} "
-            f"channels of it and outputs in multiples of 8, found an image {x.shape}, filters of "
-            f"{size[0]}x{size[1]} and {k} outputs"
+            f"first layer: expected an image of up to {MAX_IMAGE_CHANNELS} channels, filters of "
+            f"3x3 that fit into it, and outputs in multiples of 8, found an image {x.shape}, "
+            f"filters of {size[0]}x{size[1]} and {k} outputs"
         )
     return (rows, columns), pad

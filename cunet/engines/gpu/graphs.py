@@ -2,7 +2,7 @@
 
 A training step is some two hundred kernels, most of them shorter than the time in which Python
 launches one. A graph keeps all launches with their arguments, so what changes from one replay to
-the next - images, learning rate, keys of dropout - must lie in arrays that are written in between.
+the next - images, learning rate, keys of dropout - must be in arrays that are written in between.
 """
 
 from collections.abc import Callable
@@ -16,19 +16,20 @@ from cunet.backend import Array, import_cupy
 class Place:
     """A stream, and a pool of memory of its own, for work that is recorded.
 
-    A graph holds addresses. What it took from the pool while it was recorded must not be given to
-    anybody else, so the pool serves graphs alone; and those of one place share its memory, which is
-    right because they run one after the other. Nor must it be given back to the GPU, as a pool does
-    by itself with what is free when memory runs out: so it is kept here for as long as the place.
+    A graph holds addresses. No other work may get the memory that it took from the pool while it
+    was recorded, so the pool serves graphs alone. The graphs of one place share its memory, which
+    is right because they run one after the other. The memory must not go back to the GPU either,
+    as a pool's free memory does when memory runs out; so it is kept here for as long as the place.
 
-    The stream waits for what was done before on the default stream, as CUDA's streams do unless
-    they are told not to: weights that ordinary operations have changed are there.
+    The stream waits for earlier work on the default stream, as CUDA's streams do by default, and so
+    sees weights that ordinary operations have changed.
     """
 
     def __init__(self) -> None:
         cuda = import_cupy().cuda
         self.stream = cuda.Stream()
-        self.taken = taken = []
+        taken: list[Any] = []
+        self.taken = taken
 
         def take(size: int) -> Any:
             taken.append(cuda.Memory(size))
@@ -37,17 +38,19 @@ class Place:
         self.pool = cuda.MemoryPool(take)
 
     def bytes(self) -> int:
-        """What the place has taken from the GPU."""
+        """How much memory the place has taken from the GPU."""
         return sum(memory.size for memory in self.taken)
 
 
 class Graph:
-    """work(), which launches kernels and neither waits nor reads: done by hand and then recorded
-    at the first call, replayed at every later one. `results` is what it answers; every replay
-    writes the same arrays anew. Nothing is waited for."""
+    """work(), which launches kernels and neither waits nor reads. The first call does it and then
+    records it, every later one replays the record. `results` is what it returns; every replay
+    writes the same arrays again. A call does not wait for the GPU."""
 
     def __init__(self, place: Place, work: Callable[[], Any]):
-        self.place, self.work, self.results, self._graph = place, work, None, None
+        self.place, self.work = place, work
+        self.results: Any = None
+        self._graph: Any = None
 
     def __call__(self) -> Any:
         stream = self.place.stream
@@ -55,9 +58,9 @@ class Graph:
             self._graph.launch(stream)
             return self.results
         cupy = import_cupy()
-        cupy.cuda.Device().synchronize()  # what other streams have written is there
+        cupy.cuda.Device().synchronize()  # so that what other streams write is there
         with cupy.cuda.using_allocator(self.place.pool.malloc), stream:
-            done = self.work()  # compiles the kernels, and shows the pool what they take
+            done = self.work()  # compiles the kernels, and fills the pool with what they take
             stream.begin_capture()
             try:
                 self.results = self.work()
@@ -68,24 +71,24 @@ class Graph:
 
 
 class Inbox:
-    """An array on the GPU that the host fills through memory which the GPU reads by itself.
+    """An array on the GPU that the host fills through pinned memory, which the GPU reads by itself.
 
-    There are two such pieces of memory: while one is being read, the next values may be written
+    There are two pieces of pinned memory: while one is being read, the next values may be written
     into the other.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: str, array: Array | None = None):
-        cupy, dtype = import_cupy(), np.dtype(dtype)
+        cupy, kind = import_cupy(), np.dtype(dtype)
         count = int(np.prod(shape))
-        self.array = cupy.empty(shape, dtype) if array is None else array
+        self.array = cupy.empty(shape, kind) if array is None else array
         self._hosts = []
         for _ in range(2):
-            memory = cupy.cuda.alloc_pinned_memory(count * dtype.itemsize)
-            self._hosts.append(np.frombuffer(memory, dtype, count).reshape(shape))
+            memory = cupy.cuda.alloc_pinned_memory(count * kind.itemsize)
+            self._hosts.append(np.frombuffer(memory, kind, count).reshape(shape))
 
     def write(self, values: Array) -> None:
-        """Lay values ready; what was sent last may still be on its way, what was sent before that
-        must have arrived."""
+        """Keep values for the next send(). The transfer sent last may still be under way; the one
+        before it must be done."""
         self._hosts.reverse()
         self._hosts[0][...] = values
 

@@ -54,12 +54,12 @@ DEVICE void head_product(const element* x, const float* w, const float* b, float
                 for (int i = 0; i < PIXELS; i++) sums[i][one] += to_float(v[i].a[j]) * f;
             }
     }
-    for (int apart = lanes / 2; apart; apart /= 2)
+    for (int distance = lanes / 2; distance; distance /= 2)
 #pragma unroll
         for (int i = 0; i < PIXELS; i++)
 #pragma unroll
             for (int one = 0; one < CLASSES; one++)
-                sums[i][one] += __shfl_xor_sync(~0u, sums[i][one], apart);
+                sums[i][one] += __shfl_xor_sync(~0u, sums[i][one], distance);
 #pragma unroll
     for (int i = 0; i < PIXELS; i++)
 #pragma unroll

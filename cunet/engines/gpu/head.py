@@ -14,19 +14,19 @@ from cunet.engines.images import split_channels
 from cunet.errors import CunetError
 from cunet.ops.padding import border
 
-CLASSES = (2, 4, 8, 16, 32)  # that there are kernels for; fewer take the next one
-MOST_CLASSES = CLASSES[-1]
+CLASSES = (2, 4, 8, 16, 32)  # that there are kernels for; other numbers take the next larger one
+MAX_CLASSES = CLASSES[-1]
 
 
 def conv_forward(x: Array, w: Array, b: Array, padding: str = "valid", relu: bool = False) -> Array:
     """The logits (N, P, Q, K), as definition.conv_forward."""
     classes, (c, k) = check(x, w), w.shape[2:]
-    border((1, 1), padding)  # which says what is wrong with another word
+    border((1, 1), padding)  # raises the error for another word
     pixels, lanes = x.size // c, min(32, 1 << ((c // 8).bit_length() - 1))
     logits = array_module(x).empty((*x.shape[:3], k), np.float32)
-    each = THREADS // lanes * (4 if classes <= 8 else 1)
+    share = THREADS // lanes * (4 if classes <= 8 else 1)
     launch(
-        x, f"head_forward_{classes}", blocks(pixels, each), THREADS, x, w, b, logits, pixels, c, k,
+        x, f"head_forward_{classes}", blocks(pixels, share), THREADS, x, w, b, logits, pixels, c, k,
         relu, shared=4 * c * classes + 1024,
     )  # fmt: skip
     return logits
@@ -42,17 +42,17 @@ def conv_backward(
 ) -> tuple[Array | None, Array, Array]:
     """dx (in the dtype of x), dw (1, 1, C, K) and db (K), as definition.conv_backward.
 
-    x has come out of a ReLU, and dx is the gradient before it: zero where x is. There is no ReLU
-    behind the logits, so y is not looked at.
+    x has come out of a ReLU, and dx is the gradient before it: zero where x is. No ReLU follows the
+    logits, so y is not used.
     """
     classes, (c, k) = check(x, w), w.shape[2:]
     xp, pixels = array_module(x), x.size // c
     dx = xp.empty(x.shape, x.dtype) if input_gradient else None
-    each = 8 if classes <= 4 else 4 if classes == 8 else 2  # channels of a thread
-    takers = THREADS // min(32, c // each)
+    channels = 8 if classes <= 4 else 4 if classes == 8 else 2  # of a thread
+    takers = THREADS // min(32, c // channels)
     parts = spread(blocks(pixels, 4 * takers))
     partial = xp.empty((parts, c + 1, k), np.float32)
-    grid = parts, blocks(c // each, 32)
+    grid = parts, blocks(c // channels, 32)
     problem = x, dy, w, dx, partial, pixels, c, k
     launch(x, f"head_backward_{classes}", grid, THREADS, *problem)
     sums = sum_partials(partial)
@@ -60,11 +60,11 @@ def conv_backward(
 
 
 def check(x: Array, w: Array) -> int:
-    """For how many classes the kernel is; CunetError where there is none."""
-    split_channels(w, (x,))  # which says what is wrong with other channels
-    if w.shape[:2] != (1, 1) or w.shape[2] % 8 or w.shape[3] > MOST_CLASSES:
+    """The number of classes of the kernel to use; CunetError where there is none."""
+    split_channels(w, (x,))  # raises the error for other channels
+    if w.shape[:2] != (1, 1) or w.shape[2] % 8 or w.shape[3] > MAX_CLASSES:
         raise CunetError(
-            f"head: expected filters (1, 1, C, K), C a multiple of 8 and K up to {MOST_CLASSES}, "
+            f"head: expected filters (1, 1, C, K), C a multiple of 8 and K up to {MAX_CLASSES}, "
             f"found {w.shape}; use precision float32"
         )
     return next(classes for classes in CLASSES if classes >= w.shape[3])

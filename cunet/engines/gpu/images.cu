@@ -38,17 +38,17 @@ DEVICE void chunk_write(Number* a, long long i, long long count, const Some& c) 
         for (int j = 0; j < CHUNK && i + j < count; j++) a[i + j] = c.a[j];
 }
 
-constexpr int CHUNKS_EACH = 2;  // that a thread takes of a long row
+constexpr int CHUNKS_PER_THREAD = 2;  // of a long row: as in elements.py
 DEVICE long long chunk_place(int r) {
-    return ((long long)(blockIdx.x * CHUNKS_EACH + r) * blockDim.x + threadIdx.x) * CHUNK;
+    return ((long long)(blockIdx.x * CHUNKS_PER_THREAD + r) * blockDim.x + threadIdx.x) * CHUNK;
 }
 
 // ---- from float32 and back
 extern "C" __global__ void __launch_bounds__(256)
 to_elements(const float* __restrict__ x, element* __restrict__ y, long long count) {
-    Floats v[CHUNKS_EACH];
-    for (int r = 0; r < CHUNKS_EACH; r++) v[r] = chunk_read<Floats>(x, chunk_place(r), count);
-    for (int r = 0; r < CHUNKS_EACH; r++) {
+    Floats v[CHUNKS_PER_THREAD];
+    for (int r = 0; r < CHUNKS_PER_THREAD; r++) v[r] = chunk_read<Floats>(x, chunk_place(r), count);
+    for (int r = 0; r < CHUNKS_PER_THREAD; r++) {
         Chunk c;
         for (int j = 0; j < CHUNK; j++) c.a[j] = to_element(v[r].a[j]);
         chunk_write(y, chunk_place(r), count, c);
@@ -58,9 +58,9 @@ EXPORT(to_elements)
 
 extern "C" __global__ void __launch_bounds__(256)
 to_floats(const element* __restrict__ x, float* __restrict__ y, long long count) {
-    Chunk v[CHUNKS_EACH];
-    for (int r = 0; r < CHUNKS_EACH; r++) v[r] = chunk_read<Chunk>(x, chunk_place(r), count);
-    for (int r = 0; r < CHUNKS_EACH; r++) {
+    Chunk v[CHUNKS_PER_THREAD];
+    for (int r = 0; r < CHUNKS_PER_THREAD; r++) v[r] = chunk_read<Chunk>(x, chunk_place(r), count);
+    for (int r = 0; r < CHUNKS_PER_THREAD; r++) {
         Floats c;
         for (int j = 0; j < CHUNK; j++) c.a[j] = to_float(v[r].a[j]);
         chunk_write(y, chunk_place(r), count, c);
@@ -96,12 +96,12 @@ EXPORT(pack_transposed)
 extern "C" __global__ void __launch_bounds__(256)
 relu_backward(const element* __restrict__ dy, const element* __restrict__ y,
               element* __restrict__ dx, long long count) {
-    Chunk d[CHUNKS_EACH], v[CHUNKS_EACH];
-    for (int r = 0; r < CHUNKS_EACH; r++) {
+    Chunk d[CHUNKS_PER_THREAD], v[CHUNKS_PER_THREAD];
+    for (int r = 0; r < CHUNKS_PER_THREAD; r++) {
         d[r] = chunk_read<Chunk>(dy, chunk_place(r), count);
         v[r] = chunk_read<Chunk>(y, chunk_place(r), count);
     }
-    for (int r = 0; r < CHUNKS_EACH; r++) {
+    for (int r = 0; r < CHUNKS_PER_THREAD; r++) {
         for (int j = 0; j < CHUNK; j++)
             if (!(to_float(v[r].a[j]) > 0)) d[r].a[j] = element(0);
         chunk_write(dx, chunk_place(r), count, d[r]);
@@ -130,9 +130,9 @@ extern "C" __global__ void __launch_bounds__(256)
 drop(const element* __restrict__ x, element* __restrict__ y, const uint64* __restrict__ key,
      unsigned least, float scale, long long count) {
     const uint64 k = *key;
-    Chunk v[CHUNKS_EACH];
-    for (int r = 0; r < CHUNKS_EACH; r++) v[r] = chunk_read<Chunk>(x, chunk_place(r), count);
-    for (int r = 0; r < CHUNKS_EACH; r++) {
+    Chunk v[CHUNKS_PER_THREAD];
+    for (int r = 0; r < CHUNKS_PER_THREAD; r++) v[r] = chunk_read<Chunk>(x, chunk_place(r), count);
+    for (int r = 0; r < CHUNKS_PER_THREAD; r++) {
         for (int j = 0; j < CHUNK; j += 4) {
             const Random numbers = drop_numbers((chunk_place(r) + j) / 4, k);
             for (int i = 0; i < 4; i++)
@@ -147,12 +147,12 @@ EXPORT(drop)
 // b += a
 extern "C" __global__ void __launch_bounds__(256)
 add_floats(const float* __restrict__ a, float* __restrict__ b, long long count) {
-    Floats v[CHUNKS_EACH], sum[CHUNKS_EACH];
-    for (int r = 0; r < CHUNKS_EACH; r++) {
+    Floats v[CHUNKS_PER_THREAD], sum[CHUNKS_PER_THREAD];
+    for (int r = 0; r < CHUNKS_PER_THREAD; r++) {
         v[r] = chunk_read<Floats>(a, chunk_place(r), count);
         sum[r] = chunk_read<Floats>(b, chunk_place(r), count);
     }
-    for (int r = 0; r < CHUNKS_EACH; r++) {
+    for (int r = 0; r < CHUNKS_PER_THREAD; r++) {
         for (int j = 0; j < CHUNK; j++) sum[r].a[j] += v[r].a[j];
         chunk_write(b, chunk_place(r), count, sum[r]);
     }
@@ -193,7 +193,7 @@ pool_forward(const element* __restrict__ x, element* __restrict__ y, int columns
 EXPORT(pool_forward)
 
 // dx = dy at the first maximum of each window, plus `beside` (n, inner_rows, inner_columns, C) in
-// the middle of dx, where it is given. The window itself tells its maximum: y need not be read.
+// the middle of dx, unless it is null. The maximum is found again in the window: y is not read.
 extern "C" __global__ void __launch_bounds__(256)
 pool_backward(const element* __restrict__ dy, const element* __restrict__ x,
               const element* __restrict__ beside, element* __restrict__ dx, int rows, int columns,

@@ -10,20 +10,20 @@ def pool_forward(x: Array) -> Array:
     """ops.max_pool.forward."""
     n, height, width, c = x.shape
     if height % 2 or width % 2:
-        return max_pool.forward(x)  # which says what is wrong with odd sizes
+        return max_pool.forward(x)  # raises the error for odd sizes
     y = array_module(x).empty((n, height // 2, width // 2, c), x.dtype)
     launch(x, "pool_forward", pool_grid(y), THREADS, x, y, y.shape[2], c)
     return y
 
 
 def pool_backward(dy: Array, x: Array, y: Array, beside: Array | None = None) -> Array:
-    """ops.max_pool.backward, plus `beside` (N, P, Q, C) in the middle of dx where it is given: the
-    gradient that comes back along the skip.
+    """ops.max_pool.backward, plus `beside` (N, P, Q, C): the gradient of x's centre that came along
+    the skip.
 
-    The kernel finds the maxima in x again, so y is not looked at.
+    The kernel finds the maxima in x again, so y is not used.
     """
     if beside is not None:
-        crop_concat.centre(x, *beside.shape[1:3])  # which says what is wrong with other sizes
+        crop_concat.centre(x, *beside.shape[1:3])  # raises the error for other sizes
     dx = array_module(x).empty(x.shape, x.dtype)
     rows, columns, c = dy.shape[1:]
     inner = beside.shape[1:3] if beside is not None else (0, 0)

@@ -1,5 +1,5 @@
-"""A network on a GPU's tensor cores as recorded work: one CUDA graph for a training step, one for
-the prediction of a tile."""
+"""A network on a GPU's tensor cores as recorded work: one CUDA graph for a training step, and one
+for the prediction of tiles of each shape."""
 
 import math
 import weakref
@@ -14,7 +14,7 @@ from cunet.engines.gpu.graphs import Graph, Inbox, Place
 from cunet.engines.gpu.sgd import FIRST_SCALE, FusedSGD
 from cunet.errors import CunetError, NumericError
 
-TILE_SHAPES_KEPT = 4  # whose graphs are kept
+TILE_SHAPES_KEPT = 4  # of a net; the graphs of the oldest are dropped
 
 
 @dataclass
@@ -37,7 +37,7 @@ def record_of(net: Any) -> Record:
 
 
 def forget(net: Any) -> None:
-    """Let go of what was recorded of a net, and of its memory."""
+    """Drop the record of a net, and with it the memory of its graphs."""
     _records.pop(net, None)
 
 
@@ -70,10 +70,10 @@ class Keys:
 class CapturedStep:
     """Training steps of a net: forward, weighted loss, backward and, with SGD, the update.
 
-    Where a step averages several batches (iter_size), or the solver is not SGD, the update is done
-    apart. ignore: the label of pixels that count nowhere. With float16 the loss is multiplied by a
-    scale that keeps small gradients from vanishing; a step whose gradients overflow changes
-    nothing but the scale.
+    Where a step averages several batches (iter_size), or the solver is not SGD, the update is not
+    part of the graph. ignore: the label of pixels that count nowhere. With float16 the loss is
+    multiplied by a scale that keeps small gradients from vanishing; a step whose gradients overflow
+    changes nothing but the scale.
     """
 
     def __init__(self, net: Any, solver: Any, normalize: str, ignore: int | None = None):
@@ -81,61 +81,63 @@ class CapturedStep:
         self.place, self.scaling = record_of(net).place, net.precision == "float16"
         if self.scaling and not solver.recordable:
             raise CunetError("precision float16: its scaled loss needs --solver sgd; use bfloat16")
-        self.fused = None
+        self.fused: FusedSGD | None = None
+        self.skipped, self.scale = 0.0, FIRST_SCALE if self.scaling else 1.0
         if solver.recordable:
             self.fused = FusedSGD(
                 solver.parameters, solver.velocity, solver.momentum, solver.weight_decay,
                 solver.clip, solver.iter_size, self.scaling,
             )  # fmt: skip
             self.rate = Inbox((1,), "float32", self.fused.rate)
-        self.skipped, self.scale = 0, FIRST_SCALE if self.scaling else 1
-        if self.scaling and solver.scaling is not None:
-            self.fused.set_scale(np.array(solver.scaling, np.float32))
-            self.scale, _, self.skipped = solver.scaling
-        self.whole = self.fused is not None and solver.iter_size == 1
+            if self.scaling and solver.scaling is not None:
+                self.fused.set_scale(*solver.scaling)
+                self.scale, _, self.skipped = solver.scaling
+        self.inside = self.fused if solver.iter_size == 1 else None  # its update is in the graph
         self.keys = Keys(2) if net.shape.dropout else None
         self.inboxes: list[Inbox] = []  # of x, labels and weights, made for the first batch
-        self.written: tuple | None = None  # the batch that lies in them
-        self.gradient = Graph(self.place, self._step)
-        self.update_graph = Graph(self.place, self._update)
+        self.written: tuple | None = None  # the batch that is in them
+        self.gradient: Any = Graph(self.place, self._step)  # None once this is closed
+        self.update_graph: Any = Graph(self.place, self.fused.step) if self.fused else None
 
     def accumulate(
         self,
         batch: tuple,
-        rng: np.random.Generator | None,
+        rng: np.random.Generator,
         prepare: Callable[[], tuple | None] | None = None,
     ) -> float:
-        """One forward and backward pass: adds into the gradients, answers the loss. batch: x
-        (N, H, W, C), labels (N, P, Q), weights (N, P, Q), on the host. The update is done as well
-        where nothing else belongs to it and the numbers are finite. While the GPU works,
-        prepare() is asked for the next batch."""
+        """One forward and backward pass: adds into the gradients, returns the loss.
+
+        batch: x (N, H, W, C), labels (N, P, Q), weights (N, P, Q), on the host. Where one batch
+        makes a step of SGD the update is done as well, if the numbers are finite. prepare() is
+        called for the next batch while the GPU works.
+        """
         if self.written is not batch:
             self._write(batch)
         for inbox in self.inboxes:
             inbox.send(self.place)
         if self.keys is not None:
             self.keys.put(rng, self.place)
-        if self.whole:
+        if self.inside is not None:
             self._send_rate()
-        loss = self.gradient()
+        total = self.gradient()
         following = prepare() if prepare is not None else None
         if following is not None:
             self._write(following)
         self.place.stream.synchronize()
-        loss = float(loss.get()[0])
-        if self.whole and math.isfinite(loss):
-            self._check()
+        loss = float(total.get()[0])
+        if self.inside is not None and math.isfinite(loss):
+            self._check(self.inside)
         return loss
 
     def update(self) -> float:
-        """One update by the solver, unless accumulate has done it; answers the learning rate."""
+        """One update by the solver, unless accumulate has done it; returns the learning rate."""
         if self.fused is None:
             return self.solver.step()
-        if not self.whole:
+        if self.inside is None:
             self._send_rate()
             self.update_graph()
             self.place.stream.synchronize()
-            self._check()
+            self._check(self.fused)
         rate = self.solver.rate(self.solver.done)
         self.solver.done += 1
         return rate
@@ -152,14 +154,14 @@ class CapturedStep:
         self.rate.put(self.solver.rate(self.solver.done), self.place)
 
     def close(self) -> None:
-        """Give the memory of this net's graphs back, rather than when Python next looks for
+        """Give the memory of this net's graphs back now, rather than when Python next looks for
         objects that hold each other."""
         self.gradient = self.update_graph = None
         forget(self.net)
 
-    def _check(self) -> None:
-        """NumericError where an update was left out that no smaller loss scale can save."""
-        scale, good, skipped = map(float, self.fused.read_scale())
+    def _check(self, fused: FusedSGD) -> None:
+        """NumericError where an update was left out although the loss scale was 1 already."""
+        scale, good, skipped = map(float, fused.read_scale())
         left_out, before = skipped > self.skipped, self.scale
         self.skipped, self.scale = skipped, scale
         if self.scaling:
@@ -173,23 +175,20 @@ class CapturedStep:
     def _step(self) -> Any:
         if self.keys is not None:
             self.keys.restart()
-        scale = self.fused.loss_scale if self.scaling else None
+        scale = self.fused.loss_scale if self.fused is not None and self.scaling else None
         x, labels, weights = (inbox.array for inbox in self.inboxes)
         logits, backward = self.net(x, self.keys, remember="once")
         loss, dlogits = softmax_loss.loss(
             logits, labels, weights, self.ignore, self.normalize, scale
         )
         backward(dlogits)
-        if self.whole:
-            self._update()
+        if self.inside is not None:
+            self.inside.step()
         return loss
-
-    def _update(self) -> None:
-        self.fused.step()
 
 
 def step(net: Any, solver: Any, normalize: str, ignore: int | None = None) -> CapturedStep:
-    """What does the training steps of this net, as definition.step."""
+    """The object that does the training steps of this net, as definition.step."""
     return CapturedStep(net, solver, normalize, ignore)
 
 
@@ -200,15 +199,13 @@ def predict(net: Any, x: np.ndarray) -> np.ndarray:
     if made is None:
         if len(record.predictions) == TILE_SHAPES_KEPT:
             record.predictions.pop(next(iter(record.predictions)))
-        inbox, weak = (
-            Inbox(x.shape, "float32"),
-            weakref.ref(net),
-        )  # the record must not keep the net
+        fresh = Inbox(x.shape, "float32")
+        still: Callable[[], Any] = weakref.ref(net)  # the record must not keep the net alive
 
         def work() -> Any:
-            return softmax_loss.softmax(weak()(inbox.array, remember=False))
+            return softmax_loss.softmax(still()(fresh.array, remember=False))
 
-        made = record.predictions[x.shape] = inbox, Graph(record.place, work)
+        made = record.predictions[x.shape] = fresh, Graph(record.place, work)
     inbox, graph = made
     inbox.put(x, record.place)
     p = graph()

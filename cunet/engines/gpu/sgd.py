@@ -10,8 +10,9 @@ from cunet.backend import Array, array_module
 from cunet.engines.gpu.cuda import launch
 from cunet.engines.gpu.elements import THREADS
 
-PIECE = 16384  # values that a block takes
-FIRST_SCALE, LARGEST_SCALE, PATIENCE = 2.0**16, 2.0**24, 2000
+PIECE_VALUES = 16384  # that a block takes
+FIRST_SCALE, LARGEST_SCALE = 2.0**16, 2.0**24  # of the loss, for float16
+UPDATES_BEFORE_DOUBLING = 2000  # good ones with a loss scale, before it is doubled
 
 
 class FusedSGD:
@@ -21,7 +22,8 @@ class FusedSGD:
     one update averages. scaling: gradients come multiplied by `loss_scale` (an array of one
     float32); where they are not finite the update is left out and the scale halved, and after 2000
     good updates it is doubled. The caller writes the learning rate into `rate` (an array of one
-    float32) before step(). Values, gradients and velocities must stay the arrays that they are.
+    float32) before step(). The arrays of values, gradients and velocities must not be
+    replaced by others.
     """
 
     def __init__(
@@ -48,25 +50,26 @@ class FusedSGD:
 
     def step(self) -> None:
         """One update of all parameters; their gradients are cleared."""
-        args = self.table, self.state, self.squares
-        launch(None, "gradient_squares", self.pieces, THREADS, *args)
+        table, state = self.table, self.state
+        launch(None, "gradient_squares", self.pieces, THREADS, table, state, self.squares)
         launch(
-            None, "clip_factor", 1, THREADS, self.squares, self.pieces, self.state, self.factor,
+            None, "clip_factor", 1, THREADS, self.squares, self.pieces, state, self.factor,
             -1.0 if self.clip is None else float(self.clip), float(self.iter_size), self.scaling,
-            PATIENCE, LARGEST_SCALE,
+            UPDATES_BEFORE_DOUBLING, LARGEST_SCALE,
         )  # fmt: skip
-        args = self.table, self.state, self.factor, self.momentum, self.weight_decay
-        launch(None, "sgd_update", self.pieces, THREADS, *args)
+        launch(
+            None, "sgd_update", self.pieces, THREADS, table, state, self.factor, self.momentum,
+            self.weight_decay,
+        )  # fmt: skip
 
     def read_scale(self) -> np.ndarray:
         """For a checkpoint: the loss scale, the good updates since it changed, and how many updates
         were left out, as 3 float32."""
         return self.state.get()[1:]
 
-    def set_scale(self, value: np.ndarray | float) -> None:
-        """Go on from what read_scale answered, or from a loss scale alone."""
-        whole = value if np.ndim(value) else (value, 0, 0)
-        self.state[1:].set(np.asarray(whole, np.float32))
+    def set_scale(self, scale: float, good: float = 0, skipped: float = 0) -> None:
+        """Go on from the three numbers that read_scale returned."""
+        self.state[1:].set(np.array([scale, good, skipped], np.float32))
 
 
 def pieces(parameters: list, velocity: list[Array]) -> np.ndarray:
@@ -76,7 +79,7 @@ def pieces(parameters: list, velocity: list[Array]) -> np.ndarray:
     for p, v in zip(parameters, velocity, strict=True):
         multipliers = np.array([p.lr_mult, p.decay_mult], np.float32).view(np.uint64)[0]
         places = [array.data.ptr for array in (p.value, p.grad, v)]
-        for first in range(0, p.value.size, PIECE):
-            count = min(PIECE, p.value.size - first)
+        for first in range(0, p.value.size, PIECE_VALUES):
+            count = min(PIECE_VALUES, p.value.size - first)
             rows.append([*(place + 4 * first for place in places), count, multipliers])
     return np.array(rows, np.uint64)

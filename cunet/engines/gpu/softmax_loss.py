@@ -30,8 +30,8 @@ def loss(
 ) -> tuple[Array, Array]:
     """The loss (an array of one float64) and dlogits (N, P, Q, K), as ops.softmax_loss.
 
-    labels (N, P, Q) int32, weights (N, P, Q) float32 or None for ones. A label that names no class
-    and is not `ignore` makes the loss NaN and has no gradient. scale: an array of one float32 that
+    labels (N, P, Q) int32, weights (N, P, Q) float32 or None for ones. A label that is no class
+    and not `ignore` makes the loss NaN and has no gradient. scale: an array of one float32 that
     dlogits is multiplied by, or None.
     """
     if labels.shape != logits.shape[:-1] or (weights is not None and weights.shape != labels.shape):

@@ -1,5 +1,5 @@
-// Caffe's stochastic gradient descent (the formulas stand in cunet/solvers/sgd.py) over all parameters of a
-// net at once. Each parameter is cut into pieces of at most 16384 values; a table names their
+// Caffe's stochastic gradient descent (the formulas are in cunet/solvers/sgd.py) over all parameters
+// of a net at once. Each parameter is cut into pieces of at most 16384 values; a table holds their
 // addresses, and a block takes one piece:
 //
 //      filters of layer 1   | biases | filters of layer 2                | ...
@@ -82,7 +82,7 @@ DEVICE void sgd_value(float& value, float& grad, float& velocity, float factor, 
 extern "C" __global__ void __launch_bounds__(256)
 sgd_update(const Piece* __restrict__ table, const float* __restrict__ state,
            const float* __restrict__ factor_of_all, float momentum, float weight_decay) {
-    constexpr int EACH = 2;  // loads of each array that are under way at once
+    constexpr int LOADS_AT_ONCE = 2;  // of each array
     const Piece piece = table[blockIdx.x];
     const int count = (int)piece.count;
     const float factor = *factor_of_all, decay = weight_decay * piece.decay_mult;
@@ -95,15 +95,15 @@ sgd_update(const Piece* __restrict__ table, const float* __restrict__ state,
     const int fours = places & 15 ? 0 : count / 4;
     float4 *value = (float4*)piece.value, *grad = (float4*)piece.grad;
     float4* velocity = (float4*)piece.velocity;
-    for (int first = threadIdx.x; first < fours; first += EACH * blockDim.x) {
-        float4 w[EACH], g[EACH], v[EACH];
+    for (int first = threadIdx.x; first < fours; first += LOADS_AT_ONCE * blockDim.x) {
+        float4 w[LOADS_AT_ONCE], g[LOADS_AT_ONCE], v[LOADS_AT_ONCE];
 #pragma unroll
-        for (int r = 0; r < EACH; r++) {
+        for (int r = 0; r < LOADS_AT_ONCE; r++) {
             const int i = first + r * blockDim.x;
             if (i < fours) w[r] = value[i], g[r] = grad[i], v[r] = velocity[i];
         }
 #pragma unroll
-        for (int r = 0; r < EACH; r++) {
+        for (int r = 0; r < LOADS_AT_ONCE; r++) {
             const int i = first + r * blockDim.x;
             if (i >= fours) continue;
             sgd_value(w[r].x, g[r].x, v[r].x, factor, decay, rate, momentum);

@@ -6,13 +6,13 @@ from cunet.backend import Array, array_module
 from cunet.engines.gpu.cuda import blocks, launch
 from cunet.engines.gpu.elements import THREADS, chunk, launch_long
 
-PARTS = 264  # of a sum over an image: two blocks for each multiprocessor of a large GPU
+MAX_PARTS = 264  # of a sum over an image: two blocks for each multiprocessor of a large GPU
 
 
-def spread(units: int, most: int = PARTS) -> int:
-    """Into how many blocks, `most` at most, to deal units of work, so that all have as much.
+def spread(units: int, most: int = MAX_PARTS) -> int:
+    """How many blocks, at most `most`, share units of work evenly.
 
-    It depends on the units alone, and with it the order of a sum.
+    The number depends on the units alone, and so does the order of a sum.
     """
     return blocks(units, blocks(units, most))
 
@@ -33,8 +33,8 @@ def column_sums(dy: Array) -> Array:
 
 
 def sum_partials(ws: Array) -> Array:
-    """The sum of float32 ws (S, ...) over its first axis, in this order; where S is above 16 in 32
-    runs, each in order, which are then added in order."""
+    """The sum of float32 ws (S, ...) over its first axis, in its order. For S above 16 there are 32
+    runs, each summed in order, whose sums are then added in order."""
     sums = array_module(ws).empty(ws.shape[1:], np.float32)
     slices, four = 1 if len(ws) <= 16 else 32, sums.size % 4 == 0
     launch(

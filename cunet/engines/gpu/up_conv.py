@@ -2,8 +2,8 @@
 for all four corners of a block. Arrays are as in convolution.py."""
 
 from cunet.backend import Array, array_module
-from cunet.engines.gpu.convolution import BIAS, RELU, UP, launch_by_weights, launch_product
 from cunet.engines.gpu.elements import pack
+from cunet.engines.gpu.product import BIAS, RELU, UP, launch_by_weights, launch_product
 from cunet.engines.gpu.relu import relu_backward
 from cunet.engines.gpu.sums import column_sums
 from cunet.errors import CunetError

@@ -64,7 +64,7 @@ def build_text(text: str, precision: str) -> Path:
         result = subprocess.run(command, input=whole, capture_output=True, text=True)
         if result.returncode:
             raise RuntimeError(f"g++ refuses the kernels:\n{result.stderr[:5000]}")
-        made.replace(path)  # whole or not at all, whoever else builds the same
+        made.replace(path)  # in one step, whoever else builds the same
     return path
 
 
@@ -92,7 +92,7 @@ def real(monkeypatch: pytest.MonkeyPatch, capability: int) -> ModuleType:
     if problem is not None:
         pytest.skip(problem)
     found = cuda.capability()
-    if capability == cuda.WARPGROUPS != found:
+    if capability == cuda.WARPGROUP_CAPABILITY != found:
         pytest.skip("this GPU has no wgmma")
     monkeypatch.setattr(cuda, "capability", lambda: capability)
     if capability != found:

@@ -42,7 +42,7 @@ struct Barrier {
     unsigned round = 0;
     Work* work = nullptr;
 };
-struct Slot {  // what a lane brings to a warp's common work, and where it wants the answer
+struct Slot {  // what a lane brings to a warp's common work, and where it wants the result
     const void *a = nullptr, *b = nullptr;
     void* out = nullptr;
     int number = 0, size = 0;

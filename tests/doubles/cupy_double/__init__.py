@@ -4,7 +4,7 @@
 np.asarray of it and NumPy's functions on it raise TypeError; `asarray` takes an array to the
 "device" and `get` or `asnumpy` brings it back. Only functions and keywords of CuPy are offered, so
 code that runs here uses nothing that CuPy lacks. It is a little stricter than CuPy, whose arrays
-answer some of NumPy's own functions. The sums are NumPy's, so results equal NumPy's bit for bit.
+accept some of NumPy's own functions. The sums are NumPy's, so results equal NumPy's bit for bit.
 """
 
 import sys

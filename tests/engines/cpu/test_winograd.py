@@ -5,7 +5,7 @@ import pytest
 from inputs import normal
 
 from cunet.engines import definition
-from cunet.engines.cpu import winograd, winograd_tiles
+from cunet.engines.cpu import winograd, winograd_cuts, winograd_tiles
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
@@ -23,9 +23,9 @@ from cunet.engines.cpu import winograd, winograd_tiles
 def test_winograd_against_the_definition(shape, padding, monkeypatch):
     """Both schedules, in float64 against the definition, in float32 against the same in float64."""
     n, height, width, c, k = shape
-    monkeypatch.setattr(winograd, "CHUNK", 16)  # so that small layers are deep
+    monkeypatch.setattr(winograd_cuts, "CHUNK_CHANNELS", 16)  # so that small layers are deep
     tiles = winograd_tiles.tiles_along(height) * winograd_tiles.tiles_along(width)
-    assert winograd.deep(tiles, c, k) == (c == 70)
+    assert winograd_cuts.deep(tiles, c, k) == (c == 70)
     x, w, b = normal(1, n, height, width, c), normal(2, 3, 3, c, k), normal(3, k)
     y = definition.conv_forward(x, w, b, padding)
     dy = normal(4, *y.shape)

@@ -55,7 +55,7 @@ def test_kernels_compile_and_spill_nothing(arch, precision):
         assert registers <= 255, name
 
 
-def test_an_nvrtc_that_cannot_be_loaded_is_said(monkeypatch):
+def test_an_nvrtc_that_cannot_be_loaded_is_reported(monkeypatch):
     def missing():
         raise RuntimeError("libnvrtc.so.13: cannot open shared object file")
 

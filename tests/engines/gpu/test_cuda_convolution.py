@@ -7,11 +7,11 @@ from cuda_emulation import SUMS, emulate
 
 from cunet.engines import definition, gpu
 from cunet.engines.gpu import conv as conv_
-from cunet.engines.gpu import convolution, cuda, elements, first_layer, head
+from cunet.engines.gpu import convolution, cuda, elements, first_layer, head, product, tiles
 from cunet.errors import CunetError
 from cunet.ops import conv, up_conv
 
-# Answers are rounded once; sums of some hundred float32 products add little to that.
+# Results are rounded once; sums of some hundred float32 products add little to that.
 LIMITS = {"tf32": 2**-11, "float16": 2**-11, "bfloat16": 2**-8}
 CARDS = {"mma": 80, "less shared memory": 86, "wgmma": 90}
 
@@ -50,7 +50,7 @@ def near(found, expected, precision, factor=1.0):
 
 
 def tile_named(monkeypatch, tile, parts=1):
-    monkeypatch.setattr(convolution, "choose", lambda *a: (tile, parts))
+    monkeypatch.setattr(tiles, "choose", lambda *a: (tile, parts))
 
 
 # N, H, W, C, K: odd sizes; channels that do not fill a block of 128 bytes; more than one block each
@@ -71,7 +71,7 @@ def test_forward_with_bias_and_relu(card, precision, shape):
 
 @pytest.mark.parametrize("number", range(3))
 def test_every_tile_and_sums_in_parts(card, precision, number, monkeypatch):
-    tile = convolution.tiles()[number]
+    tile = tiles.available()[number]
     x, x64 = there(card, normal(0, 1, 13, 15, 40), precision)
     w, b = normal(1, 3, 3, 40, 72, divisor=19), normal(2, 72)
     dy, dy64 = there(card, normal(3, 1, 11, 13, 72), precision)
@@ -170,13 +170,22 @@ def test_the_same_result_again(card, precision):
     np.testing.assert_array_equal(a, b)
 
 
-def test_what_the_kernels_cannot_take_is_said(card):
+def test_what_the_kernels_cannot_take_is_reported(card):
     x = card.zeros((1, 8, 8, 6), np.float16)
     w, b = card.zeros((3, 3, 6, 8), np.float32), card.zeros(8, np.float32)
     with pytest.raises(CunetError, match="multiples of 8"):
         convolution.conv_forward(x, w, b)
     with pytest.raises(CunetError, match="'same'"):
         convolution.conv_forward(x, w, b, "same")
+
+
+def test_the_problem_has_the_fields_of_its_struct():
+    """The arguments of the kernels are positions: both sides must have the same order."""
+    text = (cuda.FOLDER / "convolution.cu").read_text(encoding="utf-8")
+    for macro, end in (("PROBLEM", "#define"), ("GIVEN", "}")):
+        listed = text.partition(f"#define {macro} ")[2].partition(end)[0]
+        names = [item.split()[-1].strip("*{") for item in listed.replace("\\", "").split(",")]
+        assert tuple(names) == product.Problem._fields, macro
 
 
 def test_choosing():

@@ -10,7 +10,7 @@ from by_definition import by_weights as dw_by_definition
 from cuda_emulation import build_text, emulate, source
 from inputs import normal32 as normal
 
-from cunet.engines.gpu import convolution, cuda, elements, sums
+from cunet.engines.gpu import convolution, cuda, elements, sums, tiles
 from cunet.engines.gpu import softmax_loss as gpu_loss
 from cunet.ops import conv, softmax_loss
 
@@ -96,8 +96,8 @@ def changed(text, file, old, new):
 def prepare(monkeypatch, text, capability):
     xp = emulate(monkeypatch, capability)
     monkeypatch.setattr(cuda, "compiled", lambda precision, arch: build_text(text, precision))
-    tiles = convolution.tiles()
-    monkeypatch.setattr(convolution, "choose", lambda *a: (tiles[0], 1))
+    tile = tiles.available()[0]
+    monkeypatch.setattr(tiles, "choose", lambda *a: (tile, 1))
     return xp
 
 

@@ -1,7 +1,7 @@
 """Whole networks, trainings and predictions on tensor cores, run by the CPU.
 
 The reference is the same network in float64 that rounds where the GPU does: filters, and what each
-layer answers, forward and back. It takes the definitions of ops, knows no kernel, and rounds by
+layer returns, forward and back. It takes the definitions of ops, knows no kernel, and rounds by
 NumPy's own means.
 """
 

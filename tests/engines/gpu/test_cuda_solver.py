@@ -10,7 +10,14 @@ from cunet.engines.gpu.sgd import FusedSGD
 from cunet.net.layers import Parameter
 from cunet.solvers import rates, sgd
 
-SHAPES = [(3, 3, 8, 16), (16,), (2 * fused_sgd.PIECE + 7,), (3,), (fused_sgd.PIECE,), (1, 1, 8, 2)]
+SHAPES = [
+    (3, 3, 8, 16),
+    (16,),
+    (2 * fused_sgd.PIECE_VALUES + 7,),
+    (3,),
+    (fused_sgd.PIECE_VALUES,),
+    (1, 1, 8, 2),
+]
 
 
 @pytest.fixture
@@ -111,9 +118,9 @@ def test_an_update_whose_gradient_is_not_finite_is_left_out(xp, wrong, clip):
     scale = fused_sgd.FIRST_SCALE
     for v in velocity:
         v.fill(0.5)
-    fused.set_scale(np.array([scale, 7, 2]))
+    fused.set_scale(scale, 7, 2)
     write_gradients(0, hosts, devices)
-    devices[2].grad[2 * fused_sgd.PIECE + 3] = wrong
+    devices[2].grad[2 * fused_sgd.PIECE_VALUES + 3] = wrong
     fused.step()
     for host, device, v in zip(hosts, devices, velocity, strict=True):
         np.testing.assert_array_equal(device.value.get(), host.value)
@@ -127,7 +134,7 @@ def test_an_update_whose_gradient_is_not_finite_is_left_out(xp, wrong, clip):
 
 
 def test_the_scale_grows_and_shrinks_within_bounds(xp, monkeypatch):
-    monkeypatch.setattr(fused_sgd, "PATIENCE", 3)
+    monkeypatch.setattr(fused_sgd, "UPDATES_BEFORE_DOUBLING", 3)
     hosts = on_host()[:2]
     devices, velocity = on_device(xp, hosts)
     fused = FusedSGD(devices, velocity, 0.9, 0, None, 1, True)

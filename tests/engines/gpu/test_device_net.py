@@ -126,7 +126,7 @@ def test_the_loss_without_weights(xp, normalize):
 
 
 @pytest.mark.parametrize("average", tiling.AVERAGES)
-def test_segmentation_answers_on_the_host(xp, average):
+def test_segmentation_returns_arrays_of_the_host(xp, average):
     device, host = nets(depth=2, in_channels=2)
     image = np.random.default_rng(0).integers(0, 255, (21, 13, 2)).astype(np.uint8)
     there, here = (tiling.segment(image, net, 44, average) for net in (device, host))

@@ -113,7 +113,7 @@ def test_logits_of_the_whole_net(tensor_cores, precision, limit):
 
 
 def trained(net, steps, forget=False, **options):
-    """Losses of some steps, by the class that trainings use. forget: record every step anew."""
+    """Losses of some steps, by the class that trainings use. forget: record every step again."""
     solver = cunet.SGD(net.parameters(), lr=0.01, momentum=0.9, clip=1.0, **options)
     work, losses = net.engine.step(net, solver, "weights", 255), []
     for number in range(steps):

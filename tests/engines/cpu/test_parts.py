@@ -8,7 +8,7 @@ from cunet import threads
 from cunet.engines import definition
 from cunet.engines.cpu import max_pool as max_pool_
 from cunet.engines.cpu import parts
-from cunet.engines.cpu import relu as rows
+from cunet.engines.cpu import relu as relu_
 from cunet.engines.cpu import up_conv as up_conv_
 from cunet.errors import CunetError
 from cunet.ops import max_pool, relu, up_conv
@@ -25,8 +25,8 @@ def number_of_threads(request, threads_as_before):
 def test_relu_and_pool_are_those_of_the_operation(shape):
     x, dy = normal(1, *shape), normal(2, *shape)
     y = relu.forward(x)
-    np.testing.assert_array_equal(rows.relu_forward(x.copy()), y)
-    np.testing.assert_array_equal(rows.relu_backward(dy, y), relu.backward(dy, y))
+    np.testing.assert_array_equal(relu_.relu_forward(x.copy()), y)
+    np.testing.assert_array_equal(relu_.relu_backward(dy, y), relu.backward(dy, y))
     pooled = max_pool.forward(y)  # zeros of the ReLU make equal maxima
     np.testing.assert_array_equal(max_pool_.pool_forward(y), pooled)
     small = normal(3, *pooled.shape)
