@@ -1,12 +1,16 @@
 """`cunet train`: learn from a folder of images and labels."""
 
 import shlex
+from typing import TYPE_CHECKING
 
 import click
 
 from cunet.cli import common
 from cunet.cli.train_options import settings_options
 from cunet.cli.train_output import Smooth, announce, one_class_warning, validation_line
+
+if TYPE_CHECKING:
+    from cunet.training.plan import Plan
 
 
 @click.command()
@@ -21,10 +25,10 @@ from cunet.cli.train_output import Smooth, announce, one_class_warning, validati
 def command(data, preset, config_file, resume, stop_after, dry_run, quiet, as_json, **settings):
     """Train a U-Net on a folder of images and labels.
 
-    DATA is the ISBI 2012 folder (train-volume.tif, train-labels.tif); one of the Cell Tracking
-    Challenge (01/t000.tif, 01_GT/SEG/man_seg000.tif), or one sequence of it; that of the Data
-    Science Bowl 2018 (<id>/images, <id>/masks); or any with images/ and labels/. Labels may be
-    0/1, 0/255 or class ids 0 ... K-1 (255 beside them: ignored).
+    DATA is the folder of ISBI 2012 (train-volume.tif, train-labels.tif), of the Cell Tracking
+    Challenge (01/t000.tif, 01_GT/SEG/man_seg000.tif) or one of its sequences, of the Data Science
+    Bowl 2018 (<id>/images, <id>/masks), or any folder with images/ and labels/. Labels are 0 and 1,
+    0 and 255, or class ids 0 ... K-1, where 255 is ignored.
 
     \b
     Examples:
@@ -53,8 +57,8 @@ def command(data, preset, config_file, resume, stop_after, dry_run, quiet, as_js
     return 0
 
 
-def run(plan, stop_after: int | None, quiet: bool, as_json: bool) -> int:
-    """Train, print, report; the exit code."""
+def run(plan: "Plan", stop_after: int | None, quiet: bool, as_json: bool) -> int:
+    """Train, print, write the report; returns the exit code."""
     from cunet.reporting import write_report
 
     config, names, smooth = plan.config, plan.prepared.dataset.class_names, Smooth()

@@ -64,7 +64,7 @@ def test_an_error_says_how_to_go_on(data, tmp_path):
     with np.errstate(all="ignore"), pytest.raises(NumericError, match="^fold0-seed0: loss") as got:
         cunet.crossval(data, folds=2, **bad, out=path)
     assert got.value.__notes__ == [
-        f"what is done is kept; to go on: cunet crossval --resume {path}"
+        f"finished work is kept; to continue: cunet crossval --resume {path}"
     ]
 
 

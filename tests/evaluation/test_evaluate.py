@@ -304,7 +304,7 @@ def test_the_plot_is_a_png_and_spares_what_is_there(run, save, tmp_path):
     for name, text in (
         (tmp_path / "curves.tif", "ends in .png"),
         (tmp_path / "none" / "curves.png", "no folder"),
-        (truth, "one of the files to be read"),
+        (truth, "one of the input files"),
     ):
         code, _, err = run("pixels", prob, truth, "--plot", name, "--overwrite")
         assert code == 2 and text in err
