@@ -62,6 +62,7 @@ def run(plan: "Plan", stop_after: int | None, quiet: bool, as_json: bool) -> int
     from cunet.reporting import write_report
 
     config, names, smooth = plan.config, plan.prepared.dataset.class_names, Smooth()
+    out = str(config.out)
 
     def say(record: dict) -> list[str]:
         lines = [f"loss {smooth(record['loss']):.4f}  lr {record['lr']:.2e}"]
@@ -74,17 +75,17 @@ def run(plan: "Plan", stop_after: int | None, quiet: bool, as_json: bool) -> int
     step = last.get("step", config.steps)
     finished = step == config.steps
     if finished:
-        common.say(f"report: {write_report(config.out)}", quiet)
+        common.say(f"report: {write_report(out)}", quiet)
     else:
         common.say(f"stopped after step {step}; everything is saved", quiet)
     if as_json:
-        document = {"run": config.out, "step": step, "finished": finished}
+        document = {"run": out, "step": step, "finished": finished}
         if finished:
             document |= {name: value for name, value in last.items() if name.startswith("val_")}
         common.print_json(document)
     if not finished:
-        common.next_command(f"cunet train --resume {shlex.quote(config.out)}", quiet)
+        common.next_command(f"cunet train --resume {shlex.quote(out)}", quiet)
         return 130
-    after = common.segment_command(config.data, config.out, config.hold_out)
+    after = common.segment_command(config.data, out, config.hold_out)
     common.next_command(after, quiet)
     return 0

@@ -54,7 +54,7 @@ print(f"  head      {head:11,}   {head / total:6.1%}")
 print(f"  together  {total:11,}")
 
 lost = f"{margin(DEPTH)} pixels lost on each side"
-print(f"\nEvery level takes 4 pixels, twice: {TILE} -> {output_size(TILE, DEPTH)}, {lost}.")
+print(f"\nEvery level loses 4 pixels, twice: {TILE} -> {output_size(TILE, DEPTH)}, {lost}.")
 first = [smallest_tile(DEPTH) + k * 2**DEPTH for k in range(4)]
-print(f"Every pooling must meet an even side: of all tiles only {first}")
+print(f"Every pooling needs an even side, so only tiles of {first}")
 print(f"and so on fit, in steps of {2**DEPTH}.")

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import IO, Any, cast
 
 from cunet import backend, reporting
 from cunet.crossvalidation.runs import CrossValidation, Run, train_run
@@ -137,8 +137,7 @@ class Worker:
         self.listener.start()
 
     def _listen(self, events: SimpleQueue) -> None:
-        assert self.process.stdout is not None  # it is a pipe
-        with self.process.stdout as lines:
+        with cast(IO[bytes], self.process.stdout) as lines:  # a pipe
             for line in lines:
                 with suppress(ValueError):  # torn by a kill
                     events.put((self, json.loads(line)))

@@ -32,19 +32,20 @@ def augment(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One random training sample of an image and its labels: moved, bent, grey values changed.
 
-    image is (H, W) or (H, W, C), labels (H, W) whole numbers or bool, weights (H, W) those of the
-    pixels in the loss (1 by default). tile is the side of the sample in pixels (by default the
-    shorter side of the image), which is mirrored beyond its border; output that of its middle, of
-    which labels and weights are returned (by default the whole tile). The same seed gives the same
-    sample; from a NumPy generator every call draws another one.
+    image is (H, W) or (H, W, C), labels (H, W) whole numbers or bool, weights (H, W) the weights of
+    the pixels in the loss (default: 1). tile is the side of the sample in pixels (default: the
+    shorter side of the image); beyond its border the image is mirrored. output is the side of the
+    middle part for which labels and weights are returned (default: the whole tile). The same seed
+    gives the same sample; with a NumPy generator as seed every call draws another one.
 
     settings have the names that they have in `cunet train`: elastic ("grid", "simard" or "none"),
     elastic_sigma, zoom, shear, blur (pixels), contrast, brightness, curve, noise (in deviations of
     the image), and rotate, mirror, shift, grid, alpha, smoothing: see data/augment.py.
 
-    Returns image (tile, tile) or (tile, tile, C) float32 on the scale of the one given, labels
-    (output, output) in their dtype, weights (output, output) float32, 0 where the label is 255
-    (ignore). Raises CunetError for other settings, DataError for images that do not fit together.
+    Returns the image (tile, tile) or (tile, tile, C) float32 in its own units, labels
+    (output, output) in their dtype, and weights (output, output) float32, 0 where the label is 255
+    (ignore). Raises CunetError for settings that are not valid, DataError for arrays that do not
+    fit together.
 
         x, y, _ = cunet.augment(image, mask, tile=256, seed=1, zoom=0.2)
     """

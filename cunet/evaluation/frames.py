@@ -10,7 +10,7 @@ import numpy as np
 from cunet.data.ctc import annotations, read_cells
 from cunet.data.dataset import listing
 from cunet.errors import CunetError, DataError
-from cunet.evaluation.sources import WARNING, Source, is_path, label_pages, refuse_mixed, warn
+from cunet.evaluation.sources import WARNING, Source, both_paths, is_path, label_pages, warn
 from cunet.metrics.ctc import Frame, summary
 
 Files = dict[int, tuple[Path, Path]] | dict[int, tuple[np.ndarray, np.ndarray]]
@@ -36,9 +36,9 @@ def evaluate_ctc(
 
         cunet.evaluate_ctc("DIC-C2DH-HeLa/02_RES", "DIC-C2DH-HeLa/02_GT")["SEG"]
     """
-    refuse_mixed(result, truth, "result and truth")
-    if is_path(result) and is_path(truth):
-        document, notes = scores(find_pairs(Path(result), Path(truth), frames), str(result))
+    if is_path(result) or is_path(truth):
+        paths = both_paths(result, truth, "result and truth")
+        document, notes = scores(find_pairs(*paths, frames), str(result))
     else:
         document, notes = scores(array_pairs(result, truth, frames), "result")
     warn(notes)

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from cunet.data.dsb2018 import kaggle_cells
 from cunet.data.weight_map import components
 from cunet.errors import DataError
 from cunet.evaluation.label_files import Pair, array_pairs, find_pairs
-from cunet.evaluation.sources import Source, is_path, label_pages, name_of, refuse_mixed
+from cunet.evaluation.sources import Source, both_paths, is_path, label_pages, name_of
 from cunet.files import open_image
 from cunet.metrics.dsb2018 import Tally, summary
 from cunet.threads import parallel
@@ -42,11 +41,9 @@ def evaluate_objects(
 
         cunet.evaluate_objects("found/", "stage1_train/")["kaggle_dsb2018_score"]
     """
-    refuse_mixed(pred, truth, "pred and truth")
-    if is_path(pred) and is_path(truth):
-        pairs, left_out, _ = find_pairs(Path(pred), Path(truth))
+    if is_path(pred) or is_path(truth):
+        pairs, left_out, _ = find_pairs(*both_paths(pred, truth, "pred and truth"))
         return scores(pairs, left_out, progress)[0]
-    assert not is_path(pred) and not is_path(truth)  # refuse_mixed has seen to it
     return scores(array_pairs(pred, truth), 0, progress)[0]
 
 

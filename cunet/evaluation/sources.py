@@ -104,10 +104,11 @@ def label_pages(source: Source, name: str) -> tuple[list[np.ndarray], tuple[str,
     return list(array if array.ndim == 3 else array[None]), ()
 
 
-def refuse_mixed(one: object, other: object, names: str) -> None:
-    """CunetError where one of two is a path and the other is not."""
-    if is_path(one) != is_path(other):
+def both_paths(one: object, other: object, names: str) -> tuple[Path, Path]:
+    """Two inputs as paths; CunetError where one of them is an array."""
+    if not (is_path(one) and is_path(other)):
         raise CunetError(f"{names}: expected two paths or two arrays, found one of each")
+    return Path(one), Path(other)
 
 
 def warn(notes: Iterable[str]) -> None:

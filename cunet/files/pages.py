@@ -15,11 +15,11 @@ IMAGES = (".tif", ".tiff", ".png")  # how the names of image files end
 def read_image(
     path: str | Path, pages: str | int | Iterable[int] | None = None, indices: bool = False
 ) -> np.ndarray:
-    """Reads a TIFF or PNG file: its pages as one array (pages, H, W, C) in the dtype of the file.
+    """Read a TIFF or PNG file: its pages as one array (pages, H, W, C) in the dtype of the file.
 
-    `pages` are counted from 0: a number, several, or text such as "0,5,10-12"; all by default.
-    `indices` takes the numbers behind the colours of a PNG with a colour table, as label files
-    need it. Everything is held in memory.
+    pages are counted from 0: a number, several, or text such as "0,5,10-12" (default: all). indices
+    returns the numbers behind the colours of a PNG with a colour table, which label files need.
+    All pages are held in memory.
 
     Raises CunetError for a missing file or page, DataError for a file that is not a valid image.
 

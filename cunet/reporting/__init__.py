@@ -27,11 +27,14 @@ OF_THE_RUN |= {"fold", "hold_out", "train_share", "drop"}
 
 
 def write_report(run: str | Path) -> Path:
-    """Write RUN/report.html, replacing an older one, and answer its path.
+    """Write RUN/report.html, replacing an older one; returns its path.
 
-    The data set is read again, and the held-out slices are segmented with last.npz, for scores and
-    pictures; where that is not possible the page is made without and says why. Raises CunetError
-    where `run` is no run folder.
+    The page needs no other file. The data set is read again, and the held-out slices are segmented
+    with last.npz for scores and pictures; where that is not possible the page is made without them
+    and says why. Raises CunetError where `run` is not a run folder, DeviceError where the disk has
+    no room.
+
+        path = cunet.report("runs/isbi2012-1")
     """
     facts = collect(run)
     name = facts.path.resolve().name
