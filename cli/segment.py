@@ -111,7 +111,7 @@ def command(
         if job.left:
             results.append(one_image(job, net, quiet))
         else:
-            common.say(f"{job.file}: done already, skipped (--overwrite to do it again)", quiet)
+            common.say(f"{job.file}: already done, skipped (--overwrite to repeat it)", quiet)
             results.append({"image": str(job.file), "skipped": True})
         results[-1]["outputs"] = {k: [str(p) for p in v] for k, v in job.outputs().items()}
     if as_json:

@@ -15,9 +15,9 @@ def announce(plan: "Plan", quiet: bool) -> None:
 
     config, prepared, dataset = plan.config, plan.prepared, plan.prepared.dataset
     on_cpu = config.device == "cpu"
-    device = (
-        f"{plan.threads} CPU threads" if on_cpu else describe(config.device, str(config.precision))
-    )
+    device = f"{plan.threads} CPU threads"
+    if not on_cpu:
+        device = describe(config.device, str(config.precision))
     common.say(
         f"{plan.source}: {plan.left:,} steps at {plan.seconds:.2f} s on {device}, about "
         f"{duration(plan.expected_seconds)}",

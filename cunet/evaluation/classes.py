@@ -115,7 +115,7 @@ def compare(
 
 
 def check_classes(image: ImageFile, classes: int) -> None:
-    """DataError where an image can hold neither ids nor probabilities of so many classes."""
+    """DataError where an image can hold neither ids nor probabilities of these classes."""
     floating = image.dtype.kind == "f"
     expected = (
         f"integer class ids from 0 to {classes - 1} in one channel, or floating point "

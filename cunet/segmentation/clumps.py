@@ -40,7 +40,7 @@ SMOOTHING = 1.0  # pixels, standard deviation: the outline's stairs make no peak
 MAX_PASS_TO_PEAK, MIN_DROP = 0.9, 1.0
 MAX_CONVEXITY = 0.9  # a component that fills more of its convex hull is one object to K-means
 MAX_CENTRES = 8  # objects that K-means looks for in a component
-MIN_PIXELS_PER_CENTRE = 20  # of a component, for K-means to look for so many objects
+MIN_PIXELS_PER_CENTRE = 20  # K-means looks for no more objects than the pixels allow
 MAX_POINTS = 5000  # pixels that K-means is run on; a larger component gives every second, third ...
 
 

@@ -27,11 +27,9 @@ NUMBERED = ("labels", "ctc")  # the products that hold objects
 class How:
     """How to segment: see `cunet segment --help`."""
 
-    # how the network is applied: see tiling.bands
-    tile: int = 572
+    tile: int = 572  # tile, average and stride: how the network is applied, see tiling.bands
     average: str = "none"
     stride: str = "exact"
-    # what is made of its probabilities
     threshold: float = 0.5  # of class 1, where there are two classes
     instances: Instances = Instances()  # how a mask becomes objects, in labels, ctc and overlay
     distinct: bool = False  # overlay: outline every object, else the mask
@@ -69,10 +67,7 @@ def make_sink(
 
 
 class Sink:
-    """Receives the bands of each page, then page_done, and finish at the end.
-
-    Used in a with-statement: after an error no file is left.
-    """
+    """Receives the bands of each page, page_done, and finish at the end; an error leaves no file."""
 
     def __init__(self, path: Path, image: ImageFile):
         self.path, self.image = path, image
@@ -104,15 +99,10 @@ class Tiff(Sink):
         super().__init__(path, image)
         self.prob, self.two = product == "prob", net.shape.classes == 2
         self.file = TiffOutput(
-            path,
-            pages,
-            image.height,
-            image.width,
-            np.float32 if self.prob else np.uint8,
+            path, pages, image.height, image.width, np.float32 if self.prob else np.uint8,
             net.shape.classes if self.prob and not self.two else 1,
-            image.calibration,
-            how.description,
-        )
+            image.calibration, how.description,
+        )  # fmt: skip
 
     def band(self, number: int, first: int, probability: np.ndarray, found: np.ndarray) -> None:
         if self.prob:
@@ -191,7 +181,7 @@ class Labels(Sink):
 
 
 class Overlay(Sink):
-    """Outlines drawn on the image, a PNG for each page: of the mask or, if asked, of every object.
+    """Outlines of the mask, or of every object (how.distinct), on the image; a PNG for each page.
 
     With two classes the mask's outline is orange, and every object has a colour of its own. With
     more, mask and objects have the colours of their classes.

@@ -67,8 +67,8 @@ class Demo:
 
 
 def begin(folder: str | Path, steps: int | None = None, seed: int = 0) -> Demo:
-    """Write the synthetic stack to folder/data and prepare a training of so many steps (1,200,
-    about a minute). An older run in folder/run is removed."""
+    """Write the synthetic stack to folder/data and prepare a training of `steps` updates
+    (1,200, about a minute). An older run in folder/run is removed."""
     folder = Path(folder)
     shutil.rmtree(folder / "run", ignore_errors=True)
     write_stack(folder / "data", seed)

@@ -16,7 +16,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "dropout": 0.0,
         "clip": 0.0,
     },
-    # A later student reproduction on nuclei, with batch normalization; what its report does not
+    # A later student reproduction on nuclei, with batch normalisation; what its report does not
     # state is ours: width, batch, steps, learning rate, and how far each variation goes.
     "ucsd": {
         "padding": "same",
