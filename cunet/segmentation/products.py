@@ -67,7 +67,7 @@ def make_sink(
 
 
 class Sink:
-    """Receives the bands of each page, page_done, and finish at the end; an error leaves no file."""
+    """Receives the bands of each page, page_done, at last finish; an error leaves no file."""
 
     def __init__(self, path: Path, image: ImageFile):
         self.path, self.image = path, image
