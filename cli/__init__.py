@@ -21,8 +21,8 @@ COMMANDS = {
     "weights": "write the weight map of a label image",
     "augment": "show sixteen augmented training samples",
     "report": "make the HTML page of a run",
-    "bench": "measure its speed here, alone or beside PyTorch",
-    "demo": "see it work: synthetic data, a small net, a report",
+    "bench": "measure the speed of this machine, alone or beside PyTorch",
+    "demo": "try everything on synthetic data: a small net and a report",
     "doctor": "check this installation and the GPU",
 }
 
@@ -57,7 +57,7 @@ def cli() -> None:
 
 
 def _terminate(number: int, frame: object) -> None:
-    """SIGTERM ends a command like Ctrl-C: nothing half-written is left behind."""
+    """SIGTERM ends a command like Ctrl-C, so that nothing half-written is left."""
     raise KeyboardInterrupt
 
 
@@ -83,7 +83,7 @@ def main() -> None:
         click.echo(f"Error: out of memory ({error}); use a smaller --tile or --width", err=True)
         code = 4
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone: nothing to say, nobody to tell
+        sys.stderr.close()  # the reader of our output is gone, so nobody would see a message
         code = 0
     except OSError as error:
         click.echo(f"Error: {error.filename or 'a file'}: {error.strerror or error}", err=True)

@@ -1,6 +1,7 @@
-"""`cunet augment`: training samples as the network meets them, on a sheet to look at."""
+"""`cunet augment`: training samples as the network sees them, on one sheet."""
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -9,21 +10,21 @@ from cunet.cli import common
 from cunet.cli.train_options import SETTINGS
 
 SAMPLES = 16
-# The settings of a training that its samples follow from, beside data, tile and seed.
-SHAPING = """dataset depth padding normalization resize weight_map w0 border_sigma elastic
+# The settings of a training, beside data, tile and seed, that its samples depend on.
+SAMPLE_SETTINGS = """dataset depth padding normalization resize weight_map w0 border_sigma elastic
     elastic_sigma contrast brightness curve noise zoom shear blur
     fold hold_out train_share drop""".split()
 
 
-def _flag(name):
+def _flag(name: str) -> str:
     """weight_map -> --weight-map."""
     return f"--{name.replace('_', '-')}"
 
 
-def shaping_options(function):
-    """Adds these settings as options, without defaults: what is not given is not set."""
+def sample_options(function: Callable) -> Callable:
+    """Add these settings as options without defaults: a setting that is not given is not set."""
     for name, kind, text in reversed(SETTINGS):
-        if name in SHAPING:
+        if name in SAMPLE_SETTINGS:
             function = click.option(_flag(name), name, type=kind, help=text)(function)
     return function
 
@@ -33,18 +34,19 @@ def shaping_options(function):
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="PNG file to write."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+              help="All random numbers follow from it.")  # fmt: skip
 @click.option(
     "--tile", type=int, default=412, show_default=True, help="Side of the input tile in pixels."
 )
-@shaping_options
+@sample_options
 @common.overwrite_option
 @common.quiet_option
 def command(data, out, seed, tile, overwrite, quiet, **given):
-    """Draw the first sixteen samples that a training with these settings would meet.
+    """Draw the first sixteen samples that a training with these settings would use.
 
-    Of each the sheet shows the input tile, the labels as an outline on the part that the network
-    answers for, and the weight map there.
+    For each sample the sheet shows the input tile, the labels as an outline on the part that the
+    network predicts, and the weight map of that part.
 
     \b
     Example:

@@ -13,12 +13,11 @@ from typing import Any
 import click
 
 from cunet.cli.words import duration
-from cunet.cli.words import size as size  # for commands that name it common.size
 from cunet.errors import CunetError
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 json_option = click.option(
-    "--json", "as_json", is_flag=True, help="One JSON document on stdout, all else on stderr."
+    "--json", "as_json", is_flag=True, help="Print one JSON document on stdout, all else on stderr."
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 device_option = click.option(
@@ -28,35 +27,37 @@ precision_option = click.option(
     "--precision",
     help="float32; on a GPU with tensor cores tf32 (default), float16 or bfloat16.",
 )
-threads_option = click.option("--threads", type=click.IntRange(1), help="CPU threads (all).")
+threads_option = click.option(
+    "--threads", type=click.IntRange(1), help="CPU threads (default: all)."
+)
 
 
 def refuse_existing(path: str | Path, overwrite: bool) -> None:
-    """CunetError where `path` exists and must not be replaced."""
+    """CunetError if `path` exists and must not be replaced."""
     if Path(path).exists() and not overwrite:
         raise CunetError(f"'{path}' exists; give --overwrite to replace it, or another name")
 
 
 def say(text: str = "", quiet: bool = False) -> None:
-    """A line for the person, on stderr."""
+    """Print a line on stderr."""
     if not quiet:
         click.echo(text, err=True)
 
 
 def next_command(command: str, quiet: bool = False) -> None:
-    """The last line of every command: what to run next, ready to paste."""
+    """Print the last line of a command: what to run next, ready to paste."""
     say(f"Next:\n  {command}", quiet)
 
 
 def next_in_earnest(quiet: bool) -> None:
-    """The next command after --dry-run: the same without it."""
+    """Print the next command after --dry-run: the same one without it."""
     again = [part for part in sys.argv[1:] if part not in ("-n", "--dry-run", "--json")]
     next_command(shlex.join(["cunet", *again]), quiet)
 
 
 def segment_command(data: str, run: str, hold_out: str | None = None) -> str:
-    """The command that applies a run to the data set's own test images, those that its training
-    held out by name, or its images."""
+    """The command that applies a run to the data set's test images, to those that the training held
+    out by name, or else to its images."""
     from cunet.data import ctc, dsb2018
 
     folder, products = Path(data), []
@@ -101,7 +102,7 @@ class Progress:
         self.live = sys.stderr.isatty()
 
     def update(self, done: int, text: str) -> None:
-        """`done` of `total` are finished; text says how it goes."""
+        """Show that `done` of `total` are finished; text describes the state."""
         now = time.perf_counter()
         if self.quiet or (
             done < self.total and now - self.shown < (0.1 if self.live else self.every)
@@ -119,7 +120,7 @@ class Progress:
             click.echo(line, err=True)
 
     def line(self, text: str) -> None:
-        """A line of its own; the bar goes on below it."""
+        """Print a line; the bar continues below it."""
         if not self.quiet:
             click.echo(("\r\x1b[K" if self.live else "") + text, err=True)
 
@@ -130,16 +131,16 @@ class Progress:
 
 
 def train_loop(
-    records: Generator[dict],
+    records: Generator[dict[str, Any], None, None],
     config: Any,
-    say: Callable[[dict], list[str]],
+    say: Callable[[dict[str, Any]], list[str]],
     done: int = 0,
     stop_after: int | None = None,
     quiet: bool = False,
     every: float = 30,
-) -> dict | None:
-    """Run a training behind a bar until its end, a signal, or step stop_after; stopped, it is
-    saved. Returns the last record, None where there was none.
+) -> dict[str, Any] | None:
+    """Show a progress bar while a training runs, until its end, a signal, or step stop_after; a
+    stopped training is saved. Returns the last record, or None without any.
 
     say(record): the text beside the bar, then lines of their own. done: steps done before.
     """
@@ -160,6 +161,6 @@ def train_loop(
 
 
 def notes(lines: Iterable[str], quiet: bool = False) -> None:
-    """What was noticed, on stderr; warnings even where nothing else is said."""
+    """Print notes on stderr; warnings even with --quiet."""
     for line in lines:
         say(line, quiet and not line.startswith("warning: "))

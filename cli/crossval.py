@@ -1,42 +1,47 @@
 """`cunet crossval`: train and score every fold of a data set."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from cunet.cli import common
 from cunet.cli.crossval_output import Board, announce, next_step, show
 from cunet.cli.train_options import settings_options
 
-OWN_WORDS = {
+if TYPE_CHECKING:
+    from cunet.crossvalidation.plan import Plan
+
+OWN_HELP = {
     "fold": None,
     "hold_out": None,
     "train_share": None,
     "drop": None,
     "out": "Folder of the cross-validation (default: runs/<data>-crossval-<n>).",
-    "minutes": "Train each fold for about so long: fits the steps to the measured speed.",
+    "minutes": "Train each fold for about this long: fits the steps to the measured speed.",
     "seed": "The first seed; all random numbers follow from it.",
     "device": "auto, cpu, cuda (every GPU) or cuda:1 (that one).",
-    "threads": "CPU threads (all), shared by the jobs.",
+    "threads": "CPU threads (default: all), shared by the jobs.",
 }
 
 
 @click.command()
-@click.option("--folds", type=click.IntRange(2), help="How many folds (5); as cunet train --fold.")
-@click.option("--seeds", type=click.IntRange(1), help="Train fold 0 with so many seeds (1).")
-@click.option("--average", help="none, flips or rotations (default): views of a tile averaged.")
-@click.option("--jobs", type=click.IntRange(1), help="Runs at a time (1; a run per GPU).")
-@settings_options(OWN_WORDS)
+@click.option("--folds", type=click.IntRange(2), help="Number of folds (5).")
+@click.option("--seeds", type=click.IntRange(1), help="Number of seeds for fold 0 (1).")
+@click.option("--average", help="Average none, flips or rotations (default) of each tile.")
+@click.option("--jobs", type=click.IntRange(1), help="Runs at a time (1, or one per GPU).")
+@settings_options(OWN_HELP)
 @click.option("--resume", type=str, help="Continue this cross-validation.")
 @click.option("--worker", hidden=True, help="Complete one run, for the process that asks for it.")
 @click.option("-n", "--dry-run", is_flag=True, help="Check everything, train nothing.")
 @common.quiet_option
 @common.json_option
 def command(config_file, resume, worker, dry_run, quiet, as_json, **given):
-    """Train on all folds but one, score the one that was held out, and so for every fold.
+    """Hold out each fold in turn: train on the others and score the one held out.
 
-    Fold k of n holds out slices k, k+n, k+2n ... as `cunet train --fold k/n` does. Every slice is
-    held out once; prediction.tif is the stack of these predictions. Scores are those of the last
-    step. Interrupted at any point, --resume goes on where it was. Runs of `cunet train --fold k/n
-    --seed s` that were moved to DIR/fold<k>-seed<s> are taken over by --resume DIR.
+    Fold k of n holds out slices k, k+n, k+2n ... like `cunet train --fold k/n`. Every slice is held
+    out once; prediction.tif is the stack of these predictions. Scores are those of the last step.
+    After an interruption --resume continues. It also takes over runs of `cunet train --fold k/n
+    --seed s` that were moved to DIR/fold<k>-seed<s>.
 
     \b
     Examples:
@@ -60,7 +65,7 @@ def command(config_file, resume, worker, dry_run, quiet, as_json, **given):
 
 
 def work(resume: str | None, name: str, device: str | None, threads: int | None) -> int:
-    """The process of one run; the exit code."""
+    """The process of one run; returns the exit code."""
     from cunet.crossvalidation import plan, workers
 
     if resume is None:
@@ -69,8 +74,8 @@ def work(resume: str | None, name: str, device: str | None, threads: int | None)
     return workers.work(cv, name, dataset)
 
 
-def run(plan, quiet: bool, as_json: bool) -> int:
-    """Complete every run, score all slices at once, print; the exit code."""
+def run(plan: "Plan", quiet: bool, as_json: bool) -> int:
+    """Complete every run, score all slices at once, print the result; returns the exit code."""
     from cunet.crossvalidation.scores import prediction_files
     from cunet.errors import CunetError
 
@@ -96,6 +101,6 @@ def run(plan, quiet: bool, as_json: bool) -> int:
         show(document)
     predictions = prediction_files(cv, plan.dataset)
     name = predictions[0] if len(predictions) == 1 else predictions[0].parent
-    common.say(f"every slice as the net that had not seen it predicts it: {name}", quiet)
+    common.say(f"predictions of every slice by the net that had not seen it: {name}", quiet)
     common.next_command(next_step(cv, plan.dataset, document), quiet)
     return 0

@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +10,11 @@ from cunet.cli import common
 from cunet.cli.train_output import Smooth, validation_line
 from cunet.cli.train_output import announce as announce_training
 from cunet.cli.words import duration
+
+if TYPE_CHECKING:
+    from cunet.crossvalidation.plan import Plan
+    from cunet.crossvalidation.runs import CrossValidation, Run
+    from cunet.data.dataset import Dataset
 
 TITLES = {
     "pixel_error": "pixel err",
@@ -18,12 +24,12 @@ TITLES = {
     "v_info": "V info",
     "dice": "Dice",
 }
-DIGITS = {"warping_error": 6}  # it is small; elsewhere four
+DIGITS = {"warping_error": 6}  # a small number; the others have four
 VIEWS = {"none": "one view", "flips": "4 flips averaged", "rotations": "8 views averaged"}
 
 
-def announce(plan, quiet: bool) -> None:
-    """Say what will be done, and how long it takes where that was measured."""
+def announce(plan: "Plan", quiet: bool) -> None:
+    """Print what will be done and, where it was measured, how long it takes."""
     from cunet.crossvalidation.scores import limits
 
     cv, runs, todo = plan.cv, plan.cv.runs, plan.todo
@@ -46,10 +52,10 @@ def announce(plan, quiet: bool) -> None:
 
 
 class Board:
-    """One progress bar for all runs, then one for the scores of all slices at once; called with a
-    run, or None for all slices, and what happened."""
+    """One progress bar for all runs, then one for the scores of all slices at once. It is called
+    with a run, or None for all slices, and an event."""
 
-    def __init__(self, cv, quiet: bool):
+    def __init__(self, cv: "CrossValidation", quiet: bool):
         self.number = {run: f"{i} of {len(cv.runs)}" for i, run in enumerate(cv.runs, start=1)}
         self.steps = {run: cv.steps_done(run) for run in cv.runs}
         self.smooth = {run: Smooth() for run in cv.runs}
@@ -57,8 +63,8 @@ class Board:
         total = len(cv.runs) * cv.config.steps
         self.bar = common.Progress(total, sum(self.steps.values()), quiet)
 
-    def __call__(self, run, event: dict) -> None:
-        """A record of the training; {"doing", "done", "of"} of the scoring; or its end, scores."""
+    def __call__(self, run: "Run | None", event: dict) -> None:
+        """Show an event; its kinds are described in cunet/crossvalidation/workers.py."""
         if run is None:
             if not self.collecting:
                 self.close()
@@ -74,7 +80,7 @@ class Board:
             self.bar.update(sum(self.steps.values()), f"{name} step {step}, loss {loss:.4f}")
         elif "doing" in event:
             text = f"{name} {event['doing']} {event['done']} of {event['of']}"
-            # the bar is not full before the last run is scored
+            # the bar fills up only when the last run is scored
             done = min(sum(self.steps.values()), self.bar.total - 1)
             self.bar.update(done, text)
         else:
@@ -91,7 +97,7 @@ class Board:
 
 
 def show(document: dict) -> None:
-    """The table of scores, on stdout: the averaged predictions last."""
+    """Print the table of scores on stdout, averaged predictions last."""
     runs, stack = document["runs"], document["stack"]
     folds = [run for run in runs if run["seed"] == runs[0]["seed"]]
     seeds = [run for run in runs if run["fold"] == 0] if document["seeds"] else []
@@ -113,8 +119,8 @@ def show(document: dict) -> None:
         click.echo()
 
 
-def next_step(cv, dataset, document: dict) -> str:
-    """What to run after it."""
+def next_step(cv: "CrossValidation", dataset: "Dataset", document: dict) -> str:
+    """The next command to run."""
     if dataset.kind == "isbi2012" and document["limits"] is None:
         truth = Path(cv.config.data) / "train-labels.tif"
         paths = [str(cv.path / "prediction.tif"), str(truth)]

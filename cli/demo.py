@@ -1,19 +1,24 @@
-"""`cunet demo`: no data, no GPU - train a small net on a synthetic stack and look at the result."""
+"""`cunet demo`: without data or GPU, train a small net on a synthetic stack and show the result."""
 
 import shlex
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cunet.cli import common
 from cunet.cli.words import duration
 
+if TYPE_CHECKING:
+    from cunet.training.demo import Demo
+
 
 @click.command()
 @click.option("--out", default="demo", show_default=True, help="Folder to write to.")
 @click.option("--steps", type=click.IntRange(1), help="Updates (1200, about a minute).")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
+              help="All random numbers follow from it.")  # fmt: skip
 @common.threads_option
 @common.overwrite_option
 @common.quiet_option
@@ -69,8 +74,8 @@ def command(out, steps, seed, threads, overwrite, quiet, as_json):
     return 0
 
 
-def learn(demo, quiet: bool) -> dict:
-    """Train behind a bar; the last record."""
+def learn(demo: "Demo", quiet: bool) -> dict[str, Any]:
+    """Train behind a progress bar; returns the last record."""
     held_out = ""
 
     def say(record: dict) -> list[str]:
@@ -79,4 +84,4 @@ def learn(demo, quiet: bool) -> dict:
             held_out = f"  held-out pixel error {record['val_pixel_error']:.4f}"
         return [f"loss {record['loss']:.3f}{held_out}"]
 
-    return common.train_loop(demo.train(), demo.config, say, quiet=quiet, every=15)
+    return common.train_loop(demo.train(), demo.config, say, quiet=quiet, every=15) or {}

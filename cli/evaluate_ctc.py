@@ -12,17 +12,18 @@ from cunet.cli import common
 @click.command(short_help="the Cell Tracking Challenge: SEG of every cell")
 @click.argument("result", type=click.Path(path_type=Path), metavar="RESULT_DIR")
 @click.argument("truth", type=click.Path(path_type=Path), metavar="GT_DIR")
-@click.option("--frames", help="Annotated frames by number: 92,96-102 (default: all). Of a range "
-              "those that are annotated.")  # fmt: skip
+@click.option("--frames", help="Annotated frames by number: 92,96-102 (default: all). A range "
+              "means its annotated frames.")  # fmt: skip
 @common.json_option
 @common.quiet_option
 def ctc(result, truth, frames, as_json, quiet):
-    """SEG: the mean over all annotated cells of IoU with the one found that covers over half of it.
+    """SEG: the mean IoU of annotated cells with the found cells that cover more than half of them.
 
-    RESULT_DIR holds mask007.tif, GT_DIR, such as 01_GT, holds SEG/man_seg007.tif, each one page of
-    cell numbers, 0 for none. A cell of which nothing covers more than half scores 0. What is found
-    where no cell is annotated costs nothing in SEG; in iou, of the pixels of all cells together, it
-    does, also where the annotation is incomplete. A frame without cells has the SEG null.
+    RESULT_DIR holds mask007.tif ...; GT_DIR, such as 01_GT, holds SEG/man_seg007.tif ... Each file
+    is one page of cell numbers, 0 for none. An annotated cell that no found cell covers by more
+    than half scores 0. Found cells without an annotation do not lower SEG; they lower iou, which is
+    of the pixels of all cells together, even where the annotation is incomplete. A frame without
+    annotated cells has SEG null.
 
     \b
     Examples:
@@ -41,7 +42,7 @@ def ctc(result, truth, frames, as_json, quiet):
 
 
 def show(document: dict) -> None:
-    """The scores as a table, on stdout: a line for every frame, then all together."""
+    """Print the scores as a table on stdout: a line for every frame, then all together."""
 
     def line(name: str, one: dict) -> str:
         values = ["-" if math.isnan(one[key]) else f"{one[key]:.4f}" for key in ("SEG", "iou")]
@@ -55,7 +56,7 @@ def show(document: dict) -> None:
 
 
 def after(result: Path, truth: Path, frames: str | None) -> str:
-    """The command that scores the other sequence beside this one, or this one as JSON."""
+    """The next command: score the other sequence beside this one, or this one as JSON."""
     for path in sorted(truth.resolve().parent.glob("*_GT")):
         other = truth.with_name(path.name)
         masks = result.with_name(path.name.removesuffix("_GT") + "_RES")

@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from cunet.cli import common
-from cunet.cli.evaluate_options import check_plot, number, plot_option
+from cunet.cli.evaluate_options import check_plot, plot_option
+from cunet.cli.words import number
 
 
 @click.command(short_help="the Data Science Bowl 2018: objects over thresholds of their IoU")
@@ -18,17 +19,16 @@ from cunet.cli.evaluate_options import check_plot, number, plot_option
 @common.json_option
 @common.quiet_option
 def dsb(pred, truth, plot, threads, overwrite, as_json, quiet):
-    """Objects found, missed and made up, where two are the same if their IoU reaches a threshold.
+    """Count the objects found, missed and invented: two are the same if their IoU is high enough.
 
-    PRED and TRUTH are label images (TIFF or PNG, stacks of equal pages among them), or folders of
-    these with matching names; endings _labels and _mask make no difference. TRUTH may have the
-    layout of the Data Science Bowl: stage1_train with <id>/masks/*.png. Images of 0 and 255, or 0
-    and 1, are masks, whose 4-connected components are the objects. What PRED does not hold is not
-    scored.
+    PRED and TRUTH are label images (TIFF or PNG, also stacks), or folders of them with matching
+    names; the endings _labels and _mask make no difference. TRUTH may have the layout of the Data
+    Science Bowl: stage1_train with <id>/masks/*.png. Images of 0 and 255, or 0 and 1, are masks,
+    whose 4-connected components are the objects. Images that are not in PRED are not scored.
 
-    Kaggle's score is the mean of TP / (TP + FP + FN) over the images and the IoU 0.50, 0.55 ...
-    0.95. The report's mAP is that of TP / (TP + FP) up to 1.00: plain precision, which takes no
-    notice of what was missed.
+    Kaggle's score is the mean of TP / (TP + FP + FN) over the images and the IoU thresholds 0.50,
+    0.55 ... 0.95. The report's mAP is the mean of TP / (TP + FP) up to 1.00: plain precision, which
+    ignores missed objects.
 
     \b
     Examples:
@@ -65,7 +65,7 @@ def dsb(pred, truth, plot, threads, overwrite, as_json, quiet):
 
 
 def show(document: dict) -> None:
-    """The scores as a table, on stdout."""
+    """Print the scores as a table on stdout."""
     click.echo(
         f"{document['images']} image(s), {document['objects']:,} objects, "
         f"{document['found']:,} found\n"
@@ -81,8 +81,8 @@ def show(document: dict) -> None:
     click.echo(
         f"\n{'Kaggle score':<15}{kaggle:.4f}   mean over images and IoU 0.50 ... 0.95 of "
         "TP / (TP + FP + FN)\n"
-        f"{'report mAP':<15}{report:.4f}   the same up to 1.00 of TP / (TP + FP): what was missed "
-        "is not counted"
+        f"{'report mAP':<15}{report:.4f}   the same up to 1.00 of TP / (TP + FP): missed objects "
+        "are not counted"
     )
     ratios = ", ".join(
         f"{name} {number(document[f'pixel_{key}'])}"

@@ -14,7 +14,7 @@ from cunet.cli.evaluate_options import check_plot, pages_option, plot_option
 @click.argument("truth", type=click.Path(path_type=Path))
 @pages_option
 @click.option("--radius", type=click.IntRange(1), help="Look for splits in a window of 2 radius + "
-              "1 pixels (default: the whole image, as the challenge).")  # fmt: skip
+              "1 pixels (default: the whole image, as in the challenge).")  # fmt: skip
 @plot_option
 @common.threads_option
 @common.overwrite_option
@@ -24,9 +24,8 @@ def isbi(prob, truth, pages, radius, plot, threads, overwrite, as_json, quiet):
     """The scores of the ISBI 2012 challenge: of the stack, and with --json of every slice.
 
     PROB holds the probability of cell interior (white), TRUTH 0 for membrane and 255 for interior.
-    The scores equal those of the organisers' own program. Each is taken at the threshold, of 0, 0.1
-    ... 1, that suits it best. The warping error counts merges and splits only: where no cell is
-    found at all it is 0.
+    The scores equal those of the organisers' own program, each at its best threshold of 0, 0.1 ...
+    1. The warping error counts merges and splits only, so it is 0 where no cell is found at all.
 
     \b
     Examples:

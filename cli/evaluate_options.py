@@ -1,4 +1,4 @@
-"""What the commands of `cunet evaluate` share: the options for pages and pictures."""
+"""The options for pages and pictures that the commands of `cunet evaluate` share."""
 
 from pathlib import Path
 
@@ -16,20 +16,15 @@ plot_option = click.option(
 
 
 def check_plot(plot: Path | None, overwrite: bool, *inputs: Path) -> None:
-    """CunetError where the picture cannot have this name; before any work is done."""
+    """CunetError, before any work is done, where the picture cannot have this name."""
     if plot is None:
         return
     if plot.suffix.lower() != ".png":
         raise CunetError(f"'{plot}': the plot is a PNG picture; name a file that ends in .png")
     if plot.resolve() in [path.resolve() for path in inputs]:
-        raise CunetError(f"'{plot}' is one of the files to be read; name another plot")
+        raise CunetError(f"'{plot}' is one of the input files; name another plot")
     if plot.is_dir():
         raise CunetError(f"'{plot}' is a folder; name a file for the plot")
     if not plot.parent.is_dir():
         raise CunetError(f"no folder '{plot.parent}' for the plot '{plot.name}'; make it first")
     common.refuse_existing(plot, overwrite)
-
-
-def number(value: float) -> str:
-    """A score with four decimals."""
-    return "undefined" if value != value else f"{value:.4f}"

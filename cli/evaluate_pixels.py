@@ -1,4 +1,4 @@
-"""`cunet evaluate pixels`: precision, recall, F1, IoU and curves; of several classes each."""
+"""`cunet evaluate pixels`: precision, recall, F1, IoU and curves, also for several classes."""
 
 import shlex
 from pathlib import Path
@@ -8,12 +8,13 @@ import click
 from click.core import ParameterSource
 
 from cunet.cli import common
-from cunet.cli.evaluate_options import check_plot, number, pages_option, plot_option
+from cunet.cli.evaluate_options import check_plot, pages_option, plot_option
+from cunet.cli.words import number
 
 if TYPE_CHECKING:
     from cunet.metrics.curves import Sweep
 
-# the key in the document, its name in the table, what it is
+# the key in the document, its name in the table, its definition
 SCORES = (
     ("precision", "precision", "TP / (TP + FP)"),
     ("recall", "recall", "TP / (TP + FN)"),
@@ -23,7 +24,7 @@ SCORES = (
     ("auc_roc", "AUC-ROC", "area under TP / (TP + FN) over FP / (FP + TN), all thresholds"),
     ("average_precision", "average precision", "sum of (R_n - R_n-1) P_n, all thresholds"),
 )
-TOGETHER = (  # of several classes
+OVERALL_SCORES = (  # of several classes
     ("accuracy", "accuracy", "share of the pixels whose class was found"),
     ("mean_iou", "mean IoU", "mean over the classes that are in the truth or found"),
 )
@@ -34,8 +35,8 @@ TOGETHER = (  # of several classes
 @click.argument("truth", type=click.Path(path_type=Path))
 @click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True,
               help="Pixels with a higher probability are white.")  # fmt: skip
-@click.option("--classes", type=click.IntRange(2, 64), help="Classes of TRUTH; 2: white against "
-              "the rest (default: as the files say).")  # fmt: skip
+@click.option("--classes", type=click.IntRange(2, 64), help="Number of classes in TRUTH; 2: "
+              "white against the rest (default: found from the files).")  # fmt: skip
 @pages_option
 @plot_option
 @common.overwrite_option
@@ -46,15 +47,15 @@ def pixels(context, prob, truth, threshold, classes, pages, plot, overwrite, as_
     """Pixel by pixel: precision, recall, F1, IoU, accuracy, and areas under the ROC and PR curves.
 
     PROB holds the probability of white: floating point from 0 to 1, or integers, which are divided
-    by the largest of their type. TRUTH holds 0 and 255, or class ids, where white is every class
-    but 0 and 255 is ignored. PROB has the chosen pages of TRUTH, or all of its pages. What is
-    undefined, such as the recall where nothing is white, is null.
+    by the largest of their type. TRUTH holds 0 and 255, or class ids; then white is every class but
+    0, and 255 is ignored. PROB has the chosen pages of TRUTH, or all of its pages. An undefined
+    score, such as the recall where nothing is white, is null.
 
-    Of more than two classes each is scored against the rest, without threshold and curves. PROB is
-    then the mask of `cunet segment` (class ids) or its prob (floating point, a channel per class,
-    of which the highest is taken), TRUTH holds class ids. It is found from the files: PROB has
-    several channels, or TRUTH ids above 1 and PROB integers none of which is above them. Where one
-    of the classes does not occur, say --classes.
+    With more than two classes each is scored against the rest, without threshold and curves. PROB
+    is then the mask of `cunet segment` (class ids) or its prob (floating point, a channel per
+    class, of which the highest counts), and TRUTH holds class ids. The number of classes is found
+    from the files: PROB has several channels, or TRUTH has ids above 1 and PROB integers that are
+    no higher. If a class does not occur, give --classes.
 
     \b
     Examples:
@@ -75,8 +76,8 @@ def pixels(context, prob, truth, threshold, classes, pages, plot, overwrite, as_
         for name in ("threshold", "plot"):
             if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
                 raise click.UsageError(
-                    f"--{name}: of {several} classes each pixel has one, without threshold and "
-                    "curves; leave it out, or give --classes 2 for white against the rest"
+                    f"--{name}: {several} classes are scored without threshold and curves; leave "
+                    "it out, or give --classes 2 for white against the rest"
                 )
         compared = compare(prob, truth, several, pages)
         common.notes(compared.notes, quiet)
@@ -119,7 +120,7 @@ def table_of_white(document: dict, found: "Sweep", pages: int, pixels: int) -> s
 
 
 def table_of_classes(document: dict, pages: int, pixels: int) -> str:
-    """The scores of several classes: of each against the rest, then of all together."""
+    """The scores of several classes: each against the rest, then all together."""
     counted = sum(one["pixels"] for one in document["classes"])
     head = (
         f"{pages} page(s), {counted:,} pixels, {len(document['classes'])} classes"
@@ -131,5 +132,7 @@ def table_of_classes(document: dict, pages: int, pixels: int) -> str:
     for one in document["classes"]:
         values = "".join(f"{number(one[key]):>11}" for key in columns)
         rows.append(f"{one['class']:<9}{values}{one['pixels']:>14,}")
-    together = [f"{name:<9}{number(document[key]):>11}   {what}" for key, name, what in TOGETHER]
+    together = [
+        f"{name:<9}{number(document[key]):>11}   {what}" for key, name, what in OVERALL_SCORES
+    ]
     return "\n".join([head, *rows, "", *together])

@@ -12,11 +12,11 @@ from cunet.cli.words import size
 )
 @click.option("--depth", type=int, default=4, show_default=True, help="Number of poolings.")
 @click.option("--tile", type=int, help="Side of the input tile (572, or the next that fits).")
-@click.option("--classes", type=int, default=2, show_default=True)
-@click.option("--in-channels", type=int, default=1, show_default=True)
+@click.option("--classes", type=int, default=2, show_default=True, help="Number of classes.")
+@click.option("--in-channels", type=int, default=1, show_default=True, help="1 grey, 3 colour.")
 @click.option("--variant", default="paper", show_default=True, help="paper or release2015.")
 @click.option("--padding", default="valid", show_default=True, help="valid or same.")
-@click.option("--batch-norm", is_flag=True, help="With batch normalization.")
+@click.option("--batch-norm", is_flag=True, help="With batch normalisation.")
 @click.option("--sigmoid", is_flag=True, help="One output for two classes.")
 @common.quiet_option
 @common.json_option
@@ -46,7 +46,7 @@ def command(
 
 
 def show(document: dict) -> None:
-    """The table and what follows from it, on stdout."""
+    """Print the table and the sums below it on stdout."""
     click.echo(f"{'layer':<18}{'kind':<24}{'output':>18}{'parameters':>14}{'GFLOP':>9}{'MB':>9}")
     for layer in document["layers"]:
         shape = " x ".join(map(str, layer["shape"]))
@@ -65,8 +65,8 @@ def show(document: dict) -> None:
         f"\n{document['conv_layers']} convolutional layers, {document['parameters']:,} parameters, "
         f"{document['flops'] / 1e9:.1f} GFLOP forward\n"
         f"{size_in} x {size_in} pixels in, {size_out} x {size_out} out{context}\n"
-        f"an output pixel sees {sees} input pixels along each axis, by its phase on the pooling "
-        f"grid of {2 ** document['depth']}\n"
+        f"an output pixel sees {sees} input pixels along each axis, depending on its place on the "
+        f"pooling grid of {2 ** document['depth']}\n"
         f"tiles that fit: {', '.join(map(str, near))} ... (every "
         f"{2 ** document['depth']} pixels)\n"
         f"memory about {size(memory['training'])} to train (batch 1, SGD), "

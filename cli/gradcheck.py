@@ -7,12 +7,17 @@ from cunet.cli import common
 
 @click.command()
 @click.option(
-    "--depth", type=click.IntRange(1, 3), default=2, show_default=True, help="Of the whole net."
+    "--depth", type=click.IntRange(1, 3), default=2, show_default=True, help="Poolings of the net."
 )
 @click.option(
-    "--width", type=click.IntRange(1, 8), default=2, show_default=True, help="Of the whole net."
+    "--width",
+    type=click.IntRange(1, 8),
+    default=2,
+    show_default=True,
+    help="Channels of the net's first level.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
+              help="All random numbers follow from it.")  # fmt: skip
 @click.option(
     "--limit", type=float, default=1e-6, show_default=True, help="Largest relative error."
 )
@@ -21,8 +26,8 @@ from cunet.cli import common
 def command(depth, width, seed, limit, quiet, as_json):
     """Check every gradient in float64: each operation, each algorithm, the whole net.
 
-    The error of an array is ||a - n|| / (||a|| + ||n||), analytic against numeric. Exit code 6
-    where one is above the limit.
+    The error of an array is ||a - n|| / (||a|| + ||n||), where a is the analytic gradient and n the
+    numeric one. The exit code is 6 if an error is above the limit.
 
     \b
     Examples:

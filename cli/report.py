@@ -13,9 +13,8 @@ def command(run, quiet, as_json):
     """Write RUN/report.html: figures, curves, pictures and settings of a run on one page.
 
     The page needs no other file and no network. The held-out slices are segmented once more with
-    last.npz, for the scores and pictures; where the data are gone, the page is made without and
-    says so.
-    An older report of the run is replaced.
+    last.npz for the scores and pictures; if the data are gone, the page is made without them and
+    says so. An older report of the run is replaced.
 
     \b
     Example:

@@ -5,7 +5,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,10 +23,10 @@ BUNDLED_FOR = (
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("--model", help="Model file, run folder, or bundled: the network for EM membranes "
-              "of cunet itself (default: the newest run below runs/, else bundled).")  # fmt: skip
+@click.option("--model", help="Model file, run folder, or bundled: cunet's own network for EM "
+              "membranes (default: the newest run below runs/, else bundled).")  # fmt: skip
 @click.option(
-    "--tile", type=int, help="Side of the input tile (572). It changes speed, not results."
+    "--tile", type=int, help="Side of the input tile (572), for speed: results do not depend on it."
 )
 @click.option(
     "--average",
@@ -42,23 +42,23 @@ BUNDLED_FOR = (
     "--products",
     default="prob,mask",
     show_default=True,
-    help="Of prob, mask, labels, overlay, ctc.",
+    help="One or more of prob, mask, labels, overlay, ctc.",
 )
 @click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True,
-              help="Class 1 where its probability is above.")  # fmt: skip
+              help="Pixels with a higher probability are class 1.")  # fmt: skip
 @click.option("--instances", type=click.Choice(["components", "watershed", "kmeans"]),
               help="Objects of labels, ctc and overlay: connected components of the mask "
-              "(default), or these cut at their necks, or as K-means says.")  # fmt: skip
+              "(default), cut at their necks (watershed), or cut by K-means.")  # fmt: skip
 @click.option("--connectivity", type=click.Choice(["4", "8"]),
-              help="Of labels, ctc and overlay: 8 if pixels that touch at a corner belong together "
+              help="Objects of labels, ctc and overlay: 8 joins pixels that touch at a corner "
               "(4).")  # fmt: skip
 @click.option("--min-area", type=click.IntRange(0), metavar="N",
-              help="Labels, ctc and overlay without objects of fewer pixels.")  # fmt: skip
+              help="Drop objects of fewer pixels from labels, ctc and overlay.")  # fmt: skip
 @click.option("--fill-holes", is_flag=True, default=None,
-              help="Labels, ctc and overlay with the holes of objects filled.")  # fmt: skip
+              help="Fill the holes of objects in labels, ctc and overlay.")  # fmt: skip
 @click.option("--border", type=click.IntRange(0), metavar="N",
-              help="Labels, ctc and overlay without objects that lie in a frame of so many pixels "
-              "along the image's border; one that reaches further in stays.")  # fmt: skip
+              help="Drop objects from labels, ctc and overlay that lie entirely within this many "
+              "pixels of the image's border.")  # fmt: skip
 @click.option("--pages", help="Pages of a stack, counted from 0: 0,5,10-12 (default: all).")
 @click.option("--stride", type=click.Choice(["exact", "paper"]), default="exact", show_default=True,
               help="exact: no seams. paper: tiles every 388 pixels, as in 2015.")  # fmt: skip
@@ -74,10 +74,10 @@ def command(
 ):  # fmt: skip
     """Segment images: files, folders or patterns, TIFF stacks or PNG.
 
-    Writes <image>_prob.tif (float32 probability of class 1), <image>_mask.tif (0 or 255) and, if
-    asked, <image>_labels.tif (numbered objects), <image>_overlay.png, and of t000.tif mask000.tif
-    as the Cell Tracking Challenge names results (ctc). Any size works: borders are mirrored, and
-    tiles meet without a seam.
+    Writes <image>_prob.tif (float32 probability of class 1) and <image>_mask.tif (0 or 255).
+    Further products are <image>_labels.tif (numbered objects), <image>_overlay.png (outlines on the
+    image) and ctc: mask000.tif for t000.tif, as the Cell Tracking Challenge names results. Any size
+    works: borders are mirrored, and tiles meet without a seam.
 
     \b
     Examples:
@@ -87,9 +87,7 @@ def command(
       cunet segment DIC-C2DH-HeLa/02 --products ctc --min-area 500 --out DIC-C2DH-HeLa/02_RES
     """
     from cunet.backend import resolve_device
-    from cunet.engines import TENSOR_CORES, describe
     from cunet.files.pages import IMAGES
-    from cunet.net.checkpoint import BUNDLED
     from cunet.segmentation import inputs
     from cunet.segmentation.products import NUMBERED, How
     from cunet.threads import set_threads
@@ -101,18 +99,10 @@ def command(
     if threads is not None:
         set_threads(threads)
     net, name = load_model(model, resolve_device(device), precision)
-    if Path(name) == BUNDLED:
-        common.say(f"the bundled network: {BUNDLED_FOR}", quiet)
     tile = inputs.fitting_tile(tile, net)
     distinct = bool(set(NUMBERED) & set(wanted) or any(v is not None for v in objects.values()))
-    how = How(tile, average, stride, threshold, "", instances, distinct)
-    common.say(
-        f"model {name}: width {net.shape.width}, {net.shape.classes} classes; device "
-        f"{describe(net.device, net.precision)}",
-        quiet,
-    )
-    if net.device != "cpu" and net.precision not in TENSOR_CORES:
-        common.say(f"  without tensor cores: {net.obstacle or 'as asked'}", quiet)
+    how = How(tile, average, stride, threshold, instances, distinct)
+    announce(net, name, quiet)
     plans = inputs.prepared(jobs, net, name, how, pages, overwrite)
     folder = Path(out).parent if Path(out).suffix.lower() in IMAGES else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +111,7 @@ def command(
         if job.left:
             results.append(one_image(job, net, quiet))
         else:
-            common.say(f"{job.file}: done already, skipped (--overwrite to do it again)", quiet)
+            common.say(f"{job.file}: already done, skipped (--overwrite to repeat it)", quiet)
             results.append({"image": str(job.file), "skipped": True})
         results[-1]["outputs"] = {k: [str(p) for p in v] for k, v in job.outputs().items()}
     if as_json:
@@ -130,8 +120,24 @@ def command(
     common.next_command(after or next_products(wanted), quiet)
 
 
+def announce(net: "UNet", name: str, quiet: bool) -> None:
+    """Print which network segments, and on which device."""
+    from cunet.engines import TENSOR_CORES, describe
+    from cunet.net.checkpoint import BUNDLED
+
+    if Path(name) == BUNDLED:
+        common.say(f"the bundled network: {BUNDLED_FOR}", quiet)
+    common.say(
+        f"model {name}: width {net.shape.width}, {net.shape.classes} classes; device "
+        f"{describe(net.device, net.precision)}",
+        quiet,
+    )
+    if net.device != "cpu" and net.precision not in TENSOR_CORES:
+        common.say(f"  without tensor cores: {net.obstacle or 'as asked'}", quiet)
+
+
 def evaluation(files: list[Path], out: str) -> str | None:
-    """The command that scores the frames of one sequence, if their truth stands beside them."""
+    """The command that scores the frames of a sequence; None without their truth beside them."""
     from cunet.data.ctc import annotations, ground_truth
 
     sequence = files[0].parent
@@ -146,7 +152,7 @@ def evaluation(files: list[Path], out: str) -> str | None:
 
 
 def next_products(wanted: list[str]) -> str:
-    """The same command with the products that were not asked for, or the model's table."""
+    """The same command with the products not yet made, or the model's table."""
     more = [p for p in ("labels", "overlay", "mask", "prob") if p not in wanted]
     if not more:
         return "cunet explain"
@@ -160,8 +166,8 @@ def next_products(wanted: list[str]) -> str:
     return shlex.join([*again, "--products", ",".join(more)])
 
 
-def one_image(job: "Job", net: "UNet", quiet: bool) -> dict:
-    """Segments one file; returns its entry in the JSON document."""
+def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:
+    """Segment one file; returns its entry in the JSON document."""
     from cunet.segmentation.inputs import open_checked
     from cunet.segmentation.segment_file import segment_file
 
@@ -176,7 +182,7 @@ def one_image(job: "Job", net: "UNet", quiet: bool) -> dict:
             common.say(f"  {note}", quiet)
         if not image.streamed and image.height * image.width > 10**8:
             common.say(
-                "  its pages are single compressed strips: a whole page is kept in memory", quiet
+                "  its pages are single compressed strips, so a whole page is kept in memory", quiet
             )
         progress = common.Progress(image.height * len(job.pages), quiet=quiet)
         summary = segment_file(

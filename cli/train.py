@@ -1,12 +1,16 @@
 """`cunet train`: learn from a folder of images and labels."""
 
 import shlex
+from typing import TYPE_CHECKING
 
 import click
 
 from cunet.cli import common
 from cunet.cli.train_options import settings_options
 from cunet.cli.train_output import Smooth, announce, one_class_warning, validation_line
+
+if TYPE_CHECKING:
+    from cunet.training.plan import Plan
 
 
 @click.command()
@@ -21,10 +25,10 @@ from cunet.cli.train_output import Smooth, announce, one_class_warning, validati
 def command(data, preset, config_file, resume, stop_after, dry_run, quiet, as_json, **settings):
     """Train a U-Net on a folder of images and labels.
 
-    DATA is the ISBI 2012 folder (train-volume.tif, train-labels.tif); one of the Cell Tracking
-    Challenge (01/t000.tif, 01_GT/SEG/man_seg000.tif), or one sequence of it; that of the Data
-    Science Bowl 2018 (<id>/images, <id>/masks); or any with images/ and labels/. Labels may be
-    0/1, 0/255 or class ids 0 ... K-1 (255 beside them: ignored).
+    DATA is the folder of ISBI 2012 (train-volume.tif, train-labels.tif), of the Cell Tracking
+    Challenge (01/t000.tif, 01_GT/SEG/man_seg000.tif) or one of its sequences, of the Data Science
+    Bowl 2018 (<id>/images, <id>/masks), or any folder with images/ and labels/. Labels are 0 and 1,
+    0 and 255, or class ids 0 ... K-1, where 255 is ignored.
 
     \b
     Examples:
@@ -53,11 +57,12 @@ def command(data, preset, config_file, resume, stop_after, dry_run, quiet, as_js
     return 0
 
 
-def run(plan, stop_after: int | None, quiet: bool, as_json: bool) -> int:
-    """Train, print, report; the exit code."""
+def run(plan: "Plan", stop_after: int | None, quiet: bool, as_json: bool) -> int:
+    """Train, print, write the report; returns the exit code."""
     from cunet.reporting import write_report
 
     config, names, smooth = plan.config, plan.prepared.dataset.class_names, Smooth()
+    out = str(config.out)
 
     def say(record: dict) -> list[str]:
         lines = [f"loss {smooth(record['loss']):.4f}  lr {record['lr']:.2e}"]
@@ -70,17 +75,17 @@ def run(plan, stop_after: int | None, quiet: bool, as_json: bool) -> int:
     step = last.get("step", config.steps)
     finished = step == config.steps
     if finished:
-        common.say(f"report: {write_report(config.out)}", quiet)
+        common.say(f"report: {write_report(out)}", quiet)
     else:
         common.say(f"stopped after step {step}; everything is saved", quiet)
     if as_json:
-        document = {"run": config.out, "step": step, "finished": finished}
+        document = {"run": out, "step": step, "finished": finished}
         if finished:
             document |= {name: value for name, value in last.items() if name.startswith("val_")}
         common.print_json(document)
     if not finished:
-        common.next_command(f"cunet train --resume {shlex.quote(config.out)}", quiet)
+        common.next_command(f"cunet train --resume {shlex.quote(out)}", quiet)
         return 130
-    after = common.segment_command(config.data, config.out, config.hold_out)
+    after = common.segment_command(config.data, out, config.hold_out)
     common.next_command(after, quiet)
     return 0

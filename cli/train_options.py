@@ -13,12 +13,12 @@ SETTINGS = [
     ("variant", str, "paper, or release2015 (the authors' release)."),
     ("padding", str, "valid (paper) or same: zeros around every image keep its size."),
     ("dropout", float, "Dropout rate at the end of the contracting path."),
-    ("normalization", str, "data: mean and deviation of all images; image: of each its own."),
-    ("resize", int, "Scale every image to a square of this side first (0: whole images)."),
+    ("normalization", str, "By mean and deviation of all images (data) or of each (image)."),
+    ("resize", int, "Scale every image to a square of this side first; 0: do not."),
     ("tile", int, "Side of the input tile in pixels (paper: 572)."),
     ("batch", int, "Tiles a step (paper: 1)."),
     ("steps", int, "Number of updates."),
-    ("minutes", float, "Train for about so long: fits the steps to the measured speed."),
+    ("minutes", float, "Train for about this many minutes: fits the steps to the measured speed."),
     ("solver", str, "sgd (Caffe's) or adam."),
     ("lr", float, "Learning rate."),
     ("lr_policy", str, "fixed, step, exp, inv, multistep, poly, sigmoid or cosine."),
@@ -43,7 +43,7 @@ SETTINGS = [
     ("shear", float, "Largest shear: the shift of a row over its distance."),
     ("blur", float, "Largest deviation of a Gaussian blur, in pixels."),
     ("fold", str, "k/n: hold out slices k, k+n, k+2n ... for validation."),
-    ("hold_out", str, "Hold out slices by name, or all of a sequence or folder: 02."),
+    ("hold_out", str, "Hold out slices by name, or a whole sequence or folder: 02."),
     ("train_share", float, "Train on this share of the slices, hold out the rest."),
     ("drop", str, "Leave out slices by name: 01/t034,01/t039."),
     ("validate_every", int, "Steps between validations and saves."),
@@ -54,11 +54,13 @@ SETTINGS = [
         str,
         "float32, float64; on a GPU tf32 (default where it has it), float16 or bfloat16.",
     ),
-    ("threads", int, "CPU threads (all)."),
+    ("threads", int, "CPU threads (default: all)."),
 ]
 
 
-def parse_steps(context: click.Context, option: click.Parameter, text: str | None):
+def parse_steps(
+    context: click.Context, option: click.Parameter, text: str | None
+) -> tuple[int, ...] | None:
     """4000,6000 -> (4000, 6000)."""
     try:
         return None if text is None else tuple(int(part) for part in text.split(","))
@@ -70,8 +72,8 @@ def parse_steps(context: click.Context, option: click.Parameter, text: str | Non
 
 def settings_options(words: dict[str, str | None] | None = None) -> Callable:
     """A decorator that adds data, preset, configuration file and all settings of a training as
-    options, without defaults: what is not given is not set. words: another help for some settings;
-    None leaves the setting out."""
+    options without defaults: a setting that is not given is not set. words: another help text for
+    some settings; None leaves the setting out."""
     texts = {name: text for name, _, text in SETTINGS} | (words or {})
     options = [
         click.option("--data", type=str, help="Folder with the data set."),
@@ -87,8 +89,16 @@ def settings_options(words: dict[str, str | None] | None = None) -> Callable:
         *(
             click.option(flags, name, default=None, help=text)
             for flags, name, text in (
-                ("--augment/--no-augment", "augment", "Vary samples (default: yes)."),
-                ("--batch-norm/--no-batch-norm", "batch_norm", "Normalise batches (default: no)."),
+                (
+                    "--augment/--no-augment",
+                    "augment",
+                    "Vary every sample at random (default: yes).",
+                ),
+                (
+                    "--batch-norm/--no-batch-norm",
+                    "batch_norm",
+                    "Normalise each batch (default: no).",
+                ),
                 ("--sigmoid/--softmax", "sigmoid", "One output for two classes (default: no)."),
             )
         ),

@@ -1,16 +1,23 @@
-"""What `cunet train` shows: the plan, and what a record says. cunet crossval shows the same."""
+"""What `cunet train` prints: the plan and the records. `cunet crossval` prints the same."""
+
+from typing import TYPE_CHECKING
 
 from cunet.cli import common
 from cunet.cli.words import duration, size
 
+if TYPE_CHECKING:
+    from cunet.training.plan import Plan
 
-def announce(plan, quiet: bool) -> None:
-    """Say what will happen, where, and how long it takes."""
+
+def announce(plan: "Plan", quiet: bool) -> None:
+    """Print what will happen, where, and how long it takes."""
     from cunet.engines import describe
 
     config, prepared, dataset = plan.config, plan.prepared, plan.prepared.dataset
     on_cpu = config.device == "cpu"
-    device = f"{plan.threads} CPU threads" if on_cpu else describe(config.device, config.precision)
+    device = f"{plan.threads} CPU threads"
+    if not on_cpu:
+        device = describe(config.device, str(config.precision))
     common.say(
         f"{plan.source}: {plan.left:,} steps at {plan.seconds:.2f} s on {device}, about "
         f"{duration(plan.expected_seconds)}",
@@ -21,7 +28,7 @@ def announce(plan, quiet: bool) -> None:
     for note in dataset.notes:
         common.say(f"  {note}", quiet)
     if dataset.instances is not None and config.weight_map in ("balance", "none"):
-        common.say("  cells that touch are learned apart with --weight-map paper", quiet)
+        common.say("  to learn the gaps between touching cells give --weight-map paper", quiet)
     common.say(
         f"  {len(prepared.training)} slices to train on, {len(prepared.held_out)} held out; width "
         f"{config.width}, tile {config.tile}, {config.solver}; memory about {size(plan.memory)}"
@@ -43,6 +50,7 @@ class Smooth:
 
 
 def validation_line(record: dict) -> str:
+    """The scores of a validation in one line."""
     return (
         f"step {record['step']:>6}  held-out slices: loss {record['val_loss']:.4f}  "
         f"Dice {record['val_dice']:.4f}  pixel error {record['val_pixel_error']:.4f}"
@@ -50,12 +58,12 @@ def validation_line(record: dict) -> str:
 
 
 def one_class_warning(record: dict, names: tuple[str, ...]) -> list[str]:
-    """A line where the net predicts a single one of the classes of these names, or none."""
+    """A warning where the net predicts nearly everywhere the same; names: of the classes."""
     lone = record.get("val_one_class")
     if lone is None:
         return []
     name = f"'{names[lone]}'" if lone == 0 or len(names) == 2 else f"no '{names[0]}'"
     return [
-        f"warning: the net predicts {name} everywhere on the held-out slices; early in a training "
-        "that is usual, later try --weight-map balance or a smaller --lr"
+        f"warning: the net predicts {name} everywhere on the held-out slices; that is usual "
+        "early in a training, later try --weight-map balance or a smaller --lr"
     ]

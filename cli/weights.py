@@ -1,4 +1,4 @@
-"""`cunet weights`: the weight map of a label file, as a picture that a person can look at."""
+"""`cunet weights`: the weight map of a label file as an image file."""
 
 import shlex
 from pathlib import Path
@@ -20,20 +20,24 @@ from cunet.cli import common
     show_default=True,
     help="Equation 2 of the paper, or the authors' form of 2019.",
 )
-@click.option("--w0", type=click.FloatRange(min=0), help="Height of the border term (10; 50).")
+@click.option(
+    "--w0",
+    type=click.FloatRange(min=0),
+    help="Height of the border term (paper: 10; falk2019: 50).",
+)
 @click.option(
     "--sigma",
     type=click.FloatRange(min=0, min_open=True),
-    help="Width of the border term in pixels (5; 6).",
+    help="Width of the border term in pixels (paper: 5; falk2019: 6).",
 )
 @common.overwrite_option
 @common.json_option
 @common.quiet_option
 def command(labels, out, form, w0, sigma, overwrite, as_json, quiet):
-    """Write the weight map of LABELS, a TIFF or PNG file, as a float32 TIFF of as many pages.
+    """Write the weight map of LABELS, a TIFF or PNG file, as a float32 TIFF with the same pages.
 
     LABELS holds masks (0 and 255, or 0 and 1), whose 4-connected components are the cells, or the
-    cell ids themselves; 0 is background. Class weights are those of the file itself.
+    cell ids themselves; 0 is background. Class weights are computed from this file.
 
     \b
     Example:

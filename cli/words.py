@@ -4,7 +4,7 @@ import math
 
 
 def number(value: float, digits: int = 4) -> str:
-    """A score: 0.0612, or "undefined" where it is not a number."""
+    """A score: 0.0612, or "undefined" for NaN."""
     return "undefined" if math.isnan(value) else f"{value:.{digits}f}"
 
 

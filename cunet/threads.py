@@ -40,7 +40,13 @@ def get_threads() -> int:
 
 
 def set_threads(count: int) -> None:
-    """Use `count` threads in every operation from now on (1: none but the caller's own)."""
+    """Use `count` threads in every operation of this process from now on.
+
+    1 uses the caller's thread alone; the default is all processors of the process. Results do not
+    depend on it. Raises CunetError for a count below 1.
+
+        cunet.set_threads(4)
+    """
     global _pool, _count
     if count < 1:
         raise CunetError(f"threads: expected 1 or more, found {count}")

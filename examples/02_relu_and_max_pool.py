@@ -1,7 +1,7 @@
-"""Lesson 2: ReLU and max-pooling, which let the gradient pass or stop it, but never change it.
+"""Lesson 2: ReLU and max-pooling, which pass the gradient on or stop it, but never change it.
 
-What each must remember is small: ReLU its own output; max-pooling its input and output, since
-they tell where the maximum was. Of equal maxima the first one gets the gradient, as in Caffe.
+Each must remember little: ReLU its own output; max-pooling its input and output, which show where
+the maximum was. Among equal maxima the first one gets the gradient, as in Caffe.
 Read beside it: cunet/ops/relu.py, cunet/ops/max_pool.py
 """
 

@@ -1,7 +1,7 @@
 """Lesson 3: the 2x2 up-convolution, and why it is called a transposed convolution.
 
-Forward, every pixel becomes a 2x2 block. Its backward is a convolution with stride 2 and the same
-filter: the one is the adjoint (the transposed matrix) of the other.
+Forward, every pixel becomes a 2x2 block. Backward is a convolution with stride 2 and the same
+filter: each is the adjoint (the transposed matrix) of the other.
 Read beside it: cunet/ops/up_conv.py
 """
 

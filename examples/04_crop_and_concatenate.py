@@ -1,8 +1,8 @@
 """Lesson 4: the skip connection - crop, concatenate, and no copy of either.
 
-A convolution over channels side by side is the sum of two convolutions: conv(a|b) = conv(a) +
-conv(b). So for a fast engine the concatenation stays a pair of views. In backward the skip's image,
-which went two ways, gets the sum of two gradients.
+A convolution of channels side by side is the sum of two convolutions: conv(a|b) = conv(a) +
+conv(b). So a fast engine keeps the concatenation as a pair of views. In backward the skip's image,
+which was used twice, gets the sum of two gradients.
 Read beside it: cunet/ops/crop_concat.py, and `_level` in cunet/net/unet.py
 """
 
@@ -16,7 +16,7 @@ rng = np.random.default_rng(0)
 skip = np.arange(36.0).reshape(1, 6, 6, 1)  # kept from the contracting path: larger
 up = 100 + np.arange(4.0).reshape(1, 2, 2, 1)  # came up from the level below: smaller
 pair = crop_concat.forward(up, skip)
-print("The skip is cropped to its centre and stands beside the up-sampled image:\n")
+print("The skip is cropped to its centre and put beside the up-sampled image:\n")
 print(beside(skip=skip[0, :, :, 0], up=pair[0][0, :, :, 0], centre_of_skip=pair[1][0, :, :, 0]))
 print(f"\nThe centre shares the skip's memory: {np.shares_memory(pair[1], skip)}")
 print(f"The first half is `up` itself:       {pair[0] is up}")

@@ -1,7 +1,7 @@
 """Lesson 5: dropout from a counter - a random mask that a key alone decides.
 
-Element i is dropped where the i-th number of a counter-based generator (Philox) lies below the
-rate. The key alone gives the mask back: in backward, on another device, or for one element only.
+Element i is dropped if the i-th number of a counter-based generator (Philox) is below the rate.
+The mask can be regenerated from the key: in backward, on another device, or for one element only.
 Read beside it: cunet/ops/dropout.py
 """
 

@@ -1,7 +1,7 @@
 """Lesson 6: the pixel-wise softmax with weighted cross-entropy, the paper's equation 1.
 
-Its gradient by the logits is w (p - [k = label]) / norm. The logarithm of the softmax is computed
-as a - max - log(sum exp(a - max)), because the obvious way overflows.
+Its gradient with respect to the logits is w (p - [k = label]) / norm. The logarithm of the softmax
+is computed as a - max - log(sum exp(a - max)), because the obvious formula overflows.
 Read beside it: cunet/ops/softmax_loss.py
 """
 
@@ -17,10 +17,10 @@ target, scale = softmax_loss.targets(logits, labels, weights)  # the labels, and
 loss, log_p = softmax_loss.forward(logits, target, scale)
 dlogits = softmax_loss.backward(log_p, target, scale)
 print("pixel      logits      p(0)   p(1)  label  weight  -log p(label)    dlogits")
-for i, said in enumerate(("right", "unsure", "wrong")):
+for i, name in enumerate(("right", "unsure", "wrong")):
     a, p, d = logits[0, 0, i], np.exp(log_p[0, 0, i]), dlogits[0, 0, i]
     cost, weight = -log_p[0, 0, i, labels[0, 0, i]], weights[0, 0, i]
-    row = f"{said:7} {a[0]:5.1f} {a[1]:5.1f}   {p[0]:6.3f} {p[1]:6.3f}    1   {weight:6.1f}"
+    row = f"{name:7} {a[0]:5.1f} {a[1]:5.1f}   {p[0]:6.3f} {p[1]:6.3f}    1   {weight:6.1f}"
     print(f"{row}  {cost:11.3f}   {d[0]:+8.3f} {d[1]:+6.3f}")
 costs = -log_p[0, 0, :, 1]
 by_hand = (weights[0, 0] * costs).sum() / weights.sum()

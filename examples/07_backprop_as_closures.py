@@ -1,6 +1,6 @@
 """Lesson 7: backpropagation without a graph - a layer returns its result and a function.
 
-Calling a layer gives (y, backward). What backward must remember lives in its closure, and is freed
+Calling a layer returns (y, backward). What backward must remember lives in its closure and is freed
 with it. A network's backward calls its layers' backwards in the opposite order; that is all.
 Read beside it: cunet/net/layers.py, cunet/net/run.py
 """

@@ -58,5 +58,5 @@ print("\nA level takes 4 pixels on the way down and 4 on the way up, the bottom 
 print("the levels below take counts double: 4, 16, 40, 88, 184.")
 print(f"So {TILE} -> {output_size(TILE, DEPTH)}, {lost}.")
 first = [smallest_tile(DEPTH) + k * 2**DEPTH for k in range(4)]
-print(f"Every pooling must meet an even side: of all tiles only {first}")
+print(f"Every pooling needs an even side, so only tiles of {first}")
 print(f"and so on fit, in steps of {2**DEPTH}.")

@@ -1,9 +1,9 @@
-"""Lesson 10: momentum in Caffe's form, where the learning rate stands inside the velocity.
+"""Lesson 10: momentum in Caffe's form, where the learning rate is part of the velocity.
 
     Caffe     V <- mu V + rate g;   W <- W - V
     PyTorch   V <- mu V + g;        W <- W - rate V
 
-Equal as long as the rate is constant; after a drop of the rate they part.
+Both are equal while the rate is constant; after the rate drops they differ.
 Read beside it: cunet/solvers/sgd.py
 """
 

@@ -2,8 +2,8 @@
 
     w = w_c + w0 exp(-(d1 + d2)^2 / (2 sigma^2))      on the background
 
-d1 and d2 are the distances to the nearest and to the second nearest cell: the narrower the gap
-between two cells, the more it costs to overlook it. Given a path, the map is written there as PNG.
+d1 and d2 are the distances to the nearest and the second nearest cell: the narrower the gap between
+two cells, the more it costs to overlook it. With a path, the map is written there as PNG.
 Read beside it: cunet/data/weight_map.py
 
     python 11_weight_map.py [map.png]
@@ -40,8 +40,8 @@ for row in range(6, 43, 2):
 print(f"\nClass weights N / (K N_k): background {balance[0]:.3f}, cell {balance[1]:.3f}. So each")
 print("class has half of the total weight, whatever its area. The border term comes on top.")
 touching = (mask > 0) & (labels == 0)
-print(f"\nThe disks touch in {touching.sum()} pixels, which were made background: this gap is")
-print("what the net must learn to see, or it finds the two cells as one.")
+print(f"\nThe disks touch in {touching.sum()} pixels, which were made background. The net must")
+print("learn to see this gap, or it finds one cell instead of two.")
 
 middle = int(np.flatnonzero(touching.any(axis=0))[0])
 print(f"\nDown the gap, column {middle}, from the middle outwards:\n")
@@ -57,6 +57,6 @@ print("\nTo the left of disk 1, where no second cell is near, row 24:")
 print("  " + " ".join(f"{weight:.3f}" for weight in weights[24, :7]))
 
 if len(sys.argv) > 1:
-    gray = np.round(255 * weights / weights.max()).astype(np.uint8)
-    write_png(sys.argv[1], np.kron(gray, np.ones((6, 6), np.uint8)))
+    grey = np.round(255 * weights / weights.max()).astype(np.uint8)
+    write_png(sys.argv[1], np.kron(grey, np.ones((6, 6), np.uint8)))
     print(f"\nThe map is in '{sys.argv[1]}'.")

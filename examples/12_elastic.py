@@ -1,8 +1,8 @@
 """Lesson 12: elastic deformation - random vectors on a 3x3 grid, smooth in between.
 
-The paper's augmentation: vectors from a normal distribution of 10 pixels deviation, displacements
-of all pixels by bicubic interpolation. With thirty images to learn from, it lets the net see what
-tissue may look like beyond them.
+The paper's augmentation: vectors from a normal distribution with a deviation of 10 pixels, and the
+displacements of all pixels by bicubic interpolation. With only thirty images to learn from, it
+shows the net how else tissue may look.
 Read beside it: cunet/data/augment.py
 """
 
@@ -45,5 +45,5 @@ print(f"\nImage (bilinear, rounded) and labels (nearest) agree in {agree:.1%} of
 print("Beyond its border an image is mirrored, so a tile may look outside.")
 
 every = Augmentation()
-print("\nA training sample is also shifted, rotated and mirrored, and its gray values vary:")
+print("\nA training sample is also shifted, rotated and mirrored, and its grey values vary:")
 print(f"contrast by {every.contrast:.0%}, brightness by {every.brightness} standard deviations.")

@@ -1,8 +1,8 @@
 """Lesson 13: the overlap-tile strategy - an image of any size, and no seam.
 
 Tiles overlap by the margin that a valid net loses. One thing is easily missed: pooling divides the
-image by a grid of 16 pixels, so tiles must start at multiples of 16, or a pixel's answer depends on
-the tile it fell into. The paper's 388 is no multiple; 384 is.
+image by a grid of 16 pixels, so tiles must start at multiples of 16, or a pixel's probability
+depends on its tile. The paper's 388 is not such a multiple; 384 is.
 Read beside it: cunet/segmentation/tiling.py
 """
 
@@ -23,7 +23,7 @@ image = (image - image.mean()) / image.std()
 
 row = " ".join(str(i) for i in reflect(-4, 13, 5))
 print(f"Beyond its border the image is mirrored; 5 pixels and 4 more on each side: {row}\n")
-print(f"A tile of {TILE} answers {output_size(TILE, 4)} pixels, {margin(4)} lost on each side.")
+print(f"A tile of {TILE} gives {output_size(TILE, 4)} pixels, {margin(4)} lost on each side.")
 for stride in ("exact", "paper"):
     starts = plan(SIDE, 4, TILE, stride).starts
     phases = [start % lattice(4) for start in starts]
@@ -45,4 +45,4 @@ for line in picture(far[5::20, 5::10], 0, 0.2):
     print("    |" + line + "|")
 print("\nOnly the tile that starts at 0 is right in both; where the next begins there is a seam.")
 print("With 384 the others differ by rounding at most: the image may be cut into any number of")
-print("tiles, and nobody can tell from the result. (How large a seam is depends on the net.)")
+print("tiles, and the result does not show it. (How large a seam is depends on the net.)")

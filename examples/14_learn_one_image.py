@@ -35,7 +35,7 @@ for step in range(1, STEPS + 1):
     rate = solver.step()
     if step == 1 or step % 10 == 0:
         print(f"  step {step:4d}   rate {rate:.4f}   loss {loss:.4f}  " + "#" * round(50 * loss))
-print(f"\nTo answer one half everywhere would cost ln 2 = {np.log(2):.4f}.")
+print(f"\nA probability of one half everywhere would cost ln 2 = {np.log(2):.4f}.")
 
 probability = softmax(net(x, remember=False))[0, :, :, 1]
 found = probability > 0.5
@@ -47,10 +47,10 @@ white = true.mean()
 print(f"\nWrong pixels            {wrong:.4f}   (all white: {1 - white:.4f})")
 print(f"Pixel error, 1 - Dice   {1 - dice:.4f}   (all white: {1 - 2 * white / (1 + white):.4f})")
 
-print("\nImage, truth and answer (every fourth row, every second column of a part):\n")
+print("\nImage, truth and prediction (every fourth row, every second column of a part):\n")
 part = (slice(0, 96, 4), slice(0, 48, 2))
-gray = x[0, middle, middle, 0][part]
-columns = [picture(gray, -2, 2), picture(true[part], 0, 1), picture(probability[part], 0, 1)]
+grey = x[0, middle, middle, 0][part]
+columns = [picture(grey, -2, 2), picture(true[part], 0, 1), picture(probability[part], 0, 1)]
 for lines in zip(*columns, strict=True):
     print("   " + "   ".join(lines).rstrip())
 print("\nBy heart is not understanding: for that it needs other images, and lessons 11 and 12.")

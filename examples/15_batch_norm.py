@@ -1,7 +1,7 @@
-"""Lesson 15: batch normalization, which later reproductions of the U-Net put before each ReLU.
+"""Lesson 15: batch normalisation, which later reproductions of the U-Net put before each ReLU.
 
-A channel is moved to mean beta and deviation gamma. Since every value moves the mean and the
-deviation, the gradient of one value depends on all of them.
+Each channel gets a learned mean (beta) and deviation (gamma). Since every value changes the mean
+and the deviation of its channel, the gradient of one value depends on all of them.
 Read beside it: cunet/ops/batch_norm.py
 """
 
@@ -37,9 +37,9 @@ print(f"dx        {np.round(dx.ravel(), 5)}")
 print(f"measured  {np.round(measured, 5)}")
 print(f"Largest difference: {np.abs(dx.ravel() - measured).max():.0e}")
 along = (dx.ravel() * (x.ravel() - m)).sum()
-print(f"\ndx sums to {abs(dx.sum()):.0e}: to move all x together changes nothing.")
-print(f"Along x - m it has next to nothing ({abs(along):.0e}, which is EPSILON's): nor does it to")
-print("stretch them.")
+print(f"\ndx sums to {abs(dx.sum()):.0e}: moving all x together changes nothing.")
+print(f"Along x - m it is nearly 0 ({abs(along):.0e}, because of EPSILON): stretching all x")
+print("changes nothing either.")
 
 # Scale and shift of the input leave no trace
 rng = np.random.default_rng(0)
@@ -61,7 +61,7 @@ for batch in range(61):
     if batch in (0, 1, 5, 20, 60):
         used = layer(images)[0]  # any other pass
         kept = layer.mean.copy(), layer.variance.copy()
-        apart = abs(layer(images, train)[0] - used).max()
-        print(f"{batch:7d}   {kept[0][0]:12.3f}   {kept[1][0]:16.3f}   {apart:33.3f}")
+        far = abs(layer(images, train)[0] - used).max()
+        print(f"{batch:7d}   {kept[0][0]:12.3f}   {kept[1][0]:16.3f}   {far:33.3f}")
     else:
         layer(images, train)

@@ -1,7 +1,7 @@
-"""Lesson 16: a convolution as tensor cores compute it, in tiles of a matrix that nobody makes.
+"""Lesson 16: a convolution as tensor cores compute it, in tiles of a matrix that is never built.
 
-A GPU's tensor cores multiply small matrices of few bits and add in float32. What is left to do is
-to bring them the right 128 bytes at the right time: copy, multiply, copy, multiply, then store.
+A GPU's tensor cores multiply small matrices of few bits and add in float32. The kernel must bring
+them the right 128 bytes at the right time: copy, multiply, copy, multiply, then store.
 Read beside it: cunet/engines/gpu/convolution.cu, cunet/engines/__init__.py
 """
 
@@ -13,7 +13,7 @@ BITS = {"tf32": 11, "float16": 11, "bfloat16": 8}  # of the mantissa, the first 
 
 
 def rounded(a: np.ndarray, precision: str) -> np.ndarray:
-    """a to the nearest number of so many bits (float16's small range apart)."""
+    """a rounded to the bits of a precision (except for the small range of float16)."""
     mantissa, exponent = np.frexp(a)
     scale = 2.0 ** BITS[precision]
     return np.ldexp(np.rint(mantissa * scale) / scale, exponent)
@@ -21,7 +21,7 @@ def rounded(a: np.ndarray, precision: str) -> np.ndarray:
 
 def tiled(x: np.ndarray, w: np.ndarray, pixels: int, columns: int, step: int) -> np.ndarray:
     """A valid convolution, `pixels` x `columns` numbers of y at a time, `step` channels of a tap
-    at a time: the loops of the kernel, a block being one turn of the two outer ones."""
+    at a time. These are the kernel's loops; a block does one turn of the two outer ones."""
     (_, height, width, c), (r, s, _, k) = x.shape, w.shape
     rows, across = height - r + 1, width - s + 1
     y = np.empty((rows * across, k))

@@ -3,19 +3,20 @@
     python examples/paper.py --data isbi2012/            trains and scores five folds first
     python examples/paper.py runs/isbi2012-crossval-1    shows one that `cunet crossval` has made
 
-A folder as the first argument is shown; anything else is passed on to `cunet crossval`: --preset
-paper on a GPU, --jobs 2, --seeds 3, --resume DIR. The labels of the challenge's test set were never
-published: nobody can repeat the paper's measurement. What differs is printed below the table.
+A folder as the first argument is shown; all other arguments go to `cunet crossval`: --preset paper
+on a GPU, --jobs 2, --seeds 3, --resume DIR. The labels of the challenge's test set were never
+published, so nobody can repeat the paper's measurement. The table is followed by what differs.
 """
 
 import json
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 SCORES = ("warping_error", "rand_error", "pixel_error", "v_rand", "v_info")
-HEAD = ("", "warping error", "Rand error", "pixel error", "V_Rand", "V_Info")
+COLUMNS = ("", "warping error", "Rand error", "pixel error", "V_Rand", "V_Info")
 TABLE_1 = (  # of the paper, by warping error; the -SCI entries process the output of a network
     ("human values", 0.000005, 0.0021, 0.0010),
     ("u-net", 0.000353, 0.0382, 0.0611),
@@ -28,14 +29,14 @@ DIFFERENCES = (
     "Slices: held-out slices of the labelled stack, fold k of n being slices k, k + n, k + 2n ... "
     "The paper's are those of the hidden test stack. Neighbours of held-out slices are trained on, "
     "which helps; {training} of {slices} labelled slices are trained on, not all, which harms.",
-    "Network and training: {steps:,} steps, {least:.0f} to {most:.0f} minutes a run; the rest is "
-    "in crossval.toml. The paper's learning rate, number of steps and normalisation of the loss "
-    "are not published.",
+    "Network and training: {steps:,} steps, {shortest:.0f} to {longest:.0f} minutes a run; the "
+    "rest is in crossval.toml. The paper's learning rate, number of steps and normalisation of the "
+    "loss are not published.",
     '"Averaged over 7 rotated versions" is read as {average}; see examples/paper/averaging.py.',
     "The Rand error is in the challenge's form since January 2015; before, a pixel made no pair "
     "with itself.",
-    "Every score is taken at the threshold that suits it best on the slices scored, as the "
-    "challenge did. The networks are those of the last step, chosen on nothing.",
+    "Every score is taken at its best threshold on the slices scored, as in the challenge. The "
+    "networks are those of the last step; no scores were used to choose them.",
 )
 
 
@@ -59,26 +60,26 @@ def main() -> None:
 
 
 def cross_validate(arguments: list[str]) -> dict:
-    """Run `cunet crossval` with these arguments; what it answers."""
+    """Run `cunet crossval` with these arguments; returns its document."""
     # -P: the installed package, not the folder that this may be called from
     command = [sys.executable, "-P", "-m", "cunet", "crossval", *arguments, "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         while True:
             try:
-                answer, _ = process.communicate()
+                printed, _ = process.communicate()
                 break
-            except KeyboardInterrupt:  # it was told as well: it saves, and says how to go on
+            except KeyboardInterrupt:  # the process got it too: it saves and prints how to resume
                 continue
     if process.returncode or {"-n", "--dry-run"} & set(arguments):
         sys.exit(process.returncode)
-    return json.loads(answer)
+    return json.loads(printed)
 
 
 def table(document: dict) -> str:
     """Table 1 and the cross-validation as Markdown, and what differs."""
     if document["limits"] is not None:
         sys.exit(f"Table 1 needs all of the challenge's scores, but {document['limits']}")
-    lines = [row(HEAD), row(["---"] * len(HEAD))]
+    lines = [row(COLUMNS), row(["---"] * len(COLUMNS))]
     lines += [row([name, f"{warping:.6f}", f"{rand:.4f}", f"{pixel:.4f}", "", ""])
               for name, warping, rand, pixel in TABLE_1]  # fmt: skip
     folds = len({run["fold"] for run in document["runs"]})
@@ -100,20 +101,21 @@ def table(document: dict) -> str:
         "slices": slices,
         "training": slices - len(first["held_out"]),
         "steps": first["steps"],
-        "least": min(minutes),
-        "most": max(minutes),
+        "shortest": min(minutes),
+        "longest": max(minutes),
         "average": {
             "rotations": "the 8 rotations and reflections of the square, probabilities averaged",
             "flips": "4 mirror images, probabilities averaged",
             "none": "no averaging",
         }[document["average"]],
     }
-    said = [textwrap.fill("- " + text.format(**facts), 98, subsequent_indent="  ")
+    differences = [textwrap.fill("- " + text.format(**facts), 98, subsequent_indent="  ")
             for text in DIFFERENCES]  # fmt: skip
-    return "\n".join([*lines, "", "What differs from Table 1:", *said])
+    return "\n".join([*lines, "", "What differs from Table 1:", *differences])
 
 
-def row(cells) -> str:
+def row(cells: Iterable[str]) -> str:
+    """A row of a Markdown table."""
     return "| " + " | ".join(cells) + " |"
 
 

@@ -1,1 +1,1 @@
-"""Cross-validation: runs in folds, their scores, the processes that make them, and the whole."""
+"""Cross-validation: its runs, their scores, the processes that make them, and the plan."""

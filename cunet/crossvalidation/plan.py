@@ -1,4 +1,4 @@
-"""The whole of a cross-validation: planned, trained and scored. cunet.crossval does it at once."""
+"""A whole cross-validation: planned, trained and scored. cunet.crossval does it in one call."""
 
 import math
 import shlex
@@ -40,31 +40,35 @@ def crossval(
     resume: str | Path | None = None,
     progress: Progress = lambda run, event: None,
     **options: Any,
-) -> dict:
-    """Train on all folds of a data set but one, score the one held out, and so for every fold.
+) -> dict[str, Any]:
+    """Hold out each fold of a data set in turn: train on the others, score the one held out.
 
         document = cunet.crossval("isbi2012/", folds=5, preset="cpu", device="cuda")
         document["mean"]["rotations"]["v_rand"]
 
-    data: folder with the data set; fold k of n holds out slices k, k+n, k+2n ... folds: how many
-    (5). seeds: fold 0 is trained with so many seeds (1). average: "none", "flips" or "rotations"
-    (default), the views of a tile that are averaged. jobs: runs at a time (1; with device "cuda"
-    one per GPU), each in a process of its own. options: out (the folder; default
+    data: folder with the data set; fold k of n holds out slices k, k+n, k+2n ... folds: their
+    number (5). seeds: the number of seeds that fold 0 is trained with (1). average: "none", "flips"
+    or "rotations" (default), the views of a tile that are averaged. jobs: runs at a time (1; with
+    device "cuda" one per GPU), each in its own process. options: out (the folder; default
     runs/<data>-crossval-<n>), device, threads and all other settings of cunet.Config; preset and
-    config as of cunet.training.plan.start. resume: a folder in which to go on; beside it jobs,
-    seeds, average, threads and device may be given.
+    config as in cunet.training.plan.start. resume: a folder to continue; beside it jobs, seeds,
+    average, threads and device may be given.
 
-    progress(run, event) is called with what happens to a run, see workers.py, and with run None
+    progress(run, event) is called for every event of a run, see workers.py, and with run None
     while all slices are scored at once.
 
-    Returns what the folder's metrics.json holds: "runs" with the scores of each, "mean" and "sd"
-    over the folds, "seeds" the same over seeds or None, "stack" the scores of all slices at once,
-    "limits" why some scores are missing or None. Ctrl-C and SIGTERM save the runs that are trained
-    and raise KeyboardInterrupt. CunetError where settings do not fit or a run failed: what was done
-    is kept, and resume goes on.
+    Returns the contents of the folder's metrics.json: "runs", a list with the scores of each;
+    "mean" and "sd" over the folds; "seeds", the same over seeds, or None; "stack", the scores of
+    all slices at once; "limits", why some scores are missing, or None. Ctrl-C and SIGTERM save the
+    runs in progress and raise KeyboardInterrupt. Raises CunetError where settings do not fit,
+    DataError where the data are not valid, and the error of a run that failed; finished work is
+    kept, and resume continues.
     """
-    named = {"data": data, "folds": folds, "preset": preset, "config": config, "resume": resume}
-    return make(**named, seeds=seeds, average=average, jobs=jobs, **options).run(progress)
+    made = make(
+        data, folds, seeds=seeds, average=average, jobs=jobs, preset=preset, config=config,
+        resume=resume, **options,
+    )  # fmt: skip
+    return made.run(progress)
 
 
 @dataclass(frozen=True)
@@ -73,34 +77,34 @@ class Plan:
 
     cv: CrossValidation
     dataset: Dataset
-    todo: list[Run]  # those that are not trained and scored yet
-    places: list[Place]  # one for each of the runs at a time
-    jobs: int | None  # as asked
-    fold: training.Plan | None  # the training of fold 0, measured; None where it goes on
+    todo: list[Run]  # those not yet trained and scored
+    places: list[Place]  # as many as there are runs at a time
+    jobs: int | None  # as given
+    fold: training.Plan | None  # the training of fold 0, measured; None when resumed
 
     @property
     def expected_seconds(self) -> float | None:
-        """How long the training will take, about; None where it was not measured."""
+        """About how long the training will take; None where it was not measured."""
         if self.fold is None:
             return None
         return math.ceil(len(self.todo) / len(self.places)) * self.fold.expected_seconds
 
     @property
     def again(self) -> str:
-        """The command that goes on with it."""
+        """The command that continues it."""
         jobs = ["--jobs", str(self.jobs)] if self.jobs else []
         return shlex.join(["cunet", "crossval", "--resume", str(self.cv.path), *jobs])
 
-    def summary(self) -> dict:
+    def summary(self) -> dict[str, Any]:
         """What `cunet crossval --dry-run --json` prints."""
-        document = {} if self.fold is None else self.fold.summary()
+        document: dict[str, Any] = {} if self.fold is None else self.fold.summary()
         document |= {"folds": self.cv.folds, "runs": len(self.cv.runs)}
         document |= {"runs_left": len(self.todo), "jobs": len(self.places)}
         if self.fold is not None:
             document["expected_seconds"] = self.expected_seconds
         return document
 
-    def run(self, progress: Progress = lambda run, event: None) -> dict:
+    def run(self, progress: Progress = lambda run, event: None) -> dict[str, Any]:
         """Complete every run and score all slices at once; see crossval()."""
         cv, dataset = self.cv, self.dataset
 
@@ -120,7 +124,7 @@ class Plan:
                     raise KeyboardInterrupt
                 return collect(cv, dataset, collecting)
             except CunetError as error:
-                error.add_note(f"what is done is kept; to go on: {self.again}")
+                error.add_note(f"finished work is kept; to continue: {self.again}")
                 raise
 
 
@@ -136,7 +140,7 @@ def make(
     resume: str | Path | None = None,
     **options: Any,
 ) -> Plan:
-    """The plan of a new cross-validation or, with resume, of one that goes on: settings resolved,
+    """The plan of a new cross-validation or, with resume, of one to continue: settings resolved,
     data checked, the speed of a new one measured. Nothing is written. Arguments: see crossval()."""
     own = {"seeds": seeds, "average": average}
     own = {name: value for name, value in own.items() if value is not None}
@@ -155,8 +159,8 @@ def make(
 def _new(
     folds: int, own: dict[str, Any], jobs: int | None, options: dict[str, Any]
 ) -> tuple[CrossValidation, Dataset, training.Plan]:
-    """own: of seeds and average what is given. options: as of cunet.training.plan.start."""
-    CrossValidation(Path(), Config(), folds, **own)  # complains before anything is read
+    """own: seeds and average, if given. options: those of cunet.training.plan.start."""
+    CrossValidation(Path(), Config(), folds, **own)  # raises its errors before anything is read
     if options.pop("fold", None) is not None:
         raise CunetError("fold: a cross-validation makes folds of all slices; remove it")
     out = options.pop("out", None)
@@ -174,15 +178,17 @@ def _new(
     before = get_threads()
     fold = training.measure(replace(start, config=there))
     set_threads(settings.threads or before)
-    resolved = {"steps": fold.config.steps, "precision": fold.config.precision}
-    settings = replace(settings, **resolved, minutes=None, fold=None)
-    if settings.resize:  # scores are those of the slices as they are
+    resolved = fold.config
+    settings = replace(
+        settings, steps=resolved.steps, precision=resolved.precision, minutes=None, fold=None
+    )
+    if settings.resize:  # slices are scored at their own size
         dataset = datasets.load(settings.data, settings.dataset)
     return replace(cv, config=settings), dataset, fold
 
 
 def resumed(path: str | Path, **changed: Any) -> tuple[CrossValidation, Dataset]:
-    """The cross-validation in a folder, and its data, checked against what its runs have seen.
+    """The cross-validation in a folder, and its data, checked against those its runs trained on.
 
     changed: seeds, average, device or threads; None leaves them as they are.
     """
@@ -200,7 +206,7 @@ def resumed(path: str | Path, **changed: Any) -> tuple[CrossValidation, Dataset]
 
 
 def _refuse_with_resume(named: dict[str, Any]) -> None:
-    """CunetError where a setting is given that a cross-validation begun keeps."""
+    """CunetError where a setting is given that a resumed cross-validation cannot change."""
     fixed = [name for name, value in named.items() if value is not None and name not in WITH_RESUME]
     if fixed:
         raise CunetError(

@@ -5,16 +5,17 @@ fold<k>-seed<s>/  the ordinary run folder of a fold; fold 0 again for every furt
 prediction.tif    the held-out probability of every slice (predictions/ where sizes differ)
 metrics.json      the scores of every run, mean and deviation, and those of all slices at once
 
-Every run is what `cunet train --fold k/n --seed s` makes. Scores: cunet/crossvalidation/scores.py.
+Every run equals one of `cunet train --fold k/n --seed s`. Scores: cunet/crossvalidation/scores.py.
 """
 
 import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cunet.data.dataset import Dataset
 from cunet.errors import CunetError, DataError
@@ -25,8 +26,8 @@ from cunet.training.run_folder import read_environment, read_settings, steps_don
 
 SETTINGS, LOCK = "crossval.toml", ".lock"
 BEFORE_THE_FIRST_MODEL = {"env.json", "log.csv", "run.toml"}
-# A run is the same whatever these say; the data are compared by their hashes.
-FREE = {"data", "dataset", "out", "device", "threads", "minutes"}
+# These settings may differ between runs; the data are compared by their hashes.
+MAY_DIFFER = {"data", "dataset", "out", "device", "threads", "minutes"}
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,10 @@ class CrossValidation:
     average: str = "rotations"
 
     def __post_init__(self) -> None:
-        for name, least in (("folds", 2), ("seeds", 1)):
+        for name, smallest in (("folds", 2), ("seeds", 1)):
             value = getattr(self, name)
-            if type(value) is not int or value < least:
-                raise CunetError(f"{name}: expected {least} or more, found {value!r}")
+            if type(value) is not int or value < smallest:
+                raise CunetError(f"{name}: expected {smallest} or more, found {value!r}")
         for name in ("hold_out", "train_share", "drop"):
             if getattr(self.config, name) is not None:
                 raise CunetError(f"{name}: a cross-validation makes folds of all slices; remove it")
@@ -74,7 +75,7 @@ class CrossValidation:
 
     @property
     def averages(self) -> list[str]:
-        """How the held-out slices are predicted: from one view, and as `average` says."""
+        """How the held-out slices are predicted: from one view, and averaged as `average`."""
         return list(dict.fromkeys(("none", self.average)))
 
     def folder(self, run: Run) -> Path:
@@ -82,7 +83,7 @@ class CrossValidation:
         return self.path / run.name
 
     def held_out(self, run: Run, slices: int) -> list[int]:
-        """Which of so many slices a run holds out, as prepared.prepare splits them."""
+        """The slices that a run holds out, of this many, as prepared.prepare splits them."""
         return list(range(run.fold, slices, self.folds))
 
     def settings(self, run: Run) -> Config:
@@ -96,7 +97,7 @@ class CrossValidation:
         return steps_done(folder) if (folder / "last.npz").is_file() else 0
 
     def save(self) -> None:
-        """Write crossval.toml; makes the folder where it is not there."""
+        """Write crossval.toml; makes the folder if there is none."""
         self.path.mkdir(parents=True, exist_ok=True)
         text = write_toml(replace(self.config, fold=None, out=str(self.path)))
         text += f'folds = {self.folds}\nseeds = {self.seeds}\naverage = "{self.average}"\n'
@@ -118,7 +119,7 @@ class CrossValidation:
     def _check_run(self, run: Run, dataset: Dataset) -> None:
         folder, wanted = self.folder(run), asdict(self.settings(run))
         for name, value in asdict(Config(**read_settings(folder))).items():
-            if name not in FREE and value != wanted[name]:
+            if name not in MAY_DIFFER and value != wanted[name]:
                 raise CunetError(
                     f"run '{folder}' has {name} = {value}, this cross-validation needs "
                     f"{wanted[name]}; move that run elsewhere, it will be trained again"
@@ -133,8 +134,8 @@ class CrossValidation:
 
 
 def refuse_existing(path: str | Path) -> None:
-    """CunetError where `path` exists already, except for what a start leaves that was killed at
-    once."""
+    """CunetError where `path` exists already, unless it holds only the remains of a start that was
+    killed at once."""
     path = Path(path)
     if (path / SETTINGS).exists() or any(path.glob("fold*-seed*/run.toml")):
         raise CunetError(
@@ -150,8 +151,8 @@ def refuse_existing(path: str | Path) -> None:
 def load(path: str | Path) -> CrossValidation:
     """The cross-validation in a folder.
 
-    A folder without crossval.toml that holds run folders named fold<k>-seed<s> is taken for one
-    of their settings. CunetError where it is neither.
+    A folder of run folders named fold<k>-seed<s>, without crossval.toml, is one with their
+    settings. CunetError for any other folder.
     """
     path = Path(path)
     if not (path / SETTINGS).is_file():
@@ -166,7 +167,7 @@ def load(path: str | Path) -> CrossValidation:
 
 
 def _of_runs(path: Path) -> CrossValidation:
-    """Runs of `cunet train` that were moved together."""
+    """The cross-validation made of runs of `cunet train` that were moved together."""
     found = {}
     for folder in path.glob("fold*-seed*"):
         name = re.fullmatch(r"fold(\d+)-seed(\d+)", folder.name)
@@ -181,15 +182,17 @@ def _of_runs(path: Path) -> CrossValidation:
     first = min(seed for _, seed in found)
     seeds = max([seed for k, seed in found if k == 0], default=first) - first + 1
     config = next(iter(found.values()))
-    device = config.device.partition(":")[0]  # which GPU it was does not matter
+    device = config.device.partition(":")[0]  # no matter which GPU
     config = replace(config, fold=None, seed=first, device=device, threads=None, minutes=None)
     return CrossValidation(path, config, fold[1], seeds)
 
 
-def train_run(cv: CrossValidation, run: Run, device: str, threads: int | None) -> Iterator[dict]:
-    """Train what is left of a run, from its last model or anew: the records of training.train().
+def train_run(
+    cv: CrossValidation, run: Run, device: str, threads: int | None
+) -> Generator[dict[str, Any], None, None]:
+    """Train the rest of a run, from its last model or from the start: the records of cunet.train.
 
-    Closing the generator saves the run. A run that is finished yields nothing.
+    Closing the generator saves the run. A finished run yields nothing.
     """
     folder = cv.folder(run)
     config = replace(cv.settings(run), device=device, threads=threads)
@@ -205,17 +208,17 @@ def train_run(cv: CrossValidation, run: Run, device: str, threads: int | None) -
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what a killed process had half-written; at_work() must hold the folder."""
+    """Remove the half-written files of a killed process; at_work() must hold the folder."""
     for path in folder.glob(".*.part"):
         path.unlink()
 
 
 @contextmanager
 def at_work(path: Path) -> Iterator[int | None]:
-    """Hold the folder, or CunetError where another process does.
+    """Lock the folder; CunetError where another process holds the lock.
 
-    Yields the file descriptor of the lock. A process that inherits it holds the folder as well,
-    and the system lets go when the last of them has ended, however it ended.
+    Yields the lock's file descriptor. A process that inherits it holds the lock too; the system
+    releases it when the last of them has ended, however it ended.
     """
     try:
         import fcntl
@@ -228,7 +231,7 @@ def at_work(path: Path) -> Iterator[int | None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CunetError(
-                f"cross-validation '{path}' is at work in another process; wait until it has "
+                f"cross-validation '{path}' is running in another process; wait until it has "
                 "ended (after a kill its workers still save), or stop it"
             ) from None
         except OSError:  # some network file systems have no locks

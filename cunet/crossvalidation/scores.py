@@ -1,7 +1,7 @@
-"""What a cross-validation says: predictions of held-out slices, their scores, mean and deviation.
+"""The results of a cross-validation: held-out predictions, their scores, mean and deviation.
 
-A run is scored with last.npz, never best.npz, which was chosen on the held-out slices. Beside what
-a run folder holds anyway it leaves there
+A run is scored with last.npz, never best.npz, which was chosen on the held-out slices. Scoring adds
+two files to its run folder:
 
 held_out.npz  the predicted slices: "<average>/<slice>" (H, W) float32, the probability of class 1,
               or (H, W, K) with more than two classes
@@ -12,6 +12,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,13 +29,14 @@ from cunet.segmentation.tiling import segment, whole_tile
 from cunet.training.run_folder import write_text
 
 SCORES = (*isbi2012.KEYS, "dice")
-Progress = Callable[[str, int, int], None]  # what is done, how many of them, of how many
+Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 
 
 def limits(dataset: Dataset) -> str | None:
-    """Why only pixel error and Dice can be given; None where all the challenge's scores can."""
-    classes, numbered = len(dataset.class_names), dataset.instances is not None
-    return isbi2012.why_not(dataset.labels, classes, IGNORE, numbered=numbered) or None
+    """Why only pixel error and Dice can be computed; None where all scores can."""
+    if dataset.instances:
+        return "cells touch, and these scores take what touches for one"
+    return isbi2012.why_not(dataset.labels, len(dataset.class_names), IGNORE) or None
 
 
 def evaluate(
@@ -42,9 +44,9 @@ def evaluate(
     dataset: Dataset,
     slices: Iterable[int],
     progress: Callable[[int], None] = lambda done: None,
-) -> dict:
-    """The scores of predicted pages (H, W[, K]) of these slices together: pixel_error, dice,
-    thresholds and, where nothing limits it, all that cunet.metrics.isbi2012 returns."""
+) -> dict[str, Any]:
+    """The scores of the predicted pages (H, W[, K]) of these slices together: pixel_error, dice,
+    thresholds and, unless limits() has a reason, all that cunet.metrics.isbi2012 returns."""
     truth = [dataset.labels[i] for i in slices]
     counts = PixelCounts()
     for page, labels in zip(pages, truth, strict=True):
@@ -63,8 +65,8 @@ def evaluate(
 
 def score_run(
     cv: CrossValidation, run: Run, dataset: Dataset, device: str, progress: Progress
-) -> dict:
-    """Segment the held-out slices of a finished run, and score them; what scores.json holds."""
+) -> dict[str, Any]:
+    """Segment and score the held-out slices of a finished run; the contents of scores.json."""
     folder = cv.folder(run)
     last = folder / "last.npz"
     header = checkpoint.read_header(last)["progress"]
@@ -82,19 +84,22 @@ def score_run(
     write_npz(folder / "held_out.npz", pages)
     scores = {}
     for number, average in enumerate(cv.averages):
-        done = number * len(held_out)
         mine = [pages[f"{average}/{i}"] for i in held_out]
-        scores[average] = evaluate(
-            mine, dataset, held_out, lambda n, done=done: progress("scored slice", done + n, total)
-        )
+        counting = _counting(progress, "scored slice", number * len(held_out), total)
+        scores[average] = evaluate(mine, dataset, held_out, counting)
     document = {"model": sha256(last), "steps": header["step"], "seconds": header["seconds"]}
     document |= {"held_out": held_out, "scores": scores}
     write_text(folder / "scores.json", json.dumps(document, indent=2) + "\n")
     return document
 
 
-def scores_of(cv: CrossValidation, run: Run) -> dict | None:
-    """What scores.json says of a run; None where it is to be trained or scored (again)."""
+def _counting(progress: Progress, doing: str, before: int, total: int) -> Callable[[int], None]:
+    """A progress callback for evaluate() that counts on from `before`, of `total`."""
+    return lambda done: progress(doing, before + done, total)
+
+
+def scores_of(cv: CrossValidation, run: Run) -> dict[str, Any] | None:
+    """The contents of a run's scores.json; None where it must be trained or scored (again)."""
     folder = cv.folder(run)
     found = _read_json(folder / "scores.json")
     try:
@@ -107,10 +112,10 @@ def scores_of(cv: CrossValidation, run: Run) -> dict | None:
     return found if scored and same and found["steps"] == cv.config.steps else None
 
 
-def collect(cv: CrossValidation, dataset: Dataset, progress: Progress) -> dict:
+def collect(cv: CrossValidation, dataset: Dataset, progress: Progress) -> dict[str, Any]:
     """Put the predictions of all folds together, score them as one stack, write metrics.json.
 
-    Returns what that file holds. Every run must be scored.
+    Returns the contents of that file. Every run must be scored.
     """
     document = _summary(cv, dataset)
     path = cv.path / "metrics.json"
@@ -118,25 +123,21 @@ def collect(cv: CrossValidation, dataset: Dataset, progress: Progress) -> dict:
     before = _read_json(path)
     stack = before.pop("stack", None)
     if stack and before == document and all(file.is_file() for file in predictions):
-        return document | {"stack": stack}  # it was all done
+        return document | {"stack": stack}  # nothing is left to do
     slices = range(len(dataset.images))
-    path.unlink(missing_ok=True)  # until it is of the new predictions
+    path.unlink(missing_ok=True)  # it belongs to older predictions
     _write_predictions(cv, dataset, predictions, _stack(cv, cv.average, dataset))
     stack = {}
     for number, average in enumerate(cv.averages):
-        done, total = number * len(slices), len(slices) * len(cv.averages)
-        stack[average] = evaluate(
-            _stack(cv, average, dataset),
-            dataset,
-            slices,
-            lambda n, done=done, total=total: progress("all slices at once", done + n, total),
-        )
+        total = len(slices) * len(cv.averages)
+        counting = _counting(progress, "all slices at once", number * len(slices), total)
+        stack[average] = evaluate(_stack(cv, average, dataset), dataset, slices, counting)
     document |= {"stack": stack}
     write_text(path, json.dumps(document, indent=2) + "\n")
     return document
 
 
-def _summary(cv: CrossValidation, dataset: Dataset) -> dict:
+def _summary(cv: CrossValidation, dataset: Dataset) -> dict[str, Any]:
     """metrics.json without the scores of the whole stack."""
     entries = []
     for run in cv.runs:
@@ -167,7 +168,7 @@ def _summary(cv: CrossValidation, dataset: Dataset) -> dict:
 
 
 def _over(entries: list[dict], averages: list[str], statistic: Callable) -> dict:
-    """A statistic of every score over runs, by average and score."""
+    """A statistic over runs, for every average and score."""
     return {
         average: {
             key: float(statistic([entry[average][key] for entry in entries]))
@@ -211,14 +212,14 @@ def _write_predictions(
     for number, path in enumerate(files):
         mine = pages[number * each : (number + 1) * each]
         channels = 1 if classes == 2 else classes
-        shape = mine[0].shape[:2]
-        with TiffOutput(path, each, *shape, np.float32, channels, description=made) as file:
+        height, width = mine[0].shape[:2]
+        with TiffOutput(path, each, height, width, np.float32, channels, description=made) as file:
             for k, page in enumerate(mine):
                 file.write_rows(k, 0, page)
 
 
-def _read_json(path: Path) -> dict:
-    """A JSON file that holds an object; {} where there is none that can be read."""
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; {} where it is missing or damaged."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

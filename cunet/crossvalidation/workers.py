@@ -1,11 +1,10 @@
-"""The runs of a cross-validation: one after the other here, or several in processes of their own.
+"""The runs of a cross-validation: one after the other here, or several in their own processes.
 
-A worker is `cunet crossval --resume DIR --worker RUN`. Every event is a line of JSON on its stdout,
-so that it notices when nobody reads any more: it saves and ends. What it prints for a person is
-kept in DIR/RUN.log.
+A worker is `cunet crossval --resume DIR --worker RUN`. It writes every event as a line of JSON to
+its stdout; when nobody reads that any more, it saves and ends. Its messages go to DIR/RUN.log.
 
-Events of a run, as they are passed to a callback of (run, event): a record of the training, see
-cunet.train; {"doing", "done", "of"} while slices are segmented and scored; {"scores", "seconds"}.
+Events of a run, as a callback of (run, event) gets them: a record of the training, see cunet.train;
+{"doing", "done", "of"} while slices are segmented and scored; {"scores", "seconds"} at the end.
 """
 
 import json
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from typing import IO, Any, cast
 
 from cunet import backend, reporting
 from cunet.crossvalidation.runs import CrossValidation, Run, train_run
@@ -29,7 +29,7 @@ from cunet.training.config import Config
 from cunet.training.stop import stop_on_signals
 
 STOPPED = 130  # the exit code of a worker that saved its run at a signal
-Progress = Callable[[Run | None, dict], None]  # None: of all slices at once
+Progress = Callable[[Run | None, dict[str, Any]], None]  # None: all slices at once
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Place:
 
 
 def places(config: Config, jobs: int | None, runs: int) -> list[Place]:
-    """A place for each of the jobs: by default one, or one per GPU where the device is all of them.
+    """A place for each of the jobs: by default one, or one per GPU where the device is all GPUs.
 
-    GPUs are given in turn; CPU threads are divided.
+    GPUs are taken in turn; CPU threads are divided.
     """
     gpus = 1
     if config.device == "cuda":
@@ -59,8 +59,8 @@ def places(config: Config, jobs: int | None, runs: int) -> list[Place]:
 def complete(
     cv: CrossValidation, run: Run, dataset: Dataset, place: Place, progress: Progress
 ) -> bool:
-    """Train what is left of a run, write its report, score it; False where a signal stopped the
-    training, which is saved."""
+    """Train the rest of a run, write its report and score it; False where a signal stopped the
+    training, which is then saved."""
     trained = False
     records = train_run(cv, run, place.device, place.threads)
     with stop_on_signals() as asked, closing(records):
@@ -89,7 +89,7 @@ def complete(
 def one_by_one(
     cv: CrossValidation, todo: list[Run], dataset: Dataset, place: Place, progress: Progress
 ) -> bool:
-    """Complete the runs in this process; False where they were stopped."""
+    """Complete the runs in this process; False if they were stopped."""
     for run in todo:
         try:
             if not complete(cv, run, dataset, place, progress):
@@ -101,10 +101,10 @@ def one_by_one(
 
 
 def work(cv: CrossValidation, name: str, dataset: Dataset) -> int:
-    """What a worker does: one run, every event on stdout; the exit code."""
+    """The work of a worker: one run, every event on stdout; returns the exit code."""
 
-    def progress(run: Run, event: dict) -> None:
-        os.write(1, json.dumps(event).encode() + b"\n")  # at once, and whole: it is short
+    def progress(run: Run | None, event: dict[str, Any]) -> None:
+        os.write(1, json.dumps(event).encode() + b"\n")  # unbuffered, one short line at a time
 
     run = next((run for run in cv.runs if run.name == name), None)
     if run is None:
@@ -115,7 +115,7 @@ def work(cv: CrossValidation, name: str, dataset: Dataset) -> int:
 
 class Worker:
     """A process that completes one run at a place. It puts (itself, event) into a queue, and
-    (itself, None) when it ends."""
+    (itself, None) at its end."""
 
     def __init__(
         self, cv: CrossValidation, run: Run, place: Place, lock: int | None, events: SimpleQueue
@@ -137,14 +137,14 @@ class Worker:
         self.listener.start()
 
     def _listen(self, events: SimpleQueue) -> None:
-        with self.process.stdout as lines:
+        with cast(IO[bytes], self.process.stdout) as lines:  # a pipe
             for line in lines:
                 with suppress(ValueError):  # torn by a kill
                     events.put((self, json.loads(line)))
         events.put((self, None))
 
     def end(self) -> tuple[int, str]:
-        """Wait for the end: its exit code, and what it printed for a person."""
+        """Wait for the end; returns the exit code and the messages."""
         code = self.process.wait()
         self.listener.join()
         text = self.log.read_bytes()[self.printed_before :].decode(errors="replace").strip()
@@ -153,7 +153,7 @@ class Worker:
         return code, text
 
     def error(self, code: int, text: str) -> CunetError:
-        """Its failure as an error of this process, with its exit code."""
+        """The worker's failure as an error of this process, with the same exit code."""
         name = self.run.name
         if code < 0:
             error = CunetError(
@@ -171,13 +171,14 @@ class Worker:
 def side_by_side(
     cv: CrossValidation, todo: list[Run], places: list[Place], lock: int | None, progress: Progress
 ) -> bool:
-    """Complete the runs in a process per place; False where they were stopped.
+    """Complete the runs, one process per place; False if they were stopped.
 
-    lock: the file descriptor that holds the folder, see at_work. Where a run fails the others are
+    lock: the file descriptor of the folder's lock, see at_work. If a run fails the others are
     stopped, and its error is raised.
     """
     events: SimpleQueue = SimpleQueue()
-    waiting, free, working = deque(todo), deque(places), set()
+    waiting, free = deque(todo), deque(places)
+    working: set[Worker] = set()
     failure, stopping = None, False
     with stop_on_signals() as asked:
         try:
@@ -188,7 +189,7 @@ def side_by_side(
                 with suppress(Empty):
                     worker, event = events.get(timeout=0.1)
                 must_stop = asked()
-                if event is not None:
+                if worker is not None and event is not None:
                     progress(worker.run, event)
                 elif worker is not None:
                     working.remove(worker)
@@ -202,7 +203,7 @@ def side_by_side(
                     for other in working:
                         other.process.terminate()  # it saves
         finally:
-            for worker in working:  # asked twice: what is saved is saved
+            for worker in working:  # a second Ctrl-C: only what is saved is kept
                 worker.process.kill()
                 worker.end()
     if failure is not None:

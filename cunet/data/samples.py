@@ -42,9 +42,10 @@ def augment(
     elastic_sigma, zoom, shear, blur (pixels), contrast, brightness, curve, noise (in deviations of
     the image), and rotate, mirror, shift, grid, alpha, smoothing: see data/augment.py.
 
-    Returns image (tile, tile) or (tile, tile, C) float32 on the scale of the one given, labels
-    (output, output) in their dtype, weights (output, output) float32, 0 where the label is 255
-    (ignore). Raises CunetError for other settings, DataError for images that do not fit together.
+    Returns the image (tile, tile) or (tile, tile, C) float32 in its own units, labels
+    (output, output) in their dtype, and weights (output, output) float32, 0 where the label is 255
+    (ignore). Raises CunetError for settings that are not valid, DataError for arrays that do not
+    fit together.
 
         x, y, _ = cunet.augment(image, mask, tile=256, seed=1, zoom=0.2)
     """

@@ -29,13 +29,14 @@ def weight_map(
     """The weight of every pixel in the loss, as `cunet weights` writes it; float32, labels' shape.
 
     labels (H, W) or (pages, H, W) are masks (bool, 0 and 1, or 0 and 255), whose 4-connected
-    components are the cells, or they are the cell ids; 0 is background. form "paper" is
-    equation 2, w_c + w0 exp(-(d1 + d2)^2 / (2 sigma^2)) with d1 and d2 the distances to the two
-    nearest cells, on background only; "falk2019" the authors' form of 2019. w0 is the height of
-    this border term (10; 50), sigma its width in pixels (5; 6). class_weights are those of
-    background and cell in equation 2; by default both have the same total weight in labels.
+    components are the cells, or the cell ids themselves; 0 is background. form "paper" is
+    equation 2, w_c + w0 exp(-(d1 + d2)^2 / (2 sigma^2)), where d1 and d2 are the distances to the
+    two nearest cells in pixels, on background only; "falk2019" is the authors' form of 2019. w0 is
+    the height of this border term (paper: 10; falk2019: 50), sigma its width in pixels (5; 6).
+    class_weights are the two weights of background and cell in equation 2; by default both classes
+    have the same total weight in labels.
 
-    Raises DataError for labels of another kind, CunetError for settings out of range.
+    Raises DataError where labels are not such an array, CunetError for settings that are not valid.
 
         weights = cunet.weight_map(mask, sigma=3)
     """

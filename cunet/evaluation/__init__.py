@@ -1,1 +1,1 @@
-"""Pairing predictions with truth: files or arrays in, the scores of cunet.metrics out."""
+"""Predictions paired with truth: files or arrays in, the scores of cunet.metrics out."""

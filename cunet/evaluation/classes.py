@@ -1,9 +1,10 @@
-"""A prediction of several classes against its truth: how many, and which was found as which.
+"""A prediction of several classes against its truth: which class was mistaken for which.
 
 K: number of classes.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,10 +24,11 @@ from cunet.metrics.classes import accuracy, class_scores, confusion, mean_iou
 
 @dataclass(frozen=True)
 class Compared:
-    """What is counted of the chosen pages; `compare` makes it.
+    """The counts of the chosen pages; `compare` makes it.
 
     matrix  the confusion matrix (K, K) int64 of the pixels that count
-    pages   how many pages; pixels: of all of these, ignored ones among them
+    pages   how many pages were compared
+    pixels  how many pixels these have, including ignored ones
     notes   how the files were understood
     """
 
@@ -35,7 +37,7 @@ class Compared:
     pixels: int
     notes: list[str]
 
-    def document(self) -> dict:
+    def document(self) -> dict[str, Any]:
         """The scores, as `cunet evaluate pixels --json` prints them."""
         return {
             "classes": class_scores(self.matrix),
@@ -48,9 +50,9 @@ class Compared:
 def number_of_classes(prob: Source, truth: Source, given: int | None = None) -> int:
     """In how many classes a prediction and its truth are compared; 2 means white against the rest.
 
-    It is what is given; else the channels of prob, if there are several; else the classes of
-    truth, if prob holds integers that can be ids of these. Raises DataError where both can only be
-    class ids but do not say how many classes there are.
+    `given`, if it is; else the number of channels of prob, if there are several; else the number of
+    classes in truth, if prob holds integers that can be their ids. Raises DataError where both can
+    only be class ids but do not tell how many classes there are.
     """
     if given is not None:
         if not 2 <= given <= MAX_CLASSES:
@@ -64,7 +66,7 @@ def number_of_classes(prob: Source, truth: Source, given: int | None = None) -> 
         pages, _ = label_pages(truth, "truth")
         ids = set().union(*(set(_values(page)) for page in pages)) - {IGNORE}
         if not ids or not 2 <= max(ids) < MAX_CLASSES:
-            return 2  # a mask, or what the reading of two classes refuses
+            return 2  # a mask, or labels that read_truth will refuse
         highest = max(int(image.read(page).max()) for page in range(image.pages))
     if highest >= MAX_CLASSES:
         return 2  # the probability of white, as integers
@@ -72,7 +74,7 @@ def number_of_classes(prob: Source, truth: Source, given: int | None = None) -> 
         raise DataError(
             f"'{name_of(truth, 'truth')}' holds the class ids {', '.join(map(str, sorted(ids)))}, "
             f"'{image.path}' ids up to {highest}, from which the number of classes does not "
-            f"follow. Say it, as in --classes {max(highest, *ids) + 1}; give the mask or prob of "
+            f"follow. Give it, as in --classes {max(highest, *ids) + 1}; give the mask or prob of "
             "cunet segment, not its labels, which number objects."
         )
     return len(ids)
@@ -81,9 +83,9 @@ def number_of_classes(prob: Source, truth: Source, given: int | None = None) -> 
 def compare(
     prob: Source, truth: Source, classes: int, pages: str | list[int] | None = None
 ) -> Compared:
-    """Counts the chosen pages of a prediction and of its truth, files or arrays.
+    """Count the chosen pages of a prediction and of its truth, files or arrays.
 
-    prob holds class ids, or a channel for each class, of which the highest is taken. Raises
+    prob holds class ids, or a channel for each class, of which the highest counts. Raises
     CunetError for a missing file or page, DataError where the contents are not valid or the two do
     not fit together.
     """
@@ -107,13 +109,13 @@ def compare(
         raise nothing_counts(name)
     pixels = len(chosen) * labels.height * labels.width
     ignored = pixels - int(matrix.sum())
-    said = f"{name}: labels are class ids of {classes} classes"
-    notes.append(said + (f"; 255 is ignore ({ignored:,} pixels)" if ignored else ""))
+    note = f"{name}: labels are class ids of {classes} classes"
+    notes.append(note + (f"; 255 is ignore ({ignored:,} pixels)" if ignored else ""))
     return Compared(matrix, len(chosen), pixels, notes)
 
 
 def check_classes(image: ImageFile, classes: int) -> None:
-    """DataError where an image can hold neither the ids nor the probabilities of these classes."""
+    """DataError where an image can hold neither ids nor probabilities of these classes."""
     floating = image.dtype.kind == "f"
     expected = (
         f"integer class ids from 0 to {classes - 1} in one channel, or floating point "
@@ -129,7 +131,7 @@ def check_classes(image: ImageFile, classes: int) -> None:
 
 
 def found_classes(image: ImageFile, page: int, classes: int) -> np.ndarray:
-    """The class ids (H, W) that a page holds, or the most probable class; DataError for others."""
+    """The class ids (H, W) of a page, or its most probable classes; DataError for other values."""
     values = image.read(page)
     wrong = ~((values >= 0) & (values <= (classes - 1 if image.channels == 1 else 1)))
     if wrong.any():
@@ -155,7 +157,7 @@ def found_classes(image: ImageFile, page: int, classes: int) -> np.ndarray:
 
 
 def read_classes(truth: Source, classes: int) -> list[np.ndarray]:
-    """All pages of a truth (H, W) as class ids, 255 where nothing counts; DataError for others."""
+    """All pages (H, W) of a truth as class ids, 255 for ignored pixels; DataError for others."""
     pages, _ = label_pages(truth, "truth")
     path = name_of(truth, "truth")
     for number, page in enumerate(pages):

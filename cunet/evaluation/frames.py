@@ -1,49 +1,54 @@
 """Frames of a cell sequence against their annotations: SEG of the Cell Tracking Challenge."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cunet.data.ctc import annotations, read_cells
 from cunet.data.dataset import listing
 from cunet.errors import CunetError, DataError
-from cunet.evaluation.sources import WARNING, Source, is_path, label_pages, refuse_mixed, warn
+from cunet.evaluation.sources import WARNING, Source, both_paths, is_path, label_pages, warn
 from cunet.metrics.ctc import Frame, summary
 
 Files = dict[int, tuple[Path, Path]] | dict[int, tuple[np.ndarray, np.ndarray]]
 
 
-def evaluate_ctc(result: Source, truth: Source, frames: str | Sequence[int] | None = None) -> dict:
+def evaluate_ctc(
+    result: Source, truth: Source, frames: str | Sequence[int] | None = None
+) -> dict[str, Any]:
     """SEG, the score of the Cell Tracking Challenge, as `cunet evaluate ctc --json` prints it.
 
     result and truth are two folders, with mask007.tif and SEG/man_seg007.tif, or two arrays (H, W)
-    or (frames, H, W); both hold cell numbers, 0 for none. frames are the annotated ones that are
-    scored, such as [92, 96] or "92,96-102" (all by default); those of arrays count from 0.
+    or (frames, H, W) of whole numbers; both hold cell numbers, 0 for none. frames: the annotated
+    frames to score, such as [92, 96] or "92,96-102" (default: all); in arrays they count from 0.
 
-    Returns SEG, the mean over all annotated cells of IoU with the one found that covers more than
-    half of it, 0 where there is none; objects, matched, unmatched, found; iou, of the pixels of all
-    cells together; and "per_frame", the same of every frame. What is undefined is NaN. The
-    definitions are in cunet/metrics/ctc.py.
+    Returns "SEG", the mean over all annotated cells of the IoU with the found cell that covers more
+    than half of it (0 where none does); the counts "objects", "matched", "unmatched" and "found";
+    "iou", of the pixels of all cells together; and "per_frame", a list with the same for every
+    frame. Scores are from 0 to 1; an undefined score is NaN. See cunet/metrics/ctc.py for the
+    definitions.
 
-    Raises CunetError where folders or files are missing, DataError where the contents are not valid
-    or do not fit together.
+    Raises CunetError where folders, files or frames are missing, DataError where the contents are
+    not valid or do not fit together.
 
         cunet.evaluate_ctc("DIC-C2DH-HeLa/02_RES", "DIC-C2DH-HeLa/02_GT")["SEG"]
     """
-    refuse_mixed(result, truth, "result and truth")
-    if is_path(result):
-        document, notes = scores(find_pairs(Path(result), Path(truth), frames), str(result))
+    if is_path(result) or is_path(truth):
+        paths = both_paths(result, truth, "result and truth")
+        document, notes = scores(find_pairs(*paths, frames), str(result))
     else:
         document, notes = scores(array_pairs(result, truth, frames), "result")
     warn(notes)
     return document
 
 
-def scores(pairs: Files, result: str) -> tuple[dict, list[str]]:
+def scores(pairs: Files, result: str) -> tuple[dict[str, Any], list[str]]:
     """The document of evaluate_ctc, and a warning where `result` seems to hold masks."""
-    scored, values = {}, set()
+    scored: dict[int, Frame] = {}
+    values: set[int] = set()
     for number, both in pairs.items():
         cells, found = read_frame(*both)
         scored[number] = Frame.of(cells, found)
@@ -60,8 +65,8 @@ def scores(pairs: Files, result: str) -> tuple[dict, list[str]]:
     ]
 
 
-def array_pairs(result: np.ndarray, truth: np.ndarray, frames: str | Sequence[int] | None) -> Files:
-    """Frame number -> its annotation and its result, of two stacks."""
+def array_pairs(result: Source, truth: Source, frames: str | Sequence[int] | None) -> Files:
+    """Frame number -> its annotation and its result, from two stacks."""
     found, cells = label_pages(result, "result")[0], label_pages(truth, "truth")[0]
     if len(found) != len(cells):
         raise DataError(
@@ -71,9 +76,9 @@ def array_pairs(result: np.ndarray, truth: np.ndarray, frames: str | Sequence[in
 
 
 def find_pairs(result: Path, truth: Path, frames: str | Sequence[int] | None = None) -> Files:
-    """Frame number -> its annotation and its result file, of the chosen annotated frames.
+    """Frame number -> its annotation and its result file, for the chosen annotated frames.
 
-    CunetError where a folder is not what it should be or a result is missing.
+    CunetError where a folder, its annotations or a result is missing.
     """
     for folder in (result, truth):
         if not folder.is_dir():
@@ -116,9 +121,9 @@ def find_pairs(result: Path, truth: Path, frames: str | Sequence[int] | None = N
 
 
 def chosen_frames(frames: str | Sequence[int] | None, annotated: Sequence[int]) -> list[int]:
-    """92,96-102, or frame numbers -> these of the annotated frames, each once, in order.
+    """92,96-102, or frame numbers -> those annotated frames, each once, in order.
 
-    CunetError for a single frame that is not annotated, and for a range with none that is.
+    CunetError for a single frame that is not annotated, and for a range without annotated frames.
     """
     if frames is None:
         return list(annotated)
@@ -139,8 +144,8 @@ def chosen_frames(frames: str | Sequence[int] | None, annotated: Sequence[int]) 
     return [number for number in annotated if number in chosen]
 
 
-def written(numbers: Sequence[int]) -> str:
-    """Numbers as --frames takes them: 2,5,31-33."""
+def written(numbers: Iterable[int]) -> str:
+    """Numbers in the form of --frames: 2,5,31-33."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][-1] + 1:
@@ -167,7 +172,7 @@ def read_frame(truth: Path | np.ndarray, found: Path | np.ndarray) -> tuple[np.n
 
 
 def one_object_each(per_frame: list[dict]) -> bool:
-    """Whether no frame holds two objects, though most of them should."""
+    """Whether no frame holds two objects, though most frames should."""
     several = [one for one in per_frame if one["objects"] > 1]
     most = max(one["found"] for one in per_frame)
     return most == 1 and 2 * len(several) > len(per_frame)

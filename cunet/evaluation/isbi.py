@@ -1,6 +1,7 @@
 """A probability of cell interior against its truth: the five scores of the ISBI 2012 challenge."""
 
 from collections.abc import Callable
+from typing import Any
 
 from cunet.errors import DataError
 from cunet.evaluation.probability import Pair, read_pair
@@ -14,24 +15,27 @@ def evaluate_isbi(
     pages: str | list[int] | None = None,
     radius: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """The scores of the ISBI 2012 challenge, as `cunet evaluate isbi --json` prints them.
 
-    prob is the probability of cell interior (white): a TIFF or PNG file, or an array (H, W) or
-    (pages, H, W), or what cunet.segment returns, of whose classes class 1 is taken. Floating point
-    is from 0 to 1, integers are divided by the largest of their type. truth is a file or an array
-    of 0 for membrane and 255 (or 1) for interior. pages are those of truth, counted from 0, such as
-    [0, 5] or "0,5,10-12" (all by default); prob has just these, or as many as truth. radius in
-    pixels: splits are looked for in a window of 2 radius + 1 (by default in the whole image, as the
-    challenge does). progress(slices done, slices) is called after every slice.
+    prob is the probability of cell interior (white): a TIFF or PNG file, an array (H, W) or
+    (pages, H, W), or the result of cunet.segment (H, W, 2), of which class 1 is taken. Floating
+    point values are from 0 to 1; integers are divided by the largest of their type. truth is a file
+    or an array, 0 for membrane and 255 (or 1) for interior. pages: the pages of truth to score,
+    counted from 0, such as [0, 5] or "0,5,10-12" (default: all); prob has just these pages, or as
+    many as truth. radius, in pixels: splits are looked for in a window of 2 radius + 1 (default:
+    in the whole image, as the challenge does). progress(slices done, slices) is called after every
+    slice.
 
-    Returns pixel_error, rand_error, warping_error, v_rand and v_info, each at the threshold of 0,
-    0.1 ... 1 that suits it best; "thresholds", these; "curves", each score at every threshold;
-    "warping_pixels", pixels of wrong topology by kind; "per_slice", the five of every slice. The
-    definitions are those of the organisers' program: see cunet/metrics/isbi2012.py.
+    Returns "pixel_error", "rand_error", "warping_error", "v_rand" and "v_info", each at its best
+    threshold of 0, 0.1 ... 1; "thresholds", the best one for each; "curves", each score at every
+    threshold; "warping_pixels", the pixels of wrong topology by kind; and "per_slice", a list with
+    the five scores of every slice. Errors are shares from 0 (perfect) to 1, v_rand and v_info go
+    from 0 to 1 (perfect). The definitions are those of the organisers' program: see
+    cunet/metrics/isbi2012.py.
 
     Raises CunetError for a missing file or page, DataError where the contents are not valid, the
-    two do not fit together, or pixels of truth are to be ignored.
+    two do not fit together, or truth has ignored pixels.
 
         scores = cunet.evaluate_isbi(cunet.segment(image, net), labels)
         scores["v_rand"], scores["thresholds"]["v_rand"]
@@ -43,8 +47,8 @@ def evaluate_isbi(
 
 def scores(
     pair: Pair, radius: int | None = None, progress: Callable[[int, int], None] | None = None
-) -> dict:
-    """The document of evaluate_isbi for pages that were read; its slices are pages of the truth."""
+) -> dict[str, Any]:
+    """The document of evaluate_isbi for pages already read; slices are numbered as in truth."""
     if pair.counted is not None:
         raise DataError(
             f"'{pair.truth}' has ignored pixels (255 beside class ids); these scores follow cells "
@@ -52,8 +56,9 @@ def scores(
             "leave pixels out."
         )
     total = len(pair.pages)
-    told = None if progress is None else lambda done: progress(done, total)
-    found = evaluate(pair.probability, pair.white, -1 if radius is None else radius, told)
+    counted = None if progress is None else lambda done: progress(done, total)
+    pages = [*pair.probability], [*pair.white]
+    found = evaluate(*pages, -1 if radius is None else radius, counted)
     for one in found["per_slice"]:
         one["slice"] = pair.pages[one["slice"]]
     return found

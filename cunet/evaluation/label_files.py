@@ -11,20 +11,23 @@ from cunet.data.dsb2018 import image_folders
 from cunet.errors import CunetError, DataError
 from cunet.files.pages import IMAGES
 
-ENDINGS = ("_labels", "", "_mask")  # of a file's stem; of two files of one image the first counts
-OTHERS = ("_prob", "_overlay")  # other products of `cunet segment`
+ENDINGS = ("_labels", "", "_mask")  # of a file's stem; an image has one label file, the first
+OTHER_PRODUCTS = ("_prob", "_overlay")  # of `cunet segment`, which hold no labels
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One image: what was found; its truth, which may be a folder of masks. Files or arrays."""
+    """One image: its prediction and its truth, files or arrays."""
 
     name: str
     pred: Path | np.ndarray
-    truth: Path | np.ndarray
+    truth: Path | np.ndarray  # or a folder of masks
 
 
-def array_pairs(pred: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> list[Pair]:
+Arrays = np.ndarray | Sequence[np.ndarray]
+
+
+def array_pairs(pred: Arrays, truth: Arrays) -> list[Pair]:
     """The images of two arrays (H, W) or (n, H, W), or two lists of (H, W); named 0, 1, 2 ..."""
     both = []
     for images in (pred, truth):
@@ -38,7 +41,7 @@ def array_pairs(pred: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> list
 
 
 def find_pairs(pred: Path, truth: Path) -> tuple[list[Pair], int, list[str]]:
-    """What belongs together, in the order of names; how many of the truth are not predicted; notes.
+    """Predictions with their truth, sorted by name; the number of truths without one; notes.
 
     CunetError where files are missing, DataError for a prediction without truth.
     """
@@ -51,7 +54,7 @@ def find_pairs(pred: Path, truth: Path) -> tuple[list[Pair], int, list[str]]:
                 f"'{pred}' is a folder but '{truth}' is a file; give two files or two folders."
             )
         return [Pair(pred.stem, pred, truth)], 0, []
-    truths, notes = image_folders(truth), []
+    truths, notes = image_folders(truth), list[str]()
     if not truths:
         truths, notes = label_files(truth)
     if not truths:
@@ -78,13 +81,13 @@ def find_pairs(pred: Path, truth: Path) -> tuple[list[Pair], int, list[str]]:
 def label_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """Name without ending -> label image of a folder, and a note on files that are not used.
 
-    Of a mask and labels of one image the labels are taken; probabilities and overlays are left out.
-    DataError for two files that cannot be told apart so.
+    Labels are preferred to a mask of the same image; probabilities and overlays are left out.
+    DataError for two files of one image with the same ending.
     """
     found: dict[str, list[tuple[int, Path]]] = {}
     skipped = 0
     for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGES):
-        if path.stem.endswith(OTHERS):
+        if path.stem.endswith(OTHER_PRODUCTS):
             skipped += 1
         elif not path.name.startswith("."):
             name, rank = key_of(path)
@@ -101,7 +104,7 @@ def label_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
 
 
 def key_of(path: Path) -> tuple[str, int]:
-    """The name of the image that a label file belongs to, and the place of its ending."""
+    """The name of the image that a label file belongs to, and the rank of its ending."""
     stem = path.stem.removesuffix(".ome")
     ending = next((e for e in ENDINGS if e and stem.endswith(e) and stem != e), "")
     return stem.removesuffix(ending), ENDINGS.index(ending)

@@ -1,8 +1,8 @@
-"""Label images of what was found against those of the truth, as in the Data Science Bowl 2018."""
+"""Label images of a prediction against those of the truth, as in the Data Science Bowl 2018."""
 
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from cunet.data.dsb2018 import kaggle_cells
 from cunet.data.weight_map import components
 from cunet.errors import DataError
 from cunet.evaluation.label_files import Pair, array_pairs, find_pairs
-from cunet.evaluation.sources import Source, is_path, label_pages, name_of, refuse_mixed
+from cunet.evaluation.sources import Source, both_paths, is_path, label_pages, name_of
 from cunet.files import open_image
 from cunet.metrics.dsb2018 import Tally, summary
 from cunet.threads import parallel
@@ -20,54 +20,55 @@ def evaluate_objects(
     pred: Source | Sequence[np.ndarray],
     truth: Source | Sequence[np.ndarray],
     progress: Callable[[int, int], None] | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Scores of objects over thresholds of their IoU, as `cunet evaluate dsb --json` prints them.
 
-    pred and truth are label images: arrays (H, W) or (images, H, W), or lists of (H, W) of several
-    sizes; or two files (TIFF or PNG), or two folders of these with matching names; truth may be a
-    folder in the layout of the Data Science Bowl. 0 is no object. Images that hold nothing but 0
-    and 1, or 0 and 255, are masks, whose 4-connected components are the objects.
+    pred and truth are label images: arrays of whole numbers (H, W) or (images, H, W), lists of such
+    (H, W) of several sizes, two files (TIFF or PNG), or two folders of files with matching names;
+    truth may be a folder in the layout of the Data Science Bowl. 0 is no object. If all images hold
+    nothing but 0 and 1, or 0 and 255, they are masks, whose 4-connected components are the objects.
     progress(images done, images) is called after every image.
 
-    Returns images, objects, found; kaggle_dsb2018_score, the mean over images and the IoU 0.50,
-    0.55 ... 0.95 of TP / (TP + FP + FN); report_mean_average_precision, that of TP / (TP + FP) up
-    to 1.00; "thresholds", for each tp, fp, fn, precision, recall and f1; pixel_precision,
-    pixel_recall, pixel_f1, pixel_iou; not_predicted, images of truth without a prediction; and
-    "per_image". The definitions are in cunet/metrics/dsb2018.py.
+    Returns the counts "images", "objects" and "found"; "kaggle_dsb2018_score", the mean of
+    TP / (TP + FP + FN) over the images and the IoU thresholds 0.50, 0.55 ... 0.95;
+    "report_mean_average_precision", the mean of TP / (TP + FP) up to 1.00; "thresholds", a list
+    with tp, fp, fn, precision, recall and f1 at each; "pixel_precision", "pixel_recall", "pixel_f1"
+    and "pixel_iou"; "not_predicted", the number of images in truth without a prediction; and
+    "per_image", a list. Scores are from 0 to 1. See cunet/metrics/dsb2018.py for the definitions.
 
     Raises CunetError where files are missing, DataError where the contents are not valid or a
     prediction has no truth of its size.
 
         cunet.evaluate_objects("found/", "stage1_train/")["kaggle_dsb2018_score"]
     """
-    refuse_mixed(pred, truth, "pred and truth")
-    if is_path(pred):
-        pairs, left_out, _ = find_pairs(Path(pred), Path(truth))
-    else:
-        pairs, left_out = array_pairs(pred, truth), 0
-    return scores(pairs, left_out, progress)[0]
+    if is_path(pred) or is_path(truth):
+        pairs, left_out, _ = find_pairs(*both_paths(pred, truth, "pred and truth"))
+        return scores(pairs, left_out, progress)[0]
+    return scores(array_pairs(pred, truth), 0, progress)[0]
 
 
 def scores(
     pairs: list[Pair], left_out: int = 0, progress: Callable[[int, int], None] | None = None
-) -> tuple[dict, list[str]]:
+) -> tuple[dict[str, Any], list[str]]:
     """The document of evaluate_objects, and what was noticed about the files.
 
-    All images of a side are masks or none is, as an image of one numbered object holds 0 and 1 too.
+    The images of a side are all masks, or none is: an image of one numbered object looks like a
+    mask.
     """
     done = iter(range(1, len(pairs) + 1))
-    counted: list[tuple] = [()] * len(pairs)
+    counted: list[Any] = [None] * len(pairs)
 
     def one(i: int) -> None:
         found, truth, notes = read_pair(pairs[i])
-        numbered = is_path(pairs[i].truth) and pairs[i].truth.is_dir()
+        source = pairs[i].truth
+        numbered = is_path(source) and source.is_dir()
         counted[i] = tallies(found, truth, numbered), notes
         if progress is not None:
             progress(next(done), len(pairs))
 
     with warnings.catch_warnings():  # all threads share the filters, which PngImage changes
         parallel(one, range(len(pairs)))
-    notes = [note for _, said in counted for note in said]
+    notes = [note for _, noticed in counted for note in noticed]
     masks = tuple(all(any(key[side] for key in each) for each, _ in counted) for side in (0, 1))
     chosen = [each[masks] for each, _ in counted]
     sides = (("PRED", lambda tally: tally.found), ("TRUTH", lambda tally: tally.truth))
@@ -84,8 +85,8 @@ def scores(
     return document, notes
 
 
-def _one_image(name: str, tally: Tally) -> dict:
-    """What is known of one image; matched and f1 are those at IoU >= 0.5."""
+def _one_image(name: str, tally: Tally) -> dict[str, Any]:
+    """The scores of one image; matched and f1 are those at IoU >= 0.5."""
     counts = tally.counts(0)
     return {
         "image": name,
@@ -101,9 +102,9 @@ def _one_image(name: str, tally: Tally) -> dict:
 def tallies(
     found: list[np.ndarray], truth: list[np.ndarray], numbered: bool
 ) -> dict[tuple[bool, bool], list[Tally]]:
-    """(whether found, whether truth is taken as masks) -> what is counted of the pages so.
+    """(found read as masks?, truth read as masks?) -> the counts of each page in that reading.
 
-    Masks are possible where all pages hold 0 and 255, or 0 and 1; of the truth not if `numbered`.
+    Pages can be masks where all hold 0 and 255, or 0 and 1; those of truth not if `numbered`.
     """
     readings = []
     for pages, never in ((found, False), (truth, numbered)):
@@ -120,21 +121,21 @@ def tallies(
 
 
 def read_pair(pair: Pair) -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
-    """The pages of what was found and of the truth, (H, W) integers, and what was noticed."""
+    """The pages of prediction and truth, (H, W) integers, and what was noticed."""
     names = name_of(pair.pred, f"pred {pair.name}"), name_of(pair.truth, f"truth {pair.name}")
-    pages, said = label_pages(pair.pred, names[0])
-    notes = [f"{names[0]}: {note}" for note in said]
+    pages, noticed = label_pages(pair.pred, names[0])
+    notes = [f"{names[0]}: {note}" for note in noticed]
     if is_path(pair.truth) and pair.truth.is_dir():
         picture = pair.truth / "images" / f"{pair.truth.resolve().name}.png"
         shape = pages[0].shape
         if picture.is_file():
             with open_image(picture) as image:
                 shape = image.height, image.width
-        cells, said = kaggle_cells(pair.truth, shape)
-        truth = [cells]
+        cells, more = kaggle_cells(pair.truth, shape)
+        truth, noticed = [cells], tuple(more)
     else:
-        truth, said = label_pages(pair.truth, names[1])
-    notes += [f"{names[1]}: {note}" for note in said]
+        truth, noticed = label_pages(pair.truth, names[1])
+    notes += [f"{names[1]}: {note}" for note in noticed]
     if len(truth) != len(pages):
         raise DataError(
             f"'{names[0]}' has {len(pages)} page(s), '{names[1]}' has {len(truth)}; expected "

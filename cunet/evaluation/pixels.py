@@ -1,6 +1,7 @@
-"""A prediction against its truth pixel by pixel, of two classes or of several."""
+"""A prediction against its truth pixel by pixel, for two classes or several."""
 
 import math
+from typing import Any
 
 from cunet.errors import CunetError
 from cunet.evaluation import classes as several_classes
@@ -15,24 +16,25 @@ def evaluate_pixels(
     threshold: float = 0.5,
     classes: int | None = None,
     pages: str | list[int] | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Scores pixel by pixel, as `cunet evaluate pixels --json` prints them.
 
-    prob is the probability of white: a TIFF or PNG file, or an array (H, W) or (pages, H, W), or
-    what cunet.segment returns. Floating point is from 0 to 1, integers are divided by the largest
-    of their type. truth is a file or an array of 0 and 255, or of class ids, where white is every
-    class but 0 and 255 is ignored. A pixel is found white where its probability is above threshold.
-    pages are those of truth, counted from 0, such as [0, 5] or "0,5,10-12" (all by default); prob
-    has just these, or as many as truth.
+    prob is the probability of white: a TIFF or PNG file, an array (H, W) or (pages, H, W), or the
+    result of cunet.segment (H, W, K). Floating point values are from 0 to 1; integers are divided
+    by the largest of their type. truth is a file or an array of 0 and 255, or of class ids, where
+    white is every class but 0, and 255 is ignored. A pixel with a higher probability than threshold
+    is found white. pages: the pages of truth to score, counted from 0, such as [0, 5] or
+    "0,5,10-12" (default: all); prob has just these pages, or as many as truth.
 
-    Returns precision, recall, f1, iou, accuracy, auc_roc, average_precision, threshold, pr_curve
-    and roc_curve; what is undefined, such as the recall where nothing is white, is NaN.
+    Returns "precision", "recall", "f1", "iou", "accuracy", "auc_roc" and "average_precision", from
+    0 to 1; "threshold"; "pr_curve" and "roc_curve", lists of points. An undefined score, such as
+    the recall where nothing is white, is NaN.
 
-    Of more than two classes prob holds class ids, or the probability of each class on its last
+    With more than two classes prob holds class ids, or the probability of each class on its last
     axis; truth holds class ids. The result is then "classes", a list with precision, recall, f1,
-    iou and pixels of each class against the rest; accuracy; mean_iou; and "confusion", a matrix in
-    whose row k are the pixels that are of class k. Their number is found from prob and truth, or is
-    `classes`; classes=2 scores white against the rest.
+    iou and pixels of each class against the rest; "accuracy"; "mean_iou"; and "confusion", a matrix
+    whose row k counts the pixels of class k by the class found. The number of classes is found from
+    prob and truth, or is `classes`; classes=2 scores white against the rest.
 
     Raises CunetError for a missing file or page, DataError where the contents are not valid or the
     two do not fit together.
@@ -49,12 +51,12 @@ def evaluate_pixels(
 
 
 def check_threshold(threshold: float) -> None:
-    """CunetError for what is not a number from 0 to 1."""
+    """CunetError unless the threshold is a number from 0 to 1."""
     if not (math.isfinite(threshold) and 0 <= threshold <= 1):
         raise CunetError(f"--threshold: expected a number from 0 to 1, found {threshold}")
 
 
-def scores(found: Sweep, threshold: float) -> dict:
+def scores(found: Sweep, threshold: float) -> dict[str, Any]:
     """The document of evaluate_pixels for two classes."""
     counts = found.at(threshold)
     return {

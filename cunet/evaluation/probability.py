@@ -1,4 +1,4 @@
-"""A probability map and its truth, page by page: what scores of two classes are made from."""
+"""A probability map and its truth, page by page: the inputs of all scores of two classes."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class Pair:
     counted      (n, H, W) bool, which pixels count; None where all do
     pages        the n page numbers of the truth
     truth        the name of the truth
-    notes        how the files were understood; one that must not be missed begins with "warning: "
+    notes        how the files were understood; those not to be missed begin with "warning: "
     """
 
     probability: np.ndarray
@@ -32,9 +32,9 @@ class Pair:
 
 
 def read_pair(prob: Source, truth: Source, pages: str | list[int] | None = None) -> Pair:
-    """Reads the chosen pages of a probability map and of its truth, files or arrays.
+    """Read the chosen pages of a probability map and of its truth, files or arrays.
 
-    pages is as in 0,5,10-12, counted from 0 in `truth` (all by default); `prob` has just these
+    pages: pages of `truth`, counted from 0, as in 0,5,10-12 (default: all); `prob` has just these
     pages, or as many as `truth`. Integers are divided by the largest of their type, in float64.
     White is every class but 0.
 
@@ -86,7 +86,7 @@ def matching_pages(
     if len(set(chosen)) < len(chosen):
         raise CunetError(f"--pages {pages} names a page twice; name each of them once")
     if image.pages == labels.pages:
-        # as many pages as chosen and as all: in another order than the file's, either may be meant
+        # all pages are chosen, in another order: prob may be in this order or in the file's
         if len(chosen) == labels.pages and chosen != sorted(chosen):
             raise CunetError(
                 f"--pages {pages} names all {labels.pages} pages of '{labels.path}' in another "
@@ -106,7 +106,7 @@ def matching_pages(
 
 
 def read_probability(image: ImageFile, pages: list[int]) -> tuple[np.ndarray, str]:
-    """The pages (n, H, W) as probabilities from 0 to 1, and what was done to make them so."""
+    """The pages (n, H, W) as probabilities from 0 to 1, and a note if they had to be divided."""
     integer = image.dtype.kind != "f"
     highest = largest_integer(image) if integer else 1
     small = not integer and image.dtype.itemsize <= 4
@@ -129,9 +129,9 @@ def read_probability(image: ImageFile, pages: list[int]) -> tuple[np.ndarray, st
 
 
 def largest_integer(image: ImageFile) -> int:
-    """The largest integer that a pixel of the file can hold: 255 of 8 bits, 1 of a single bit.
+    """The largest integer that a pixel of the file can hold: 255 with 8 bits, 1 with one bit.
 
-    The bits are those of the file, as few of them may be kept in a larger type.
+    The bits are counted in the file, since NumPy may hold them in a larger type.
     """
     import tifffile
 
@@ -149,17 +149,17 @@ def largest_integer(image: ImageFile) -> int:
 
 
 def read_truth(truth: Source, chosen: list[int]) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
-    """What is white (n, H, W), which pixels count (None: all), and how the labels were read.
+    """The white pixels (n, H, W), the pixels that count (None: all), and how labels were read.
 
-    The whole file decides on the coding of its labels, so that a page means the same whatever else
-    is chosen.
+    The whole file decides how its labels are coded, so that a page means the same whichever pages
+    are chosen.
     """
     path = name_of(truth, "truth")
     pages, found = label_pages(truth, "truth")
     notes = [*found]
     first = pages[0].flat[0]
     if first in (0, 1, 255) and all((page == first).all() for page in pages):
-        # of no use for training, but a picture without cells can be scored
+        # useless for training, but a picture without cells can be scored
         ids = [np.full(page.shape, first > 0, np.uint8) for page in pages]
         notes.append(f"every label is {first}: {'every' if first else 'no'} pixel is white")
     else:
@@ -175,7 +175,7 @@ def read_truth(truth: Source, chosen: list[int]) -> tuple[np.ndarray, np.ndarray
 
 
 def nothing_counts(path: str) -> DataError:
-    """The error of a truth whose chosen pages are ignored as a whole."""
+    """The error for a truth whose chosen pages are ignored entirely."""
     return DataError(
         f"'{path}': every pixel of the chosen pages is 255 (ignore), which leaves nothing to "
         "score. Choose other --pages."

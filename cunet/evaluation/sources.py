@@ -1,4 +1,4 @@
-"""What is evaluated: an image file, or an array in memory that is read like one.
+"""The inputs of an evaluation: image files, or arrays in memory that are read like files.
 
 n: pages, C: channels (of a probability one for each class).
 """
@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,12 +17,15 @@ from cunet.errors import CunetError, DataError
 from cunet.files import open_image
 from cunet.files.image_file import ImageFile
 
-Source = str | os.PathLike | np.ndarray
-WARNING = "warning: "  # how a note begins that must not be missed
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs  # typing's own from Python 3.13 on
+
+Source = str | os.PathLike[str] | np.ndarray
+WARNING = "warning: "  # a note that must not be missed begins so
 
 
 class ArrayImage(ImageFile):
-    """An array (n, H, W, C) with all that an open image file has; `path` is its name in errors."""
+    """An array (n, H, W, C) that is read like an open image file; `path` is its name in errors."""
 
     def __init__(self, array: np.ndarray, name: str):
         self.path, self.array = Path(name), array
@@ -36,13 +40,13 @@ class ArrayImage(ImageFile):
         """Nothing is held open."""
 
 
-def is_path(source: object) -> bool:
-    """Whether something to evaluate names a file or folder; else it is an array."""
+def is_path(source: object) -> "TypeIs[str | os.PathLike[str]]":
+    """Whether an input names a file or folder; otherwise it is an array."""
     return isinstance(source, str | os.PathLike)
 
 
 def name_of(source: Source, name: str) -> str:
-    """What errors call it: the path of a file, the given name for an array."""
+    """The name of an input in errors: the path of a file, the given name of an array."""
     return str(Path(source)) if is_path(source) else name
 
 
@@ -50,16 +54,16 @@ def name_of(source: Source, name: str) -> str:
 def open_pair(
     prob: Source, truth: Source, indices: bool = False
 ) -> Iterator[tuple[ImageFile, ImageFile]]:
-    """Opens a prediction and its truth, files or arrays.
+    """Open a prediction and its truth, files or arrays.
 
-    An array of predictions is (H, W) or (n, H, W), with an axis for classes behind these where
-    there are several; of two classes class 1 is taken. `indices`: see files.open_image.
+    An array of predictions is (H, W) or (n, H, W), with a last axis for the classes where there are
+    several; of two classes class 1 is taken. `indices`: see files.open_image.
     """
     with ExitStack() as stack:
         if is_path(prob):
-            image = stack.enter_context(open_image(prob, indices))
+            image = stack.enter_context(open_image(Path(prob), indices))
         if is_path(truth):
-            labels = stack.enter_context(open_image(truth, indices=True))
+            labels = stack.enter_context(open_image(Path(truth), indices=True))
         else:
             pages, _ = label_pages(truth, "truth")
             labels = ArrayImage(np.stack(pages)[..., None], "truth")
@@ -77,8 +81,8 @@ def _with_channels(array: np.ndarray, labels: ImageFile) -> np.ndarray:
         array = array[..., None]
     if array.ndim != 4 or not array.size or array.dtype.kind not in "buif":
         raise DataError(
-            f"'prob': expected numbers of shape (H, W) or (pages, H, W), or with an axis for the "
-            f"classes behind these, found {array.dtype} {array.shape}"
+            f"'prob': expected numbers of shape (H, W) or (pages, H, W), or with a last axis for "
+            f"the classes, found {array.dtype} {array.shape}"
         )
     return array[..., 1:] if array.shape[3] == 2 else array
 
@@ -100,14 +104,15 @@ def label_pages(source: Source, name: str) -> tuple[list[np.ndarray], tuple[str,
     return list(array if array.ndim == 3 else array[None]), ()
 
 
-def refuse_mixed(one: object, other: object, names: str) -> None:
-    """CunetError where one of two is a path and the other is not."""
-    if is_path(one) != is_path(other):
+def both_paths(one: object, other: object, names: str) -> tuple[Path, Path]:
+    """Two inputs as paths; CunetError where one of them is an array."""
+    if not (is_path(one) and is_path(other)):
         raise CunetError(f"{names}: expected two paths or two arrays, found one of each")
+    return Path(one), Path(other)
 
 
 def warn(notes: Iterable[str]) -> None:
-    """Passes on as Python warnings what must not be missed of the notes."""
+    """Pass on those notes as Python warnings that must not be missed."""
     for note in notes:
         if note.startswith(WARNING):
             warnings.warn(note.removeprefix(WARNING), stacklevel=3)

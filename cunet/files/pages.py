@@ -15,7 +15,7 @@ IMAGES = (".tif", ".tiff", ".png")  # how the names of image files end
 def read_image(
     path: str | Path, pages: str | int | Iterable[int] | None = None, indices: bool = False
 ) -> np.ndarray:
-    """Reads a TIFF or PNG file: its pages as one array (pages, H, W, C) in the dtype of the file.
+    """Read a TIFF or PNG file: its pages as one array (pages, H, W, C) in the dtype of the file.
 
     `pages` are counted from 0: a number, several, or text such as "0,5,10-12"; all by default.
     With `indices` the values of a PNG with a colour table are its indices, as label files need.

@@ -30,10 +30,14 @@ def save(
     progress: dict[str, Any] | None = None,
     half: bool = False,
 ) -> None:
-    """Write the net, and with a solver all that a resumed training needs. Replaces `path`.
+    """Write the net to a .npz file, and with a solver all that a resumed training needs.
 
-    half rounds the parameters to float16, for a file of half the size; a net that is loaded from
-    it computes in its own dtype as before.
+    The file holds the parameters, the net's arguments and its normalisation; it appears complete or
+    not at all, and replaces an older one. progress: numbers and text to keep in its header. half
+    rounds the parameters to float16, for a file of half the size; a net loaded from it computes in
+    its own dtype as before. Raises DeviceError where the disk has no room.
+
+        cunet.save("net.npz", net)
     """
     arrays = {p.name: to_host(p.value) for p in net.parameters()}
     if half:
@@ -93,7 +97,12 @@ def _read(path: str | Path, with_arrays: bool) -> tuple[dict[str, Any], dict[str
 def load(path: str | Path, device: str = "cpu", precision: str | None = None) -> UNet:
     """The network in a model file, the best one of a run folder, or "bundled": cunet's own.
 
-    precision: see UNet; a model file fixes that of the weights only.
+    device: "cpu", "cuda", "cuda:1" or "auto". precision: see UNet; a model file fixes only the
+    precision of the weights. Raises CunetError where the file is missing, DataError where it is
+    damaged or not a model, DeviceError where the device cannot be used.
+
+        net = cunet.load("runs/isbi2012-1", device="cuda")
+        probability = cunet.segment(image, net)
     """
     check_precision(precision)
     path = model_file(path)

@@ -18,11 +18,14 @@ from cunet.training.run_folder import write_text
 
 
 def write_report(run: str | Path) -> Path:
-    """Writes RUN/report.html, replacing an older one, and returns its path.
+    """Write RUN/report.html, replacing an older one; returns its path.
 
-    The data set is read again, and the held-out slices are segmented with last.npz, for scores and
-    pictures; if that is not possible, the page is made without and says why. Raises CunetError
-    if `run` is no run folder.
+    The page needs no other file. The data set is read again, and the held-out slices are segmented
+    with last.npz for scores and pictures; where that is not possible the page is made without them
+    and says why. Raises CunetError where `run` is not a run folder, DeviceError where the disk has
+    no room.
+
+        path = cunet.report("runs/isbi2012-1")
     """
     facts = collect(run)
     name = facts.path.resolve().name

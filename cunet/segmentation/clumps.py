@@ -1,16 +1,16 @@
 """Clumps of touching objects cut apart, by the shape of the mask alone.
 
-Both ways flood the distance to the background from markers, the highest pixels first (Meyer 1991):
-where two floods meet is the cut. They differ in the markers:
+Both methods flood the distance to the background from markers, the highest pixels first (Meyer
+1991); the cut is where two floods meet. They differ in the markers:
 
-* at necks: every peak of the distance, and then what is cut at no neck is joined again;
-* by K-means: the centres of K-means on the coordinates of a component's pixels, as many as the
-  elbow of the errors says (a students' report on U-Net; its rule for the elbow is not known).
+* at necks: every peak of the distance; afterwards objects that no neck separates are joined again;
+* by K-means: the centres of K-means on the coordinates of a component's pixels; how many is read
+  from the elbow of the errors (a students' report on U-Net; its rule for the elbow is not known).
 
-scipy.ndimage.watershed_ift is no help: it floods by the difference of neighbouring values, which in
-a map of distances is the same nearly everywhere, and cuts anywhere but at the neck.
+scipy.ndimage.watershed_ift does not serve: it floods by the difference of neighbouring values,
+which is nearly the same everywhere in a map of distances, and so it cuts anywhere but at the neck.
 
-What came of true masks whose touching cells were merged (matched: IoU > 0.5; F1 of the matches):
+Tested on true masks whose touching cells were merged (matched: IoU > 0.5; F1 of the matches):
 
                           cells   4-connected components   necks         K-means
     122 images, DSB 2018  5,527   4,254 matched, 0.853     4,988, 0.940  4,774, 0.897
@@ -20,9 +20,9 @@ What came of true masks whose touching cells were merged (matched: IoU > 0.5; F1
 On the masks of a small network (DIC-C2DH-HeLa/02, which it was trained on; objects from 300 pixels,
 8-connected) SEG was 0.60 with components, 0.79 with necks and 0.75 with K-means.
 
-PhC-C2DH-U373's cells do not touch and have long arms, at whose roots both ways cut: components are
-right there. K-means sees where pixels are, not how wide the mask is: a compact clump of many has no
-elbow, and a bent object looks like a clump to it.
+The cells of PhC-C2DH-U373 do not touch and have long arms, at whose roots both methods cut;
+components are right there. K-means sees where pixels are, not how wide the mask is: a compact clump
+of many objects has no elbow, and a bent object looks like a clump.
 """
 
 import heapq
@@ -33,22 +33,22 @@ from scipy import ndimage
 
 from cunet.compiled import compiled
 
-STEPS = 8  # heights in steps of 1 / STEPS pixel: differences below are no ridge and no valley
-SMOOTH = 1.0  # pixels, standard deviation: the outline's steps make no peaks
-# Two peaks are two objects where the distance falls between them from the lower one by more than a
-# pixel and by more than a tenth.
-NECK, NOTCH = 0.9, 1.0
-CONVEX = 0.9  # a component that fills more of its convex hull is one object to K-means
-MOST = 8  # objects that K-means looks for in a component
-LEAST = 20  # pixels an object has at least, on average, for K-means to look for it
-SAMPLE = 5000  # pixels of a component that K-means needs; of more it takes every second, third ...
+HEIGHTS_PER_PIXEL = 8  # distances are whole multiples of 1/8 pixel: smaller differences are noise
+SMOOTHING = 1.0  # pixels, standard deviation: the outline's stairs make no peaks
+# Two peaks are two objects where the distance falls between them, from the lower peak, by more than
+# a pixel and by more than a tenth.
+MAX_PASS_TO_PEAK, MIN_DROP = 0.9, 1.0
+MAX_CONVEXITY = 0.9  # a component that fills more of its convex hull is one object to K-means
+MAX_CENTRES = 8  # objects that K-means looks for in a component
+MIN_PIXELS_PER_CENTRE = 20  # K-means looks for no more objects than the pixels allow
+MAX_POINTS = 5000  # pixels that K-means is run on; a larger component gives every second, third ...
 
 
 def split_at_necks(numbered: np.ndarray, structure: np.ndarray) -> np.ndarray:
     """Objects (H, W) int32 from components, each cut at its necks; numbered in no special order.
 
     structure (3, 3) bool: which pixels are neighbours. A neck is where two peaks of the distance
-    to the background are parted by a stretch lower than both; how much lower is NECK and NOTCH.
+    to the background are parted by a stretch lower than both, by MAX_PASS_TO_PEAK and MIN_DROP.
     Convex objects, long thin ones and bent ones of even width stay whole.
     """
     height = heights(numbered)
@@ -59,10 +59,10 @@ def split_at_necks(numbered: np.ndarray, structure: np.ndarray) -> np.ndarray:
 
 
 def joined(basins: np.ndarray, height: np.ndarray, structure: np.ndarray) -> np.ndarray:
-    """For each basin number the number of the object it belongs to.
+    """For each basin number the number of the object that the basin belongs to.
 
-    Passes are taken from the highest down. Where two basins meet at a pass that is hardly lower
-    than the lower one's peak they become one, which keeps the higher peak.
+    Passes are taken from the highest down. Two basins become one, with the higher of their peaks,
+    where the pass between them is hardly lower than the lower peak.
     """
     count = int(basins.max(initial=0))
     peak = np.zeros(count + 1, np.int64)
@@ -76,7 +76,8 @@ def joined(basins: np.ndarray, height: np.ndarray, structure: np.ndarray) -> np.
 
     for level, one, other in passes(basins, height, structure):
         low, high = sorted((top(one), top(other)), key=lambda basin: (peak[basin], -basin))
-        if level >= NECK * peak[low] or peak[low] - level <= NOTCH * STEPS:
+        drop = peak[low] - level
+        if level >= MAX_PASS_TO_PEAK * peak[low] or drop <= MIN_DROP * HEIGHTS_PER_PIXEL:
             owner[low] = high
     return np.array([top(basin) for basin in range(count + 1)], np.int32)
 
@@ -84,7 +85,7 @@ def joined(basins: np.ndarray, height: np.ndarray, structure: np.ndarray) -> np.
 def passes(
     basins: np.ndarray, height: np.ndarray, structure: np.ndarray
 ) -> list[tuple[int, int, int]]:
-    """(height, basin, basin) of the highest way across between each two basins, highest first."""
+    """(height, basin, basin) of the highest pass between each two basins, highest first."""
     found = []
     for dy, dx in neighbours(structure)[: structure.sum() // 2]:
         here = slice(-dy, None), slice(max(0, -dx), basins.shape[1] - max(0, dx))
@@ -99,16 +100,16 @@ def passes(
     order = np.lexsort((-level, pair))
     first = order[np.diff(pair[order], prepend=-1) > 0]
     first = first[np.lexsort((pair[first], -level[first]))]
-    answer = (level[first].tolist(), one[first].tolist(), other[first].tolist())
-    return list(zip(*answer, strict=True))
+    found_passes = (level[first].tolist(), one[first].tolist(), other[first].tolist())
+    return list(zip(*found_passes, strict=True))
 
 
 def split_by_kmeans(numbered: np.ndarray, structure: np.ndarray) -> np.ndarray:
-    """Objects (H, W) int32 from components, each cut as K-means on its pixels says.
+    """Objects (H, W) int32 from components, each cut by K-means on its pixels.
 
-    For every component K-means is run for 1, 2 ... MOST centres; the centres at the elbow of the
-    errors are markers, and the distance to the background is flooded from them. Numbered in no
-    special order. The same on every run and for any number of threads.
+    For every component K-means is run with 1, 2 ... MAX_CENTRES centres. The centres at the elbow
+    of the errors are markers, from which the distance to the background is flooded. Objects are
+    numbered in no special order; they are the same on every run and for any number of threads.
     """
     markers = np.zeros_like(numbered)
     count = 0
@@ -123,20 +124,20 @@ def split_by_kmeans(numbered: np.ndarray, structure: np.ndarray) -> np.ndarray:
 
 
 def centres(pixels: np.ndarray) -> np.ndarray:
-    """Where K-means sees the centres (k, 2) of the objects whose pixels (n, 2) are given.
+    """The centres (k, 2) that K-means finds in a component of pixels (n, 2).
 
-    k is the knee of the sum of squared errors: the point furthest below the chord from 1 to MOST
-    centres. The errors of a single object have a knee as well, so that a component which (nearly)
-    fills its convex hull is one object. The first centres are drawn as K-means++ does, from a
-    fixed seed.
+    k is at the elbow of the sum of squared errors: the point furthest below the chord from 1 to
+    MAX_CENTRES centres. The errors of a single object have an elbow too, so a component that
+    (nearly) fills its convex hull counts as one object. The first centres are drawn as K-means++
+    does, from a fixed seed.
     """
     from scipy.cluster.vq import kmeans2, vq
 
     mean = pixels.mean(axis=0, keepdims=True)
-    most = min(MOST, len(pixels) // LEAST)
-    if most < 3 or convexity(pixels) > CONVEX:  # two points are no curve with a knee
+    most = min(MAX_CENTRES, len(pixels) // MIN_PIXELS_PER_CENTRE)
+    if most < 3 or convexity(pixels) > MAX_CONVEXITY:  # two points are no curve with an elbow
         return mean
-    points = pixels[:: -(-len(pixels) // SAMPLE)].astype(np.float64)
+    points = pixels[:: -(-len(pixels) // MAX_POINTS)].astype(np.float64)
     tried, errors = [mean], [((points - mean) ** 2).sum()]
     for k in range(2, most + 1):
         with warnings.catch_warnings():
@@ -163,14 +164,15 @@ def convexity(pixels: np.ndarray) -> float:
 
 
 def heights(numbered: np.ndarray) -> np.ndarray:
-    """The distance of each object's pixels to what is none, in whole steps from 1 up; 0 outside.
+    """The distance of each object's pixels to the background, in 1 / HEIGHTS_PER_PIXEL pixels.
 
-    What lies beyond the image is no object.
+    int32 from 1 up, 0 on the background; beyond the image all is background.
     """
     inside = numbered > 0
     distance = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
-    distance = ndimage.gaussian_filter(distance, SMOOTH)
-    return np.where(inside, np.maximum(np.rint(STEPS * distance), 1), 0).astype(np.int32)
+    distance = ndimage.gaussian_filter(distance, SMOOTHING)
+    steps = np.maximum(np.rint(HEIGHTS_PER_PIXEL * distance), 1)
+    return np.where(inside, steps, 0).astype(np.int32)
 
 
 def neighbours(structure: np.ndarray) -> np.ndarray:
@@ -183,7 +185,7 @@ def neighbours(structure: np.ndarray) -> np.ndarray:
 def _flood(objects: np.ndarray, height: np.ndarray, steps: np.ndarray) -> None:
     """Grow the markers in objects (H, W), in place, over all pixels of a height above 0.
 
-    The highest pixel that a flood has reached is next, of equal ones the one reached first.
+    The highest pixel that a flood has reached is next; among equals the one reached first.
     """
     rows, columns = objects.shape
     queue = [(0, 0, 0, 0) for _ in range(0)]

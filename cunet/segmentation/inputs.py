@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cunet.engines import TENSOR_CORES
 from cunet.errors import CunetError
@@ -24,8 +25,10 @@ from cunet.segmentation.tiling import plan
 class Job:
     """One image and what is to be made of it.
 
-    targets  product -> file, of all that were asked for; left: of those still to be made
-    how      how to segment; pages: of the image, counted from 0
+    targets  product -> file, of every product asked for
+    left     the same, of those still to be made
+    how      how to segment
+    pages    of the image, counted from 0
     """
 
     file: Path
@@ -40,7 +43,7 @@ class Job:
 
 
 def parse_products(text: str) -> list[str]:
-    """prob,mask -> ["prob", "mask"]; CunetError for what is no product."""
+    """prob,mask -> ["prob", "mask"]; CunetError for an unknown product."""
     wanted = list(dict.fromkeys(part.strip() for part in text.split(",")))
     for product in wanted:
         if product not in PRODUCTS:
@@ -50,8 +53,8 @@ def parse_products(text: str) -> list[str]:
     return wanted
 
 
-def parse_instances(wanted: Iterable[str], given: dict) -> Instances:
-    """What an object of a mask is, from the options by name; None is not given.
+def parse_instances(wanted: Iterable[str], given: dict[str, Any]) -> Instances:
+    """How a mask becomes objects, from the options by name; None means not given.
 
     CunetError where no product shows objects, and for a value that is not valid.
     """
@@ -70,7 +73,7 @@ def parse_instances(wanted: Iterable[str], given: dict) -> Instances:
 
 
 def find_images(arguments: Iterable[str]) -> list[Path]:
-    """Files, the images in folders, and what patterns match; no two of one name."""
+    """Files, the images in folders, and what patterns match; CunetError for two of one name."""
     files: list[Path] = []
     for argument in arguments:
         path = Path(argument)
@@ -97,13 +100,17 @@ def find_images(arguments: Iterable[str]) -> list[Path]:
 
 
 def without_products(paths: Iterable[Path]) -> list[Path]:
-    """The images among the paths, but no product of another of them."""
+    """The images among the paths, except products made from another of them."""
     images = [p for p in paths if p.suffix.lower() in IMAGES]
     stems = {p.stem for p in images}
     made = re.compile(rf"(.+)_(?:{'|'.join(PRODUCTS)})(?:_\d{{4}})?")
-    matches = {p: made.fullmatch(p.stem) for p in images}
     frames = {f"mask{stem[1:]}" for stem in stems if re.fullmatch(r"t\d+", stem)}
-    return [p for p in images if not (matches[p] and matches[p][1] in stems or p.stem in frames)]
+
+    def is_product(path: Path) -> bool:
+        match = made.fullmatch(path.stem)
+        return path.stem in frames or (match is not None and match[1] in stems)
+
+    return [p for p in images if not is_product(p)]
 
 
 def target_paths(file: Path, out: str | Path, wanted: list[str], images: int) -> dict[str, Path]:
@@ -148,9 +155,9 @@ def prepared(
     pages: str | None = None,
     overwrite: bool = False,
 ) -> list[Job]:
-    """Looks at every image, before anything is computed: whether it fits, and what is left to do.
+    """Check every image before anything is computed: whether it fits, and what is left to do.
 
-    jobs are the images with the files of their products (`target_paths`), model is the file that
+    jobs are the images with the files of their products (`target_paths`); model is the file that
     the network was loaded from. CunetError or DataError for the first image that does not fit.
     """
     made_by = f"model {digest(model)}, threshold {how.threshold:g}, average {how.average}, "
@@ -174,7 +181,7 @@ def prepared(
 
 
 def check_one_page(image: ImageFile) -> None:
-    """A frame of a sequence is one page; CunetError where the image has more."""
+    """CunetError where the image has several pages: a frame of a sequence is one."""
     if image.pages > 1:
         raise CunetError(
             f"--products ctc: '{image.path}' has {image.pages} pages, a frame of a sequence has "
@@ -187,8 +194,8 @@ def to_do(
 ) -> dict[str, Path]:
     """The products that are still to be made.
 
-    What is there already must have been made from the same image in the same way; CunetError
-    where it was not, and where a product would replace the image itself.
+    A file that exists must have been made from the same image in the same way; CunetError where
+    it was not, and where a product would replace the image itself.
     """
     left = {}
     for product, target in targets.items():

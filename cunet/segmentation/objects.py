@@ -17,18 +17,19 @@ METHODS = ("components", "watershed", "kmeans")
 
 @dataclass(frozen=True)
 class Instances:
-    """What makes an object of a mask; the defaults are its 4-connected components, all of them.
+    """How a mask becomes objects; by default all of its 4-connected components are objects.
 
     method        components; watershed: clumps are cut at their necks; kmeans: K-means and the
                   elbow of its errors place the markers of a watershed (see clumps.py)
     connectivity  4: pixels that touch by a side belong together; 8: also those at a corner
-    min_area      pixels; an object of fewer is dropped, 0 or 1 keep all
-    fill_holes    whether holes are filled: what one object encloses, seen across pixel sides, so
-                  that a gap at a corner lets nothing out; an object in a hole becomes part of it
-    border        pixels; an object none of whose pixels lies inside the image less a frame of this
-                  width (the field of interest) is dropped, 0 keeps all
+    min_area      pixels; smaller objects are dropped (0 and 1 keep all)
+    fill_holes    whether holes are filled: what one object encloses. The background is 4-connected
+                  here, so a gap at a corner does not open a hole. An object in a hole becomes part
+                  of the object around it
+    border        pixels; objects that lie entirely within this many pixels of the image's border,
+                  outside the field of interest, are dropped (0 keeps all)
 
-    Raises CunetError for a value that is none of these.
+    Raises CunetError for any other value.
     """
 
     method: str = "components"
@@ -57,21 +58,21 @@ class Instances:
 
     def text(self) -> str:
         """What differs from the defaults, in words: "" or "watershed, min area 20"."""
-        said = [
+        parts = [
             self.method if self.method != "components" else "",
             f"connectivity {self.connectivity}" if self.connectivity != 4 else "",
             f"min area {self.min_area}" if self.min_area > 1 else "",
             "holes filled" if self.fill_holes else "",
             f"border {self.border}" if self.border else "",
         ]
-        return ", ".join(filter(None, said))
+        return ", ".join(filter(None, parts))
 
 
-def find(mask: np.ndarray, how: Instances = Instances()) -> np.ndarray:  # noqa: B008 - frozen
+def find(mask: np.ndarray, how: Instances = Instances()) -> np.ndarray:
     """The objects of mask (H, W) bool as numbers (H, W) int32.
 
-    The order of the steps: holes are filled, components numbered, clumps split, then small objects
-    and those outside the field of interest dropped. Raises CunetError where the border leaves
+    In this order holes are filled, components numbered and clumps split; then small objects and
+    those outside the field of interest are dropped. Raises CunetError where the border leaves
     nothing of the image.
     """
     if mask.ndim != 2 or mask.dtype != bool:
@@ -90,14 +91,14 @@ def find(mask: np.ndarray, how: Instances = Instances()) -> np.ndarray:  # noqa:
 
 
 def _components(mask: np.ndarray, structure: np.ndarray) -> np.ndarray:
-    """ndimage numbers them by their first pixel already."""
+    """The components, numbered by their first pixel, as ndimage does."""
     return ndimage.label(mask, structure)[0].astype(np.int32, copy=False)
 
 
 def _filled(numbered: np.ndarray) -> np.ndarray:
     """The objects and what each of them encloses, (H, W) bool; not what several enclose together.
 
-    The filled objects touch no more than they did: numbered again they are the same.
+    Filled objects touch where they touched before, so numbering them again gives the same objects.
     """
     filled = numbered > 0
     for number, box in enumerate(ndimage.find_objects(numbered), 1):
@@ -117,7 +118,7 @@ def _in_reading_order(numbered: np.ndarray) -> np.ndarray:
 
 
 def _sifted(numbered: np.ndarray, min_area: int, border: int) -> np.ndarray:
-    """Without objects of fewer pixels, or none inside the border; the rest in the same order."""
+    """Without objects smaller than min_area or outside the field of interest; in the same order."""
     if min_area <= 1 and not border:
         return numbered
     area = np.bincount(numbered.ravel(), minlength=1)

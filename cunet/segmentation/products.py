@@ -3,6 +3,7 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,30 +27,32 @@ NUMBERED = ("labels", "ctc")  # the products that hold objects
 class How:
     """How to segment: see `cunet segment --help`."""
 
-    tile: int = 572
+    tile: int = 572  # tile, average and stride: how the network is applied, see tiling.bands
     average: str = "none"
     stride: str = "exact"
     threshold: float = 0.5  # of class 1, where there are two classes
-    description: str = ""  # written into the files: what they were made from
-    instances: Instances = Instances()  # what an object is, in labels, ctc and overlay
+    instances: Instances = Instances()  # how a mask becomes objects, in labels, ctc and overlay
     distinct: bool = False  # overlay: outline every object, else the mask
+    description: str = ""  # written into the files: what they were made from
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:  # NaN is among these
             raise CunetError(f"--threshold: expected a number from 0 to 1, found {self.threshold}")
 
     def text(self, product: str) -> str:
-        """What a file of this product was made from, and how; written into it."""
-        said = [self.description]
+        """What a file of this product was made from and how, as it is written into the file."""
+        parts = [self.description]
         if product == "overlay" and self.distinct:
-            said.append("outlines of objects")
+            parts.append("outlines of objects")
         if product in NUMBERED or (product == "overlay" and self.distinct):
-            said.append(self.instances.text())
-        return ", ".join(filter(None, said))
+            parts.append(self.instances.text())
+        return ", ".join(filter(None, parts))
 
 
-def make_sink(product: str, path: Path, image: ImageFile, net: UNet, pages: int, how: How):
-    """What writes one product to one file."""
+def make_sink(
+    product: str, path: Path, image: ImageFile, net: UNet, pages: int, how: How
+) -> "Sink":
+    """What writes one product to one file; CunetError where its format cannot hold it."""
     if path.suffix.lower() == ".png" and product != "overlay":
         if product in ("prob", "ctc") or pages > 1:
             raise CunetError(
@@ -64,7 +67,7 @@ def make_sink(product: str, path: Path, image: ImageFile, net: UNet, pages: int,
 
 
 class Sink:
-    """Receives bands of a page, then page_done, at last finish; removes its file on an error."""
+    """Receives the bands of each page, page_done, at last finish; an error leaves no file."""
 
     def __init__(self, path: Path, image: ImageFile):
         self.path, self.image = path, image
@@ -82,10 +85,10 @@ class Sink:
     def finish(self) -> None:
         """All pages are complete."""
 
-    def __enter__(self):
+    def __enter__(self) -> "Sink":
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         """Nothing is held open."""
 
 
@@ -96,24 +99,19 @@ class Tiff(Sink):
         super().__init__(path, image)
         self.prob, self.two = product == "prob", net.shape.classes == 2
         self.file = TiffOutput(
-            path,
-            pages,
-            image.height,
-            image.width,
-            np.float32 if self.prob else np.uint8,
+            path, pages, image.height, image.width, np.float32 if self.prob else np.uint8,
             net.shape.classes if self.prob and not self.two else 1,
-            image.calibration,
-            how.description,
-        )
+            image.calibration, how.description,
+        )  # fmt: skip
 
     def band(self, number: int, first: int, probability: np.ndarray, found: np.ndarray) -> None:
         if self.prob:
-            block = (probability[..., 1] if self.two else probability).astype(np.float32)
+            rows = (probability[..., 1] if self.two else probability).astype(np.float32)
+            self.file.write_rows(number, first, rows)
         else:
-            block = found * np.uint8(255) if self.two else found
-        self.file.write_rows(number, first, block)
+            self.file.write_rows(number, first, found * np.uint8(255) if self.two else found)
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         self.file.__exit__(*error)
 
 
@@ -136,14 +134,14 @@ class PagePng(Sink):
 
 
 class Labels(Sink):
-    """labels or ctc: numbered objects per page; uint16, or labels uint32 where a page has more.
+    """labels or ctc: objects numbered on each page; uint16, labels uint32 if a page has too many.
 
-    Which one is known when the last page is done; until then the numbers wait in a file.
+    Which type it is turns out at the last page; until then the numbers wait in a temporary file.
     """
 
     def __init__(self, product: str, path: Path, image: ImageFile, pages: int, how: How):
         super().__init__(path, image)
-        self.product, self.pages, self.how, self.most = product, pages, how, 0
+        self.product, self.pages, self.how, self.highest = product, pages, how, 0
         try:
             self.waiting = tempfile.TemporaryFile(dir=path.parent)
         except OSError as error:
@@ -154,11 +152,11 @@ class Labels(Sink):
 
     def page_done(self, number: int, page: int) -> None:
         numbered = numbers(self.page, self.how.instances)
-        self.most = max(self.most, int(numbered.max(initial=0)))
-        if self.product == "ctc" and self.most > 65535:
+        self.highest = max(self.highest, int(numbered.max(initial=0)))
+        if self.product == "ctc" and self.highest > 65535:
             raise CunetError(
-                f"'{self.path}': {self.most:,} objects, but the challenge's 16 bits number 65,535; "
-                "give --min-area, or --products labels"
+                f"'{self.path}': {self.highest:,} objects, but the challenge's 16 bits number "
+                "65,535; give --min-area, or --products labels"
             )
         try:
             self.waiting.write(numbered.data)
@@ -167,7 +165,7 @@ class Labels(Sink):
 
     def finish(self) -> None:
         height, width = self.image.height, self.image.width
-        dtype = np.dtype(np.uint16 if self.most <= 65535 else np.uint32)
+        dtype = np.dtype(np.uint16 if self.highest <= 65535 else np.uint32)
         shape = self.pages, height, width
         calibration, text = self.image.calibration, self.how.text(self.product)
         self.waiting.seek(0)
@@ -178,15 +176,15 @@ class Labels(Sink):
                     block = np.frombuffer(part, np.int32).reshape(-1, width)
                     output.write_rows(number, rows.start, block.astype(dtype))
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         self.waiting.close()
 
 
 class Overlay(Sink):
-    """Outlines drawn on the image, a PNG for each page: of the mask or, if asked, of every object.
+    """Outlines of the mask, or of every object (how.distinct), on the image; a PNG for each page.
 
-    For two classes the mask's outline is orange and each object's of a colour of its own; for more
-    either has the colour of its class.
+    With two classes the mask's outline is orange, and every object has a colour of its own. With
+    more, mask and objects have the colours of their classes.
     """
 
     def __init__(self, path: Path, image: ImageFile, net: UNet, pages: int, how: How):
@@ -198,8 +196,8 @@ class Overlay(Sink):
         low, high = np.percentile(sampled_rows(image, page)[..., :3].mean(axis=2), (0.5, 99.5))
         picture = np.empty((image.height, image.width, 3), np.uint8)
         for rows in strips(image.height, 12 * image.width):
-            gray = image.read_rows(page, rows.start, rows.stop)[..., :3].mean(axis=2)
-            scaled = np.clip((gray - low) / max(high - low, 1e-9), 0, 1) * 255
+            grey = image.read_rows(page, rows.start, rows.stop)[..., :3].mean(axis=2)
+            scaled = np.clip((grey - low) / max(high - low, 1e-9), 0, 1) * 255
             picture[rows] = scaled.astype(np.uint8)[..., None]
         edge, colours = self._outline()
         picture[edge] = colours
@@ -219,7 +217,7 @@ class Overlay(Sink):
 
 
 def overlay_path(path: Path, page: int, several: bool) -> Path:
-    """Where the overlay of a page goes: of several pages each has its number in its name."""
+    """The file of a page's overlay; with several pages the page number is part of its name."""
     return path.with_name(f"{path.stem}_{page:04}{path.suffix}") if several else path
 
 
@@ -233,7 +231,7 @@ def outputs(product: str, path: Path, pages: list[int]) -> list[Path]:
 def numbers(found: np.ndarray, how: Instances) -> np.ndarray:
     """The objects of each class > 0, numbered from 1 over all classes; int32.
 
-    Where the filled hole of one class holds an object of another, that object's pixels are its own.
+    An object of one class that lies in a filled hole of another keeps its pixels.
     """
     numbered = find(found == 1, how)
     for k in range(2, int(found.max(initial=0)) + 1):

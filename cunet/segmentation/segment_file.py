@@ -9,6 +9,7 @@ are cut. Every file appears complete or not at all.
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,22 +24,22 @@ from cunet.segmentation.tiling import bands
 
 @dataclass
 class Summary:
-    """What came out: the share of pixels of each class, and what a person should hear."""
+    """The result: the share of pixels of each class, and warnings for the user."""
 
     shares: list[float]
     warnings: list[str] = field(default_factory=list)
 
 
 def check_image(image: ImageFile, net: UNet) -> None:
-    """DataError where the image has not the channels the network was made for."""
+    """DataError where the image does not have the channels that the network was made for."""
     if image.channels != net.shape.in_channels:
-        mend = "save it in colour, with three equal channels"
+        fix = "save it in colour, with three equal channels"
         if image.channels != 1 or net.shape.in_channels != 3:
-            mend = "if these are slices, not colours, save them with photometric='minisblack' and "
-            mend += "axes ZYX"
+            fix = "if these are slices, not colours, save them with photometric='minisblack' and "
+            fix += "axes ZYX"
         raise DataError(
             f"'{image.path}' has {image.channels} channel(s) (axes {image.axes}), the model was "
-            f"made for {net.shape.in_channels}; {mend}"
+            f"made for {net.shape.in_channels}; {fix}"
         )
 
 
@@ -52,8 +53,9 @@ def segment_file(
 ) -> Summary:
     """Segment the pages of an open image (all by default) and write each product to its target.
 
-    Two classes: prob is the probability of class 1, mask 0 or 255. More: prob has a plane per
-    class, mask holds the most probable class. progress(rows done, rows in all) is told of bands.
+    With two classes prob is the probability of class 1 and mask is 0 or 255. With more, prob has a
+    plane per class and mask holds the most probable class. progress(rows done, rows in all) is
+    called after every band.
     """
     check_image(image, net)
     pages = list(range(image.pages)) if pages is None else pages
@@ -66,7 +68,7 @@ def segment_file(
         warnings = range_warnings(image, net, pages[0])
         for number, page in enumerate(pages):
             pieces = bands(
-                lambda r0, r1, page=page: image.read_rows(page, r0, r1),
+                partial(image.read_rows, page),
                 image.height,
                 image.width,
                 net,
@@ -91,7 +93,7 @@ def segment_file(
 
 
 def classes(probability: np.ndarray, threshold: float) -> np.ndarray:
-    """Class ids (rows, W) uint8: class 1 above the threshold, or of more the most probable."""
+    """Class ids (rows, W) uint8: class 1 above the threshold; of several classes the likeliest."""
     if probability.shape[2] == 2:
         return (probability[..., 1] > threshold).astype(np.uint8)
     return probability.argmax(axis=2).astype(np.uint8)

@@ -1,18 +1,18 @@
 """Overlap-tile segmentation (paper section 2, Fig. 2): any image size, no seam.
 
-A net of valid convolutions answers only the middle of its input tile. The image is covered with
-tiles whose outputs meet; what a tile needs beyond the image's border is mirrored (the border
-pixel not repeated: numpy's "reflect").
+A net of valid convolutions computes only the middle of its input tile. The image is covered with
+tiles whose outputs meet; beyond the image's border a tile is filled by mirroring (numpy's
+"reflect", which does not repeat the border pixel).
 
 Tiles start at multiples of 2^depth, so that every pixel keeps its place on the pooling grid: the
-result is then the same as from one tile around the whole image. For the paper's 572 the stride
-is 384, not the output size 388; --stride paper takes 388, shifts the grid from tile to tile and
-shows seams.
+result is then the same as from one tile around the whole image. For the paper's tile of 572 the
+stride is 384, not the output size 388. --stride paper takes 388, which shifts the grid from tile to
+tile and leaves seams.
 
-A net with "same" padding answers every pixel of its tile, but sees zeros where the tile ends. Its
-tiles overlap by so much that no pixel is taken that could see a tile's edge, the image's own border
-apart, where the zeros belong. An image is first mirrored beyond its lower and right border up to
-the next multiple of 2^depth.
+A net with "same" padding computes every pixel of its tile, but sees zeros where the tile ends. Its
+tiles overlap so far that no pixel is used that depends on a tile's edge, except at the image's own
+border, where zeros are right. Such an image is first mirrored beyond its lower and right border, up
+to the next multiple of 2^depth.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -38,12 +38,11 @@ STRIDES = ("exact", "paper")
 
 @dataclass(frozen=True)
 class Plan:
-    """Along one axis: the side of the input tile, and of every tile the first output pixel that it
-    decides, up to the next tile's, and its first input pixel."""
+    """How tiles cover the image along one axis."""
 
-    tile: int
-    starts: Sequence[int]
-    inputs: Sequence[int]
+    tile: int  # side of the input tile
+    starts: Sequence[int]  # of every tile the first pixel taken from it, up to the next tile's
+    inputs: Sequence[int]  # of every tile its first input pixel
 
     def pieces(self, pixels: int) -> Iterator[tuple[int, int, int]]:
         """(first input pixel, first output pixel, last output pixel + 1) of every tile."""
@@ -66,24 +65,25 @@ def plan(pixels: int, depth: int, tile: int, stride: str = "exact", padding: str
     if stride == "exact":
         step -= step % lattice(depth)
     if step == 0:
-        least = tile_for_output(lattice(depth), depth)
+        smallest = tile_for_output(lattice(depth), depth)
         raise CunetError(
-            f"tile {tile} answers {output_size(tile, depth)} pixels, less than one period of the "
-            f"pooling grid ({lattice(depth)}); use --tile {least} or larger"
+            f"tile {tile} gives {output_size(tile, depth)} pixels, less than one period of the "
+            f"pooling grid ({lattice(depth)}); use --tile {smallest} or larger"
         )
     starts = range(0, pixels, step)
     return Plan(tile, starts, [start - margin(depth) for start in starts])
 
 
 def _overlapping(pixels: int, depth: int, tile: int) -> Plan:
-    """The plan of a net with "same" padding: a tile decides what is `context` from its edges; the
-    first begins where the image begins, the last ends where the grown image ends."""
+    """The plan of a net with "same" padding: a tile gives the pixels at least `context` from its
+    edges. The first tile begins where the image begins, the last ends where the grown image ends.
+    """
     seen = context(depth)
     step = tile - 2 * seen
     if step <= 0:
         raise CunetError(
             f"tile {tile} of a net with same padding lies within {seen} pixels of its edges, where "
-            f"answers depend on them; use --tile {2 * seen + lattice(depth)} or larger"
+            f"pixels depend on them; use --tile {2 * seen + lattice(depth)} or larger"
         )
     last = tile_for_output(pixels, depth, "same") - tile
     inputs = [*range(0, last, step), last]
@@ -102,13 +102,13 @@ def bands(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Segment an image band by band: yields (first row, probabilities (rows, width, K) float).
 
-    read_rows(r0, r1) answers the pixels (r1 - r0, width, C). Memory holds one row of tiles. name
+    read_rows(r0, r1) returns the pixels (r1 - r0, width, C). Memory holds one row of tiles. name
     is what a DataError calls the image.
     """
     if average not in AVERAGES:
         raise CunetError(f"average: expected one of {tuple(AVERAGES)}, found '{average}'")
     if net.resize is not None:
-        yield 0, _resized(read_rows(0, height), net, average, name)
+        yield 0, _resized(read_rows(0, height), net, net.resize, average, name)
         return
     normalization = net.normalization.fitted(read_rows, height)
     lost = margin(net.shape.depth, net.shape.padding)
@@ -126,32 +126,31 @@ def bands(
         skip = top - source - lost
         for (first, left, right), picked in zip(across.pieces(width), columns, strict=True):
             cut = pixels[rows[:, None] - low, picked[None, :]]
-            answer = average_views(net, cut, AVERAGES[average])
+            output = average_views(net, cut, AVERAGES[average])
             aside = left - first - lost
-            band[:, left:right] = answer[skip : skip + end - top, aside : aside + right - left]
+            band[:, left:right] = output[skip : skip + end - top, aside : aside + right - left]
         yield top, band
 
 
 def check_finite(pixels: np.ndarray, first: int, name: str) -> None:
-    """DataError where rows of an image, from row `first` on, hold what is no number."""
+    """DataError where rows of an image, from row `first` on, hold NaN or infinity."""
     if not np.isfinite(pixels).all():
         rows = f"{first} to {first + len(pixels) - 1}"
         raise DataError(f"{name} holds NaN or infinity in rows {rows}; clean it")
 
 
-def _resized(image: np.ndarray, net: UNet, average: str, name: str) -> np.ndarray:
+def _resized(image: np.ndarray, net: UNet, side: int, average: str, name: str) -> np.ndarray:
     """Probabilities (H, W, K) of an image by a net that was trained on images scaled to a square.
 
-    The image is scaled likewise, and its probabilities back.
+    The image is scaled to the same square, and its probabilities back.
     """
-    side = net.resize
     check_finite(image, 0, name)
     small = resize_image(image, side)
     small = net.normalization.fitted(lambda r0, r1: small[r0:r1], side).apply(small, net.dtype)
     tile = tile_for_output(side, net.shape.depth, net.shape.padding)
     rows = reflect(-margin(net.shape.depth, net.shape.padding), tile, side)
-    answer = average_views(net, small[rows[:, None], rows[None, :]], AVERAGES[average])
-    return resize_probability(answer[:side, :side], *image.shape[:2])
+    output = average_views(net, small[rows[:, None], rows[None, :]], AVERAGES[average])
+    return resize_probability(output[:side, :side], *image.shape[:2])
 
 
 def average_views(net: UNet, tile: np.ndarray, views: list[tuple[bool, bool, bool]]) -> np.ndarray:
@@ -159,16 +158,22 @@ def average_views(net: UNet, tile: np.ndarray, views: list[tuple[bool, bool, boo
 
     The tile is transformed, never the image: flipping the image would move the pooling grid.
     """
-    total = None
-    for transposed, rows, columns in views:
-        view = tile[:: -1 if rows else 1, :: -1 if columns else 1]
-        view = view.swapaxes(0, 1) if transposed else view
-        with explained(net, max(view.shape[:2]), training=False):
-            p = net.engine.predict(net, np.ascontiguousarray(view)[None])[0]
-        p = p.swapaxes(0, 1) if transposed else p
-        p = p[:: -1 if rows else 1, :: -1 if columns else 1]
-        total = p if total is None else total + p
+    total = _one_view(net, tile, *views[0])
+    for view in views[1:]:
+        total = total + _one_view(net, tile, *view)
     return total / len(views) if len(views) > 1 else total
+
+
+def _one_view(
+    net: UNet, tile: np.ndarray, transposed: bool, rows: bool, columns: bool
+) -> np.ndarray:
+    """The probabilities (P, Q, K) of one view of a tile (H, W, C), turned back."""
+    view = tile[:: -1 if rows else 1, :: -1 if columns else 1]
+    view = view.swapaxes(0, 1) if transposed else view
+    with explained(net, max(view.shape[:2]), training=False):
+        p = net.engine.predict(net, np.ascontiguousarray(view)[None])[0]
+    p = p.swapaxes(0, 1) if transposed else p
+    return p[:: -1 if rows else 1, :: -1 if columns else 1]
 
 
 def segment(
@@ -176,8 +181,18 @@ def segment(
 ) -> np.ndarray:
     """Class probabilities (H, W, K) of an image (H, W) or (H, W, C) of any size from 1x1 up.
 
-    The net's own normalization is applied first. average: "none", "flips" (4 views of each tile)
-    or "rotations" (the 8 rotations and reflections).
+    The image holds the values of its file: net.normalization is applied first. tile is the side of
+    the input tile in pixels, which changes speed and memory, not the result; a small image gets a
+    smaller one. average: "none", "flips" (the mean over 4 views of each tile) or "rotations" (over
+    the 8 rotations and reflections). stride: "exact", or "paper" for tiles every 388 pixels as in
+    2015, which leave seams.
+
+    Returns probabilities from 0 to 1 in the dtype of the net; they sum to 1 over the classes.
+    Raises CunetError for a shape, tile, average or stride that does not fit, DataError for NaN and
+    infinity in the image, DeviceError where the memory does not suffice.
+
+        net = cunet.load("bundled")
+        cells = cunet.segment(image, net, average="rotations")[..., 1] > 0.5
     """
     image = image[..., None] if image.ndim == 2 else image
     if image.ndim != 3 or image.shape[2] != net.shape.in_channels or 0 in image.shape:
@@ -194,7 +209,7 @@ def segment(
 
 
 def whole_tile(image: np.ndarray, shape: Shape, largest: int = 764) -> int:
-    """The tile around a whole image (H, W, ...), or one of about 572 pixels where that would be too
-    large. shape: the network's."""
+    """The tile around a whole image (H, W, ...), or one of about 572 pixels where that would be
+    more than `largest` pixels wide. shape: the network's."""
     whole = tile_for_output(max(image.shape[:2]), shape.depth, shape.padding)
     return whole if whole <= largest else usual_tile(shape.depth, shape.padding)

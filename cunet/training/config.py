@@ -30,8 +30,8 @@ CHOICES = {
     "precision": (None, *PRECISIONS),
 }
 COUNTS = ("batch", "steps", "step_size", "iter_size", "validate_every", "threads")
-WHOLE = (*COUNTS, "seed", "resize")  # whole numbers
-LIMITS = {  # the least value, and the first that is too large
+WHOLE_NUMBERS = (*COUNTS, "seed", "resize")
+LIMITS = {  # the smallest value, and the first that is too large
     **dict.fromkeys(COUNTS, (1, math.inf)),
     **dict.fromkeys(("seed", "resize", "weight_decay", "clip", "w0"), (0, math.inf)),
     **dict.fromkeys(("elastic_sigma", "brightness", "noise", "zoom", "blur"), (0, math.inf)),
@@ -43,7 +43,16 @@ LIMITS = {  # the least value, and the first that is too large
 
 @dataclass(frozen=True)
 class Config:
-    """All that decides a training. Where the paper is silent the value is ours (see README)."""
+    """The settings of a training. Where the paper is silent the value is ours (see README).
+
+    The names are the options of `cunet train`, whose --help explains each; sizes are in pixels.
+    A Config cannot be changed: dataclasses.replace makes another. Raises CunetError for a value
+    that is not valid, and for values that contradict each other.
+
+        config = cunet.Config(data="isbi2012/", fold="0/5", width=16, tile=412, out="runs/first")
+        for record in cunet.train(config):
+            print(record["step"], record["loss"])
+    """
 
     data: str = ""
     dataset: str | None = None  # kind of data set; None: found from the folder
@@ -74,8 +83,8 @@ class Config:
     iter_size: int = 1
     normalize: str = "weights"
     weight_map: str = "paper"
-    w0: float | None = None  # None: 10 for paper, 50 for falk2019
-    border_sigma: float | None = None  # pixels; None: 5 for paper, 6 for falk2019
+    w0: float | None = None  # None: that of the weight map, see FORMS in cunet/data/weight_map.py
+    border_sigma: float | None = None  # pixels; None: as w0
     augment: bool = True
     elastic: str = "grid"
     elastic_sigma: float = 10.0
@@ -97,7 +106,7 @@ class Config:
     threads: int | None = None
 
     def shape(self, in_channels: int = 1, classes: int = 2) -> Shape:
-        """The shape of a network of these settings, for images of so many channels and classes."""
+        """The shape of the network, for images with this many channels and classes."""
         return Shape(
             self.width, self.depth, in_channels, classes, self.variant, self.padding,
             self.batch_norm, self.sigmoid, self.dropout,
@@ -117,13 +126,13 @@ class Config:
                     f"{name}: expected one of {', '.join(filter(None, allowed))}, found "
                     f"'{getattr(self, name)}'"
                 )
-        for name, (least, below) in LIMITS.items():
+        for name, (smallest, below) in LIMITS.items():
             value = getattr(self, name)
-            if name in WHOLE and value is not None and type(value) is not int:
+            if name in WHOLE_NUMBERS and value is not None and type(value) is not int:
                 raise CunetError(f"{name}: expected a whole number, found {value!r}")
-            if value is not None and not least <= value < below:
+            if value is not None and not smallest <= value < below:
                 upper = f" and below {below:g}" if math.isfinite(below) else ""
-                raise CunetError(f"{name}: expected {least:g} or more{upper}, found {value}")
+                raise CunetError(f"{name}: expected {smallest:g} or more{upper}, found {value}")
         if self.train_share is not None and not 0 < self.train_share < 1:
             raise CunetError(f"train_share: expected a share from 0 to 1, found {self.train_share}")
         for name in ("lr", "minutes"):
@@ -155,7 +164,7 @@ class Config:
         )
 
     def augmentation(self) -> Augmentation:
-        """What varies from sample to sample."""
+        """How samples vary."""
         if not self.augment:
             return replace(OFF, shift=True)  # a random part of the slice, otherwise as it is
         return Augmentation(
@@ -172,7 +181,7 @@ class Config:
 
     def make_solver(self, parameters: list[Parameter]) -> SGD | Adam:
         """The solver named by these settings."""
-        shared = {
+        shared: dict[str, Any] = {
             "lr": self.learning_rate(),
             "weight_decay": self.weight_decay,
             "clip": self.clip or None,
@@ -186,7 +195,7 @@ class Config:
 def make(
     preset: str | None = None, file: str | Path | None = None, options: dict[str, Any] | None = None
 ) -> Config:
-    """Settings from a preset, a TOML file and options, the later ones winning."""
+    """Settings from a preset, a TOML file and options; a later one overrides an earlier one."""
     settings: dict[str, Any] = {}
     if preset is not None:
         if preset not in PRESETS:

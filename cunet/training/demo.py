@@ -6,9 +6,10 @@ demo.segment(); demo.scores(record["val_pixel_error"])
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cunet.data.labels import cells
 from cunet.data.synthetic import SIDE, write_stack
@@ -36,13 +37,13 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Demo:
-    """A demonstration whose stack is written. Its folder holds data/, run/ and the products."""
+    """A demonstration, its stack already written; folder holds data/, run/ and the products."""
 
     folder: Path
     config: Config
     prepared: Prepared
 
-    def train(self) -> Iterator[dict]:
+    def train(self) -> Generator[dict[str, Any], None, None]:
         """The training, as cunet.train: a record after every step."""
         return train(self.config, self.prepared)
 
@@ -66,8 +67,8 @@ class Demo:
 
 
 def begin(folder: str | Path, steps: int | None = None, seed: int = 0) -> Demo:
-    """Write the synthetic stack to folder/data and prepare the training; steps None is 1,200, about
-    a minute. An older run in folder/run is removed."""
+    """Write the synthetic stack to folder/data and prepare a training of `steps` updates
+    (1,200, about a minute). An older run in folder/run is removed."""
     folder = Path(folder)
     shutil.rmtree(folder / "run", ignore_errors=True)
     write_stack(folder / "data", seed)

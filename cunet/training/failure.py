@@ -1,16 +1,19 @@
 """What to report when a training step fails."""
 
+from typing import Any
+
 import numpy as np
 
 from cunet.backend import array_module, to_device
 from cunet.net.unet import UNet
+from cunet.training.run_folder import RunFolder
 
 
-def describe_failure(net: UNet, batch: tuple, step: int, loss: float, run) -> str:
-    """What to report of a loss that is not finite; keeps the batch in the run folder."""
+def describe_failure(net: UNet, batch: tuple, step: int, loss: float, run: RunFolder | None) -> str:
+    """What to report of a loss that is not finite; keeps the batch in the run folder, if any."""
     bad: list[str] = []
 
-    def watch(name: str, y) -> None:
+    def watch(name: str, y: Any) -> None:
         y = net.engine.leave(y)
         if not bool(array_module(y).isfinite(y).all()):
             bad.append(name)

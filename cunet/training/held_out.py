@@ -14,15 +14,16 @@ SPLIT_STREAM = 3  # the purpose that separates these random numbers from all oth
 def split(config: Config, names: Sequence[str]) -> tuple[list[int], list[int]]:
     """The slices to train on and those held out, as rising indices; dropped ones are in neither.
 
-    Held out are a fold, or the slices that config.hold_out names, or all but a share of the slices
-    chosen by the seed: a larger share of the same seed trains on the same slices and more. Raises
-    CunetError where nothing is left to train on or to be held out.
+    Held out are a fold, or the slices that config.hold_out names, or all but a share drawn by the
+    seed. With the same seed a larger share trains on the same slices and more. Raises CunetError
+    where nothing is left to train on or to hold out.
     """
     dropped = named("drop", config.drop, names)
     kept = [i for i in range(len(names)) if i not in dropped]
     held_out: list[int] = []
-    if config.fold is not None:
-        k, n = parse_fold(config.fold)
+    fold = parse_fold(config.fold)
+    if fold is not None:
+        k, n = fold
         held_out = [i for i in kept if i % n == k]
     elif config.hold_out is not None:
         chosen = named("hold_out", config.hold_out, names)
@@ -46,9 +47,9 @@ def split(config: Config, names: Sequence[str]) -> tuple[list[int], list[int]]:
 
 
 def named(setting: str, patterns: str | None, names: Sequence[str]) -> set[int]:
-    """The slices that a list such as "01/t034, 02" means: names, folders of names, or patterns.
+    """The slices meant by a list such as "01/t034, 02": names, folders of names, or patterns.
 
-    Raises CunetError for an entry that fits no slice.
+    Raises CunetError for an entry that matches no slice.
     """
     found: set[int] = set()
     for pattern in filter(None, map(str.strip, (patterns or "").split(","))):

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,13 +32,13 @@ DROPOUT_STREAM = 2  # the purpose that separates these random numbers from all o
 
 
 def shape_of(config: Config, prepared: Prepared) -> Shape:
-    """The shape of the network of these settings for this data."""
+    """The shape of the network for these settings and data."""
     dataset = prepared.dataset
     return config.shape(dataset.images[0].shape[2], len(dataset.class_names))
 
 
 def make_net(config: Config, prepared: Prepared) -> UNet:
-    """The untrained network of these settings for this data."""
+    """The untrained network for these settings and data."""
     net = UNet(
         **vars(shape_of(config, prepared)),
         dtype=config.dtype,
@@ -52,35 +52,51 @@ def make_net(config: Config, prepared: Prepared) -> UNet:
 
 
 def obstacle_to(config: Config, prepared: Prepared) -> str | None:
-    """Why the network of these settings cannot use tensor cores; None where it can."""
+    """Why the network of these settings cannot use tensor cores; None if it can."""
     return obstacle(config.device, shape_of(config, prepared))
 
 
-def train(config: Config, prepared: Prepared | None = None, resume: bool = False) -> Iterator[dict]:
-    """Train, yielding a record after every step: step, seconds, lr, loss, wait (the share of the
-    step spent waiting for its sample) and, where the net was validated, val_loss, val_dice,
-    val_pixel_error, val_threshold and val_one_class.
+def train(
+    config: Config, prepared: Prepared | None = None, resume: bool = False
+) -> Generator[dict[str, Any], None, None]:
+    """Train, yielding a record after every step. It prints nothing.
 
-    With config.out the run is kept there; closing the generator saves it, and resume=True
-    continues from its last.npz, on the CPU bit for bit. Raises NumericError when the loss is not
-    finite.
+    A record holds step (from 1), seconds (since the start), lr, loss and wait (the share of the
+    step spent waiting for its sample); after a validation also val_loss, val_dice, val_pixel_error,
+    val_threshold and val_one_class (0 or 1 where nearly all pixels were predicted as background or
+    as anything else, else None). The data are those of config.data, or `prepared`, from
+    cunet.training.prepared.prepare.
+
+    With config.out the run is kept in that folder, which cunet.load reads. Closing the generator
+    saves the run, and resume=True continues from its last.npz, on the CPU bit for bit.
+
+    Raises CunetError where settings, data and folder do not fit together, DataError where the
+    data are not valid, DeviceError where device, memory or disk do not suffice, and NumericError
+    when the loss is not finite.
+
+        records = cunet.train(cunet.Config(data="isbi2012/", out="runs/first", width=16, tile=412))
+        for record in records:
+            if record["seconds"] > 3600:
+                records.close()  # saves the run
+        net = cunet.load("runs/first")
     """
     config = replace(config, device=resolve_device(config.device))
     if config.threads is not None:
         set_threads(config.threads)
     prepared = prepared or prepare(config)
-    progress = {"step": 0, "seconds": 0.0, "best": None, "best_step": None}
+    progress: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": None, "best_step": None}
     run = None
     if resume:
-        last = Path(config.out or "") / "last.npz"
+        folder = Path(config.out or "")
+        last = folder / "last.npz"
         header, arrays = checkpoint.read(last)
         net = checkpoint.build(last, header, arrays, config.device, config.precision)
         solver = config.make_solver(net.parameters())
         checkpoint.restore(last, header, arrays, solver)
         progress = header["progress"]
         hashes = prepared.dataset.hashes
-        kept = replace(config, precision=read_settings(config.out).get("precision"))
-        run = RunFolder.reopen(config.out, kept, hashes, progress["step"])
+        kept = replace(config, precision=read_settings(folder).get("precision"))
+        run = RunFolder.reopen(folder, kept, hashes, progress["step"])
     else:
         net = make_net(config, prepared)
         config = replace(config, precision=net.precision)
@@ -98,17 +114,17 @@ def train(config: Config, prepared: Prepared | None = None, resume: bool = False
 
 @dataclass
 class _Training:
-    """A training under way. progress: step, seconds, best, best_step; kept up to date in place."""
+    """A training under way. progress holds step, seconds, best and best_step, updated in place."""
 
     config: Config
     prepared: Prepared
     net: UNet
     solver: SGD | Adam
-    progress: dict
+    progress: dict[str, Any]
     run: RunFolder | None
 
-    def records(self) -> Iterator[dict]:
-        """Make the steps after progress["step"], a record each."""
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Make the steps after progress["step"] and yield a record for each."""
         config, first = self.config, self.progress["step"]
         start = time.perf_counter() - self.progress["seconds"]
         with explained(self.net, config.tile, config.batch, solver=config.solver):
@@ -146,7 +162,7 @@ class _Training:
         return loss, work.update(), waited
 
     def _validate(self, start: float) -> dict:
-        """Scores of the held-out slices, if there are any; the best network so far is kept."""
+        """Scores of the held-out slices, if there are any; keeps the best network so far."""
         if not self.prepared.held_out:
             return {}
         found, progress = validate(self.net, self.prepared), self.progress
@@ -159,11 +175,11 @@ class _Training:
         return found
 
     def _keep(self, record: dict) -> None:
-        """The line of the log and last.npz; after the last step all else that the folder holds."""
+        """Write the log's line and last.npz; after the last step also all else in the folder."""
         if self.run is None:
             return
         self.run.log(record)
-        if record["step"] == self.config.steps:  # before last.npz: it says that all is done
+        if record["step"] == self.config.steps:  # before last.npz, which marks the run as finished
             if not self.prepared.held_out:
                 self.run.save_best(self.net, self.progress)
             scores = {name: value for name, value in record.items() if name.startswith("val_")}

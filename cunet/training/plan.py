@@ -11,7 +11,7 @@ train(), which makes the run folder.
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,27 +34,27 @@ from cunet.training.loop import make_net, obstacle_to, shape_of, train
 from cunet.training.prepared import Prepared, prepare
 from cunet.training.run_folder import RunFolder, next_name, read_settings, steps_done
 
-WITH_RESUME = ("steps", "minutes", "threads", "device")  # settings that a run begun may change
+WITH_RESUME = ("steps", "minutes", "threads", "device")  # settings that a resumed run may change
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a training begins with: settings that are resolved, data that are checked."""
+    """What a training begins with: resolved settings and checked data."""
 
     source: str  # where the settings come from, in words
     config: Config
     prepared: Prepared
-    done: int  # steps that are done already
+    done: int  # steps already made
     resume: bool  # whether it continues the run in config.out
 
 
 @dataclass(frozen=True)
 class Plan(Start):
-    """A training before its first step. config has device, precision, steps and out resolved."""
+    """A training before its first step; device, precision, steps and out are resolved in config."""
 
     threads: int  # of the CPU
-    seconds: float  # that a step takes here, its share of the validations included
-    memory: int  # bytes that the process takes, about
+    seconds: float  # of a step here, including its share of the validations
+    memory: int  # bytes of the process, about
     why_no_tensor_cores: str | None  # None where it uses them
 
     @property
@@ -67,7 +67,7 @@ class Plan(Start):
         """How long the steps left will take, about."""
         return self.left * self.seconds
 
-    def train(self) -> Iterator[dict]:
+    def train(self) -> Generator[dict[str, Any], None, None]:
         """The training, as cunet.train: a record after every step."""
         return train(self.config, self.prepared, self.resume)
 
@@ -97,10 +97,10 @@ def make(
     resume: str | Path | None = None,
     **options: Any,
 ) -> Plan:
-    """The plan of a new training or, with resume, of one that goes on; arguments: see start().
+    """The plan of a new training or, with resume, of one to continue; arguments: see start().
 
-    Takes the time of a few steps, which are made with a network that is thrown away. The run
-    folder is runs/<data>-<n> where no other is given.
+    Takes the time of a few steps, which are made with a throw-away network. The run folder is
+    runs/<data>-<n> where no other is given.
     """
     return measure(start(data, preset, config, resume, **options))
 
@@ -115,10 +115,10 @@ def start(
     """Resolve the settings as defaults < preset < config file < options; load and check the data.
 
     data: folder with the data set. preset: paper, cpu or ucsd; None is cpu on the CPU and paper on
-    a GPU. config: TOML file of settings. options: settings by the names of cunet.Config; None is
-    not given. resume: a run folder, which goes on with its own settings and data; beside it only
-    steps, minutes, threads and device may be given. CunetError where settings or files do not fit,
-    DataError for what the data hold.
+    a GPU. config: TOML file of settings. options: settings by the names of cunet.Config; None
+    means not given. resume: a run folder to continue with its own settings and data; beside it only
+    steps, minutes, threads and device may be given. Raises CunetError where settings or files do
+    not fit together, DataError where the data are not valid.
     """
     options = {name: value for name, value in options.items() if value is not None}
     if {"steps", "minutes"} <= options.keys():
@@ -158,7 +158,7 @@ def _continued(resume: str, given: dict[str, Any]) -> Start:
     prepared = prepare(config)
     config = replace(config, device=resolve_device(config.device))
     if config.precision in TENSOR_CORES and obstacle_to(config, prepared) is not None:
-        config = replace(config, precision=None)  # what began on tensor cores goes on without
+        config = replace(config, precision=None)  # begun on tensor cores, continued without
     source = f"continuing {resume}"
     if {"steps", "minutes"} & options.keys():
         source += " with another length: the learning rate follows the new one"
@@ -167,7 +167,7 @@ def _continued(resume: str, given: dict[str, Any]) -> Start:
 
 def measure(start: Start) -> Plan:
     """Resolve device and precision, measure a step, fit the steps to config.minutes, name the run
-    folder, and add up the memory. Sets the number of CPU threads where the settings do."""
+    folder and add up the memory. Sets the number of CPU threads if the settings give one."""
     config, prepared = start.config, start.prepared
     if config.threads is not None:
         set_threads(config.threads)
@@ -190,15 +190,15 @@ def measure(start: Start) -> Plan:
 
 
 def memory_needed(config: Config, prepared: Prepared) -> int:
-    """About how many bytes a training takes: those of a step or of the validation, whichever are
-    more, and on the CPU those of the data as well. config.precision must be resolved."""
-    dataset, samples = prepared.dataset, prepared.samples
-    shape, more = shape_of(config, prepared), (config.batch, config.solver, config.precision)
-    memory = memory_bytes(shape, config.tile, *more)["training"]
+    """About how many bytes a training takes: those of a step or of the validation, whichever is
+    larger, and on the CPU those of the data too. config.precision must be resolved."""
+    dataset, samples, shape = prepared.dataset, prepared.samples, shape_of(config, prepared)
+    precision = config.precision or config.dtype
+    memory = memory_bytes(shape, config.tile, config.batch, config.solver, precision)["training"]
     if prepared.held_out:  # validation segments whole slices
         tile = whole_tile(dataset.images[prepared.held_out[0]], shape)
-        whole = memory_bytes(shape, tile, *more)["inference"]
-        memory = max(memory, whole)
+        whole = memory_bytes(shape, tile, config.batch, config.solver, precision)
+        memory = max(memory, whole["inference"])
     if config.device == "cpu":
         lists = (dataset.images, dataset.labels, dataset.instances or [], samples.images,
                  samples.labels, samples.weights)  # fmt: skip
@@ -207,8 +207,8 @@ def memory_needed(config: Config, prepared: Prepared) -> int:
 
 
 def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
-    """Seconds a step takes here, its share of the validations included, measured on a network
-    that is thrown away."""
+    """Seconds of a step here, including its share of the validations, measured on a throw-away
+    network."""
     net = make_net(config, prepared)
     solver = config.make_solver(net.parameters())
     with explained(net, config.tile, config.batch, solver=config.solver):
@@ -226,7 +226,7 @@ def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
         step = float(np.median(np.diff(done)[1:]))
         if prepared.held_out:
             image = prepared.dataset.images[prepared.held_out[0]]
-            for _ in range(1 if config.device == "cpu" else 2):  # a GPU records at its first
+            for _ in range(1 if config.device == "cpu" else 2):  # a GPU records at the first
                 start = time.perf_counter()
                 segment(image, net, whole_tile(image, net.shape))
                 one = time.perf_counter() - start

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from cunet.data.dataset import Dataset
 from cunet.data.load import load
 from cunet.data.resize import resized
@@ -15,7 +17,7 @@ from cunet.training.weights import weigh
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set that was checked, split and made ready to be drawn from."""
+    """A data set that was checked and split, with the samples to train on."""
 
     dataset: Dataset
     training: list[int]  # indices of slices
@@ -24,9 +26,14 @@ class Prepared:
     samples: Samples
 
 
-def prepare(config: Config) -> Prepared:
-    """Load and check the data, split it, normalise the images and compute the weight maps."""
-    dataset = load(config.data, config.dataset)
+def prepare(config: Config, dataset: Dataset | None = None) -> Prepared:
+    """Load and check the data, split it, normalise the images and compute the weight maps.
+
+    A dataset in memory takes the place of the one in config.data. Raises CunetError where the
+    settings do not fit the data, DataError where the data are not valid.
+    """
+    if dataset is None:
+        dataset = load(config.data, config.dataset)
     if config.resize:
         dataset = resized(dataset, config.resize)
     training, held_out = split(config, dataset.slice_names)
@@ -37,7 +44,7 @@ def prepare(config: Config) -> Prepared:
         normalization = replace(identity, per_image=True)
     labels, weights = weigh(config, dataset, training)
     samples = Samples(
-        [normalization.fitted(lambda a, b, x=x: x[a:b], len(x)).apply(x) for x in images],
+        [_normalised(image, normalization) for image in images],
         labels,
         weights,
         config.tile,
@@ -47,3 +54,9 @@ def prepare(config: Config) -> Prepared:
         config.batch,
     )
     return Prepared(dataset, training, held_out, normalization, samples)
+
+
+def _normalised(image: np.ndarray, normalization: Normalization) -> np.ndarray:
+    """An image (H, W, C) float32, by its own mean and deviation where every image has its own."""
+    fitted = normalization.fitted(lambda r0, r1: image[r0:r1], len(image))
+    return fitted.apply(image)

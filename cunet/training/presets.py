@@ -5,7 +5,8 @@ from typing import Any
 PRESETS: dict[str, dict[str, Any]] = {
     # The paper's network, loss, solver and augmentation; what it does not state is ours.
     "paper": {},
-    # A quarter of an hour's worth: a quarter of the width, Adam, class balance without border term.
+    # For a quarter of an hour on a CPU: a quarter of the width, Adam, class balance and no border
+    # term.
     "cpu": {
         "width": 16,
         "tile": 412,
@@ -15,7 +16,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "dropout": 0.0,
         "clip": 0.0,
     },
-    # A later student reproduction on nuclei, with batch normalization; what its report does not
+    # A later student reproduction on nuclei, with batch normalisation; what its report does not
     # state is ours: width, batch, steps, learning rate, and how far each variation goes.
     "ucsd": {
         "padding": "same",

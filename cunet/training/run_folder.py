@@ -1,4 +1,4 @@
-"""The folder of a run: what was asked, where it ran, how it went, and the networks it left.
+"""The folder of a run: its settings, its machine, its log, and its networks.
 
 run.toml      the resolved settings          log.csv      one line a step
 env.json      versions, machine, data        last.npz     the net and all a resumed run needs
@@ -14,10 +14,14 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from cunet.errors import CunetError, DataError
 from cunet.files.atomic import publish, temporary_name, write_error
 from cunet.net import checkpoint
+from cunet.net.unet import UNet
+from cunet.solvers.adam import Adam
+from cunet.solvers.sgd import SGD
 from cunet.training.config import Config, read_toml, write_toml
 
 COLUMNS = (
@@ -43,7 +47,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: str | Path, config: Config, hashes: dict[str, str]) -> "RunFolder":
-        """A new run folder; CunetError where one stands there already."""
+        """A new run folder; CunetError where `path` exists, unless it is an empty folder."""
         cls.refuse_existing(path)
         path = Path(path)
         try:
@@ -72,9 +76,9 @@ class RunFolder:
     def reopen(
         cls, path: str | Path, config: Config, hashes: dict[str, str], step: int
     ) -> "RunFolder":
-        """The folder of a run that goes on after `step`; later lines of its log are dropped.
+        """The folder of a run that continues after `step`; later lines of its log are dropped.
 
-        The settings given replace those in run.toml. DataError where the data are not those that
+        The given settings replace those in run.toml. DataError where the data are not those that
         the run began with.
         """
         path = Path(path)
@@ -110,7 +114,7 @@ class RunFolder:
             self.flush()
 
     def flush(self) -> None:
-        """Write the lines that are still held."""
+        """Write the lines that are still in memory."""
         rows, self._rows = self._rows, []
         try:
             with open(self.path / "log.csv", "a", newline="", encoding="utf-8") as file:
@@ -118,22 +122,22 @@ class RunFolder:
         except OSError as error:
             raise write_error(error, self.path / "log.csv", 100 * len(rows)) from error
 
-    def save_last(self, net, solver, progress: dict) -> None:
-        """Replace last.npz; the log is complete up to this step."""
+    def save_last(self, net: UNet, solver: SGD | Adam, progress: dict[str, Any]) -> None:
+        """Replace last.npz, after completing the log up to this step."""
         self.flush()
         checkpoint.save(self.path / "last.npz", net, solver, progress)
 
-    def save_best(self, net, progress: dict) -> None:
+    def save_best(self, net: UNet, progress: dict[str, Any]) -> None:
         """Replace best.npz."""
         checkpoint.save(self.path / "best.npz", net, None, progress)
 
-    def save_metrics(self, metrics: dict) -> None:
+    def save_metrics(self, metrics: dict[str, Any]) -> None:
         """Replace metrics.json."""
         write_text(self.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
 
 
-def read_settings(path: str | Path) -> dict:
-    """The settings of a run as given in its run.toml."""
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """The settings of a run, from its run.toml; CunetError where it is no run folder."""
     path = Path(path)
     if not (path / "run.toml").is_file():
         raise CunetError(f"'{path}' is not a run folder: it has no run.toml")
@@ -145,8 +149,8 @@ def steps_done(path: str | Path) -> int:
     return checkpoint.read_header(Path(path) / "last.npz")["progress"]["step"]
 
 
-def read_environment(path: str | Path) -> dict:
-    """What env.json says; CunetError where it is missing or damaged."""
+def read_environment(path: str | Path) -> dict[str, Any]:
+    """The contents of env.json; CunetError where it is missing or damaged."""
     try:
         facts = json.loads((Path(path) / "env.json").read_text(encoding="utf-8"))
         return facts | {"data": dict(facts["data"])}
@@ -155,7 +159,7 @@ def read_environment(path: str | Path) -> dict:
 
 
 def read_log(path: str | Path) -> list[dict[str, str]]:
-    """The lines of log.csv as dictionaries of text; complete lines only."""
+    """The complete lines of log.csv, each as a dictionary of text."""
     try:
         with open(Path(path) / "log.csv", newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -176,7 +180,7 @@ def newest(parent: str | Path = "runs") -> Path | None:
     return max(models, key=lambda p: p.stat().st_mtime).parent if models else None
 
 
-def environment(config: Config, hashes: dict[str, str]) -> dict:
+def environment(config: Config, hashes: dict[str, str]) -> dict[str, Any]:
     """Versions, processor, BLAS, device, command line and data hashes."""
     import threadpoolctl
 
@@ -206,7 +210,7 @@ def environment(config: Config, hashes: dict[str, str]) -> dict:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a small text file, whole or not at all."""
+    """Replace a small text file completely, or leave it as it was."""
     temporary = temporary_name(path)
     try:
         temporary.write_text(text, encoding="utf-8")

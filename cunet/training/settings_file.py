@@ -1,4 +1,4 @@
-"""Settings as a flat TOML file: read with the types that they must have, and written."""
+"""Settings as a flat TOML file: reading, which checks their types, and writing."""
 
 import json
 import tomllib
@@ -13,8 +13,8 @@ from cunet.errors import CunetError
 def read(path: Path, types: Mapping[str, Any]) -> dict[str, Any]:
     """The settings in a TOML file. types: name -> type, such as int, float | None, tuple[int, ...].
 
-    Whole numbers are taken for floats, and lists become tuples. CunetError for a file that is
-    missing or no TOML, an unknown key, a value of another type.
+    A whole number may stand for a float, and lists become tuples. CunetError for a file that is
+    missing or not TOML, an unknown key, and a value of another type.
     """
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -22,7 +22,7 @@ def read(path: Path, types: Mapping[str, Any]) -> dict[str, Any]:
         raise CunetError(f"config file '{path}' cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CunetError(f"config file '{path}' is not valid TOML: {error}") from error
-    settings = {}
+    settings: dict[str, Any] = {}
     for key, value in found.items():
         if key not in types:
             raise CunetError(

@@ -1,4 +1,4 @@
-"""A training that is asked to stop: Ctrl-C and SIGTERM end it between two steps, saved."""
+"""Stopping a training: Ctrl-C and SIGTERM end it between two steps, and it is saved."""
 
 import signal
 import threading
@@ -9,10 +9,10 @@ from typing import Any
 
 @contextmanager
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM ask for a stop instead of stopping at once: yields stopped() -> bool.
+    """Ctrl-C and SIGTERM request a stop instead of stopping at once: yields stopped() -> bool.
 
-    A second Ctrl-C raises KeyboardInterrupt at once. Python gives signals to the main thread only;
-    in another thread nothing is changed, and stopped() stays False.
+    A second Ctrl-C raises KeyboardInterrupt at once. Python delivers signals to the main thread
+    only; in another thread nothing changes, and stopped() stays False.
 
         with stop_on_signals() as stopped:
             for record in (records := cunet.train(config)):
@@ -26,7 +26,7 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
 
     def note(number: int, frame: Any) -> None:
         if received and number == signal.SIGINT:
-            raise KeyboardInterrupt  # asked twice: stop now
+            raise KeyboardInterrupt  # requested twice: stop now
         received.append(number)
 
     old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

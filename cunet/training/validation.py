@@ -1,5 +1,7 @@
 """Scores of the held-out slices during a training."""
 
+from typing import Any
+
 import numpy as np
 
 from cunet.data.labels import IGNORE, cells
@@ -9,10 +11,10 @@ from cunet.segmentation.tiling import segment, whole_tile
 from cunet.training.prepared import Prepared
 
 
-def validate(net: UNet, prepared: Prepared) -> dict:
+def validate(net: UNet, prepared: Prepared) -> dict[str, Any]:
     """Scores on the held-out slices, each segmented whole: mean cross-entropy of the pixels, Dice
-    of the white class at 0.5, pixel error and its threshold, and what is predicted alone: 0 the
-    background, 1 anything but the background, or None."""
+    of the white class at 0.5, pixel error and its threshold, and the only class predicted, if one
+    is: 0 background, 1 foreground, else None."""
     counts, losses, pixels = PixelCounts(), 0.0, 0
     for i in prepared.held_out:
         image, labels = prepared.dataset.images[i], prepared.dataset.labels[i]

@@ -2,15 +2,17 @@
 
     env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python examples/benchmarks/augmentation.py
 
-The same steps of the same network in turn: samples prepared by the background threads, and one
-sample used again and again. Prints the share of the time that the loop waits and the ratio of the
-step times, pair by pair.
+The same network makes steps in turn with samples prepared by the background threads, and with one
+sample used again and again. Prints, pair by pair, the share of the time that the loop waits and the
+ratio of the step times.
 """
 
 import tempfile
 import time
+from collections.abc import Iterable
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import threadpoolctl
@@ -22,18 +24,18 @@ from cunet.training.config import make
 from cunet.training.loop import make_net
 from cunet.training.prepared import prepare
 
-PAIRS, STEPS = 5, 20
+PAIRS, STEPS_PER_TURN = 5, 20
 
 
-def seconds_per_step(work, stream) -> tuple[float, float]:
-    """Seconds a step, and the share of them spent waiting for the sample."""
+def seconds_per_step(work: Any, stream: Iterable[tuple[Any, float]]) -> tuple[float, float]:
+    """Seconds of a step, and the share of them spent waiting for the sample."""
     waited, start = 0.0, time.perf_counter()
     for batch, wait in stream:
         work.accumulate(batch, None)
         work.update()
         waited += wait
     total = time.perf_counter() - start
-    return total / STEPS, waited / total
+    return total / STEPS_PER_TURN, waited / total
 
 
 def main() -> None:
@@ -50,11 +52,11 @@ def main() -> None:
     print(
         f"width {config.width}, tile {config.tile}, {get_threads()} threads, BLAS core type {cores}"
     )
-    seconds_per_step(work, repeat((cached, 0.0), STEPS))  # warm-up
+    seconds_per_step(work, repeat((cached, 0.0), STEPS_PER_TURN))  # warm-up
     ratios, waits = [], []
     for pair in range(PAIRS):
-        fixed, _ = seconds_per_step(work, repeat((cached, 0.0), STEPS))
-        stream = prepared.samples.stream(pair * STEPS, (pair + 1) * STEPS)
+        fixed, _ = seconds_per_step(work, repeat((cached, 0.0), STEPS_PER_TURN))
+        stream = prepared.samples.stream(pair * STEPS_PER_TURN, (pair + 1) * STEPS_PER_TURN)
         fresh, wait = seconds_per_step(work, stream)
         ratios.append(fresh / fixed)
         waits.append(wait)

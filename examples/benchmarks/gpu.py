@@ -2,19 +2,19 @@
 
     python examples/benchmarks/gpu.py [FOLDER] [--seconds 540] [--stages NAME ...] [--dry-run]
 
-First the GPU tests. Then, whatever they say, what `cunet bench --device cuda --against torch`
-measures (cunet/bench/gpu.py; without PyTorch where that is not installed), and trainings with the
-preset `paper`. Writes gpu-CARD.json and gpu-CARD.md with the card's name and prints the latter; the
-exit code is 1 where a test or a stage failed.
+First the GPU tests. Then, whether they pass or not, the measurements of `cunet bench --device cuda
+--against torch` (cunet/bench/gpu.py; without PyTorch if it is not installed), and trainings with
+the preset `paper`. Writes gpu-CARD.json and gpu-CARD.md, named after the card, and prints the
+latter; the exit code is 1 if a test or a stage failed.
 
---stages takes beginnings of the names of stages, the most wanted first. The shortest telling run:
+--stages takes beginnings of the names of stages, the most important first. A short useful run:
 
     gpu.py --seconds 300 --train-seconds 30 --stages compile agreement alone "beside eager" train
 
-What is tested and measured runs in processes of its own (gpu_parts.py). One that hangs or loses the
-GPU is ended, and the next goes on with the stages that are left. A checkout, NumPy, SciPy, CuPy and
-pytest are enough. --dry-run takes a tiny network and the GPU that the tests emulate: every stage
-runs, no time counts.
+Tests and measurements run in processes of their own (gpu_parts.py). A process that hangs or loses
+the GPU is ended, and the next one continues with the remaining stages. A checkout, NumPy, SciPy,
+CuPy and pytest are enough. --dry-run takes a tiny network and the GPU that the tests emulate: every
+stage runs, but its times mean nothing.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT))
-TESTS, STAGE = 150, 130  # seconds after which tests, or a stage, count as hanging
+MAX_TEST_SECONDS, MAX_STAGE_SECONDS = 150, 130  # after these the tests or a stage count as hanging
 NONE_COLLECTED = 5  # pytest's exit code where no test was found
 
 
@@ -43,7 +43,7 @@ def start(*arguments: object, **options: Any) -> subprocess.Popen:
 
 
 def test(folder: Path, seconds: float) -> dict[str, Any]:
-    """How the tests ended: exit code, lines of failed ones, counts, the last lines."""
+    """The result of the tests: exit code, lines of the failed ones, counts, the last lines."""
     began, log = time.monotonic(), folder / "0.log"
     with log.open("w") as out:
         # a group of processes, which can be ended together
@@ -67,14 +67,14 @@ def test(folder: Path, seconds: float) -> dict[str, Any]:
 
 
 def summary(tested: dict) -> str:
-    """How the tests ended, in a line."""
+    """The result of the tests in a line."""
     form = "Tests: exit code {exit_code}; {passed} passed, {skipped} skipped, in {seconds} s."
     return form.format(**tested)
 
 
 def watch(path: Path, until: float, longest: float, options: list[str]) -> None:
-    """Measure in processes of their own until no stage is left. One that ends, or whose stage does
-    not within `longest` seconds, has failed in the stage that the document names."""
+    """Measure in separate processes until no stage is left. A process that ends early, or whose
+    stage takes more than `longest` seconds, has failed in the stage that the document names."""
     done = 0
     while (left := until - time.monotonic()) > 5:
         process = start("stages", path, "--left", f"{left - 5:.0f}", *options)
@@ -103,8 +103,8 @@ def watch(path: Path, until: float, longest: float, options: list[str]) -> None:
 
 
 def mistakes(document: dict) -> list[str]:
-    """What is not right: tests, stages, kernels whose results are wrong, logits that are too far
-    from the CPU's."""
+    """What went wrong: failed tests and stages, wrong results of kernels, logits too far from the
+    CPU's."""
     from cunet.bench.tables import goals
 
     tested = document["tests"]
@@ -124,7 +124,7 @@ def mistakes(document: dict) -> list[str]:
 
 
 def markdown(document: dict) -> str:
-    """What is not right, then the tables."""
+    """What went wrong, then the tables."""
     from cunet.bench.tables import heading, tables
 
     parts = [f"# {heading(document)}" if "card" in document else "# No GPU could be used"]
@@ -150,14 +150,14 @@ def main() -> int:
     asked.folder.mkdir(parents=True, exist_ok=True)
     folder = asked.folder.resolve()
     with TemporaryDirectory() as temporary:
-        tested = test(Path(temporary), min(TESTS, asked.seconds / 2))
+        tested = test(Path(temporary), min(MAX_TEST_SECONDS, asked.seconds / 2))
     print("\n".join([*tested["failed"], summary(tested)]), flush=True)
     path = folder / "gpu-unfinished.json"
     path.write_text(json.dumps({"tests": tested, "dry": asked.dry_run}))
     options = ["--train-seconds", f"{asked.train_seconds}"]
     options += ["--dry-run"] if asked.dry_run else []
     options += ["--stages", *asked.stages] if asked.stages else []
-    watch(path, until, max(STAGE, asked.train_seconds + 60), options)
+    watch(path, until, max(MAX_STAGE_SECONDS, asked.train_seconds + 60), options)
     document = json.loads(path.read_text())
     card = document.get("card", {}).get("name", "none").replace(" ", "-")
     path.rename(folder / f"gpu-{card}.json")

@@ -15,21 +15,26 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest.mock import MagicMock
+
+if TYPE_CHECKING:
+    from cunet.training.config import Config
+    from cunet.training.prepared import Prepared
 
 ROOT = Path(__file__).resolve().parents[2]
 GPU_TESTS = ROOT / "tests" / "engines" / "gpu"
-FILES = [  # the longest first
+GPU_TEST_FILES = [  # the longest first
     *(GPU_TESTS / f"test_cuda_{name}.py" for name in ("net", "convolution", "head", "images")),
     *(GPU_TESTS / name for name in ("test_cuda_solver.py", "test_gpu.py")),
 ]
 NOT_NEEDED = ("tifffile", "PIL", "PIL.Image", "PIL.PngImagePlugin", "threadpoolctl", "click")
 NONE_COLLECTED = 5  # pytest's exit code where no test was found
-TINY = {
+TINY_BENCH = {
     "width": 8, "tile": 20, "forward_tile": 24, "precisions": ("tf32", "bfloat16"), "depth": 1,
     "pairs": 1, "turn": 0, "numbers": 20000, "calls": 1, "parts": (1, 2), "copied": 4096,
 }  # fmt: skip
-PAPER = {"slices": 6, "side": 512, "skipped": 20, "settings": {}}  # of a training
+PAPER_TRAINING = {"slices": 6, "side": 512, "skipped": 20, "settings": {}}
 TINY_TRAINING = {
     "slices": 2, "side": 48, "skipped": 1, "settings": {"depth": 1, "tile": 20, "steps": 4},
 }  # fmt: skip
@@ -38,8 +43,8 @@ TINY_TRAINING = {
 def use_checkout() -> None:
     """Make `import cunet` find this checkout, installed or not, with cunet.cli from cli/.
 
-    Libraries that cunet and its tests import, but that nothing here calls, are replaced where they
-    are not installed: no image is read, BLAS may use its threads, and no command is run.
+    Libraries that cunet and its tests import, but that nothing here uses, are replaced if they are
+    not installed: no image is read, BLAS may use its threads, and no command is run.
     """
     sys.path.insert(0, str(ROOT))
     absent = [name for name in NOT_NEEDED if find_spec(name.partition(".")[0]) is None]
@@ -73,14 +78,14 @@ def tests(logs: Path) -> int:
                 command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
             ).returncode
 
-    with ThreadPoolExecutor(min(len(FILES), os.cpu_count() or 1)) as pool:
-        codes = set(pool.map(run, FILES)) - {0, NONE_COLLECTED}
+    with ThreadPoolExecutor(min(len(GPU_TEST_FILES), os.cpu_count() or 1)) as pool:
+        codes = set(pool.map(run, GPU_TEST_FILES)) - {0, NONE_COLLECTED}
     return max(codes, default=0)
 
 
 def compile_for_tests() -> None:
-    """The kernels for this card, and those that it would have without the instructions of its own
-    generation, which tests of other cards run on it."""
+    """Compile the kernels for this card, and those without the instructions of its generation,
+    which the tests of other cards run on it."""
     from cunet.backend import cuda_problem
     from cunet.bench.gpu import compile_kernels
     from cunet.engines.gpu import cuda
@@ -97,7 +102,7 @@ def test(path: Path) -> int:
     os.environ["CUNET_TEST_GPU"] = "1"
     options = ["-rfEs", "--tb=short", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
     options += ["-c", str(ROOT / "pyproject.toml")]
-    options += ["-W", "default"]  # a warning of another library's version is no mistake here
+    options += ["-W", "default"]  # warnings of other library versions do not matter here
     return int(pytest.main([*options, str(path)]))
 
 
@@ -105,13 +110,13 @@ def test(path: Path) -> int:
 
 
 def stages(path: Path, left: float, train_seconds: float, only: list[str], dry: bool) -> int:
-    """The stages that the document does not have; it is written before and after each."""
+    """Run the stages missing in the document, which is written before and after each."""
     from cunet.bench.gpu import measure
     from cunet.errors import CunetError
 
     if dry:
         emulate_gpu()
-    training = TINY_TRAINING if dry else PAPER
+    training = TINY_TRAINING if dry else PAPER_TRAINING
     more = [
         (f"train {width}", train_seconds + 15, partial(train, width, train_seconds, **training))
         for width in ((8, 16) if dry else (64, 32))
@@ -124,7 +129,8 @@ def stages(path: Path, left: float, train_seconds: float, only: list[str], dry: 
 
     try:
         measure(
-            **(TINY if dry else {}), against="torch" if find_spec("torch") and not dry else None,
+            **(TINY_BENCH if dry else {}),
+            against="torch" if find_spec("torch") and not dry else None,
             say=lambda text: print(text, flush=True), deadline_seconds=left, keep=keep,
             document=json.loads(path.read_text()), more=more, only=tuple(only),
         )  # fmt: skip
@@ -137,11 +143,11 @@ def stages(path: Path, left: float, train_seconds: float, only: list[str], dry: 
 def train(
     width: int, seconds: float, slices: int, side: int, skipped: int, settings: dict
 ) -> dict[str, float]:
-    """Training with the preset `paper` on synthetic membranes for so many seconds, samples made
-    meanwhile as in `cunet train`; beside it the same step from a batch that is ready.
+    """Train with the preset `paper` on synthetic membranes for some seconds, making samples in the
+    background as `cunet train` does; for comparison time a step whose batch is ready.
 
-    skipped: steps at the beginning that are not timed: kernels are recorded, samples queue up.
-    wait: the share of a step that is spent waiting for its sample.
+    skipped: steps at the beginning that are not timed, since kernels are recorded and samples
+    queue up. wait: the share of a step that is spent waiting for its sample.
     """
     import cunet
     from cunet.bench.gpu_side import Ours, Task, in_turns
@@ -168,29 +174,18 @@ def train(
     }
 
 
-def membranes(config, slices: int, side: int):
+def membranes(config: "Config", slices: int, side: int) -> "Prepared":
     """A synthetic stack, made ready for training in memory: no library reads a file."""
     from cunet.data.dataset import Dataset
-    from cunet.data.samples import Samples
     from cunet.data.synthetic import membranes as stack
-    from cunet.net.normalization import Normalization
-    from cunet.net.sizes import output_size
-    from cunet.training.prepared import Prepared
-    from cunet.training.weights import weigh
+    from cunet.training.prepared import prepare
 
     pages, truth = stack(slices, side, side, seed=0)
     images = [page[..., None] for page in pages]
     labels = [(page > 0).astype("uint8") for page in truth]
     names = tuple(f"slice {i}" for i in range(slices))
     dataset = Dataset("synthetic", "memory", images, labels, ("membrane", "cell"), names)
-    normalization = Normalization.of(images)
-    labels, weights = weigh(config, dataset, list(range(slices)))
-    samples = Samples(
-        [normalization.fitted(lambda a, b, x=x: x[a:b], len(x)).apply(x) for x in images],
-        labels, weights, config.tile, output_size(config.tile, config.depth),
-        config.augmentation(), config.seed,
-    )  # fmt: skip
-    return Prepared(dataset, list(range(slices)), [], normalization, samples)
+    return prepare(config, dataset)
 
 
 def main() -> int:

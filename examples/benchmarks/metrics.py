@@ -2,8 +2,8 @@
 
     python examples/benchmarks/metrics.py PROB.tif TRUTH.tif
 
-PROB: probability of cell, TRUTH: 0 and 255, of equal pages. All threads are used, a slice each.
-Numba compiles before the clock starts.
+PROB: probability of cell, TRUTH: 0 and 255, of equal pages. All threads are used, each for one
+slice. Numba compiles before the clock starts.
 """
 
 import sys

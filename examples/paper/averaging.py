@@ -12,7 +12,7 @@ of a run, each with the probabilities averaged and with the logits averaged:
 
     python examples/paper/averaging.py runs/isbi2012-1
 
-Gray slices with an even number of rows and columns; the views are those of one tile around a slice.
+For grey slices with an even number of rows and columns; each view is of one tile around a slice.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from cunet.metrics import isbi2012
 from cunet.net import checkpoint
 from cunet.net.sizes import margin
 from cunet.net.tiles import tile_for_output
+from cunet.net.unet import UNet
 from cunet.segmentation.tiling import AVERAGES, average_views
 from cunet.training.config import Config
 from cunet.training.prepared import prepare
@@ -46,16 +47,16 @@ READINGS = {
 }
 
 
-def square_views(net, image):
+def square_views(net: UNet, image: np.ndarray) -> np.ndarray:
     """Probabilities of cell (8, H, W) of a slice (H, W, 1), one for every view of the square."""
     tile = tile_for_output(max(image.shape), net.shape.depth)
     rows, columns = (reflect(-margin(net.shape.depth), tile, side) for side in image.shape[:2])
     cut = image[rows[:, None], columns]
-    answers = [average_views(net, cut, [view])[..., 1] for view in SQUARE]
-    return np.stack([p[: image.shape[0], : image.shape[1]] for p in answers])
+    views = [average_views(net, cut, [view])[..., 1] for view in SQUARE]
+    return np.stack([p[: image.shape[0], : image.shape[1]] for p in views])
 
 
-def turned_views(net, image, count=7):
+def turned_views(net: UNet, image: np.ndarray, count: int = 7) -> np.ndarray:
     """Probabilities of cell (count, H, W) from turns of 360 / count degrees about the centre."""
     height, width = image.shape[:2]
     tile = tile_for_output(math.ceil(math.hypot(height, width)), net.shape.depth)
@@ -64,7 +65,7 @@ def turned_views(net, image, count=7):
         reflect(-edge, side + 2 * edge, side)
         for edge, side in zip(around, (height, width), strict=True)
     )
-    wide = image[rows[:, None], columns]  # mirrored so far that a turned tile finds pixels
+    wide = image[rows[:, None], columns]  # mirrored far enough for a turned tile
     views = []
     for k in range(count):
         turned = rotate(wide, 360 * k / count, reshape=False, order=1, mode="nearest")
@@ -74,19 +75,19 @@ def turned_views(net, image, count=7):
     return np.stack(views)
 
 
-def middle(image, height, width):
+def middle(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """The central part of an image."""
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return image[top : top + height, left : left + width]
 
 
-def mean_of_logits(p):
+def mean_of_logits(p: np.ndarray) -> np.ndarray:
     """The probability whose logit is the mean of theirs; p (views, H, W)."""
     p = np.clip(p.astype(np.float64), 1e-12, 1 - 1e-12)
     return 1 / (1 + np.exp(-np.log(p / (1 - p)).mean(axis=0)))
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -101,7 +102,7 @@ def main():
         sys.exit(f"error: run '{run}' held out no slices; train with --fold 0/5")
     odd = [side for image in prepared.dataset.images for side in image.shape[:2] if side % 2]
     if odd or net.shape.in_channels > 1 or net.shape.classes > 2:
-        sys.exit("error: gray slices with even sides and two classes are needed here")
+        sys.exit("error: this needs grey slices with even sides, and two classes")
     truth = np.stack([cells(prepared.dataset.labels[i]) for i in prepared.held_out])
     images = [net.normalization.apply(prepared.dataset.images[i]) for i in prepared.held_out]
     square = np.stack([square_views(net, image) for image in images], axis=1)

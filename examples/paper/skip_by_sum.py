@@ -1,10 +1,10 @@
 """What concatenation buys: the U-Net beside its twin whose skips are added, as in FCN.
 
-Fully convolutional networks (Long, Shelhamer and Darrell 2015) add what comes up and what comes
-across (scores of the classes there, all channels here); the U-Net puts their channels side by side.
-A convolution of a concatenation whose filters for both halves are equal is the convolution of the
-sum. So the sum is a special case with fewer filters, and what is measured is the freedom and the
-larger number of parameters together.
+Fully convolutional networks (Long, Shelhamer and Darrell 2015) add the up-sampled image and the
+skip (class scores there, all channels here); the U-Net puts their channels side by side. A
+convolution of a concatenation whose filters for both halves are equal is the convolution of the
+sum. So the sum is a special case with fewer filters, and the comparison measures the freedom and
+the larger number of parameters together.
 
 Letters: images (N, H, W, C); a level's up-convolution and its skip have C channels each.
 """
@@ -37,14 +37,14 @@ SUM_STREAM = 4  # the purpose that separates these random numbers from all other
 
 
 class SumConv(Conv):
-    """A convolution of the sum of what comes up and what comes across."""
+    """A convolution of the sum of up-sampled image and skip."""
 
     def __call__(self, pair: tuple[Array, Array], run: Run | None = None) -> tuple:
         up, skip = pair
         y, back = super().__call__(up + skip, run)
 
         def backward(dy: Array, input_gradient: bool = True) -> Array:
-            # a sum hands its gradient to both; side by side, as the U-Net will take them apart
+            # both summands get the gradient; side by side, since the U-Net will split it
             dboth = back(dy, input_gradient)
             return array_module(dboth).concatenate((dboth, dboth), axis=3)
 
@@ -52,18 +52,18 @@ class SumConv(Conv):
 
 
 class SumUNet(UNet):
-    """A U-Net that adds the centre of the skip to what comes up.
+    """A U-Net that adds the centre of the skip to the up-sampled image.
 
-    All weights but those of the first expanding convolutions are those of UNet with this seed.
+    All weights except those of the first expanding convolutions equal those of UNet with this seed.
     """
 
     def __init__(self, *arguments, **named):
-        # the kernels for tensor cores know the concatenation only
+        # the kernels for tensor cores can only concatenate
         super().__init__(*arguments, **{"precision": named.get("dtype", "float32")} | named)
         if self.shape.variant != "paper":
             raise CunetError(
-                "skips by sum: up-convolution and skip need equal channels, which variant "
-                f"'{self.shape.variant}' has not; use 'paper'"
+                "skips by sum: up-convolution and skip need equal channels, unlike those of "
+                f"variant '{self.shape.variant}'; use 'paper'"
             )
         make = Maker(self.seed, self.dtype, self.device, self.engine)
         make.rng = np.random.default_rng([self.seed, SUM_STREAM])
@@ -75,7 +75,7 @@ class SumUNet(UNet):
 
 
 def twins(config: Config, prepared: Prepared) -> dict[str, UNet]:
-    """Both untrained networks of these settings, which begin with the same weights."""
+    """Both untrained networks for these settings, which start with the same weights."""
     net = make_net(replace(config, precision=config.dtype), prepared)
     twin = SumUNet(**net.settings(), device=net.device)
     twin.normalization = prepared.normalization
@@ -83,7 +83,7 @@ def twins(config: Config, prepared: Prepared) -> dict[str, UNet]:
 
 
 def train(name: str, net: UNet, config: Config, prepared: Prepared) -> dict:
-    """The steps of cunet.train for a net made elsewhere; its scores on the held-out slices.
+    """The steps of cunet.train for a given net; returns its scores on the held-out slices.
 
     The samples, the dropout keys and their order are those of `cunet train` with these settings.
     """
@@ -108,7 +108,7 @@ def train(name: str, net: UNet, config: Config, prepared: Prepared) -> dict:
 
 
 def compare(config: Config) -> dict[str, dict]:
-    """Train both nets with these settings; prints and answers their scores."""
+    """Train both nets with these settings; prints and returns their scores."""
     prepared = prepare(config)
     found = {}
     for name, net in twins(config, prepared).items():
@@ -139,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tile", type=int, default=412, help="side of the training tiles (412)")
     parser.add_argument("--lr", type=float, default=1e-3, help="Adam's rate at the start (1e-3)")
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="a pair of nets each (0)")
-    parser.add_argument("--threads", type=int, help="CPU threads (all)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (cpu)")
     given = vars(parser.parse_args(arguments))
     seeds, threads = given.pop("seed"), given.pop("threads")

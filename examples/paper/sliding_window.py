@@ -1,9 +1,9 @@
 """Patch by patch: the sliding-window network that the U-Net replaced, timed, trained and scored.
 
-The paper's two objections to it (section 1): it is slow, since every patch is computed by itself
-and patches overlap; and a patch either localizes or sees context. `time` measures the first beside
-the U-Net; `train` and `score` ask how good it gets. The network is in sliding_window_net.py, how it
-is trained in sliding_window_training.py.
+The paper has two objections to it (section 1): it is slow, since every patch is computed by itself
+and patches overlap; and a patch either localises or sees context. `time` measures the first beside
+the U-Net; `train` and `score` show how good it gets. The network is in sliding_window_net.py, its
+training in sliding_window_training.py.
 
 Letters: patches (N, 95, 95, C), images (H, W, C), labels (H, W): 0 background, 1 cell.
 """
@@ -45,9 +45,9 @@ EXAMPLES = """examples:
   python examples/paper/sliding_window.py train --data isbi2012/ --minutes 10 --out n4.npz
   python examples/paper/sliding_window.py score --data isbi2012/ --model n4.npz --out n4-prob/
 """
-CHECKED = 8  # pixels of a slice whose patch is computed by itself too
+CHECKED_PIXELS = 8  # of each slice, whose patches are computed by themselves too
 CHECK_STREAM = 3  # the purpose that separates these random numbers from all others of a seed
-SAME = 1e-4  # largest difference of a float32 probability
+MAX_DIFFERENCE = 1e-4  # of two float32 probabilities that should be equal
 
 
 def command_time(args: argparse.Namespace) -> None:
@@ -65,7 +65,7 @@ def command_time(args: argparse.Namespace) -> None:
             pixels = np.divmod(np.arange(first, min(count, first + args.batch)), side)
             patch_probabilities(net, view[pixels])
 
-    by_patches(args.batch)  # the first call of each net finds its memory
+    by_patches(args.batch)  # the first call of each net allocates its memory
     seconds = measured(lambda: by_patches(count))
     work = sum(row.flops for row in rows(net))
     print(f"A slice of {side}x{side} pixels, {get_threads()} thread(s), device {net.device}\n")
@@ -78,7 +78,7 @@ def command_time(args: argparse.Namespace) -> None:
     seconds = measured(lambda: image_probabilities(net, x, side))
     dense = sum(row.flops for row in rows(net, -(-side // LATTICE) * LATTICE + PATCH - 1))
     line("  all, by max-pooling fragments", seconds, dense)
-    answers, tile = [], tile_for_output(side, 4)
+    compared, tile = [], tile_for_output(side, 4)
     for width in args.width:
         unet = UNet(width, in_channels=image.shape[2], seed=args.seed, device=args.device)
         unet.normalization = normalization
@@ -86,10 +86,10 @@ def command_time(args: argparse.Namespace) -> None:
         seconds = measured(lambda unet=unet: segment(image, unet, tile))
         flops = sum(row.flops for row in figure1.rows(Shape(width, in_channels=x.shape[2]), tile))
         line(f"U-Net of width {width}, one tile of {tile}", seconds, flops)
-        answers.append((width, whole / seconds, all_work / flops))
+        compared.append((width, whole / seconds, all_work / flops))
     print(f"\nA patch is {work / 1e6:.0f} MFLOP, a slice of them {all_work / 1e12:.1f} TFLOP.")
     print(f"Only {count:,} patches were computed; the time of all is an extrapolation.")
-    for width, longer, more in answers:
+    for width, longer, more in compared:
         print(f"The U-Net of width {width} takes 1/{longer:,.0f} of that time", end="")
         print(f" and 1/{more:,.0f} of the operations.")
 
@@ -107,7 +107,7 @@ def measured(work: Callable[[], None]) -> float:
 
 
 def command_train(args: argparse.Namespace) -> None:
-    """Train on the slices that a fold leaves, and keep the net."""
+    """Train on the slices outside a fold, and keep the net."""
     outside(args.out, args.data)
     if args.out.exists():
         raise CunetError(f"--out '{args.out}' exists; choose another name or remove it")
@@ -163,23 +163,27 @@ def command_score(args: argparse.Namespace) -> None:
         for counts in (one, total):
             counts.add(probability, *truth)
         white.add(np.ones_like(probability), *truth)
-        print(f"slice {i}: {said(one)}, {seconds:.2f} s; by single patches {difference:.0e} apart")
-    print(f"together: {said(total)}; all white would be {white.pixel_error():.4f}")
+        print(
+            f"slice {i}: {scores(one)}, {seconds:.2f} s; single patches differ by {difference:.0e}"
+        )
+    print(f"together: {scores(total)}; all white would be {white.pixel_error():.4f}")
 
 
 def compare(net: SlidingWindow, x: np.ndarray, probability: np.ndarray, number: int) -> float:
-    """The largest difference to single patches at a few random pixels; CheckError beyond SAME."""
+    """The largest difference to single patches at random pixels; CheckError if it is too large."""
     rng = np.random.default_rng([net.seed, CHECK_STREAM, number])
-    pixels = tuple(rng.integers(0, side, CHECKED) for side in probability.shape)
+    pixels = tuple(rng.integers(0, side, CHECKED_PIXELS) for side in probability.shape)
     alone = patch_probabilities(net, windows(x)[pixels])[:, 1]
     difference = float(np.abs(alone - probability[pixels]).max())
-    if not difference <= SAME:
-        raise CheckError(f"dense and single patches differ by {difference:.1e}, more than {SAME}")
+    if not difference <= MAX_DIFFERENCE:
+        raise CheckError(
+            f"dense and single patches differ by {difference:.1e}, more than {MAX_DIFFERENCE}"
+        )
     return difference
 
 
-def said(counts: PixelCounts) -> str:
-    """The scores in a few words."""
+def scores(counts: PixelCounts) -> str:
+    """The scores as text."""
     threshold = counts.best_threshold()
     return f"pixel error {counts.pixel_error():.4f} (at {threshold:.1f}), Dice {counts.dice():.4f}"
 
@@ -190,7 +194,7 @@ def prepare_data(data: Path, fold: str, seed: int) -> Prepared:
 
 
 def outside(out: Path, data: Path) -> None:
-    """CunetError where something would be written into the data folder."""
+    """CunetError where output would be written into the data folder."""
     if out.resolve().is_relative_to(data.resolve()):
         raise CunetError(f"--out '{out}' lies in the data folder; choose another place")
 
@@ -198,13 +202,13 @@ def outside(out: Path, data: Path) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     usual = argparse.ArgumentParser(add_help=False)
-    usual.add_argument("--threads", type=int, help="CPU threads (all)")
+    usual.add_argument("--threads", type=int, help="CPU threads (default: all)")
     usual.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (cpu)")
     look = {"epilog": EXAMPLES, "formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], **look)
     commands = parser.add_subparsers(required=True, metavar="time | train | score")
 
-    def command(name: str, run) -> argparse.ArgumentParser:
+    def command(name: str, run: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
         about = {"help": run.__doc__, "description": run.__doc__, "parents": [usual]}
         made = commands.add_parser(name, **about, **look)
         made.set_defaults(run=run)

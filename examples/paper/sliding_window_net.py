@@ -1,4 +1,4 @@
-"""The network that the U-Net was measured against, patch by patch and all patches at once.
+"""The network that the U-Net was compared with, patch by patch and for all patches at once.
 
 N4 of Ciresan, Giusti, Gambardella and Schmidhuber, "Deep neural networks segment neuronal membranes
 in electron microscopy images" (NIPS 2012): a patch of 95x95 pixels in, the class of its centre
@@ -63,7 +63,7 @@ class SlidingWindow:
         """Patches (N, 95, 95, C) -> (logits (N, 1, 1, K), backward), as cunet.UNet's.
 
         backward(dlogits) adds into every parameter's .grad, and with input_gradient=True returns
-        dx. With remember=False the logits come alone; with "once" what was used is freed.
+        dx. With remember=False it returns the logits alone; with "once" memory is freed when used.
         """
         if x.shape[1:3] != (PATCH, PATCH):
             raise CunetError(f"patches: expected (N, {PATCH}, {PATCH}, C), found {x.shape}")
@@ -74,12 +74,12 @@ class SlidingWindow:
         return x, lambda dy, input_gradient=False: back(dy, input_gradient)
 
     def dense(self, x: Array, level: int = 0) -> Array:
-        """The logits (N, P, Q, K) of every patch of images (N, P + 94, Q + 94, C), nothing twice.
+        """The logits (N, P, Q, K) of all patches of images (N, P + 94, Q + 94, C), each part once.
 
         P and Q are multiples of 16. Neighbouring patches pool on grids that are shifted by one
         pixel, so each pooling is done at all four offsets: four fragments, each the image that
-        every second patch sees in either direction. What the layers behind answer for the
-        fragments are the pixels of four interleaved grids. (Giusti et al. 2013, "Fast image
+        every second patch sees in either direction. The later layers turn the fragments into
+        the pixels of four interleaved grids. (Giusti et al. 2013, "Fast image
         scanning with deep max-pooling convolutional neural networks".)
         """
         if level == 0 and any((side - 2 * EDGE) % LATTICE or side < PATCH for side in x.shape[1:3]):
@@ -102,11 +102,11 @@ class SlidingWindow:
         return whole
 
     def parameters(self) -> list[Parameter]:
-        """All parameters in the order in which data meets them, filters before biases."""
+        """All parameters in the order of the data's way, filters before biases."""
         return [p for layer in self.layers() for p in (layer.w, layer.b)]
 
     def statistics(self) -> dict[str, Array]:
-        """Learned arrays that no gradient moves: none."""
+        """Learned arrays without gradient: none."""
         return {}
 
     def layers(self) -> list[Conv]:
@@ -167,7 +167,7 @@ def patch_probabilities(net: SlidingWindow, patches: np.ndarray) -> np.ndarray:
 
 def image_probabilities(net: SlidingWindow, image: np.ndarray, block: int = 512) -> np.ndarray:
     """Class probabilities (H, W, K) of a normalised image (H, W, C), in dense blocks of at most
-    block x block pixels, which decides about memory alone."""
+    block x block pixels, which only limits the memory."""
     height, width = image.shape[:2]
     found = np.empty((height, width, net.classes), net.dtype)
     for top in range(0, height, block):
@@ -175,6 +175,6 @@ def image_probabilities(net: SlidingWindow, image: np.ndarray, block: int = 512)
             part = found[top : top + block, left : left + block]
             sides = [-(-length // LATTICE) * LATTICE for length in part.shape[:2]]
             x = to_device(with_border(image, top, left, *sides)[None], net.device)
-            answer = to_host(softmax(net.dense(x.astype(net.dtype, copy=False))))[0]
-            part[...] = answer[: part.shape[0], : part.shape[1]]
+            output = to_host(softmax(net.dense(x.astype(net.dtype, copy=False))))[0]
+            part[...] = output[: part.shape[0], : part.shape[1]]
     return found

@@ -18,7 +18,7 @@ from cunet.errors import CunetError, DataError, NumericError
 
 
 class Patches:
-    """Training patches: as many of either class, turned and mirrored at random."""
+    """Training patches, equally many of each class, turned and mirrored at random."""
 
     def __init__(self, images: list[np.ndarray], labels: list[np.ndarray], seed: int):
         self.views, self.seed = [windows(image) for image in images], seed
@@ -29,7 +29,7 @@ class Patches:
         ]
         self.ends = [np.cumsum([len(found) for found in where]) for where in self.where]
         if not all(ends[-1] for ends in self.ends):
-            raise DataError("the training slices hold one class alone; two are needed")
+            raise DataError("the training slices hold only one class; two are needed")
 
     def batch(self, step: int, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Batch number `step`, which follows from (seed, step): x and labels (N, 1, 1)."""
@@ -67,6 +67,6 @@ def training(
 
 
 def fitting_steps(minutes: float, net: SlidingWindow, patches: Patches, batch: int) -> int:
-    """How many steps fill so many minutes, measured on a net that is thrown away."""
+    """How many steps fill these minutes, measured on a throw-away net."""
     ends = [time.perf_counter() for _ in training(net, patches, 6, batch, lr=0)]
     return max(1, round(60 * minutes / float(np.median(np.diff(ends)))))

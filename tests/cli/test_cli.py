@@ -19,8 +19,8 @@ def test_demo_end_to_end_with_few_steps(run, tmp_path):
     out = tmp_path / "demo"
     code, text, err = run("demo", "--out", out, "--steps", 3, "--json", "--threads", 1)
     assert code == 0, err
-    answer = json.loads(text)
-    assert set(answer["pixel_error"]) == {"U-Net", "blurred image", "all white"}
+    document = json.loads(text)
+    assert set(document["pixel_error"]) == {"U-Net", "blurred image", "all white"}
     assert (out / "run" / "report.html").stat().st_size > 10_000
     assert tifffile.imread(out / "held_out_prob.tif").shape == (4, 256, 256)
     assert run("demo", "--out", out, "--steps", 3)[0] == 2  # not overwritten

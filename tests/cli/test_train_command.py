@@ -54,9 +54,9 @@ def test_dry_run_trains_nothing_and_prints_json(trained, run, tmp_path, tiny):
     out = tmp_path / "dry"
     code, text, err = run("train", "--data", data, "--out", out, *tiny, "--dry-run", "--json")
     assert code == 0 and not out.exists()
-    answer = json.loads(text)
-    assert answer["training_slices"] == 4 and answer["held_out_slices"] == 0
-    assert answer["expected_seconds"] == pytest.approx(6 * answer["seconds_per_step"])
+    document = json.loads(text)
+    assert document["training_slices"] == 4 and document["held_out_slices"] == 0
+    assert document["expected_seconds"] == pytest.approx(6 * document["seconds_per_step"])
     assert "--dry-run" not in err.splitlines()[-1]
 
 

@@ -183,9 +183,9 @@ def test_a_dry_run_writes_nothing_and_fits_the_steps(data, run, tmp_path, monkey
     timed = [part for part in TINY if part not in ("--steps", "10")]
     code, text, err = run("crossval", "--data", data, *timed, "--minutes", 2, "-n", "--json")
     assert code == 0, err
-    answer = json.loads(text)
-    assert answer["steps"] == 240 and answer["runs"] == answer["runs"] == 5
-    assert answer["expected_seconds"] == 600
+    document = json.loads(text)
+    assert document["steps"] == 240 and document["runs"] == document["runs_left"] == 5
+    assert document["expected_seconds"] == 600
     assert "runs/isbi-crossval-1" in err and not any(tmp_path.iterdir())
 
 

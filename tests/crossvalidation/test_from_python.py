@@ -64,7 +64,7 @@ def test_an_error_says_how_to_go_on(data, tmp_path):
     with np.errstate(all="ignore"), pytest.raises(NumericError, match="^fold0-seed0: loss") as got:
         cunet.crossval(data, folds=2, **bad, out=path)
     assert got.value.__notes__ == [
-        f"what is done is kept; to go on: cunet crossval --resume {path}"
+        f"finished work is kept; to continue: cunet crossval --resume {path}"
     ]
 
 
@@ -82,7 +82,7 @@ def test_the_plan_says_what_the_dry_run_says(data, run, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "reported"),
     [
         ({"folds": 1}, "folds: expected 2 or more"),
         ({"folds": 0}, "folds: expected 2 or more"),
@@ -95,9 +95,9 @@ def test_the_plan_says_what_the_dry_run_says(data, run, tmp_path, monkeypatch):
     ],
     ids=str,
 )
-def test_wrong_use(data, tmp_path, monkeypatch, words, said):
+def test_wrong_use(data, tmp_path, monkeypatch, words, reported):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CunetError, match=said):
+    with pytest.raises(CunetError, match=reported):
         cunet.crossval(data, **words)
     assert not any(tmp_path.iterdir())
 

@@ -55,9 +55,9 @@ def test_a_stop_saves_and_says_how_to_go_on(data, straight, run, tmp_path, monke
     code, text, err = run(*command(data, path, "--json"))
     assert code == 130
     assert err.splitlines()[-1].strip() == f"cunet crossval --resume {path}"
-    answer = json.loads(text)
-    assert answer["steps"] == dict(zip(NAMES, (STEPS, 3, 0), strict=True))
-    assert not answer["finished"] and not (path / "metrics.json").exists()
+    document = json.loads(text)
+    assert document["steps"] == dict(zip(NAMES, (STEPS, 3, 0), strict=True))
+    assert not document["finished"] and not (path / "metrics.json").exists()
     code, text, err = run("crossval", "--resume", path, "--dry-run", "--json")
     assert code == 0 and json.loads(text)["runs_left"] == 2
     assert "fold1-seed4 has done 3 of 10 steps" in err

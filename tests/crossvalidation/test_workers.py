@@ -104,13 +104,13 @@ def test_a_worker_that_fails_stops_the_others(tmp_path, monkeypatch, does, code,
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     cv = crossval.CrossValidation(tmp_path, Config(), folds=3)
-    told = []
+    events = []
     places = workers.places(cv.config, 2, 3)
     with pytest.raises(CunetError) as caught:
-        workers.side_by_side(cv, cv.runs, places, None, lambda *a: told.append(a))
+        workers.side_by_side(cv, cv.runs, places, None, lambda *a: events.append(a))
     assert caught.value.exit_code == code and words in str(caught.value)
     assert (tmp_path / "stopped").exists()
-    assert told == [(cv.runs[1], {"step": 7})]  # the third was never begun
+    assert events == [(cv.runs[1], {"step": 7})]  # the third was never begun
     assert not (tmp_path / "fold1-seed0.log").exists()  # it had nothing to say
     assert (tmp_path / "fold0-seed0.log").exists() == ("echo" in does)
 

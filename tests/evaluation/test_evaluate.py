@@ -1,4 +1,4 @@
-"""`cunet evaluate`: how probability maps and truths are read, and what is answered."""
+"""`cunet evaluate`: how probability maps and truths are read, and what is printed."""
 
 import json
 
@@ -28,25 +28,25 @@ def stack(pages=5, height=12, width=9, seed=1):
     return probability.astype(np.float32), np.where(white, 255, 0).astype(np.uint8)
 
 
-def test_the_answer_is_one_json_document_and_the_next_command_comes_last(run, save):
+def test_the_output_is_one_json_document_and_the_next_command_comes_last(run, save):
     probability, labels = stack()
     prob, truth = save("my prob.tif", probability), save("truth.tif", labels)
     code, out, err = run("pixels", prob, truth, "--threshold", 0.6, "--json")
     assert code == 0, err
-    answer = json.loads(out)
-    assert list(answer) == KEYS and answer["threshold"] == 0.6
+    document = json.loads(out)
+    assert list(document) == KEYS and document["threshold"] == 0.6
     found, white = probability.astype(float) > 0.6, labels > 0
     tp, fp, fn = (found & white).sum(), (found & ~white).sum(), (~found & white).sum()
-    assert answer["precision"] == pytest.approx(tp / (tp + fp), rel=1e-14)
-    assert answer["recall"] == pytest.approx(tp / (tp + fn), rel=1e-14)
-    assert answer["f1"] == pytest.approx(2 * tp / (2 * tp + fp + fn), rel=1e-14)
-    assert answer["iou"] == pytest.approx(tp / (tp + fp + fn), rel=1e-14)
-    assert answer["accuracy"] == pytest.approx((found == white).mean(), rel=1e-14)
+    assert document["precision"] == pytest.approx(tp / (tp + fp), rel=1e-14)
+    assert document["recall"] == pytest.approx(tp / (tp + fn), rel=1e-14)
+    assert document["f1"] == pytest.approx(2 * tp / (2 * tp + fp + fn), rel=1e-14)
+    assert document["iou"] == pytest.approx(tp / (tp + fp + fn), rel=1e-14)
+    assert document["accuracy"] == pytest.approx((found == white).mean(), rel=1e-14)
     pairs = probability[white][:, None] - probability[~white]
-    assert answer["auc_roc"] == pytest.approx(((pairs > 0) + (pairs == 0) / 2).mean(), rel=1e-12)
-    assert set(answer["pr_curve"][0]) == {"threshold", "precision", "recall"}
+    assert document["auc_roc"] == pytest.approx(((pairs > 0) + (pairs == 0) / 2).mean(), rel=1e-12)
+    assert set(document["pr_curve"][0]) == {"threshold", "precision", "recall"}
     roc = {"threshold", "false_positive_rate", "true_positive_rate"}
-    assert set(answer["roc_curve"][0]) == roc and answer["roc_curve"][-1]["threshold"] is None
+    assert set(document["roc_curve"][0]) == roc and document["roc_curve"][-1]["threshold"] is None
     assert err.splitlines()[-1].strip() == f"cunet evaluate isbi '{prob}' {truth}"
     assert "255 is class 1" in err
 
@@ -56,12 +56,14 @@ def test_the_table_says_what_each_score_is(run, save):
     prob, truth = save("p.tif", probability), save("t.tif", labels)
     code, out, _ = run("pixels", prob, truth)
     assert code == 0
-    answer = json.loads(run("pixels", prob, truth, "--json")[1])
+    document = json.loads(run("pixels", prob, truth, "--json")[1])
     lines = out.splitlines()
     assert f"5 page(s), 540 pixels, {100 * (labels > 0).mean():.1f} % white" in lines[0]
     row = next(line for line in lines if line.startswith("IoU"))
-    assert row.split()[1] == f"{answer['iou']:.4f}" and row.endswith("TP / (TP + FP + FN)")
-    places = {line.index(f"{answer[key]:.4f}") for key, line in zip(KEYS, lines[2:], strict=False)}
+    assert row.split()[1] == f"{document['iou']:.4f}" and row.endswith("TP / (TP + FP + FN)")
+    places = {
+        line.index(f"{document[key]:.4f}") for key, line in zip(KEYS, lines[2:], strict=False)
+    }
     assert len(lines) == 9 and len(places) == 1
     assert run("pixels", prob, truth, "--quiet")[1:] == ("", "")
 
@@ -73,12 +75,12 @@ def test_pages_are_those_of_the_truth(run, save, pages):
     chosen = {"0,2-3": [0, 2, 3], "3": [3], "4,1": [4, 1]}[pages]
     truth = save("t.tif", labels)
     files = [save("all.tif", probability), save("some.tif", probability[chosen])]
-    answers = [run("pixels", f, truth, "--pages", pages, "--json") for f in files]
-    assert [code for code, *_ in answers] == [0, 0]
-    assert answers[0][1] == answers[1][1]
+    results = [run("pixels", f, truth, "--pages", pages, "--json") for f in files]
+    assert [code for code, *_ in results] == [0, 0]
+    assert results[0][1] == results[1][1]
     found, white = probability[chosen] > 0.5, labels[chosen] > 0
-    assert json.loads(answers[0][1])["accuracy"] == (found == white).mean()
-    assert answers[1][2].splitlines()[-1].endswith(f"--pages {pages}")
+    assert json.loads(results[0][1])["accuracy"] == (found == white).mean()
+    assert results[1][2].splitlines()[-1].endswith(f"--pages {pages}")
     for file in files:
         pair = read_pair(file, truth, pages)
         assert np.array_equal(pair.probability, probability[chosen])
@@ -95,7 +97,7 @@ def test_all_pages_need_no_choice(save):
 
 
 @pytest.mark.parametrize(
-    "held, pages, code, said",
+    "held, pages, code, reported",
     [
         (3, None, 3, ["p.tif' has 3 page(s)", "t.tif' has 5", "expected 5 in both", "--pages"]),
         (3, "0,1", 3, ["p.tif' has 3", "t.tif' has 5", "expected 2, those of --pages 0,1, or all"]),
@@ -107,13 +109,13 @@ def test_all_pages_need_no_choice(save):
         (5, "4,3,2,1,0", 2, ["in another order", "p.tif", "t.tif"]),
     ],
 )
-def test_pages_that_do_not_fit_are_refused(run, save, held, pages, code, said):
+def test_pages_that_do_not_fit_are_refused(run, save, held, pages, code, reported):
     probability, labels = stack(6)
     prob, truth = save("p.tif", probability[:held]), save("t.tif", labels[:5])
     options = [] if pages is None else ["--pages", pages]
     found, out, err = run("pixels", prob, truth, *options)
     assert found == code and out == ""
-    assert all(text in err for text in said), err
+    assert all(text in err for text in reported), err
 
 
 @pytest.mark.parametrize("dtype, highest", [("u1", 255), ("u2", 65535), ("i2", 32767)])
@@ -271,11 +273,11 @@ def test_without_white_what_is_undefined_is_null(run, save):
     probability, labels = stack(1)
     prob, truth = save("p.tif", probability), save("t.tif", 0 * labels)
     code, out, err = run("pixels", prob, truth, "--json")
-    answer = json.loads(out)
+    document = json.loads(out)
     assert code == 0 and "no pixel is white" in err and "Warning" not in err
-    assert [answer[key] for key in ("recall", "auc_roc", "average_precision")] == [None] * 3
-    assert answer["precision"] == answer["f1"] == answer["iou"] == 0
-    assert all(point["true_positive_rate"] is None for point in answer["roc_curve"])
+    assert [document[key] for key in ("recall", "auc_roc", "average_precision")] == [None] * 3
+    assert document["precision"] == document["f1"] == document["iou"] == 0
+    assert all(point["true_positive_rate"] is None for point in document["roc_curve"])
     assert run("pixels", prob, truth)[1].count("undefined") == 3
 
 
@@ -304,7 +306,7 @@ def test_the_plot_is_a_png_and_spares_what_is_there(run, save, tmp_path):
     for name, text in (
         (tmp_path / "curves.tif", "ends in .png"),
         (tmp_path / "none" / "curves.png", "no folder"),
-        (truth, "one of the files to be read"),
+        (truth, "one of the input files"),
     ):
         code, _, err = run("pixels", prob, truth, "--plot", name, "--overwrite")
         assert code == 2 and text in err

@@ -1,4 +1,4 @@
-"""`cunet evaluate ctc` and `cunet evaluate dsb`: how files are found and read, what is said."""
+"""`cunet evaluate ctc` and `cunet evaluate dsb`: finding and reading files, and reports."""
 
 import json
 import os
@@ -49,16 +49,16 @@ def found_of(image, seed=0):
     return moved
 
 
-def answer(run, *arguments):
+def scored(run, *arguments):
     code, out, err = run(*arguments, "--json")
     assert code == 0, err
     return json.loads(out), err
 
 
-def refused(run, expected_code, *arguments, said):
+def refused(run, expected_code, *arguments, reported):
     code, out, err = run(*arguments)
     assert code == expected_code and out == "", err
-    for text in said:
+    for text in reported:
         assert text in err, err
 
 
@@ -77,7 +77,7 @@ def sequence(tmp_path):
 
 
 def test_seg_of_a_sequence(run, sequence):
-    document, err = answer(run, "ctc", *sequence)
+    document, err = scored(run, "ctc", *sequence)
     assert list(document)[:2] == ["SEG", "objects"]
     each = {one["frame"]: one for one in document["per_frame"]}
     assert list(each) == [7, 8, 9, 12]
@@ -98,35 +98,35 @@ def test_seg_of_a_sequence(run, sequence):
     "frames,chosen", [("8", [8]), ("12,7", [7, 12]), ("8-11", [8, 9]), ("7-8,8-20", [7, 8, 9, 12])]
 )
 def test_some_frames(run, sequence, frames, chosen):
-    document, _ = answer(run, "ctc", *sequence, "--frames", frames)
+    document, _ = scored(run, "ctc", *sequence, "--frames", frames)
     assert [one["frame"] for one in document["per_frame"]] == chosen
 
 
 def test_frames_that_are_not_annotated_or_not_there(run, sequence):
     annotated = "annotated are 7-9,12"
-    refused(run, 2, "ctc", *sequence, "--frames", "7,10", said=["of 10 none", annotated])
-    refused(run, 2, "ctc", *sequence, "--frames", "13-20", said=["of 13-20 none", annotated])
+    refused(run, 2, "ctc", *sequence, "--frames", "7,10", reported=["of 10 none", annotated])
+    refused(run, 2, "ctc", *sequence, "--frames", "13-20", reported=["of 13-20 none", annotated])
     for text in ("", "a", "9-7", "7,", "-3", "1.5"):
-        refused(run, 2, "ctc", *sequence, f"--frames={text}", said=["92,96-102"])
+        refused(run, 2, "ctc", *sequence, f"--frames={text}", reported=["92,96-102"])
     (sequence[0] / "mask008.tif").unlink()
-    said = ["has no mask008.tif", "man_seg008.tif", "3 of 4 are there: --frames 7,9,12"]
-    refused(run, 2, "ctc", *sequence, said=said)
+    reported = ["has no mask008.tif", "man_seg008.tif", "3 of 4 are there: --frames 7,9,12"]
+    refused(run, 2, "ctc", *sequence, reported=reported)
     assert run("ctc", *sequence, "--frames", "7,9,12")[0] == 0
     for path in sequence[0].glob("mask*"):
         path.rename(path.with_name("x" + path.name))
-    said = ["has no mask007.tif", "and 3 more are missing", "the folder holds xmask007.tif"]
-    refused(run, 2, "ctc", *sequence, said=said)
+    reported = ["has no mask007.tif", "and 3 more are missing", "the folder holds xmask007.tif"]
+    refused(run, 2, "ctc", *sequence, reported=reported)
 
 
 def test_other_zeros_before_the_number(run, sequence):
-    expected, _ = answer(run, "ctc", *sequence)
+    expected, _ = scored(run, "ctc", *sequence)
     (sequence[0] / "mask007.tif").rename(sequence[0] / "mask7.tif")
     (sequence[0] / "mask012.tif").rename(sequence[0] / "mask00012.tif")
-    assert answer(run, "ctc", *sequence)[0] == expected
+    assert scored(run, "ctc", *sequence)[0] == expected
     write(sequence[0] / "mask0007.tif", cells(3))
-    refused(run, 2, "ctc", *sequence, said=["mask0007.tif", "mask7.tif", "both of frame 7"])
+    refused(run, 2, "ctc", *sequence, reported=["mask0007.tif", "mask7.tif", "both of frame 7"])
     write(sequence[0] / "mask007.tif", found_of(cells(7), 7))  # the same digits go first
-    assert answer(run, "ctc", *sequence)[0] == expected
+    assert scored(run, "ctc", *sequence)[0] == expected
 
 
 @pytest.mark.parametrize("high", [1, 255])
@@ -144,13 +144,13 @@ def test_one_cell_a_frame_is_no_mask(run, tmp_path):
         one = np.where(cells(2) == 3, 1, 0).astype(np.uint8)
         write(tmp_path / f"GT/SEG/man_seg{frame:03}.tif", one)
         write(tmp_path / f"RES/mask{frame:03}.tif", one)
-    document, err = answer(run, "ctc", tmp_path / "RES", tmp_path / "GT")
+    document, err = scored(run, "ctc", tmp_path / "RES", tmp_path / "GT")
     assert document["SEG"] == 1 and "warning" not in err
 
 
 def test_the_table_of_a_sequence(run, sequence):
     code, out, _ = run("ctc", *sequence)
-    document, _ = answer(run, "ctc", *sequence)
+    document, _ = scored(run, "ctc", *sequence)
     assert code == 0
     lines = [line.split() for line in out.splitlines()]
     assert [line[0] for line in lines] == ["frame", "007", "008", "009", "012", "all"]
@@ -163,22 +163,22 @@ def test_the_table_of_a_sequence(run, sequence):
 
 def test_what_is_no_result_and_no_truth(run, sequence, tmp_path):
     result, truth = sequence
-    refused(run, 2, "ctc", result, tmp_path / "no", said=["no' is not there"])
-    refused(run, 2, "ctc", result / "mask007.tif", truth, said=["is a file; expected a folder"])
+    refused(run, 2, "ctc", result, tmp_path / "no", reported=["no' is not there"])
+    refused(run, 2, "ctc", result / "mask007.tif", truth, reported=["is a file; expected a folder"])
     (tmp_path / "01").mkdir()
-    refused(run, 2, "ctc", result, tmp_path / "01", said=["SEG/man_seg000.tif", "01_GT'?"])
-    refused(run, 2, "ctc", result, truth / "SEG", said=["SEG/man_seg000.tif", "01_GT'?"])
+    refused(run, 2, "ctc", result, tmp_path / "01", reported=["SEG/man_seg000.tif", "01_GT'?"])
+    refused(run, 2, "ctc", result, truth / "SEG", reported=["SEG/man_seg000.tif", "01_GT'?"])
     write(result / "mask008.tif", np.zeros((40, 41), np.uint16))
-    said = ["mask008.tif' is 40 x 41", "man_seg008.tif' is 40 x 40"]
-    refused(run, 3, "ctc", result, truth, said=said)
+    reported = ["mask008.tif' is 40 x 41", "man_seg008.tif' is 40 x 40"]
+    refused(run, 3, "ctc", result, truth, reported=reported)
     write(result / "mask008.tif", np.zeros((2, 40, 40), np.uint16))
-    refused(run, 3, "ctc", result, truth, said=["mask008.tif", "2 pages"])
+    refused(run, 3, "ctc", result, truth, reported=["mask008.tif", "2 pages"])
 
 
 def test_the_other_sequence_comes_next(run, sequence):
     for path in sequence:
         path.with_name(path.name.replace("01", "02")).mkdir()
-    _, err = answer(run, "ctc", *sequence)
+    _, err = scored(run, "ctc", *sequence)
     last = err.splitlines()[-1].strip()
     assert last.endswith("02_GT") and "02_RES" in last and "01_" not in last
 
@@ -218,14 +218,14 @@ def kaggle(folder, name, image, picture=None):
 
 
 def same_scores(document, expected):
-    """The document holds what cunet.metrics answers for these tallies."""
+    """The document holds what cunet.metrics returns for these tallies."""
     for key, value in dsb2018.summary(expected).items():
         assert document[key] == value
     assert document["images"] == len(expected) == len(document["per_image"])
 
 
 def test_two_folders(run, folders):
-    document, err = answer(run, "dsb", *folders)
+    document, err = scored(run, "dsb", *folders)
     same_scores(document, tallies())
     assert 0 < document["kaggle_dsb2018_score"] < 1 and document["not_predicted"] == 0
     assert [one["threshold"] for one in document["thresholds"]] == list(dsb2018.THRESHOLDS)
@@ -244,25 +244,25 @@ def test_two_files_and_a_stack(run, save):
     pages = [cells(seed) for seed in range(3)]
     truth = save("truth.tif", np.stack(pages))
     pred = save("pred.tif", np.stack([found_of(page, seed) for seed, page in enumerate(pages)]))
-    document, _ = answer(run, "dsb", pred, truth)
+    document, _ = scored(run, "dsb", pred, truth)
     same_scores(document, tallies())
     assert [one["image"] for one in document["per_image"]] == [f"pred[{i}]" for i in range(3)]
-    one, _ = answer(run, "dsb", save("p.png", found_of(cells(1), 1)), save("t.tif", cells(1)))
+    one, _ = scored(run, "dsb", save("p.png", found_of(cells(1), 1)), save("t.tif", cells(1)))
     same_scores(one, tallies()[1:2])
     short = save("short.tif", np.stack(pages[:2]))
-    refused(run, 3, "dsb", short, truth, said=["short.tif' has 2 page(s)", "truth.tif' has 3"])
+    refused(run, 3, "dsb", short, truth, reported=["short.tif' has 2 page(s)", "truth.tif' has 3"])
 
 
 def test_the_layout_of_the_data_science_bowl(run, folders, tmp_path):
     for seed, name in enumerate([*NAMES, "e"]):
         kaggle(tmp_path / "stage1_train", name, cells(seed))
     for truth in (tmp_path / "stage1_train", tmp_path):
-        document, err = answer(run, "dsb", folders[0], truth)
+        document, err = scored(run, "dsb", folders[0], truth)
         same_scores(document, tallies())
         assert document["not_predicted"] == 1
         assert f"1 images of '{truth}' have no prediction" in err and "components" not in err
     for truth in (tmp_path / "stage1_train", tmp_path / "stage1_train" / "a"):
-        document, _ = answer(run, "dsb", folders[0] / "a_labels.tif", truth)
+        document, _ = scored(run, "dsb", folders[0] / "a_labels.tif", truth)
         same_scores(document, tallies()[:1])
 
 
@@ -274,7 +274,7 @@ def test_overlapping_masks_belong_to_the_later_file(run, tmp_path):
     second[2:8, 6:14] = 255
     write(tmp_path / "stage1_train/x/masks/00002.png", second)
     image[second > 0] = 2
-    document, err = answer(run, "dsb", write(tmp_path / "x.png", image), tmp_path)
+    document, err = scored(run, "dsb", write(tmp_path / "x.png", image), tmp_path)
     assert document["thresholds"][-1]["tp"] == document["objects"] == 2
     assert "24 pixels lie in several masks" in err
 
@@ -282,8 +282,8 @@ def test_overlapping_masks_belong_to_the_later_file(run, tmp_path):
 def test_a_prediction_of_another_size_than_the_picture(run, tmp_path):
     kaggle(tmp_path / "stage1_train", "x", cells(0))
     pred = write(tmp_path / "x.png", np.zeros((20, 40), np.uint8))
-    said = ["x.png' is 20 x 40", "is 40 x 40", "one image"]
-    refused(run, 3, "dsb", pred, tmp_path / "stage1_train", said=said)
+    reported = ["x.png' is 20 x 40", "is 40 x 40", "one image"]
+    refused(run, 3, "dsb", pred, tmp_path / "stage1_train", reported=reported)
 
 
 def test_masks_are_taken_apart_where_all_are_masks(run, tmp_path, folders):
@@ -294,17 +294,17 @@ def test_masks_are_taken_apart_where_all_are_masks(run, tmp_path, folders):
         mask = cells(seed) > 0
         write(tmp_path / f"masks/{name}_mask.png", np.where(mask, 255, 0).astype(np.uint8))
         expected.append(dsb2018.Tally.of(cells(seed), ndimage.label(mask)[0]))
-    document, err = answer(run, "dsb", tmp_path / "masks", folders[1])
+    document, err = scored(run, "dsb", tmp_path / "masks", folders[1])
     same_scores(document, expected)
     assert "PRED holds masks: their 4-connected components" in err and "TRUTH holds" not in err
-    document, err = answer(run, "dsb", tmp_path / "masks", tmp_path / "masks")
+    document, err = scored(run, "dsb", tmp_path / "masks", tmp_path / "masks")
     assert document["kaggle_dsb2018_score"] == 1 and "TRUTH holds masks" in err
     # one numbered object in two pieces among other label images is one object
     pieces = np.zeros((40, 40), np.uint8)
     pieces[2:9, 2:9] = pieces[20:29, 2:9] = 1
     write(tmp_path / "found/z.png", pieces)
     write(folders[1] / "z.png", pieces)
-    document, err = answer(run, "dsb", *folders)
+    document, err = scored(run, "dsb", *folders)
     last = document["per_image"][-1]
     assert (last["image"], last["objects"], last["found"], last["f1"]) == ("z", 1, 1, 1)
     assert "components" not in err
@@ -315,7 +315,7 @@ def test_numbered_nuclei_are_never_masks(run, tmp_path):
     pieces = np.zeros((12, 12), np.uint8)
     pieces[:4] = pieces[8:] = 1
     kaggle(tmp_path / "stage1_train", "x", pieces)
-    document, err = answer(run, "dsb", write(tmp_path / "x.png", pieces), tmp_path)
+    document, err = scored(run, "dsb", write(tmp_path / "x.png", pieces), tmp_path)
     assert (document["objects"], document["found"]) == (1, 2)
     assert "PRED holds masks" in err and "TRUTH" not in err
 
@@ -325,38 +325,39 @@ def test_other_products_lie_beside_the_labels(run, folders):
         write(folders[0] / f"{name}_prob.tif", np.full((40, 40), 0.5, np.float32))
         write(folders[0] / f"{name}_mask.tif", np.zeros((40, 40), np.uint8))
         write(folders[0] / f"{name}_overlay.png", np.zeros((40, 40, 3), np.uint8))
-    document, err = answer(run, "dsb", *folders)
+    document, err = scored(run, "dsb", *folders)
     same_scores(document, tallies())
     assert "9 file(s) not used" in err
     write(folders[0] / "a_labels.png", cells(0))
-    refused(run, 3, "dsb", *folders, said=["a_labels.png", "a_labels.tif", "both of one image"])
+    refused(run, 3, "dsb", *folders, reported=["a_labels.png", "a_labels.tif", "both of one image"])
 
 
 def test_what_has_no_partner(run, folders, tmp_path):
     (folders[1] / "a.png").unlink()
-    said = ["a_labels.tif' has no truth", "named a there", "2 of 3"]
-    refused(run, 3, "dsb", *folders, said=said)
+    reported = ["a_labels.tif' has no truth", "named a there", "2 of 3"]
+    refused(run, 3, "dsb", *folders, reported=reported)
     empty = tmp_path / "empty"
     empty.mkdir()
-    refused(run, 2, "dsb", empty, folders[1], said=["no label image", "an empty folder"])
-    refused(run, 2, "dsb", folders[0], empty, said=["expected label images", "an empty folder"])
-    refused(run, 2, "dsb", folders[0], folders[1] / "d_1.png", said=["two files or two folders"])
-    refused(run, 2, "dsb", tmp_path / "nothing", folders[1], said=["no file or folder"])
+    refused(run, 2, "dsb", empty, folders[1], reported=["no label image", "an empty folder"])
+    refused(run, 2, "dsb", folders[0], empty, reported=["expected label images", "an empty folder"])
+    mixed = folders[0], folders[1] / "d_1.png"
+    refused(run, 2, "dsb", *mixed, reported=["two files or two folders"])
+    refused(run, 2, "dsb", tmp_path / "nothing", folders[1], reported=["no file or folder"])
 
 
 def test_what_is_no_label_image(run, save):
     truth = save("t.tif", cells(0))
     prob = save("p.tif", np.full((40, 40), 0.25, np.float32))
-    refused(run, 3, "dsb", prob, truth, said=["p.tif", "whole numbers"])
+    refused(run, 3, "dsb", prob, truth, reported=["p.tif", "whole numbers"])
     negative = save("n.tif", cells(0).astype(np.int16) - 1)
-    refused(run, 3, "dsb", negative, truth, said=["n.tif' holds negative numbers"])
+    refused(run, 3, "dsb", negative, truth, reported=["n.tif' holds negative numbers"])
 
 
 def test_the_table_and_the_plot(run, folders, tmp_path):
     plot = tmp_path / "f1.png"
     code, out, err = run("dsb", *folders, "--plot", plot)
     assert code == 0, err
-    document, _ = answer(run, "dsb", *folders)
+    document, _ = scored(run, "dsb", *folders)
     lines = [line.split() for line in out.splitlines()]
     assert lines[0][:2] == ["3", "image(s),"]
     for line, one in zip(lines[3:14], document["thresholds"], strict=True):
@@ -371,16 +372,16 @@ def test_the_table_and_the_plot(run, folders, tmp_path):
 
 
 def test_scores_do_not_depend_on_threads(run, folders):
-    results = [answer(run, "dsb", *folders, "--threads", n)[0] for n in (1, 3)]
+    results = [scored(run, "dsb", *folders, "--threads", n)[0] for n in (1, 3)]
     assert results[0] == results[1]
 
 
 def test_empty_predictions_can_be_plotted(run, save, tmp_path):
     blank, truth = save("blank.png", np.zeros((40, 40), np.uint8)), save("t.tif", cells(0))
-    document, err = answer(run, "dsb", blank, truth, "--plot", tmp_path / "p.png")
+    document, err = scored(run, "dsb", blank, truth, "--plot", tmp_path / "p.png")
     assert document["kaggle_dsb2018_score"] == 0 and document["thresholds"][0]["precision"] is None
     assert "components" not in err and (tmp_path / "p.png").is_file()
-    document, _ = answer(run, "dsb", blank, blank)
+    document, _ = scored(run, "dsb", blank, blank)
     assert document["kaggle_dsb2018_score"] == document["report_mean_average_precision"] == 1
 
 
@@ -394,13 +395,13 @@ def test_real_annotations_score_1_against_themselves(run, tmp_path):
     truth = Path(DATA) / "DIC-C2DH-HeLa" / "01_GT"
     for path in truth.glob("SEG/man_seg*.tif"):
         (tmp_path / path.name.replace("man_seg", "mask")).symlink_to(path)
-    document, err = answer(run, "ctc", tmp_path, truth)
+    document, err = scored(run, "ctc", tmp_path, truth)
     assert document["SEG"] == document["iou"] == 1 and document["objects"] == 98
     assert len(document["per_frame"]) == 9 and "warning" not in err
     nuclei = sorted((Path(DATA) / "dsb2018" / "stage1_train").iterdir())[0]
     files = sorted(nuclei.glob("masks/*.png"))
     labels = sum(i * (np.asarray(Image.open(f)) > 0) for i, f in enumerate(files, 1))
     pred = write(tmp_path / f"{nuclei.name}_labels.tif", labels.astype(np.uint16))
-    document, _ = answer(run, "dsb", pred, nuclei.parent)
+    document, _ = scored(run, "dsb", pred, nuclei.parent)
     assert document["kaggle_dsb2018_score"] == 1 and document["objects"] == len(files)
     assert document["not_predicted"] == len(list(nuclei.parent.iterdir())) - 1

@@ -38,7 +38,7 @@ def expected(found, truth, counted, k):
 
 
 @pytest.mark.parametrize("options", [(), ("--classes", 3)])
-def test_mask_and_probabilities_answer_the_same(run, save, save_prob, options):
+def test_mask_and_probabilities_score_the_same(run, save, save_prob, options):
     probability, truth = stack()
     found = probability.argmax(axis=1).astype(np.uint8)
     truth[:, 4:6] = 255
@@ -46,17 +46,17 @@ def test_mask_and_probabilities_answer_the_same(run, save, save_prob, options):
     labels = save("t.tif", truth)
     outs = [run(file, labels, "--json", *options) for file in files[:2]]
     assert [code for code, *_ in outs] == [0, 0] and outs[0][1] == outs[1][1]
-    answer = json.loads(outs[0][1])
-    assert list(answer) == ["classes", "accuracy", "mean_iou", "confusion"]
+    document = json.loads(outs[0][1])
+    assert list(document) == ["classes", "accuracy", "mean_iou", "confusion"]
     counted = truth != 255
-    for k, one in enumerate(answer["classes"]):
+    for k, one in enumerate(document["classes"]):
         assert list(one) == ["class", *KEYS, "pixels"] and one["class"] == k
         values = expected(found, truth, counted, k)
         np.testing.assert_allclose([one[key] for key in KEYS], values, rtol=1e-14)
         assert one["pixels"] == (truth == k).sum()
-    assert answer["accuracy"] == pytest.approx((found == truth)[counted].mean(), rel=1e-14)
-    assert answer["mean_iou"] == pytest.approx(np.mean([c["iou"] for c in answer["classes"]]))
-    assert answer["confusion"][1][2] == ((truth == 1) & (found == 2)).sum()
+    assert document["accuracy"] == pytest.approx((found == truth)[counted].mean(), rel=1e-14)
+    assert document["mean_iou"] == pytest.approx(np.mean([c["iou"] for c in document["classes"]]))
+    assert document["confusion"][1][2] == ((truth == 1) & (found == 2)).sum()
     assert "a probability for each class" in outs[0][2] and "class ids" in outs[1][2]
     assert outs[0][2].splitlines()[-1].endswith("--classes 3")
     code, _, err = run(files[2], labels, "--classes", 3)
@@ -68,16 +68,16 @@ def test_the_table(run, save):
     truth[:, 0] = 255
     files = save("m.tif", probability.argmax(axis=1).astype("u1")), save("t.tif", truth)
     code, out, err = run(*files)
-    answer = json.loads(run(*files, "--json")[1])
+    document = json.loads(run(*files, "--json")[1])
     lines = out.splitlines()
     assert code == 0 and len(lines) == 9
     assert lines[0].startswith("3 page(s), 297 pixels, 3 classes; 27 ignored.")
     assert lines[2].split() == ["class", "precision", "recall", "F1", "IoU", "pixels"]
-    for line, one in zip(lines[3:6], answer["classes"], strict=True):
+    for line, one in zip(lines[3:6], document["classes"], strict=True):
         values = [f"{one[key]:.4f}" for key in KEYS]
         assert line.split() == [str(one["class"]), *values, str(one["pixels"])]
-    assert lines[7].split()[:2] == ["accuracy", f"{answer['accuracy']:.4f}"]
-    assert lines[8].split()[:3] == ["mean", "IoU", f"{answer['mean_iou']:.4f}"]
+    assert lines[7].split()[:2] == ["accuracy", f"{document['accuracy']:.4f}"]
+    assert lines[8].split()[:3] == ["mean", "IoU", f"{document['mean_iou']:.4f}"]
     assert err.splitlines()[-1].strip() == (
         f"cunet evaluate pixels {files[0]} {files[1]} --classes 3 --json"
     )
@@ -101,10 +101,10 @@ def test_a_class_that_does_not_occur(run, save):
     truth = save("t.tif", np.array([[0, 2, 2, 255]], "u1"))
     code, _, err = run(found, truth)
     assert code == 3 and "holds the class ids 0, 2," in err and "as in --classes 4" in err
-    answer = json.loads(run(found, truth, "--classes", 4, "--json")[1])
-    ious = [one["iou"] for one in answer["classes"]]
-    assert ious == [1, None, 0.5, 0] and answer["mean_iou"] == 0.5
-    assert answer["classes"][1] == {
+    document = json.loads(run(found, truth, "--classes", 4, "--json")[1])
+    ious = [one["iou"] for one in document["classes"]]
+    assert ious == [1, None, 0.5, 0] and document["mean_iou"] == 0.5
+    assert document["classes"][1] == {
         "class": 1, "precision": None, "recall": None, "f1": None, "iou": None, "pixels": 0,
     }  # fmt: skip
     assert "undefined" in run(found, truth, "--classes", 4)[1]
@@ -125,9 +125,11 @@ def test_two_classes_stay_what_they_were(run, save):
     ]
     for file in files:
         code, out, _ = run(file, labels, "--json")
-        answer = json.loads(out)
-        assert code == 0 and "auc_roc" in answer and "classes" not in answer
-        assert answer["accuracy"] == pytest.approx(((white > 0.5) == (truth > 0)).mean(), abs=0.02)
+        document = json.loads(out)
+        assert code == 0 and "auc_roc" in document and "classes" not in document
+        assert document["accuracy"] == pytest.approx(
+            ((white > 0.5) == (truth > 0)).mean(), abs=0.02
+        )
     ids = save("ids.tif", truth)
     code, out, err = run(ids, labels, "--classes", 2, "--json")
     assert code == 0 and "auc_roc" in json.loads(out) and "--classes" in err
@@ -164,10 +166,10 @@ def test_what_does_not_fit_is_refused(run, save, save_prob):
         (prob, save("s.tif", truth[:, 1:]), [], ["p.tif' is 12 x 9 but", "s.tif' is 11 x 9"]),
         (prob, save("i.tif", np.full_like(truth, 255)), [], ["nothing but 0 and 255"]),
     ]
-    for file, against, options, said in cases:
+    for file, against, options, reported in cases:
         code, out, err = run(file, against, *options)
         assert code == 3 and out == "", (file, err)
-        assert all(text in err for text in said), err
+        assert all(text in err for text in reported), err
     assert run(prob, labels, "--classes", 1)[0] == 2
 
 

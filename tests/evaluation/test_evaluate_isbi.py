@@ -1,4 +1,4 @@
-"""`cunet evaluate isbi`: the golden cases through files, pages, and what is said of them."""
+"""`cunet evaluate isbi`: the golden cases through files, pages, and what is reported of them."""
 
 import json
 
@@ -30,20 +30,20 @@ def golden(save):
 
 @pytest.mark.parametrize("name", ["random40_4", "stack2_merge_and_split"])
 @pytest.mark.parametrize("radius", [-1, 5])
-def test_the_answer_is_the_organisers(run, golden, name, radius):
+def test_the_scores_are_the_organisers(run, golden, name, radius):
     prob, truth = golden(name)
     window = ["--radius", radius] if radius > 0 else []
     code, out, err = run("isbi", prob, truth, *window, "--json")
     assert code == 0, err
-    answer = json.loads(out)
+    document = json.loads(out)
     theirs = CASES[name].get("stack", CASES[name]["slice0"])
-    assert answer["pixel_error"] == pytest.approx(1 - max(theirs["pixel_f"]), abs=1e-9)
-    assert answer["rand_error"] == pytest.approx(1 - max(theirs["rand_f"]), abs=1e-9)
-    assert answer["v_rand"] == pytest.approx(max(theirs["v_rand_thinned"]), abs=1e-9)
-    assert answer["v_info"] == pytest.approx(max(theirs["v_info_thinned"]), abs=1e-9)
-    assert answer["warping_error"] == theirs[f"warping_error_radius_{radius}"]
-    assert list(answer["thresholds"]) == KEYS
-    for i, one in enumerate(answer["per_slice"]):
+    assert document["pixel_error"] == pytest.approx(1 - max(theirs["pixel_f"]), abs=1e-9)
+    assert document["rand_error"] == pytest.approx(1 - max(theirs["rand_f"]), abs=1e-9)
+    assert document["v_rand"] == pytest.approx(max(theirs["v_rand_thinned"]), abs=1e-9)
+    assert document["v_info"] == pytest.approx(max(theirs["v_info_thinned"]), abs=1e-9)
+    assert document["warping_error"] == theirs[f"warping_error_radius_{radius}"]
+    assert list(document["thresholds"]) == KEYS
+    for i, one in enumerate(document["per_slice"]):
         assert list(one) == ["slice", *KEYS] and one["slice"] == i
         assert one["v_rand"] == pytest.approx(CASES[name][f"slice{i}"]["v_rand_thinned_max"])
     assert err.splitlines()[-1].strip().startswith("cunet evaluate pixels")
@@ -54,8 +54,8 @@ def test_pages_are_named_as_in_the_truth(run, golden, save):
     whole = json.loads(run("isbi", prob, truth, "--json")[1])["per_slice"]
     one = save("one.tif", read("stack2_merge_and_split")[0][1:])
     for file in (prob, one):
-        answer = json.loads(run("isbi", file, truth, "--pages", "1", "--json")[1])
-        assert answer["per_slice"] == whole[1:]
+        document = json.loads(run("isbi", file, truth, "--pages", "1", "--json")[1])
+        assert document["per_slice"] == whole[1:]
 
 
 def test_the_table_and_the_plot(run, golden, tmp_path):
@@ -63,12 +63,12 @@ def test_the_table_and_the_plot(run, golden, tmp_path):
     plot = tmp_path / "scores.png"
     code, out, err = run("isbi", prob, truth, "--plot", plot)
     assert code == 0, err
-    answer = json.loads(run("isbi", prob, truth, "--json")[1])
+    document = json.loads(run("isbi", prob, truth, "--json")[1])
     lines = out.splitlines()
     assert lines[0].split() == ["1", "slice(s)", "score", "threshold"]
     for key, line in zip(KEYS, lines[1:], strict=False):
-        assert f"{answer[key]:.6f}" in line and f" {answer['thresholds'][key]:.1f} " in line
-    for kind, count in answer["warping_pixels"].items():
+        assert f"{document[key]:.6f}" in line and f" {document['thresholds'][key]:.1f} " in line
+    for kind, count in document["warping_pixels"].items():
         assert (f"{count} {kind.replace('_', ' ')}" in lines[6]) == (count > 0)
     with Image.open(plot) as picture:
         assert np.ptp(np.asarray(picture.convert("L"))) > 200

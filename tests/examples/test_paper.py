@@ -16,7 +16,7 @@ from cunet.segmentation.tiling import segment
 
 @pytest.fixture
 def document():
-    """What `cunet crossval` of two folds and two seeds would leave, with scores easily told."""
+    """The document of a `cunet crossval` of two folds and two seeds, with scores easy to tell."""
     keys = ("pixel_error", "rand_error", "warping_error", "v_rand", "v_info")
 
     def scores(first):

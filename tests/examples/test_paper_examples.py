@@ -18,9 +18,9 @@ skip_by_sum = example("paper/skip_by_sum.py")
 def test_help_shows_worked_examples(example, command, capsys):
     with pytest.raises(SystemExit) as end:
         example.main([*command, "--help"])
-    said = capsys.readouterr().out
-    assert end.value.code == 0 and "examples:" in said
-    assert f"python examples/paper/{example.__name__}.py" in said
+    printed = capsys.readouterr().out
+    assert end.value.code == 0 and "examples:" in printed
+    assert f"python examples/paper/{example.__name__}.py" in printed
 
 
 def test_the_index_names_every_file():

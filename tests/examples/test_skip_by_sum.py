@@ -92,12 +92,12 @@ def test_trained_as_by_cunet(data):
 def test_the_comparison(data, capsys):
     given = [f"--{name}={value}" for name, value in SMALL.items()]
     assert skip_by_sum.main([*given, "--data", str(data), "--seed", "0", "1"]) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for name, net in (("concatenation", cunet.UNet), ("sum", skip_by_sum.SumUNet)):
         count = sum(p.value.size for p in net(width=2, depth=1).parameters())
-        rows = re.findall(rf"^{name} +{count:,} +(\d\.\d+) +(\d\.\d+)", said, re.M)
+        rows = re.findall(rf"^{name} +{count:,} +(\d\.\d+) +(\d\.\d+)", printed, re.M)
         assert len(rows) == 2 and rows[0] != rows[1]
-    differences = said.rpartition("of concatenation: ")[2].split(", ")
+    differences = printed.rpartition("of concatenation: ")[2].split(", ")
     assert len(differences) == 2
     assert skip_by_sum.main(["--data", str(data), "--tile", "35"]) == 2
     assert "tile 35 does not fit" in capsys.readouterr().err

@@ -182,17 +182,17 @@ def test_train_and_score(data, tmp_path, capsys):
     assert "219,290 parameters, 2 slices, 2 steps of 4" in capsys.readouterr().out
     scoring = ["score", "--data", str(data), "--model", str(model), *say]
     assert sliding_window.main([*scoring, "--out", str(out)]) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     (file,) = out.iterdir()
     probability, truth = tifffile.imread(file), tifffile.imread(data / "train-labels.tif")[0] > 0
     assert file.name == "slice00_prob.tif" and probability.dtype == np.float32
     counts = PixelCounts()
     counts.add(probability, truth)
-    assert f"slice 0: pixel error {counts.pixel_error():.4f}" in said
-    assert f"together: pixel error {counts.pixel_error():.4f}" in said
-    assert f"Dice {counts.dice():.4f}" in said
+    assert f"slice 0: pixel error {counts.pixel_error():.4f}" in printed
+    assert f"together: pixel error {counts.pixel_error():.4f}" in printed
+    assert f"Dice {counts.dice():.4f}" in printed
     white = 1 - 2 * truth.mean() / (1 + truth.mean())
-    assert f"all white would be {white:.4f}" in said
+    assert f"all white would be {white:.4f}" in printed
 
     assert sliding_window.main([*given, "--out", str(model)]) == 2
     assert "exists; choose another" in capsys.readouterr().err
@@ -234,18 +234,18 @@ def test_time(data):
         text=True,
     )
     assert done.returncode == 0 and done.stderr == "", done.stderr
-    said = re.sub(" +", " ", done.stdout)
-    assert "A slice of 40x40 pixels, 1 thread(s), device cpu" in said
-    few = re.search(r"sliding window, 6 patches ([\d.]+) 1\.5 [\d.]+\n", said)
+    printed = re.sub(" +", " ", done.stdout)
+    assert "A slice of 40x40 pixels, 1 thread(s), device cpu" in printed
+    few = re.search(r"sliding window, 6 patches ([\d.]+) 1\.5 [\d.]+\n", printed)
     work = sum(row.flops for row in net_of.rows(net_of.SlidingWindow())) * 1600 / 1e9
-    every = re.search(rf"extrapolated to all 1,600 ([\d.]+) {work:.1f} [\d.]+\n", said)
+    every = re.search(rf"extrapolated to all 1,600 ([\d.]+) {work:.1f} [\d.]+\n", printed)
     assert float(every[1]) == pytest.approx(float(few[1]) * 1600 / 6, rel=0.3)
     for width in (8, 2):
         flops = sum(row.flops for row in figure1.rows(Shape(width), 236)) / 1e9
-        assert f"U-Net of width {width}, one tile of 236" in said
-        assert re.search(rf"tile of 236 [\d.]+ {flops:.1f} [\d.]+\n", said)
-        assert f"of that time and 1/{work / flops:,.0f} of the operations" in said
-    assert "the time of all is an extrapolation" in said
+        assert f"U-Net of width {width}, one tile of 236" in printed
+        assert re.search(rf"tile of 236 [\d.]+ {flops:.1f} [\d.]+\n", printed)
+        assert f"of that time and 1/{work / flops:,.0f} of the operations" in printed
+    assert "the time of all is an extrapolation" in printed
 
 
 def test_the_sliding_window_on_a_device(device):

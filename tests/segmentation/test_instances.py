@@ -204,10 +204,10 @@ def shape(name):
     return np.abs(np.hypot(y - 80, x - 100) - 50) < 6
 
 
-CONVEX = ["disc", "ellipse", "rod aslant", "rectangle"]
+CONVEX_SHAPES = ["disc", "ellipse", "rod aslant", "rectangle"]
 
 
-@pytest.mark.parametrize("name", [*CONVEX, "ring"])
+@pytest.mark.parametrize("name", [*CONVEX_SHAPES, "ring"])
 @pytest.mark.parametrize("outline", ["smooth", "rough"])
 def test_a_single_object_is_not_shattered(name, outline):
     mask = shape(name)
@@ -217,7 +217,7 @@ def test_a_single_object_is_not_shattered(name, outline):
         mask = ndimage.binary_opening(mask)
     assert by_flooding(mask, 4).max() == 1
     assert find(mask, Instances("watershed")).max() == 1
-    if name in CONVEX and outline == "smooth":
+    if name in CONVEX_SHAPES and outline == "smooth":
         assert find(mask, Instances("kmeans")).max() == 1
 
 

@@ -17,7 +17,7 @@ CLUMP = np.hypot(*np.mgrid[-12:13, -12:13]) <= 9.5
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Networks that answer the class of a pixel from its brightness: above 50 is 1, above 150 2."""
+    """Networks that tell the class of a pixel from its brightness: above 50 is 1, above 150 2."""
     folder = tmp_path_factory.mktemp("models")
     paths = {}
     for classes in (2, 3):

@@ -13,7 +13,7 @@ from cunet.net.unet import UNet
 from cunet.segmentation import tiling
 
 MARGINS = {1: 8, 2: 20, 3: 44, 4: 92}  # pixels lost on each side
-LEAST = {1: 18, 2: 44, 3: 92, 4: 188}  # smallest input sides; valid ones follow every 2^depth
+SMALLEST_TILE = {1: 18, 2: 44, 3: 92, 4: 188}  # sides; valid ones follow every 2^depth
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
 
@@ -48,7 +48,7 @@ def whole(image, net):
     image = image.reshape(*image.shape[:2], -1)
     sides = []
     for length in image.shape[:2]:
-        side = LEAST[net.shape.depth]
+        side = SMALLEST_TILE[net.shape.depth]
         while side - 2 * MARGINS[net.shape.depth] < length:
             side += 2**net.shape.depth
         sides.append(side)
@@ -85,7 +85,7 @@ def test_tiles_equal_the_whole_image(depth, tile, shape, dtype):
     check(found, expected, dtype)
     np.testing.assert_allclose(found.sum(axis=-1), 1, atol=TOLERANCE[dtype])
     if min(shape) > 3:
-        assert np.ptp(expected[..., 1]) > 0.01, "a flat answer compares nothing"
+        assert np.ptp(expected[..., 1]) > 0.01, "a flat result compares nothing"
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 30), (30, 1), (2, 2), (2, 30), (7, 3), (20, 21)])
@@ -196,7 +196,7 @@ def test_averages_do_not_depend_on_the_tiles(average):
 
 @pytest.mark.parametrize("average", ["flips", "rotations"])
 def test_an_average_keeps_the_symmetry(average):
-    """One tile that stands symmetrically: the flipped image gives the flipped answer."""
+    """One tile that stands symmetrically: the flipped image gives the flipped result."""
     net, image = random_net(1), random_image(6, 6)
     tile = np.pad(image, 8, mode="reflect")[..., None]
     views = tiling.AVERAGES[average]
@@ -246,27 +246,27 @@ def test_mirrored_indices_are_numpys(first, count, size):
 def test_plans_cover_every_pixel(depth, tile, stride):
     for pixels in (1, 2, 16, 20, 21, 50, 388, 389, 777):
         plan = tiling.plan(pixels, depth, tile, stride)
-        answers, covered = plan.tile - 2 * MARGINS[depth], np.zeros(pixels, bool)
-        assert plan.tile <= tile and (plan.tile - LEAST[depth]) % 2**depth == 0
+        outputs, covered = plan.tile - 2 * MARGINS[depth], np.zeros(pixels, bool)
+        assert plan.tile <= tile and (plan.tile - SMALLEST_TILE[depth]) % 2**depth == 0
         for start in plan.starts:
             assert stride == "paper" or start % 2**depth == 0
-            covered[start : start + answers] = True
+            covered[start : start + outputs] = True
         assert covered.all() and plan.starts[-1] < pixels
         if len(plan.starts) == 1:  # no smaller tile would do
-            assert plan.tile == LEAST[depth] or answers - 2**depth < pixels
+            assert plan.tile == SMALLEST_TILE[depth] or outputs - 2**depth < pixels
 
 
 @pytest.mark.parametrize(
-    "arguments,said",
+    "arguments,reported",
     [
         ({"tile": 570}, "570 does not fit"),
         ({"average": "median"}, "expected one of .*'flips'.*found 'median'"),
         ({"stride": "wide"}, "expected one of .*'exact'.*found 'wide'"),
     ],
 )
-def test_invalid_arguments(arguments, said):
+def test_invalid_arguments(arguments, reported):
     net = random_net(4, width=1)
-    with pytest.raises(CunetError, match=said) as caught:
+    with pytest.raises(CunetError, match=reported) as caught:
         cunet.segment(random_image(5, 5), net, **arguments)
     assert caught.value.exit_code == 2
 
@@ -278,7 +278,7 @@ def test_images_of_another_shape(shape):
 
 
 def test_a_tile_below_one_period_says_which_suffices():
-    """188 pixels answer 4, less than the 16 of a period; one tile of it is enough for 4 pixels."""
+    """A tile of 188 gives 4 pixels, less than a period of 16; it is enough for an image of 4."""
     net = random_net(4, width=1)
     assert cunet.segment(random_image(4, 4), net, 188).shape == (4, 4, 2)
     with pytest.raises(CunetError, match="tile 188 .* 204"):

@@ -85,7 +85,7 @@ def test_whole_numbers_are_taken_for_floats(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text,said",
+    "text,reported",
     [
         ("widht = 3", ["'widht'", "unknown key", "width"]),
         ("[train]\nwidth = 3", ["'train'", "unknown key"]),
@@ -102,11 +102,11 @@ def test_whole_numbers_are_taken_for_floats(tmp_path):
         ("width = 3\nlr = \ntile = 4", ["not valid TOML", "line 2"]),
     ],
 )
-def test_a_file_that_is_refused(tmp_path, text, said):
+def test_a_file_that_is_refused(tmp_path, text, reported):
     path = write(tmp_path, text)
     with pytest.raises(CunetError) as caught:
         configs.make(file=path)
-    for part in [str(path), *said]:
+    for part in [str(path), *reported]:
         assert part in str(caught.value), str(caught.value)
     assert caught.value.exit_code == 2
 

@@ -92,7 +92,7 @@ def test_a_run_goes_on(data, tmp_path, half_a_second):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "reported"),
     [
         ({"steps": 5, "minutes": 1}, "--steps and --minutes"),
         ({"resume": "r", "weight_decay": 0.1}, "found --weight-decay"),
@@ -105,8 +105,8 @@ def test_a_run_goes_on(data, tmp_path, half_a_second):
     ],
     ids=str,
 )
-def test_what_is_refused(words, said):
-    with pytest.raises(CunetError, match=said):
+def test_what_is_refused(words, reported):
+    with pytest.raises(CunetError, match=reported):
         plans.start(**{"device": "cpu"} | words if "resume" not in words else words)
 
 

@@ -33,6 +33,17 @@ def test_samples_follow_from_seed_and_index_alone(data):
     assert x.dtype == weights.dtype == np.float32
 
 
+def test_a_dataset_in_memory_takes_the_place_of_the_folder(data):
+    config = settings(data, weight_map="paper")
+    read = training.prepare(config)
+    given = training.prepare(replace(config, data=""), read.dataset)
+    assert given.dataset is read.dataset
+    assert (given.training, given.held_out) == (read.training, read.held_out)
+    assert given.normalization == read.normalization
+    for one, same in zip(given.samples.sample(0), read.samples.sample(0), strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
 @pytest.mark.parametrize("workers", [1, 2, 7])
 def test_the_stream_gives_the_same_from_any_number_of_workers(data, workers):
     drawn = training.prepare(settings(data, batch=2)).samples

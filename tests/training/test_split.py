@@ -55,7 +55,7 @@ def test_shares_are_drawn_by_the_seed_and_nested():
 
 
 @pytest.mark.parametrize(
-    "settings,said",
+    "settings,reported",
     [
         ({"hold_out": "03"}, "hold_out: no slice is named '03'; there are 10: 01/t002"),
         ({"drop": "01,x"}, "drop: no slice is named 'x'"),
@@ -67,14 +67,14 @@ def test_shares_are_drawn_by_the_seed_and_nested():
         ({"train_share": 0.99}, "10 would train and 0 be held out"),
     ],
 )
-def test_splits_that_leave_nothing(settings, said):
+def test_splits_that_leave_nothing(settings, reported):
     with pytest.raises(CunetError) as caught:
         parts(**settings)
-    assert said in str(caught.value)
+    assert reported in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "settings,said",
+    "settings,reported",
     [
         ({"fold": "0/5", "hold_out": "02"}, "fold and hold_out: give one"),
         ({"train_share": 0.5, "fold": "0/5"}, "fold and train_share"),
@@ -82,6 +82,6 @@ def test_splits_that_leave_nothing(settings, said):
         ({"train_share": 1.5}, "train_share: expected a share"),
     ],
 )
-def test_splits_that_contradict_themselves(settings, said):
-    with pytest.raises(CunetError, match=said):
+def test_splits_that_contradict_themselves(settings, reported):
+    with pytest.raises(CunetError, match=reported):
         Config(**settings)
