@@ -44,7 +44,7 @@ net = UNet(width=WIDTH, depth=DEPTH)
 total = sum(p.value.size for p in net.parameters())
 print(f"\nParameters, level by level, of {len(net.layers())} convolutional layers:\n")
 for i, here in enumerate(net.levels):
-    layers = [*here.contract, *(here.expand or ()), *([here.up] if here.up else [])]
+    layers = [*here.contract, *here.expand, *([here.up] if here.up else [])]
     learned = [layer for layer in layers if hasattr(layer, "parameters")]  # not the dropout
     count = sum(p.value.size for layer in learned for p in layer.parameters())
     bar = "  " + "#" * round(50 * count / total)

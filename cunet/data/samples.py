@@ -6,7 +6,7 @@ run meets the same samples as an uninterrupted one, and the number of threads ch
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 
@@ -122,7 +122,7 @@ class Samples:
 
     def stream(
         self, first: int, last: int, workers: int = WORKERS
-    ) -> Iterator[tuple[tuple, float]]:
+    ) -> Generator[tuple[tuple, float], None, None]:
         """Yields (batch, seconds waited for it) for the batches first ... last - 1, in order."""
         ahead = 2 * workers  # batches prepared beyond the one in use
         with ThreadPoolExecutor(workers, thread_name_prefix="cunet-samples") as pool:

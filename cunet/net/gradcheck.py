@@ -11,6 +11,7 @@ sampled element whose difference quotient changes with the step size is drawn an
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -134,7 +135,7 @@ def check_operations(seed: int = 0) -> Iterator[Result]:
     n = {"x": draw((2, 3, 4, 3)), "gamma": draw(3), "beta": draw(3)}
     yield from check(
         "batch normalization",
-        lambda: batch_norm.forward(*n.values(), *batch_norm.statistics(n["x"])),
+        lambda: batch_norm.forward(n["x"], n["gamma"], n["beta"], *batch_norm.statistics(n["x"])),
         lambda dy: dict(zip(n, _batch_norm_gradients(dy, **n), strict=True)),
         n,
         rng,
@@ -174,14 +175,16 @@ def _check_loss(name, loss, classes: int, rng: np.random.Generator) -> Iterator[
     labels = rng.integers(0, classes, (2, 3, 4))
     labels[0, 0, 0] = 255
     for normalize in softmax_loss.NORMALIZE:
-        arguments = softmax_loss.targets(logits, labels, weights, 255, normalize, classes)
-        yield from check(
-            f"{name} / {normalize}",
-            lambda a=arguments: np.array(loss.forward(logits, *a)[0]),
-            lambda dy, a=arguments: {"logits": dy * loss.backward(loss.forward(logits, *a)[1], *a)},
-            {"logits": logits},
-            rng,
-        )
+        ready = softmax_loss.targets(logits, labels, weights, 255, normalize, classes)
+        forward = partial(loss.forward, logits, *ready)
+
+        def backward(dy: np.ndarray, forward=forward, ready=ready) -> dict[str, np.ndarray]:
+            return {"logits": dy * loss.backward(forward()[1], *ready)}
+
+        def value(forward=forward) -> np.ndarray:
+            return np.array(forward()[0])
+
+        yield from check(f"{name} / {normalize}", value, backward, {"logits": logits}, rng)
 
 
 # What is checked as a whole: the paper's net, the authors' release, and what came later.

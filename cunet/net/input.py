@@ -9,7 +9,8 @@ from cunet.net.tiles import check_tile
 
 def check_input(net: Any, x: Any) -> None:
     """CunetError where x has not the dimensions, channels, dtype or size that this net takes."""
-    found, channels = getattr(x, "shape", type(x).__name__), net.shape.in_channels
+    found: Any = getattr(x, "shape", type(x).__name__)
+    channels = net.shape.in_channels
     if len(found) != 4 or found[0] < 1 or found[3] != channels:
         raise CunetError(
             f"U-Net input: expected an array (N, H, W, {channels}), found {found}; "

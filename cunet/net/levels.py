@@ -1,5 +1,6 @@
 """The layers of a U-Net, level by level, as its shape says."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from cunet.net.layers import Conv, Dropout, Maker, Pool, UpConv
@@ -13,7 +14,7 @@ class Level(NamedTuple):
     contract: list[Any]
     pool: Pool | None = None
     up: UpConv | None = None
-    expand: list[Any] | None = None
+    expand: Sequence[Any] = ()
 
 
 def make_levels(shape: Shape, make: Maker) -> list[Level]:

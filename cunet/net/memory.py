@@ -49,7 +49,7 @@ class Task:
         """The same task with another width, tile or batch."""
         if name == "width":
             return replace(self, shape=replace(self.shape, width=value))
-        return replace(self, **{name: value})
+        return replace(self, batch=value) if name == "batch" else replace(self, tile=value)
 
     def tiles(self) -> list[int]:
         """The smaller sides of tiles that training or segmentation takes."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-SAMPLE = 4_000_000
-ROWS = 256  # of an image that are read at once
+SAMPLED_PIXELS = 4_000_000  # about, for percentiles
+ROWS_AT_ONCE = 256  # of an image that are read
 
 
 @dataclass(frozen=True)
@@ -33,27 +33,29 @@ class Normalization:
     def of(cls, images: Sequence[np.ndarray]) -> "Normalization":
         """Zero mean and unit deviation over all pixels of the images (H, W, C), per channel.
 
-        The percentiles are those of a regular sample of about SAMPLE pixels.
+        The percentiles are those of a regular sample of about SAMPLED_PIXELS pixels.
         """
         flat = [image.reshape(-1, image.shape[2]) for image in images]
         count = sum(len(pixels) for pixels in flat)
         mean = sum(pixels.sum(axis=0, dtype=np.float64) for pixels in flat) / count
         variance = sum(np.square(pixels - mean).sum(axis=0) for pixels in flat) / count
-        every = max(1, count // SAMPLE)
+        every = max(1, count // SAMPLED_PIXELS)
         sample = np.concatenate([pixels[::every] for pixels in flat])
         low, high = np.percentile(sample, (0.1, 99.9), axis=0)
         deviation = np.sqrt(variance)
         deviation[deviation == 0] = 1.0  # a constant channel stays constant
-        return cls(*(tuple(v.tolist()) for v in (mean, deviation, low, high)))
+        numbers = [tuple(v.tolist()) for v in (mean, deviation, low, high)]
+        return cls(numbers[0], numbers[1], numbers[2], numbers[3])
 
     def fitted(self, read_rows: Callable[[int, int], np.ndarray], height: int) -> "Normalization":
         """What applies to one image: itself or, with per_image, zero mean and unit deviation of
-        each channel of that image. read_rows(r0, r1) answers pixels (r1 - r0, W, C)."""
+        each channel of that image. read_rows(r0, r1) returns pixels (r1 - r0, W, C)."""
         if not self.per_image:
             return self
-        count, total, squares = 0, 0.0, 0.0
-        for first in range(0, height, ROWS):
-            rows = read_rows(first, min(height, first + ROWS)).astype(np.float64)
+        total = squares = np.zeros(len(self.mean))
+        count = 0
+        for first in range(0, height, ROWS_AT_ONCE):
+            rows = read_rows(first, min(height, first + ROWS_AT_ONCE)).astype(np.float64)
             pixels = rows.reshape(-1, rows.shape[2])
             count += len(pixels)
             total = total + pixels.sum(axis=0)

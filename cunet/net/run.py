@@ -22,8 +22,8 @@ class Run:
     watch: Callable[[str, Array], None] | None = None
     train: bool = False
 
-    def __call__(self, layer: Any, x: Array | tuple[Array, ...]) -> tuple[Array, Backward | None]:
-        """One layer."""
+    def __call__(self, layer: Any, x: Array | tuple[Array, ...]) -> tuple[Array, Any]:
+        """One layer; None in place of its backward where nothing is remembered."""
         y, backward = layer(x, self)
         if self.watch and hasattr(layer, "name"):
             self.watch(layer.name, y)
