@@ -5,7 +5,15 @@ Every message names the object, what was expected, what was found and what to do
 
 
 class CunetError(ValueError):
-    """Wrong usage: a missing file, an unknown setting, a tile that does not fit."""
+    """Wrong usage: a missing file, an unknown setting, a tile that does not fit.
+
+    All errors of this package are of this class or one of those below.
+
+        try:
+            net = cunet.load(path)
+        except cunet.CunetError as error:
+            print(error)  # names the file, what was expected, what was found and what to do
+    """
 
     exit_code = 2
 

@@ -104,6 +104,17 @@ def parallel(work: Callable[[Any], None], items: Iterable[Any]) -> None:
         future.result()
 
 
+def for_each(update: Callable[..., None], parameters: list, *states: list) -> None:
+    """update(parameter, its states): several at a time on the CPU, in turn on a device."""
+    together = list(zip(parameters, *states, strict=True))
+    if all(isinstance(p.value, np.ndarray) for p in parameters):
+        together.sort(key=lambda one: one[0].value.size, reverse=True)  # the longest work first
+        parallel(lambda one: update(*one), together)
+    else:
+        for one in together:
+            update(*one)
+
+
 def strips(rows: int, row_bytes: int, target: int = 1 << 20) -> list[slice]:
     """Cut `rows` rows into strips of about `target` bytes, at least four if there are four rows."""
     height = max(1, min(target // max(1, row_bytes), -(-rows // 4)))

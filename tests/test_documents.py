@@ -49,7 +49,7 @@ def test_the_files_of_the_reading_order_are_there():
         assert name.rpartition("/")[2] in known, name
     for folder in re.findall(r"`(?:cunet/)?(\w+)/`", section):
         assert (
-            folder == "cli"
+            folder in ("cunet", "cli")
             or (ROOT / "cunet" / folder).is_dir()
             or any((ROOT / "cunet" / "engines" / folder).glob("*.py"))
         ), folder

@@ -45,7 +45,7 @@ def save(
     arrays |= {name: to_host(value) for name, value in net.statistics().items()}
     header = {
         "format": FORMAT,
-        "net": net.settings(),
+        "net": settings(net),
         "normalization": {k: v for k, v in vars(net.normalization).items() if v is not False},
         "progress": progress or {},
     }
@@ -56,6 +56,15 @@ def save(
         arrays |= {f"solver/{name}": to_host(v) for name, v in solver.state().items()}
     arrays["header"] = np.array(json.dumps(header))
     write_npz(Path(path), arrays)
+
+
+def settings(net: UNet) -> dict[str, Any]:
+    """The arguments of UNet that make a network of this shape again, as model files keep them."""
+    names = ("width", "depth", "in_channels", "classes", "dropout", "variant", "dtype", "seed")
+    later = {"padding": "valid", "batch_norm": False, "sigmoid": False, "resize": None}
+    values = vars(net.shape) | vars(net)
+    changed = [name for name, usual in later.items() if values[name] != usual]
+    return {name: values[name] for name in (*names, *changed)}
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

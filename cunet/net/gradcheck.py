@@ -1,6 +1,6 @@
 """Finite differences against every hand-written backward, in float64.
 
-A backward answers dL/dx = J^T dy for any dy. It is compared with the central difference of
+A backward returns dL/dx = J^T dy for any dy. It is compared with the central difference of
 L = sum(dy * forward(x)) in every element, or in a random sample of large arrays. The error of an
 array is ||a - n|| / (||a|| + ||n||), analytic against numeric.
 
@@ -36,7 +36,7 @@ SAMPLES = 12  # elements checked in each parameter array of the whole net
 
 @dataclass(frozen=True)
 class Result:
-    """One array's check: what was differentiated by what, and how far the two answers differ."""
+    """One array's check: what was differentiated by what, and how far the two differ."""
 
     name: str
     array: str

@@ -1,8 +1,7 @@
 """Layers: operations of an engine (cunet/engines) with their parameters.
 
-A layer is called with x and returns (y, backward); backward(dy) adds into its parameters' .grad and
-returns dx. What backward must remember lives in the closure and is freed with it. run is the pass
-(run.py), at which dropout and batch normalization look.
+A layer is called with x and the pass (run.py), and returns (y, backward); backward(dy) adds into
+its parameters' .grad and returns dx. What it must remember is freed with the closure it lives in.
 """
 
 from collections.abc import Callable

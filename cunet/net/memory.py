@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cunet.backend import gpu_number
 from cunet.errors import DeviceError
 from cunet.net.figure1 import memory_bytes
 from cunet.net.receptive_field import context
@@ -109,7 +110,7 @@ def _kilobytes(path: str, name: str) -> int:
 
 def _room_of_gpu(net: UNet) -> int:
     cupy = sys.modules["cupy"]
-    with cupy.cuda.Device(_index(net.device)):
+    with cupy.cuda.Device(gpu_number(net.device)):
         free = cupy.cuda.runtime.memGetInfo()[0]
         held = cupy.get_default_memory_pool().total_bytes()
     return int(free + held + net.engine.recorded_bytes(net))
@@ -120,14 +121,10 @@ def device_name(device: str) -> str:
     if device == "cpu":
         return "this machine"
     try:
-        properties = sys.modules["cupy"].cuda.runtime.getDeviceProperties(_index(device))
+        properties = sys.modules["cupy"].cuda.runtime.getDeviceProperties(gpu_number(device) or 0)
         return f"{properties['name'].decode()} ({device})"
     except Exception:
         return device
-
-
-def _index(device: str) -> int:
-    return int(device.partition(":")[2] or 0)
 
 
 def advice(task: Task, free: int | None, resized: bool = False) -> str:

@@ -36,6 +36,11 @@ class UNet:
     precision is what it computes in (cunet/engines), by default tf32 where the device has it and
     nothing (obstacle) prevents it, else dtype; weights, logits and gradients of the weights are of
     dtype in any case. engine is the module that computes, by default what engine_of chooses.
+
+    CunetError for values that no network has, DeviceError for a device that cannot be used.
+
+        net = cunet.UNet(width=16, depth=3, classes=3)
+        logits, backward = net(x, rng=np.random.default_rng(0))
     """
 
     def __init__(
@@ -121,11 +126,3 @@ class UNet:
         """The running means and variances of batch normalization: learned without a gradient."""
         norms, names = [n for n in self.layers() if isinstance(n, BatchNorm)], ("mean", "variance")
         return {f"{n.name}.{what}": getattr(n, what) for n in norms for what in names}
-
-    def settings(self) -> dict[str, Any]:
-        """The arguments that make a network of this shape again, as model files keep them."""
-        names = ("width", "depth", "in_channels", "classes", "dropout", "variant", "dtype", "seed")
-        later = {"padding": "valid", "batch_norm": False, "sigmoid": False, "resize": None}
-        values = vars(self.shape) | vars(self)
-        changed = [name for name, usual in later.items() if values[name] != usual]
-        return {name: values[name] for name in (*names, *changed)}

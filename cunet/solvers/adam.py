@@ -10,12 +10,16 @@ import math
 
 from cunet.backend import Array, array_module
 from cunet.net.layers import Parameter
-from cunet.solvers.gradients import for_each, prepare_gradients
+from cunet.solvers.gradients import prepare_gradients
 from cunet.solvers.rates import LearningRate
+from cunet.threads import for_each
 
 
 class Adam:
-    """The solver over a list of parameters; see SGD for lr, clip, iter_size and step()."""
+    """The solver over a list of parameters; see SGD for lr, clip, iter_size and step().
+
+    solver = cunet.Adam(net.parameters(), lr=1e-4)
+    """
 
     recordable, scaling = False, None
 

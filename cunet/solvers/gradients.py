@@ -1,23 +1,8 @@
 """What every solver does with the gradients before its own rule: clip, average, decay."""
 
 import math
-from collections.abc import Callable
-
-import numpy as np
 
 from cunet.net.layers import Parameter
-from cunet.threads import parallel
-
-
-def for_each(update: Callable[..., None], parameters: list[Parameter], *states: list) -> None:
-    """update(parameter, its states): several at a time on the CPU, in turn on a device."""
-    together = list(zip(parameters, *states, strict=True))
-    if all(isinstance(p.value, np.ndarray) for p in parameters):
-        together.sort(key=lambda one: one[0].value.size, reverse=True)  # the longest work first
-        parallel(lambda one: update(*one), together)
-    else:
-        for one in together:
-            update(*one)
 
 
 def prepare_gradients(

@@ -11,7 +11,10 @@ POLICIES = ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid", "cosi
 @dataclass(frozen=True)
 class LearningRate:
     """The rate as a function of completed updates; words as in Caffe's solver. cosine, which Caffe
-    lacks, falls from base to 0 at max_iter along half a cosine."""
+    lacks, falls from base to 0 at max_iter along half a cosine. CunetError for another policy.
+
+        rate = cunet.LearningRate(1e-3, "step", gamma=0.1, stepsize=5000)
+    """
 
     base: float
     policy: str = "fixed"

@@ -11,8 +11,9 @@ rate for 0.99, half of it after 69 updates.
 
 from cunet.backend import Array, array_module
 from cunet.net.layers import Parameter
-from cunet.solvers.gradients import for_each, prepare_gradients
+from cunet.solvers.gradients import prepare_gradients
 from cunet.solvers.rates import LearningRate
+from cunet.threads import for_each
 
 
 class SGD:
@@ -20,6 +21,8 @@ class SGD:
 
     clip: largest global L2 norm of the gradient (None: off). iter_size: how many backward passes
     one update averages. step() updates every parameter and clears its gradient.
+
+        solver = cunet.SGD(net.parameters(), lr=1e-3, momentum=0.99)
     """
 
     recordable = True  # engines/gpu/sgd.py can do the update as part of a recorded step

@@ -259,6 +259,8 @@ def test_the_constants_have_one_home():
     text = " ".join(run("--help").output.split())
     assert f"[{'|'.join(weight_map.FORMS)}]" in text
     for name in ("w0", "sigma"):
-        values = "; ".join(f"{getattr(term, name):g}" for term in weight_map.FORMS.values())
+        values = "; ".join(
+            f"{form}: {getattr(term, name):g}" for form, term in weight_map.FORMS.items()
+        )
         assert f"({values})" in text
     assert set(weight_map.FORMS) < set(CHOICES["weight_map"])

@@ -10,6 +10,7 @@ import pytest
 import cunet
 from cunet.engines import definition
 from cunet.errors import CunetError
+from cunet.net import checkpoint
 from cunet.net.unet import UNet
 
 
@@ -275,11 +276,11 @@ def test_arguments_that_no_net_has(arguments):
 
 def test_settings_make_the_same_net_again():
     net = UNet(3, 2, 2, 4, 0.25, "release2015", "float64", 7)
-    again = UNet(**net.settings())
+    again = UNet(**checkpoint.settings(net))
     for p, q in zip(net.parameters(), again.parameters(), strict=True):
         assert p.name == q.name
         np.testing.assert_array_equal(p.value, q.value)
-    assert again.settings() == net.settings()
+    assert checkpoint.settings(again) == checkpoint.settings(net)
 
 
 def test_remembering_once_gives_the_same_and_frees_as_it_goes():
