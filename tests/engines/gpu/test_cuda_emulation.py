@@ -345,7 +345,7 @@ def test_products_of_warpgroups(xp, precision, left_out):
 
 def test_a_captured_stream_runs_nothing_before_its_graph_is_launched(xp):
     x, y = xp.arange(8, dtype=xp.float32), xp.zeros(8, xp.float32)
-    stream = xp.cuda.Stream(non_blocking=True)
+    stream = xp.cuda.Stream()
     with stream:
         assert xp.cuda.get_current_stream() is stream
         stream.begin_capture()
