@@ -15,9 +15,8 @@ from threading import Lock, local
 
 import numpy as np
 
-LARGE_ARRAY_BYTES = (
-    1 << 20
-)  # bytes from which empty() reuses memory; the C library does so for smaller ones
+# From this size on empty() reuses memory; the C library does so for smaller arrays.
+LARGE_ARRAY_BYTES = 1 << 20
 PAGE = 4096
 
 

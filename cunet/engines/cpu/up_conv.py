@@ -35,7 +35,8 @@ def up_backward(
     """ops.up_conv.backward; y is what forward returned if a ReLU followed."""
     dy = dy if y is None else relu_backward(dy, y)
     c, k = w.shape[2:]
-    dx, pieces, corners = empty(x.shape, dy.dtype), parts(x), by_corner(w).T.copy()
+    dx, pieces, corners = empty(x.shape, dy.dtype), parts(x), empty((4 * k, c), w.dtype)
+    corners[...] = by_corner(w).T
     dws = empty((len(pieces), c, 4 * k), dy.dtype)
     sums = np.empty((len(pieces), 4 * k), dy.dtype)
 
@@ -56,7 +57,9 @@ def up_backward(
 
 def by_corner(w: np.ndarray) -> np.ndarray:
     """Filters (2, 2, C, K) as a matrix (C, 4 K)."""
-    return w.transpose(2, 0, 1, 3).reshape(w.shape[2], -1)
+    corners = empty((w.shape[2], 2, 2, w.shape[3]), w.dtype)
+    corners[...] = w.transpose(2, 0, 1, 3)
+    return corners.reshape(w.shape[2], -1)
 
 
 def as_blocks(y: np.ndarray) -> np.ndarray:
