@@ -37,7 +37,7 @@ def announce(plan: "Plan", quiet: bool) -> None:
     if cv.seeds > 1:
         text += f", and fold 0 with seeds {', '.join(str(r.seed) for r in runs if r.fold == 0)}"
     text += f": {len(runs)} runs, {len(plan.places)} at a time"
-    if plan.fold is not None:
+    if plan.fold is not None and plan.expected_seconds is not None:
         announce_training(plan.fold, quiet)
         text += f", about {duration(plan.expected_seconds)} and the scoring  ->  {cv.path}"
     else:
