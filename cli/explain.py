@@ -36,7 +36,8 @@ def command(
     from cunet.net.shape import Shape
     from cunet.net.tiles import usual_tile
 
-    shape = Shape(width, depth, in_channels, classes, variant, padding, batch_norm, sigmoid)
+    more = {"variant": variant, "padding": padding, "batch_norm": batch_norm, "sigmoid": sigmoid}
+    shape = Shape(width, depth, in_channels, classes, **more)
     document = explain(shape, tile or usual_tile(depth, padding))
     if as_json:
         common.print_json(document)

@@ -14,7 +14,8 @@ batch normalization). A layer calls those of the engine that its network was mad
     bfloat16    7 bits                   bfloat16                     float32
 
 A GPU that has tensor cores uses tf32 by default, as the convolutions of every framework do.
-The kernels are made for the paper's network; other variants run in float32.
+The kernels are made for the paper's network and the authors' release; others run in float32, and
+obstacle() says why.
 """
 
 from types import ModuleType

@@ -1,15 +1,16 @@
 """The definitions as an engine: zeros, concatenation and a ReLU around the functions of ops.
 
-Every engine has the functions of this file, with the same names and arguments (the GPU's lacks
-batch normalization). Layers call conv, up, pool, drop, norm and add; the network calls enter;
-training and segmentation call step, predict, leave and recorded_bytes.
+Every engine has the functions of this file but side_by_side, with the same names and arguments (the
+GPU's lacks batch normalization). Layers call those of conv, up, pool, drop and norm, and add; the
+network calls enter, a training step, segmentation predict; leave and recorded_bytes are for devices
+whose memory runs out.
 
 This engine runs on NumPy and CuPy alike. It is what a GPU without tensor cores computes with - each
 product goes to the GPU's own BLAS - and what the other engines are tested against.
 
 Shapes: images (N, H, W, C), filters (R, S, C, K). The x of a convolution may be a tuple of images,
-which stands for their channels side by side. y is what forward returned if a ReLU followed, else
-None. Sums are formed in an order that depends on the shapes alone.
+which stands for their channels side by side. In the backward of conv and up, y is what forward
+returned if a ReLU followed, else None. Sums are formed in an order that depends on shapes alone.
 """
 
 from typing import Any
@@ -77,7 +78,7 @@ def pool_forward(x: Array) -> Array:
 
 
 def pool_backward(dy: Array, x: Array, y: Array, beside: Array | None = None) -> Array:
-    """dx, plus `beside` (N, P, Q, C): the gradient of x's centre that came along the skip."""
+    """dx, plus `beside`: the gradient of x's centre, smaller than x, that came along the skip."""
     dx = max_pool.backward(dy, x, y)
     if beside is not None:
         add(beside, crop_concat.centre(dx, *beside.shape[1:3]))

@@ -20,6 +20,8 @@ from cunet.net.normalization import Normalization
 from cunet.net.unet import UNet
 
 FORMAT = 1
+# Arguments of UNet that the first version did not know: kept only where they are not the usual.
+LATER = {"padding": "valid", "batch_norm": False, "sigmoid": False, "resize": None}
 BUNDLED = Path(__file__).parents[1] / "models" / "isbi2012.npz"
 
 
@@ -43,9 +45,12 @@ def save(
     if half:
         arrays = {name: value.astype(np.float16) for name, value in arrays.items()}
     arrays |= {name: to_host(value) for name, value in net.statistics().items()}
+    values = net.settings()
+    settings = {name: value for name, value in values.items() if name not in LATER}
+    changed = [n for n, usual in LATER.items() if n in values and values[n] != usual]
     header = {
         "format": FORMAT,
-        "net": settings(net),
+        "net": settings | {name: values[name] for name in changed},
         "normalization": {k: v for k, v in vars(net.normalization).items() if v is not False},
         "progress": progress or {},
     }
@@ -56,15 +61,6 @@ def save(
         arrays |= {f"solver/{name}": to_host(v) for name, v in solver.state().items()}
     arrays["header"] = np.array(json.dumps(header))
     write_npz(Path(path), arrays)
-
-
-def settings(net: UNet) -> dict[str, Any]:
-    """The arguments of UNet that make a network of this shape again, as model files keep them."""
-    names = ("width", "depth", "in_channels", "classes", "dropout", "variant", "dtype", "seed")
-    later = {"padding": "valid", "batch_norm": False, "sigmoid": False, "resize": None}
-    values = vars(net.shape) | vars(net)
-    changed = [name for name, usual in later.items() if values[name] != usual]
-    return {name: values[name] for name in (*names, *changed)}
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -13,9 +13,9 @@ from cunet.net.layers import Backward
 
 @dataclass(frozen=True)
 class Run:
-    """rng is what dropout draws from, if anything; remember is True, "once" or False;
-    watch(name, y) sees the output of every layer that has a name; train is whether batches are
-    normalised by their own statistics."""
+    """rng is what dropout draws from, if anything; remember is True, "once" (backward runs once and
+    frees as it goes) or False (no backward); watch(name, y) sees the output of every layer that has
+    a name; train is whether batches are normalised by their own statistics."""
 
     rng: np.random.Generator | None = None
     remember: bool | str = True
@@ -53,7 +53,7 @@ def once(backward: Backward) -> Backward:
 
     def run_and_drop(*arguments: Any) -> Any:
         if not held:  # only remember="once" comes here
-            raise CunetError("backward: it was called before, once; call the network again")
+            raise CunetError('backward: remember="once" allows one call; call the network again')
         return held.pop()(*arguments)
 
     return run_and_drop

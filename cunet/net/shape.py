@@ -17,14 +17,14 @@ class Shape:
     depth: int = 4
     in_channels: int = 1
     classes: int = 2
+    dropout: float = 0.5
     variant: str = "paper"
     padding: str = "valid"
     batch_norm: bool = False
     sigmoid: bool = False
-    dropout: float = 0.5
 
     def __post_init__(self) -> None:
-        border((3, 3), self.padding)  # CunetError for another word
+        border((3, 3), self.padding)  # CunetError for any other padding
         for name, least in (("width", 1), ("depth", 1), ("in_channels", 1), ("classes", 2)):
             value = getattr(self, name)
             if not isinstance(value, Integral) or value < least:

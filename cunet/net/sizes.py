@@ -3,8 +3,8 @@
 With valid convolutions a level loses 4 pixels in its first two convolutions and 4 in its last two;
 what the levels below lose counts double, since one pixel there is two here: S(0) = 4 at the bottom,
 S(d) = 8 + 2 S(d - 1), that is 4, 16, 40, 88, 184, or 92 on each side at depth 4. Every pooling must
-meet an even side, so inputs are 16 k + 60 (60 = 4 + 8 + 16 + 32, what is cut before each pooling).
-With "same" padding input and output are of one size, a multiple of 16.
+meet an even side, so inputs are 2^d k + 4 + 8 + ... + 2^(d + 1), what is cut before each pooling:
+16 k + 60 at depth 4. With "same" padding input and output are of one size, a multiple of 2^d.
 """
 
 

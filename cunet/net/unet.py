@@ -51,7 +51,7 @@ class UNet:
         engine: ModuleType | None = None,
     ):  # fmt: skip
         self.shape = Shape(
-            width, depth, in_channels, classes, variant, padding, batch_norm, sigmoid, dropout
+            width, depth, in_channels, classes, dropout, variant, padding, batch_norm, sigmoid
         )
         self.seed, self.resize = seed, resize
         # which engine, in which precision: see cunet/engines/__init__.py
@@ -100,7 +100,7 @@ class UNet:
         pooled, back_pool = run(level.pool, x)
         y, back_below = self._level(i + 1, pooled, run)
         up, back_up = run(level.up, y)
-        up_channels = up.shape[3]  # so that backward need not hold up
+        up_channels = up.shape[3]  # so that backward does not keep `up` alive
         y, back_expand = run.chain(level.expand, crop_concat.forward(up, x))
 
         def backward(dy: Array, input_gradient: bool = True) -> Array | None:
@@ -121,6 +121,10 @@ class UNet:
         # from the last level but one, upwards
         up = [layer for level in self.levels[-2::-1] for layer in (level.up, *level.expand)]
         return [one for one in (*down, *up, self.head) if hasattr(one, "parameters")]
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make a network of this shape again."""
+        return vars(self.shape) | {"dtype": self.dtype, "seed": self.seed, "resize": self.resize}
 
     def statistics(self) -> dict[str, Array]:
         """The running means and variances of batch normalization: learned without a gradient."""

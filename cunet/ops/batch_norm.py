@@ -11,8 +11,8 @@ along xhat, since a stretch of all x changes none either:
     dbeta = sum of dy,   dgamma = sum of dy xhat
     dx = gamma / sqrt(v + EPSILON) * (dy - (dbeta + xhat dgamma) / (N H W))
 
-Shapes: x, y (N, H, W, C); gamma, beta, m, v (C). A trained network uses running means of m and v
-instead (`running`): y is then a fixed scale and shift of x, and so is dx of dy.
+Shapes: x, y (N, H, W, C); gamma, beta, m, v (C). A trained network uses running means of m and of
+the unbiased v instead: y is then a fixed scale and shift of x, and so is dx of dy.
 """
 
 from cunet.backend import Array, array_module

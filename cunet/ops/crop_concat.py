@@ -16,8 +16,8 @@ def forward(up: Array, skip: Array) -> tuple[Array, Array]:
 
 
 def backward(dy: Array | tuple[Array, Array], up_channels: int) -> tuple[Array, Array]:
-    """The pair (dup, dcentre), views of dy, or dy itself where an engine has made such a pair. By
-    this way the skip's frame gets nothing."""
+    """The pair (dup, dcentre), views of dy, or dy itself if it is such a pair already. The border
+    that was cropped off the skip gets no gradient from here."""
     if isinstance(dy, tuple):
         return dy
     return dy[..., :up_channels], dy[..., up_channels:]

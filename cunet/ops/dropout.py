@@ -1,8 +1,8 @@
-"""Dropout:  y = x * m / (1 - p)  with m = 0 with probability p, else 1 (Caffe's dropout_layer.cpp).
+"""Dropout:  y = x * m / (1 - rate),  m = 0 with probability rate, else 1  (dropout_layer.cpp).
 
-x, y and m have one shape, any. The mask is counter-based: element i of x, in reading order, is
+x, y and m have one shape, any. The mask is counter-based: element i of x, channels fastest, is
 dropped where the i-th 32-bit number of Philox4x32-10 (Salmon et al. 2011) under a 64-bit key lies
-below p * 2^32. So the key alone decides the mask, every element can be drawn alone and in parallel,
+below rate * 2^32. So the key alone decides the mask, every element can be drawn alone, in parallel,
 and all devices draw the same.
 """
 
@@ -18,7 +18,7 @@ def forward(x: Array, rate: float, key: int) -> Array:
 
 
 def backward(dy: Array, rate: float, key: int) -> Array:
-    """dx = dy * m / (1 - p) with the same mask, drawn again from the key."""
+    """dx = dy * m / (1 - rate) with the same mask, drawn again from the key."""
     return dy * mask(dy, rate, key)
 
 

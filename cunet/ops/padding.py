@@ -23,7 +23,7 @@ def backward(dy: Array, size: tuple[int, int], padding: str) -> Array:
 
 
 def border(size: tuple[int, int], padding: str) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows of zeros (above, below) and columns (left, right); CunetError for another word."""
+    """Rows of zeros (above, below) and columns (left, right); CunetError for other paddings."""
     if padding not in ("valid", "same"):
         raise CunetError(f"convolution: padding is 'valid' or 'same', found '{padding}'")
     height, width = size if padding == "same" else (1, 1)

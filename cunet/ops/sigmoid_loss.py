@@ -1,7 +1,7 @@
 """Pixel-wise sigmoid and the weighted binary cross-entropy: two classes from one number.
 
-    p(x)  = 1 / (1 + exp(-a(x)))
-    loss  = - sum over pixels x of  w(x) (l log p + (1 - l) log(1 - p))  /  norm
+    p    = 1 / (1 + exp(-a))                                           at every pixel
+    loss = - sum over pixels of  w (l log p + (1 - l) log(1 - p))  /  norm
 
 Shapes: logits a (N, P, Q, 1), labels l (N, P, Q) of 0 and 1, weights w (N, P, Q). Norm, ignored
 pixels, targets and errors are those of softmax_loss.py; a softmax over the two numbers 0 and a is
@@ -27,12 +27,9 @@ def backward(p: Array, target: Array, scale: Array) -> Array:
 
 
 def loss(
-    logits: Array,
-    labels: Array,
-    weights: Array | None = None,
-    ignore: int | None = None,
+    logits: Array, labels: Array, weights: Array | None = None, ignore: int | None = None,
     normalize: str = "weights",
-) -> tuple[float, Array]:
+) -> tuple[float, Array]:  # fmt: skip
     """The loss and dlogits (N, P, Q, 1); arguments as in softmax_loss.loss."""
     ready = targets(logits, labels, weights, ignore, normalize, classes=2)
     value, p = forward(logits, *ready)

@@ -39,12 +39,9 @@ def backward(log_p: Array, target: Array, scale: Array) -> Array:
 
 
 def loss(
-    logits: Array,
-    labels: Array,
-    weights: Array | None = None,
-    ignore: int | None = None,
+    logits: Array, labels: Array, weights: Array | None = None, ignore: int | None = None,
     normalize: str = "weights",
-) -> tuple[float, Array]:
+) -> tuple[float, Array]:  # fmt: skip
     """The loss (a float) and dlogits (N, P, Q, K), for labels and weights (None: ones) (N, P, Q).
 
     ignore is a label without effect; normalize is "weights", "pixels" or "none". CunetError for
@@ -59,15 +56,11 @@ def loss(
 
 
 def targets(
-    logits: Array,
-    labels: Array,
-    weights: Array | None = None,
-    ignore: int | None = None,
-    normalize: str = "weights",
-    classes: int | None = None,
-) -> tuple[Array, Array]:
-    """The labels with ignored pixels set to 0, and w / norm with 0 at ignored pixels (everywhere
-    where the norm is 0: no pixel, no weight).
+    logits: Array, labels: Array, weights: Array | None = None, ignore: int | None = None,
+    normalize: str = "weights", classes: int | None = None,
+) -> tuple[Array, Array]:  # fmt: skip
+    """The labels with ignored pixels set to 0, and w / norm with 0 at ignored pixels (everywhere if
+    the norm is 0, that is, if no pixel counts or all weights are 0).
 
     classes: how many the labels may name, where it is not the number of logits.
     """

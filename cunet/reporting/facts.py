@@ -160,7 +160,7 @@ def collect(run: str | Path) -> Facts:
         header, arrays = checkpoint.read(path / "last.npz")
         net = checkpoint.build(path / "last.npz", header, arrays, _device(config))
         parameters = sum(p.value.size for p in net.parameters())
-        network = LastNetwork(checkpoint.settings(net), header["progress"].get("step"), parameters)
+        network = LastNetwork(net.settings(), header["progress"].get("step"), parameters)
         prepared = prepare(replace(config, weight_map="none"))  # its maps are of all slices
         data = Data(prepared.dataset, len(prepared.training), len(prepared.held_out))
         remarks += _changes(prepared.dataset, environment)

@@ -5,8 +5,8 @@
     W <- W - V
 
 The rate stands inside V, so a drop of the rate does not shrink the steps already under way. On a
-constant gradient the step grows to rate (1 + m + m^2 + ...) = rate / (1 - m) for momentum m: 100
-rate for 0.99, half of it after 69 updates.
+constant gradient g the step grows to rate g (1 + m + m^2 + ...) = rate g / (1 - m) for momentum m:
+100 rate g for 0.99, half of it after 69 updates.
 """
 
 from cunet.backend import Array, array_module
@@ -19,8 +19,8 @@ from cunet.threads import for_each
 class SGD:
     """The solver over a list of parameters. lr: a number (fixed policy) or a LearningRate.
 
-    clip: largest global L2 norm of the gradient (None: off). iter_size: how many backward passes
-    one update averages. step() updates every parameter and clears its gradient.
+    clip: largest L2 norm of all gradients, summed over the iter_size backward passes that an update
+    averages (None: off). step() updates every parameter and clears its gradient.
 
         solver = cunet.SGD(net.parameters(), lr=1e-3, momentum=0.99)
     """

@@ -108,8 +108,8 @@ class Config:
     def shape(self, in_channels: int = 1, classes: int = 2) -> Shape:
         """The shape of the network, for images with this many channels and classes."""
         return Shape(
-            self.width, self.depth, in_channels, classes, self.variant, self.padding,
-            self.batch_norm, self.sigmoid, self.dropout,
+            self.width, self.depth, in_channels, classes, self.dropout, self.variant,
+            self.padding, self.batch_norm, self.sigmoid,
         )  # fmt: skip
 
     def __post_init__(self) -> None:

@@ -63,8 +63,8 @@ def train(
 
     A record holds step (from 1), seconds (since the start), lr, loss and wait (the share of the
     step spent waiting for its sample); after a validation also val_loss, val_dice, val_pixel_error,
-    val_threshold and val_one_class (0 or 1 where nearly all pixels were predicted as background or
-    as anything else, else None). The data are those of config.data, or `prepared`, from
+    val_threshold and val_one_class (0 if nearly all pixels were predicted as background, 1 if as
+    anything else, otherwise None). The data are those of config.data, or `prepared`, from
     cunet.training.prepared.prepare.
 
     With config.out the run is kept in that folder, which cunet.load reads. Closing the generator

@@ -22,7 +22,6 @@ from cunet import Config, CunetError, UNet, set_threads
 from cunet.backend import Array, array_module
 from cunet.data.labels import IGNORE
 from cunet.errors import NumericError
-from cunet.net import checkpoint
 from cunet.net.layers import Conv, Maker
 from cunet.net.run import Run
 from cunet.training.config import make
@@ -78,7 +77,7 @@ class SumUNet(UNet):
 def twins(config: Config, prepared: Prepared) -> dict[str, UNet]:
     """Both untrained networks for these settings, which start with the same weights."""
     net = make_net(replace(config, precision=config.dtype), prepared)
-    twin = SumUNet(**checkpoint.settings(net), device=net.device)
+    twin = SumUNet(**net.settings(), device=net.device)
     twin.normalization = prepared.normalization
     return {"concatenation": net, "sum": twin}
 

@@ -52,7 +52,7 @@ def test_round_trip_bit_for_bit(tmp_path, name, dtype):
     cunet.save(tmp_path / name, net)
     again = cunet.load(str(tmp_path / name))
     same_arrays(net.parameters(), again.parameters())
-    assert checkpoint.settings(again) == checkpoint.settings(net)
+    assert again.settings() == net.settings()
     for field in ("mean", "deviation", "low", "high"):
         a, b = (np.array(getattr(n.normalization, field)) for n in (net, again))
         np.testing.assert_array_equal(a, b)

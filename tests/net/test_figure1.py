@@ -60,7 +60,7 @@ def test_explain_counts_the_parameters_of_the_network_itself():
         counted = {p.name.rpartition(".")[0]: 0 for p in net.parameters()}
         for p in net.parameters():
             counted[p.name.rpartition(".")[0]] += p.value.size
-        table = rows(Shape(3, 3, 2, 4, variant), 140)
+        table = rows(Shape(3, 3, 2, 4, variant=variant), 140)
         assert {r.name: r.parameters for r in table if r.parameters} == counted
         logits = net(np.zeros((1, 140, 140, 2), "f4"), remember=False)
         assert table[-1].shape == logits.shape[1:]

@@ -100,7 +100,7 @@ def test_what_is_advised_fits_and_more_would_not(training, padding, batch_norm):
 
 def test_a_task_needs_what_explain_says():
     net = cunet.UNet(2, 3, 3, 4, variant="release2015", dtype="float64", batch_norm=True)
-    shape = Shape(2, 3, 3, 4, "release2015", batch_norm=True)
+    shape = Shape(2, 3, 3, 4, variant="release2015", batch_norm=True)
     expected = memory_bytes(shape, 140, 5, "adam", "float64")
     assert memory.task_of(net, 140, 5, True, "adam").needed() == expected["training"]
     assert memory.task_of(net, 140, 5, False, "adam").needed() == expected["inference"]

@@ -6,7 +6,7 @@ import pytest
 
 import cunet
 from cunet.errors import CunetError
-from cunet.net import checkpoint, receptive_field, sizes, tiles
+from cunet.net import receptive_field, sizes, tiles
 from cunet.net.figure1 import rows as explained
 from cunet.net.unet import UNet
 from cunet.segmentation import tiling
@@ -190,7 +190,7 @@ def test_a_saved_net_is_the_same_net(tmp_path):
     for half in (False, True):
         cunet.save(tmp_path / "net.npz", net, half=half)
         again = cunet.load(tmp_path / "net.npz")
-        assert checkpoint.settings(again) == checkpoint.settings(net)
+        assert again.settings() == net.settings()
         for name, value in net.statistics().items():
             np.testing.assert_array_equal(again.statistics()[name], value)
         found, expected = cunet.segment(x, again), cunet.segment(x, net)

@@ -10,7 +10,6 @@ import pytest
 import cunet
 from cunet.engines import definition
 from cunet.errors import CunetError
-from cunet.net import checkpoint
 from cunet.net.unet import UNet
 
 
@@ -276,11 +275,11 @@ def test_arguments_that_no_net_has(arguments):
 
 def test_settings_make_the_same_net_again():
     net = UNet(3, 2, 2, 4, 0.25, "release2015", "float64", 7)
-    again = UNet(**checkpoint.settings(net))
+    again = UNet(**net.settings())
     for p, q in zip(net.parameters(), again.parameters(), strict=True):
         assert p.name == q.name
         np.testing.assert_array_equal(p.value, q.value)
-    assert checkpoint.settings(again) == checkpoint.settings(net)
+    assert again.settings() == net.settings()
 
 
 def test_remembering_once_gives_the_same_and_frees_as_it_goes():
@@ -302,7 +301,7 @@ def test_remembering_once_gives_the_same_and_frees_as_it_goes():
     for one, other in zip(*gradients, strict=True):
         np.testing.assert_array_equal(one, other)
     assert alive == [len(outputs), 0]
-    with pytest.raises(CunetError, match="called before, once; call the network again"):
+    with pytest.raises(CunetError, match="allows one call; call the network again"):
         backward(np.sin(logits))
 
 

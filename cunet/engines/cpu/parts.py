@@ -12,7 +12,7 @@ PARALLEL_ADD_BYTES = 1 << 20  # smaller arrays are added by one thread
 
 
 def add(a: np.ndarray, b: np.ndarray) -> None:
-    """b += a, both (N, H, W, C); b is changed in place."""
+    """b += a, both of one shape; b is changed in place."""
     if b.nbytes < PARALLEL_ADD_BYTES:
         b += a
         return

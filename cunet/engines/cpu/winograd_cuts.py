@@ -32,7 +32,8 @@ def deep(tiles: int, c: int, k: int) -> bool:
 
 
 def strips(n: int, down: int, across: int, channels: int, itemsize: int) -> list[Strip]:
-    """The strips of N images, each of about STRIP_BYTES; an even number of them for each image."""
+    """The strips of N images, each of about STRIP_BYTES; an even number of them for each image
+    that has rows of tiles enough."""
     row = PATCH * PATCH * across * channels * itemsize
     number = -(-down // max(1, STRIP_BYTES // row))
     number = min(down, number + number % 2)

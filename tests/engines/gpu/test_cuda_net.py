@@ -64,7 +64,7 @@ class Rounding:
 
 def reference(net, x, labels, weights, rng, precision):
     """Logits, loss and gradients of a float64 twin of net."""
-    twin = UNet(**checkpoint.settings(net) | {"dtype": "float64"}, engine=Rounding(precision))
+    twin = UNet(**net.settings() | {"dtype": "float64"}, engine=Rounding(precision))
     for p, q in zip(twin.parameters(), net.parameters(), strict=True):
         p.value[...] = to_host(q.value)
     logits, backward = twin(rounded(x.astype(np.float64), precision), rng)
