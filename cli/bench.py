@@ -22,7 +22,7 @@ from cunet.cli import common
 @common.threads_option
 @common.quiet_option
 @common.json_option
-def command(widths, tile, pairs, against, layers, device, precisions, threads, quiet, as_json):
+def command(widths, tile, pairs, against, layers, device, precisions, quiet, as_json):
     """Seconds of a forward pass and of a training step, peak memory, and every layer.
 
     A step is the forward pass with dropout, the weighted loss, the backward pass and SGD with
@@ -45,10 +45,7 @@ def command(widths, tile, pairs, against, layers, device, precisions, threads, q
     from cunet.errors import CunetError
     from cunet.net.shape import Shape
     from cunet.net.tiles import check_tile
-    from cunet.threads import set_threads
 
-    if threads is not None:
-        set_threads(threads)
     device = resolve_device(device)
     check_tile(tile, 4)
     why = obstacle(device, Shape(max(widths, default=64)))

@@ -27,9 +27,19 @@ precision_option = click.option(
     "--precision",
     help="float32; on a GPU with tensor cores tf32 (default), float16 or bfloat16.",
 )
+
+
+def _use_threads(context: click.Context, option: click.Parameter, count: int | None) -> None:
+    if count is not None:
+        from cunet.threads import set_threads
+
+        set_threads(count)
+
+
 threads_option = click.option(
-    "--threads", type=click.IntRange(1), help="CPU threads (default: all)."
-)
+    "--threads", type=click.IntRange(1), callback=_use_threads, expose_value=False,
+    help="CPU threads (default: all).",
+)  # fmt: skip
 
 
 def refuse_existing(path: str | Path, overwrite: bool) -> None:

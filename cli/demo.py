@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @common.overwrite_option
 @common.quiet_option
 @common.json_option
-def command(out, steps, seed, threads, overwrite, quiet, as_json):
+def command(out, steps, seed, overwrite, quiet, as_json):
     """Make a synthetic membrane stack, train on it, segment, score, and write a report.
 
     \b
@@ -31,14 +31,11 @@ def command(out, steps, seed, threads, overwrite, quiet, as_json):
       cunet demo
     """
     from cunet.reporting import write_report
-    from cunet.threads import set_threads
     from cunet.training.demo import begin
 
     start, folder, run = time.perf_counter(), Path(out), Path(out) / "run"
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         common.refuse_existing(folder, overwrite)
-    if threads is not None:
-        set_threads(threads)
     common.say("1. a synthetic stack of electron microscopy sections", quiet)
     demo = begin(folder, steps, seed)
     config, prepared = demo.config, demo.prepared

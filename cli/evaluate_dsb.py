@@ -18,7 +18,7 @@ from cunet.cli.words import number
 @common.overwrite_option
 @common.json_option
 @common.quiet_option
-def dsb(pred, truth, plot, threads, overwrite, as_json, quiet):
+def dsb(pred, truth, plot, overwrite, as_json, quiet):
     """Count the objects found, missed and invented: two are the same if their IoU is high enough.
 
     PRED and TRUTH are label images (TIFF or PNG, also stacks), or folders of them with matching
@@ -37,10 +37,7 @@ def dsb(pred, truth, plot, threads, overwrite, as_json, quiet):
     """
     from cunet.evaluation.label_files import find_pairs
     from cunet.evaluation.objects import scores
-    from cunet.threads import set_threads
 
-    if threads is not None:
-        set_threads(threads)
     check_plot(plot, overwrite, pred, truth)
     pairs, left_out, notes = find_pairs(pred, truth)
     common.notes(notes, quiet)

@@ -20,7 +20,7 @@ from cunet.cli.evaluate_options import check_plot, pages_option, plot_option
 @common.overwrite_option
 @common.json_option
 @common.quiet_option
-def isbi(prob, truth, pages, radius, plot, threads, overwrite, as_json, quiet):
+def isbi(prob, truth, pages, radius, plot, overwrite, as_json, quiet):
     """The scores of the ISBI 2012 challenge: of the stack, and with --json of every slice.
 
     PROB holds the probability of cell interior (white), TRUTH 0 for membrane and 255 for interior.
@@ -35,10 +35,7 @@ def isbi(prob, truth, pages, radius, plot, threads, overwrite, as_json, quiet):
     from cunet.evaluation.isbi import scores
     from cunet.evaluation.probability import read_pair
     from cunet.metrics.isbi2012 import SCORES
-    from cunet.threads import set_threads
 
-    if threads is not None:
-        set_threads(threads)
     check_plot(plot, overwrite, prob, truth)
     pair = read_pair(prob, truth, pages)
     common.notes(pair.notes, quiet)

@@ -70,7 +70,7 @@ BUNDLED_FOR = (
 @common.json_option
 def command(
     images, model, tile, average, out, products, threshold, pages, stride, device, precision,
-    threads, overwrite, quiet, as_json, **objects,
+    overwrite, quiet, as_json, **objects,
 ):  # fmt: skip
     """Segment images: files, folders or patterns, TIFF stacks or PNG.
 
@@ -90,14 +90,11 @@ def command(
     from cunet.files.pages import IMAGES
     from cunet.segmentation import inputs
     from cunet.segmentation.products import NUMBERED, How
-    from cunet.threads import set_threads
 
     wanted = inputs.parse_products(products)
     instances = inputs.parse_instances(wanted, objects)
     files = inputs.find_images(images)
     jobs = [(file, inputs.target_paths(file, out, wanted, len(files))) for file in files]
-    if threads is not None:
-        set_threads(threads)
     net, name = load_model(model, resolve_device(device), precision)
     tile = inputs.fitting_tile(tile, net)
     distinct = bool(set(NUMBERED) & set(wanted) or any(v is not None for v in objects.values()))
@@ -168,11 +165,11 @@ def next_products(wanted: list[str]) -> str:
 
 def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:
     """Segment one file; returns its entry in the JSON document."""
-    from cunet.segmentation.inputs import open_checked
+    from cunet.files import open_image
     from cunet.segmentation.segment_file import segment_file
 
     start = time.perf_counter()
-    with open_checked(job.file, net) as image:
+    with open_image(job.file) as image:
         common.say(
             f"{job.file}: {image.pages} page(s) of {image.height} x {image.width}, axes "
             f"{image.axes}, {image.dtype}",

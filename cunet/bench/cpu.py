@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from cunet.bench.cpu_side import installed
+from cunet.bench.cpu_side import installed, summary
 from cunet.errors import CheckError, CunetError
 from cunet.threads import blas_libraries, get_threads
 
@@ -139,12 +139,7 @@ def time_in_turns(sides: list[str], pairs: int, job: dict) -> dict:
     if len(sides) > 1:
         best = min(sides[1:], key=medians.__getitem__)
         ratios = [a / b for a, b in zip(seconds[best], seconds["cunet"], strict=True)]
-        result["ratio"] = {
-            "to": best,
-            "median": float(np.median(ratios)),
-            "lowest": min(ratios),
-            "highest": max(ratios),
-        }
+        result["ratio"] = {"to": best} | summary(ratios)
     return result
 
 

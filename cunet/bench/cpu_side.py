@@ -133,6 +133,12 @@ def peak_of_process() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
+def summary(ratios: list[float]) -> dict[str, float]:
+    """The median and the range of the ratios of a comparison."""
+    middle = float(np.median(ratios))
+    return {"median": middle, "lowest": min(ratios), "highest": max(ratios)}
+
+
 def installed(name: str) -> str | None:
     """The version of an installed package; None for one that is not, such as a bare checkout."""
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cunet.backend import import_cupy, to_device, to_host
-from cunet.bench.cpu_side import LEARNING_RATE
+from cunet.bench.cpu_side import LEARNING_RATE, summary
 from cunet.engines.gpu.recorded import CapturedStep, predict, record_of
 from cunet.net.sizes import output_size
 from cunet.net.unet import UNet
@@ -150,11 +150,7 @@ def in_turns(sides: dict[str, Callable[[int], float]], task: Task) -> dict:
     if len(sides) == 2:
         ours, theirs = taken.values()
         ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-        result["ratio"] = {
-            "median": float(np.median(ratios)),
-            "lowest": min(ratios),
-            "highest": max(ratios),
-        }
+        result["ratio"] = summary(ratios)
     return result
 
 

@@ -150,7 +150,8 @@ def make(
         cv, dataset, fold = _new(5 if folds is None else folds, own, jobs, options)
     else:
         named = {"data": data, "folds": folds, "preset": preset, "config": config} | options
-        _refuse_with_resume(named)
+        allowed = "--jobs, --threads, --device, --seeds and --average"
+        training.refuse_with_resume(named, WITH_RESUME, "a cross-validation", allowed)
         cv, dataset = resumed(resume, **own, **options)
     todo = [run for run in cv.runs if scores_of(cv, run) is None]
     return Plan(cv, dataset, todo, places(cv.config, jobs, len(todo)), jobs, fold)
@@ -203,17 +204,6 @@ def resumed(path: str | Path, **changed: Any) -> tuple[CrossValidation, Dataset]
     dataset = datasets.load(config.data, config.dataset)
     cv.check(dataset)
     return cv, dataset
-
-
-def _refuse_with_resume(named: dict[str, Any]) -> None:
-    """CunetError where a setting is given that a resumed cross-validation cannot change."""
-    fixed = [name for name, value in named.items() if value is not None and name not in WITH_RESUME]
-    if fixed:
-        raise CunetError(
-            "--resume continues a cross-validation with its own settings; beside it only --jobs, "
-            "--threads, --device, --seeds and --average may be given, found "
-            f"--{fixed[0].replace('_', '-')}"
-        )
 
 
 def _base_device(name: str) -> str:

@@ -20,9 +20,16 @@ from typing import Any
 from cunet.data.dataset import Dataset
 from cunet.errors import CunetError, DataError
 from cunet.segmentation.tiling import AVERAGES
-from cunet.training.config import Config, parse_fold, write_toml
+from cunet.training import settings_file
+from cunet.training.config import Config, parse_fold
 from cunet.training.loop import train
-from cunet.training.run_folder import read_environment, read_settings, steps_done, write_text
+from cunet.training.run_folder import (
+    changed,
+    read_environment,
+    read_settings,
+    steps_done,
+    write_text,
+)
 
 SETTINGS, LOCK = "crossval.toml", ".lock"
 BEFORE_THE_FIRST_MODEL = {"env.json", "log.csv", "run.toml"}
@@ -97,11 +104,10 @@ class CrossValidation:
         return steps_done(folder) if (folder / "last.npz").is_file() else 0
 
     def save(self) -> None:
-        """Write crossval.toml; makes the folder if there is none."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        text = write_toml(replace(self.config, fold=None, out=str(self.path)))
-        text += f'folds = {self.folds}\nseeds = {self.seeds}\naverage = "{self.average}"\n'
-        write_text(self.path / SETTINGS, text)
+        """Write crossval.toml."""
+        own = {"folds": self.folds, "seeds": self.seeds, "average": self.average}
+        config = replace(self.config, fold=None, out=str(self.path))
+        write_text(self.path / SETTINGS, settings_file.text(asdict(config) | own))
 
     def check(self, dataset: Dataset) -> None:
         """CunetError where there are more folds than slices or a run in the folder has other
@@ -124,13 +130,11 @@ class CrossValidation:
                     f"run '{folder}' has {name} = {value}, this cross-validation needs "
                     f"{wanted[name]}; move that run elsewhere, it will be trained again"
                 )
-        begun, now = read_environment(folder)["data"], dataset.hashes
-        for name in sorted(begun.keys() | now.keys()):
-            if begun.get(name) != now.get(name):
-                raise DataError(
-                    f"'{self.config.data}': {name} is not what run '{folder}' was trained on; "
-                    "restore the data, or start a new cross-validation"
-                )
+        if differing := changed(read_environment(folder)["data"], dataset.hashes):
+            raise DataError(
+                f"'{self.config.data}': {differing[0]} is not what run '{folder}' was trained on; "
+                "restore the data, or start a new cross-validation"
+            )
 
 
 def refuse_existing(path: str | Path) -> None:

@@ -50,8 +50,12 @@ def obstacle(device: str, shape: Any) -> str | None:
         return f"images have more than {first_layer.MAX_IMAGE_CHANNELS} channels"
     if shape.classes > head.MAX_CLASSES:
         return f"there are more than {head.MAX_CLASSES} classes"
-    variants = {"same padding": shape.padding == "same", "batch normalization": shape.batch_norm}
-    for name, used in (variants | {"a sigmoid": shape.sigmoid}).items():
+    variants = {
+        "same padding": shape.padding == "same",
+        "batch normalization": shape.batch_norm,
+        "a sigmoid": shape.sigmoid,
+    }
+    for name, used in variants.items():
         if used:
             return f"the network has {name}, which the kernels do not support"
     number = cuda.capability()
@@ -84,7 +88,7 @@ def resolve_precision(name: str | None, dtype: str, obstacle: str | None) -> str
     if name is None:
         return "tf32" if obstacle is None and dtype == "float32" else dtype
     check_precision(name)
-    if name in ("float32", "float64"):
+    if name in DTYPES:
         if name != dtype:
             raise CunetError(f"precision {name}: the weights are {dtype}")
         return name

@@ -2,8 +2,8 @@
 
 Every engine has the functions of this file but side_by_side, with the same names and arguments (the
 GPU's lacks batch normalization). Layers call those of conv, up, pool, drop and norm, and add; the
-network calls enter, a training step, segmentation predict; leave and recorded_bytes are for devices
-whose memory runs out.
+network calls enter, a training step, segmentation predict; leave serves the search for numbers that
+are not finite, recorded_bytes the account of memory.
 
 This engine runs on NumPy and CuPy alike. It is what a GPU without tensor cores computes with - each
 product goes to the GPU's own BLAS - and what the other engines are tested against.

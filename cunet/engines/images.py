@@ -3,9 +3,9 @@
 Since conv(a|b) = conv(a) + conv(b), fast engines never copy a concatenation.
 """
 
-from cunet.backend import Array, array_module
+from cunet.backend import Array
 from cunet.errors import CunetError
-from cunet.ops.padding import border
+from cunet.ops.padding import forward as with_zeros
 
 
 def as_images(x: Array | tuple[Array, ...]) -> tuple[Array, ...]:
@@ -26,10 +26,7 @@ def split_channels(w: Array, images: tuple[Array, ...]) -> list[Array]:
 
 def pad(images: tuple[Array, ...], size: tuple[int, int], padding: str) -> tuple[Array, ...]:
     """The images with the zeros that filters of `size` (R, S) need."""
-    rows, columns = border(size, padding)
-    if padding == "valid":
-        return images
-    return tuple(array_module(x).pad(x, ((0, 0), rows, columns, (0, 0))) for x in images)
+    return tuple(with_zeros(x, size, padding) for x in images)
 
 
 def output_size(image: Array, w: Array) -> tuple[int, int]:

@@ -1,6 +1,5 @@
 """A prediction against its truth pixel by pixel, for two classes or several."""
 
-import math
 from typing import Any
 
 from cunet.errors import CunetError
@@ -52,7 +51,7 @@ def evaluate_pixels(
 
 def check_threshold(threshold: float) -> None:
     """CunetError unless the threshold is a number from 0 to 1."""
-    if not (math.isfinite(threshold) and 0 <= threshold <= 1):
+    if not 0 <= threshold <= 1:  # nor NaN
         raise CunetError(f"--threshold: expected a number from 0 to 1, found {threshold}")
 
 

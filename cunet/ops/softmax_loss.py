@@ -64,13 +64,8 @@ def targets(
 
     classes: how many the labels may name, where it is not the number of logits.
     """
+    check_shapes(logits, labels, weights)
     xp, classes = array_module(logits), classes or logits.shape[-1]
-    if labels.shape != logits.shape[:-1] or (weights is not None and weights.shape != labels.shape):
-        raise CunetError(
-            f"loss: logits {logits.shape} need labels and weights of shape "
-            f"{logits.shape[:-1]}, found {labels.shape}"
-            + (f" and {weights.shape}" if weights is not None else "")
-        )
     if labels.dtype.kind not in "iub":
         raise CunetError(f"loss: labels must be integers, found {labels.dtype}")
     counted = xp.ones(labels.shape, bool) if ignore is None else labels != ignore
@@ -93,6 +88,15 @@ def targets(
     else:
         raise CunetError(f"loss: normalize is one of {NORMALIZE}, found '{normalize}'")
     return target, scale / logits.dtype.type(norm) if norm else xp.zeros_like(scale)
+
+
+def check_shapes(logits: Array, labels: Array, weights: Array | None) -> None:
+    """CunetError unless there is a label and, if any, a weight for every pixel of the logits."""
+    if labels.shape != logits.shape[:-1] or (weights is not None and weights.shape != labels.shape):
+        raise CunetError(
+            f"loss: logits {logits.shape} need labels and weights of shape {logits.shape[:-1]}, "
+            f"found {labels.shape}" + (f" and {weights.shape}" if weights is not None else "")
+        )
 
 
 def probability(logits: Array) -> Array:

@@ -93,11 +93,10 @@ def _threshold(found: Found | None) -> str:
     if found is None:
         return ""
     kind = "held-out" if found.data.held_out else "training"
-    count = found.data.held_out or len(found.examples)
     scores = found.counts.f_scores()
     rows = [(f"{t:.1f}", f"{f:.4f}") for t, f in zip(THRESHOLDS, scores, strict=True)]
     text = (
-        f"F-score of white over {count} {kind} slices, last.npz. The best threshold is "
+        f"F-score of white over {len(found.slices)} {kind} slices, last.npz. The best threshold is "
         f"{found.counts.best_threshold():.1f}: pixel error {found.counts.pixel_error():.4f}."
     )
     pair = threshold_chart(scores) + table(rows, ("Threshold", "F-score"))

@@ -1,13 +1,13 @@
 """Which images are segmented, which files their products become, and what is left to be made."""
 
 import glob
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cunet.data.dataset import sha256
 from cunet.engines import TENSOR_CORES
 from cunet.errors import CunetError
 from cunet.files import open_image, read_description
@@ -160,13 +160,14 @@ def prepared(
     jobs are the images with the files of their products (`target_paths`); model is the file that
     the network was loaded from. CunetError or DataError for the first image that does not fit.
     """
-    made_by = f"model {digest(model)}, threshold {how.threshold:g}, average {how.average}, "
-    made_by += f"stride {how.stride}"
+    made_by = f"model {sha256(Path(model))[:16]}, threshold {how.threshold:g}, "
+    made_by += f"average {how.average}, stride {how.stride}"
     made_by += f", tile {how.tile}" if how.stride == "paper" else ""  # else no pixel depends on it
     made_by += f", {net.precision}" if net.precision in TENSOR_CORES else ""
     plans = []
     for file, targets in jobs:
-        with open_checked(file, net) as image:
+        with open_image(file) as image:
+            check_image(image, net)
             chosen = chosen_pages(pages, image)
             how.instances.check_size(image.height, image.width, f"'{file}'")
             for side in (image.height, image.width) if net.resize is None else ():
@@ -213,23 +214,6 @@ def to_do(
         if overwrite or not all(path.exists() for path in paths):
             left[product] = target
     return left
-
-
-def digest(model: str | Path) -> str:
-    """The first digits of the SHA-256 of a model file: which network made a product."""
-    with open(model, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-def open_checked(file: Path, net: UNet) -> ImageFile:
-    """The image, opened, with the channels that the network was made for."""
-    image = open_image(file)
-    try:
-        check_image(image, net)
-    except BaseException:
-        image.close()
-        raise
-    return image
 
 
 def fitting_tile(tile: int | None, net: UNet) -> int:

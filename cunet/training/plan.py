@@ -146,13 +146,8 @@ def start(
 
 
 def _continued(resume: str, given: dict[str, Any]) -> Start:
-    fixed = [name for name in given if given[name] is not None and name not in WITH_RESUME]
-    if fixed:
-        raise CunetError(
-            f"--resume continues a run with its own settings; beside it only --steps, --minutes, "
-            f"--threads, --device and --stop-after may be given, found "
-            f"--{fixed[0].replace('_', '-')}"
-        )
+    allowed = "--steps, --minutes, --threads, --device and --stop-after"
+    refuse_with_resume(given, WITH_RESUME, "a run", allowed)
     options = {name: value for name, value in given.items() if value is not None}
     config = configs.make(options=read_settings(resume) | options | {"out": resume})
     prepared = prepare(config)
@@ -163,6 +158,18 @@ def _continued(resume: str, given: dict[str, Any]) -> Start:
     if {"steps", "minutes"} & options.keys():
         source += " with another length: the learning rate follows the new one"
     return Start(source, config, prepared, steps_done(resume), True)
+
+
+def refuse_with_resume(
+    given: dict[str, Any], changeable: tuple[str, ...], what: str, allowed: str
+) -> None:
+    """CunetError where a setting is given that what is resumed cannot change."""
+    fixed = [n for n, value in given.items() if value is not None and n not in changeable]
+    if fixed:
+        raise CunetError(
+            f"--resume continues {what} with its own settings; beside it only {allowed} may be "
+            f"given, found --{fixed[0].replace('_', '-')}"
+        )
 
 
 def measure(start: Start) -> Plan:

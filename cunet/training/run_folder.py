@@ -84,8 +84,7 @@ class RunFolder:
         path = Path(path)
         facts = read_environment(path)
         begun, now = facts["data"], hashes
-        differing = sorted(k for k in begun.keys() | now.keys() if begun.get(k) != now.get(k))
-        if differing:
+        if differing := changed(begun, now):
             name = differing[0]
             what = (
                 "is new" if name not in begun else "is gone" if name not in now else "has changed"
@@ -207,6 +206,11 @@ def environment(config: Config, hashes: dict[str, str]) -> dict[str, Any]:
         "versions": versions,
         "data": hashes,
     }
+
+
+def changed(begun: dict[str, str], now: dict[str, str]) -> list[str]:
+    """The data files whose hash is not what it was; the new and the lost are among them."""
+    return sorted(k for k in begun.keys() | now.keys() if begun.get(k) != now.get(k))
 
 
 def write_text(path: Path, text: str) -> None:

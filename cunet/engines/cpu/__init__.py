@@ -3,11 +3,18 @@ share, and Winograd's convolution. Results are the same bit for bit for any numb
 
 from cunet.engines.cpu.batch_norm import norm_backward, norm_forward, norm_statistics
 from cunet.engines.cpu.conv import conv_backward, conv_forward
-from cunet.engines.cpu.dropout import drop_backward, drop_forward
+from cunet.engines.cpu.dropout import drop_forward
 from cunet.engines.cpu.max_pool import pool_backward, pool_forward
 from cunet.engines.cpu.parts import add
 from cunet.engines.cpu.up_conv import up_backward, up_forward
-from cunet.engines.definition import enter, leave, predict, recorded_bytes, step
+from cunet.engines.definition import (
+    drop_backward,
+    enter,
+    leave,
+    predict,
+    recorded_bytes,
+    step,
+)
 
 __all__ = [
     "add",

@@ -18,11 +18,6 @@ def drop_forward(x: np.ndarray, rate: float, key: Any) -> tuple[np.ndarray, Any]
     return x * kept, kept
 
 
-def drop_backward(dy: np.ndarray, kept: Any) -> np.ndarray:
-    """dx, as definition.drop_backward."""
-    return dy * kept
-
-
 def mask(x: np.ndarray, rate: float, key: int) -> np.ndarray:
     """ops.dropout.mask."""
     count, least = -(-x.size // 4), dropout.threshold(rate)

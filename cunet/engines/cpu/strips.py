@@ -9,10 +9,11 @@ in a fixed order: the result is the same for any number of threads.
 import numpy as np
 
 from cunet.engines.cpu.buffers import empty, scratch
+from cunet.engines.cpu.parts import parts
 from cunet.engines.cpu.relu import relu_backward
 from cunet.engines.images import as_images, output_size, pad, split_channels
 from cunet.ops.padding import border
-from cunet.threads import fixed_sums, parallel, strips
+from cunet.threads import fixed_sums, parallel
 
 GATHERED_CHANNELS = 3  # of x: up to this number, gathering the taps is faster in forward
 TALL_PRODUCT = 64 * 128  # C K above which one tall product is faster than many small ones for dw
@@ -110,7 +111,7 @@ def _by_weights(
     """dw (R, S, C, K); one piece of work per tap."""
     (_, rows, columns, k), size = dy.shape, (shape[0], shape[1])
     dw = np.empty(shape, dy.dtype)
-    padded, parts = pad(images, size, padding), split_channels(dw, images)
+    padded, dws = pad(images, size, padding), split_channels(dw, images)
     if gathers(images, dw):
         cut = pieces(dy)
         sums = np.empty((len(cut), size[0] * size[1] * dw.shape[2], k), dy.dtype)
@@ -129,9 +130,9 @@ def _by_weights(
         i, r, s = piece
         tap = padded[i][:, r : r + rows, s : s + columns]
         if tap.shape[3] * k > TALL_PRODUCT:
-            np.matmul(tap.reshape(-1, tap.shape[3]).T, columns_of_dy, out=parts[i][r, s])
+            np.matmul(tap.reshape(-1, tap.shape[3]).T, columns_of_dy, out=dws[i][r, s])
         else:
-            parts[i][r, s] = np.matmul(tap.swapaxes(2, 3), dy).sum((0, 1))
+            dws[i][r, s] = np.matmul(tap.swapaxes(2, 3), dy).sum((0, 1))
 
     taps = [(i, r, s) for i in range(len(images)) for r in range(size[0]) for s in range(size[1])]
     parallel(one_tap, taps)
@@ -146,5 +147,4 @@ def bias_gradient(dy: np.ndarray) -> np.ndarray:
 
 def pieces(y: np.ndarray) -> list[tuple[int, slice]]:
     """(n, rows) of every strip of a batch of images."""
-    n, rows, columns, channels = y.shape
-    return [(i, s) for i in range(n) for s in strips(rows, columns * channels * y.itemsize)]
+    return [(image.start, rows) for image, rows in parts(y)]

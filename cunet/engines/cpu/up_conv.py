@@ -35,8 +35,9 @@ def up_backward(
     """ops.up_conv.backward; y is what forward returned if a ReLU followed."""
     dy = dy if y is None else relu_backward(dy, y)
     c, k = w.shape[2:]
-    dx, pieces, corners = empty(x.shape, dy.dtype), parts(x), empty((4 * k, c), w.dtype)
-    corners[...] = by_corner(w).T
+    dx, pieces, corners = empty(x.shape, dy.dtype), parts(x), empty((2, 2, k, c), w.dtype)
+    corners[...] = w.swapaxes(2, 3)
+    corners = corners.reshape(-1, c)  # by_corner(w).T
     dws = empty((len(pieces), c, 4 * k), dy.dtype)
     sums = np.empty((len(pieces), 4 * k), dy.dtype)
 

@@ -6,8 +6,7 @@ import numpy as np
 
 from cunet.backend import Array, array_module
 from cunet.engines.gpu.elements import launch_long
-
-LARGEST_UINT32 = 2**32 - 1
+from cunet.ops.dropout import threshold
 
 
 def drop_forward(x: Array, rate: float, key: Any) -> tuple[Array, Any]:
@@ -29,6 +28,5 @@ def drop(x: Array, rate: float, key: Any) -> Array:
     y = xp.empty(x.shape, x.dtype)
     if isinstance(key, int | np.integer):
         key = xp.asarray(np.array([key], np.uint64))
-    least = np.uint32(min(int(rate * 2**32), LARGEST_UINT32))
-    launch_long(x, "drop", x.size, x, y, key, least, np.float32(1 / (1 - rate)))
+    launch_long(x, "drop", x.size, x, y, key, threshold(rate), np.float32(1 / (1 - rate)))
     return y

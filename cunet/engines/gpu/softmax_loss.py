@@ -7,7 +7,7 @@ from cunet.engines.gpu.cuda import blocks, launch
 from cunet.engines.gpu.elements import THREADS
 from cunet.engines.gpu.sums import spread
 from cunet.errors import CunetError
-from cunet.ops.softmax_loss import NORMALIZE
+from cunet.ops.softmax_loss import NORMALIZE, check_shapes
 
 LOSS_PARTS = 1024  # of the sum over pixels
 
@@ -34,11 +34,7 @@ def loss(
     and not `ignore` makes the loss NaN and has no gradient. scale: an array of one float32 that
     dlogits is multiplied by, or None.
     """
-    if labels.shape != logits.shape[:-1] or (weights is not None and weights.shape != labels.shape):
-        raise CunetError(
-            f"loss: logits {logits.shape} need labels and weights of shape {logits.shape[:-1]}, "
-            f"found {labels.shape}" + (f" and {weights.shape}" if weights is not None else "")
-        )
+    check_shapes(logits, labels, weights)
     if labels.dtype != np.int32:
         raise CunetError(f"loss: labels must be int32 on a GPU, found {labels.dtype}")
     if normalize not in NORMALIZE:
