@@ -141,7 +141,7 @@ def test_the_peak_of_a_process_grows_with_what_it_holds():
     assert int(done.stdout) == pytest.approx(100e6, rel=0.1), done.stderr
 
 
-def test_the_network_in_torch_is_ours(tmp_path):
+def test_the_network_in_torch_is_ours():
     pytest.importorskip("torch")
     job = {"width": 2, "tile": 188, "threads": 1, "device": "cpu"}
     for side, errors in cpu.compare(["cunet", *cpu.TORCH], job).items():

@@ -1,7 +1,7 @@
 """`cunet augment`: the sheet shows what training meets."""
 
 import numpy as np
-from augment_scenes import scene
+from augment_scenes import picture_folder
 from click.testing import CliRunner
 from PIL import Image
 
@@ -13,9 +13,7 @@ from cunet.training.prepared import prepare
 
 
 def test_command_draws_a_sheet(tmp_path):
-    for folder, pixels in (("images", 128 + 40 * scene()[0][..., 0]), ("labels", scene()[1])):
-        (tmp_path / folder).mkdir()
-        Image.fromarray(np.uint8(np.clip(pixels, 0, 255))).save(tmp_path / folder / "a.png")
+    picture_folder(tmp_path)
     out = tmp_path / "sheet.png"
     arguments = ["--data", str(tmp_path), "-o", str(out), "--tile", "188"]
     result = CliRunner().invoke(command, arguments)
@@ -29,9 +27,7 @@ def test_command_draws_a_sheet(tmp_path):
 
 
 def test_command_draws_what_training_with_these_settings_meets(tmp_path, monkeypatch):
-    for folder, pixels in (("images", 128 + 40 * scene()[0][..., 0]), ("labels", scene()[1])):
-        (tmp_path / folder).mkdir()
-        Image.fromarray(np.uint8(np.clip(pixels, 0, 255))).save(tmp_path / folder / "a.png")
+    picture_folder(tmp_path)
     drawn = []
     monkeypatch.setattr(sheets, "augmentation_sheet", lambda samples, path: drawn.extend(samples))
     data = str(tmp_path)

@@ -7,18 +7,14 @@ import numpy as np
 import pytest
 import tifffile
 from cuda_emulation import emulate
+from isbi_data import isbi_folder
 
-from cunet.data import synthetic
 from cunet.net import memory
 
 
 @pytest.fixture
 def data(tmp_path):
-    synthetic.write_stack(tmp_path / "data", seed=0)
-    for path in (tmp_path / "data").glob("*.tif"):
-        pages = tifffile.imread(path)[:3, :40, :40]
-        tifffile.imwrite(path, pages, photometric="minisblack")
-    return tmp_path / "data"
+    return isbi_folder(tmp_path / "data", 3, 40, 40)
 
 
 NET = ["--width", 8, "--depth", 1, "--tile", 28, "--fold", "0/3", "--device", "cuda", "--lr", 1e-3]

@@ -105,7 +105,7 @@ def test_the_scores_are_those_of_the_challenge(data, monkeypatch):
     assert 0 < found.pop("dice") < 1 and found == expected
 
 
-def test_the_table_and_the_next_command(data, straight, run, capsys):
+def test_the_table_and_the_next_command(data, straight, run):
     code, text, err = run("crossval", "--resume", straight)
     assert code == 0
     lines = text.splitlines()
@@ -162,7 +162,7 @@ def test_finished_runs_of_train_are_taken_over(data, straight, run, tmp_path):
     assert (path / "prediction.tif").read_bytes() == (straight / "prediction.tif").read_bytes()
 
 
-def test_runs_that_do_not_belong_are_refused(data, straight, run, tmp_path):
+def test_runs_that_do_not_belong_are_refused(straight, run, tmp_path):
     path = tmp_path / "whole"
     shutil.copytree(straight, path)
     toml = path / "fold1-seed4" / "run.toml"

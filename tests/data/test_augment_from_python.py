@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from augment_scenes import scene
+from augment_scenes import picture
 
 import cunet
 from cunet.cli.augment import command
@@ -12,11 +12,6 @@ from cunet.data.augment import Augmentation, draw
 from cunet.errors import CunetError
 
 ALL = Augmentation()
-
-
-def picture():
-    image, labels, _ = scene()
-    return np.uint8(np.clip(128 + 40 * image[..., 0], 0, 255)), labels
 
 
 def test_a_sample_of_arrays_is_one_that_training_draws():

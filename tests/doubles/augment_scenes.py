@@ -1,6 +1,7 @@
 """Images to augment: a smooth scene, and one whose pixels tell where they are."""
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 
@@ -14,6 +15,19 @@ def scene(height=90, width=110, channels=1, seed=0):
     for array in (image, labels, weights):
         array.flags.writeable = False
     return image, labels, weights
+
+
+def picture():
+    """The image of the scene in 8 bits, and its labels."""
+    image, labels, _ = scene()
+    return np.uint8(np.clip(128 + 40 * image[..., 0], 0, 255)), labels
+
+
+def picture_folder(folder):
+    """The same as a data set in a folder."""
+    for name, pixels in zip(("images", "labels"), picture(), strict=True):
+        (folder / name).mkdir()
+        Image.fromarray(pixels).save(folder / name / "a.png")
 
 
 def coordinates(size):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from lazy_imports import HEAVY, loaded_by
 from PIL import Image
+from predictions import stack
 
 from cunet.errors import DataError
 from cunet.evaluation.probability import read_pair
@@ -18,14 +19,6 @@ KEYS += ["threshold", "pr_curve", "roc_curve"]
 def run(run):
     """run("pixels", ...) -> (exit code, stdout, stderr) of `cunet evaluate`."""
     return lambda *arguments: run("evaluate", *arguments)
-
-
-def stack(pages=5, height=12, width=9, seed=1):
-    """Probabilities float32 and a truth of 0 and 255."""
-    rng = np.random.default_rng(seed)
-    white = rng.random((pages, height, width)) < 0.6
-    probability = 0.7 * rng.random(white.shape) + 0.3 * white
-    return probability.astype(np.float32), np.where(white, 255, 0).astype(np.uint8)
 
 
 def test_the_output_is_one_json_document_and_the_next_command_comes_last(run, save):

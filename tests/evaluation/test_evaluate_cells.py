@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from predictions import cells
 
 from cunet.evaluation.frames import written
 from cunet.metrics import ctc, dsb2018
@@ -26,16 +27,6 @@ def write(path, array):
     else:
         tifffile.imwrite(path, array, photometric="minisblack")
     return path
-
-
-def cells(seed=0, side=40, dtype=np.uint16):
-    """About a dozen rectangles with numbers that have gaps; they may touch."""
-    rng = np.random.default_rng(seed)
-    image = np.zeros((side, side), dtype)
-    for number in range(3, 40, 3):
-        r, c = rng.integers(0, side - 9, 2)
-        image[r : r + rng.integers(4, 9), c : c + rng.integers(4, 9)] = number
-    return image
 
 
 def found_of(image, seed=0):

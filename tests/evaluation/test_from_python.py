@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import tifffile
+from predictions import cells, stack
 
 import cunet
 from cunet.errors import CunetError, DataError
@@ -32,30 +33,12 @@ def printed(run):
     return call
 
 
-def stack(pages=4, seed=1):
-    """Probabilities (pages, H, W) float32 and a truth of 0 and 255."""
-    rng = np.random.default_rng(seed)
-    white = rng.random((pages, 20, 17)) < 0.6
-    probability = (0.7 * rng.random(white.shape) + 0.3 * white).astype(np.float32)
-    return probability, np.where(white, 255, 0).astype(np.uint8)
-
-
-def cells(seed, side=40):
-    """About a dozen rectangles with numbers that have gaps."""
-    rng = np.random.default_rng(seed)
-    image = np.zeros((side, side), np.uint16)
-    for number in range(3, 40, 3):
-        r, c = rng.integers(0, side - 9, 2)
-        image[r : r + rng.integers(4, 9), c : c + rng.integers(4, 9)] = number
-    return image
-
-
 # Pixels
 
 
 @pytest.mark.parametrize("pages", [None, "0,2-3", [3, 1]])
 def test_pixels_of_files_and_arrays(printed, save, pages):
-    probability, labels = stack()
+    probability, labels = stack(4, 20, 17)
     prob, truth = save("p.tif", probability), save("t.tif", labels)
     text = pages if pages is None or isinstance(pages, str) else ",".join(map(str, pages))
     options = ["--threshold", 0.6] + (["--pages", text] if text else [])
@@ -72,7 +55,7 @@ def test_pixels_of_files_and_arrays(printed, save, pages):
 
 def test_what_segment_returns_is_taken_as_it_is():
     """(H, W, K): of two classes class 1, of more the most probable."""
-    probability, labels = stack(1)
+    probability, labels = stack(1, 20, 17)
     both = np.stack([1 - probability[0], probability[0]], axis=-1)
     expected = cunet.evaluate_pixels(probability[0], labels[0])
     assert cunet.evaluate_pixels(both, labels[0]) == expected
@@ -101,7 +84,7 @@ def test_classes_of_files_and_arrays(printed, save):
 
 
 def test_integers_and_bits_as_probabilities():
-    probability, labels = stack()
+    probability, labels = stack(4, 20, 17)
     grey = np.round(255 * probability).astype(np.uint8)
     found, same = cunet.evaluate_pixels(grey, labels), cunet.evaluate_pixels(grey / 255, labels)
     assert found == same
@@ -111,12 +94,12 @@ def test_integers_and_bits_as_probabilities():
 
 
 def wrong_at(value):
-    probability, _ = stack()
+    probability, _ = stack(4, 20, 17)
     probability[2, 3, 4] = value
     return probability
 
 
-PROB, LABELS = stack()
+PROB, LABELS = stack(4, 20, 17)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +128,7 @@ def test_what_does_not_fit_is_refused(prob, truth, settings, kind, words):
 
 
 def test_isbi_of_files_and_arrays(printed, save):
-    probability, labels = stack()
+    probability, labels = stack(4, 20, 17)
     prob, truth = save("p.tif", probability), save("t.tif", labels)
     expected = printed("isbi", prob, truth, "--pages", "1,3", "--radius", 3)
     seen = []

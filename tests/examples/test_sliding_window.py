@@ -208,7 +208,7 @@ def test_train_and_score(data, tmp_path, capsys):
     assert {path.name: path.stat().st_mtime_ns for path in data.iterdir()} == before
 
 
-def test_dense_and_single_patches_are_compared_at_run_time(data):
+def test_dense_and_single_patches_are_compared_at_run_time():
     net = net_of.SlidingWindow(maps=2, hidden=2)
     x = np.random.default_rng(0).standard_normal((20, 20, 1)).astype(np.float32)
     right = net_of.image_probabilities(net, x)[..., 1]

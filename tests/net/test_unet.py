@@ -324,3 +324,12 @@ def test_a_real_width_in_float32_is_close_to_the_definition_in_float64():
         for p, q in zip(fast.parameters(), exact.parameters(), strict=True)
     ]
     assert max(errors) < 5e-4 and np.median(errors) < 2e-4
+
+
+def test_a_normalised_net_has_the_filters_of_a_plain_one():
+    plain = {p.name: p.value for p in cunet.UNet(width=2, depth=2, seed=4).parameters()}
+    normed = cunet.UNet(width=2, depth=2, seed=4, batch_norm=True).parameters()
+    filters = [p for p in normed if p.name.endswith(".filters")]
+    assert len(filters) == 13
+    for p in filters:
+        np.testing.assert_array_equal(p.value, plain[p.name])

@@ -12,6 +12,7 @@ import pytest
 import tifffile
 from click.testing import CliRunner
 from isbi_data import isbi_folder
+from lazy_imports import loaded_by
 from report_pages import Page, page_of, train
 from run_folders import log_of
 
@@ -98,7 +99,7 @@ def test_the_constant_error_is_that_of_calling_all_white(finished, data):
 
 
 def test_settings_that_differ_are_marked(finished):
-    text = (finished / "report.html").read_text(encoding="utf-8")
+    text = write_report(finished).read_text(encoding="utf-8")
     rows = re.findall(
         r'<tr class="changed"><th scope="row">(\w+)</th><td>(.*?)</td><td>(.*?)</td>', text
     )
@@ -122,7 +123,7 @@ def test_without_data_the_thresholds_show_the_same(finished, tmp_path, threshold
     assert ("Undertrained: at no validation" in page_of(run).words) == warned
 
 
-def test_one_class_only_is_reported(finished, tmp_path, data):
+def test_one_class_only_is_reported(finished, tmp_path):
     run = shutil.copytree(finished, tmp_path / "run")
     net = cunet.load(run / "last.npz")
     net.head.w.value[...] = 0
@@ -151,7 +152,7 @@ def test_without_held_out_slices(data, tmp_path):
     assert "Pixel error, last" not in page.words
 
 
-def test_without_the_data(finished, tmp_path):
+def test_without_the_data(tmp_path):
     away = five_slices(tmp_path / "data")
     run = train(tmp_path / "run", away)
     away.rename(tmp_path / "elsewhere")
@@ -265,8 +266,7 @@ def test_too_many_pixels_are_not_scored(finished, monkeypatch):
 
 
 def test_numba_is_not_loaded_before_something_is_scored():
-    code = "import sys, cunet.reporting; assert 'numba' not in sys.modules"
-    subprocess.run([sys.executable, "-P", "-c", code], check=True)
+    assert "numba" not in loaded_by("import cunet.reporting")
 
 
 def test_several_classes_and_colour_images(tmp_path):
