@@ -87,7 +87,7 @@ def command(
       cunet segment DIC-C2DH-HeLa/02 --products ctc --min-area 500 --out DIC-C2DH-HeLa/02_RES
     """
     from cunet.backend import resolve_device
-    from cunet.files.pages import IMAGES
+    from cunet.files.listing import IMAGES
     from cunet.segmentation import inputs
     from cunet.segmentation.products import NUMBERED, How
 

@@ -9,7 +9,7 @@ from cunet.data.dataset import LAYOUTS, Dataset, Slice, checked, listing, sha256
 from cunet.data.labels import read_labels
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
-from cunet.files.pages import IMAGES
+from cunet.files.listing import IMAGES
 
 _LOSSY_OR_UNKNOWN = (".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 

@@ -9,7 +9,7 @@ import numpy as np
 from cunet.data.dataset import listing
 from cunet.data.dsb2018 import image_folders
 from cunet.errors import CunetError, DataError
-from cunet.files.pages import IMAGES
+from cunet.files.listing import IMAGES
 
 ENDINGS = ("_labels", "", "_mask")  # of a file's stem; an image has one label file, the first
 OTHER_PRODUCTS = ("_prob", "_overlay")  # of `cunet segment`, which hold no labels

@@ -9,8 +9,6 @@ from cunet.errors import CunetError
 from cunet.files import open_image
 from cunet.files.image_file import ImageFile
 
-IMAGES = (".tif", ".tiff", ".png")  # how the names of image files end
-
 
 def read_image(
     path: str | Path, pages: str | int | Iterable[int] | None = None, indices: bool = False

@@ -12,7 +12,8 @@ from cunet.engines import TENSOR_CORES
 from cunet.errors import CunetError
 from cunet.files import open_image, read_description
 from cunet.files.image_file import ImageFile
-from cunet.files.pages import IMAGES, chosen_pages
+from cunet.files.listing import IMAGES
+from cunet.files.pages import chosen_pages
 from cunet.net.tiles import check_tile, usual_tile
 from cunet.net.unet import UNet
 from cunet.segmentation.objects import Instances

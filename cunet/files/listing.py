@@ -1,0 +1,40 @@
+"""What a folder holds for us: the one filter that every listing of files goes through.
+
+Left out is what systems leave behind unasked, such as the hidden `._a.tif` that macOS writes beside
+a.tif on foreign disks, and folders whose names look like those of files.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+IMAGES = (".tif", ".tiff", ".png")  # how the names of image files end, in any spelling of the case
+_LEFT_BEHIND = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}
+
+
+def visible(paths: Iterable[Path]) -> list[Path]:
+    """Those of the paths that a person put there, in the order of their names."""
+    return sorted(
+        path
+        for path in paths
+        if not path.name.startswith(".") and path.name.lower() not in _LEFT_BEHIND
+    )
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The visible files of a folder, by name; none where it is no folder."""
+    return [path for path in visible(folder.iterdir()) if path.is_file()] if folder.is_dir() else []
+
+
+def folders_of(folder: Path) -> list[Path]:
+    """The visible folders in a folder, by name."""
+    return [path for path in visible(folder.iterdir()) if path.is_dir()]
+
+
+def images_of(folder: Path) -> list[Path]:
+    """The TIFF and PNG files of a folder, by name; none where it is no folder."""
+    return [path for path in files_of(folder) if is_image(path)]
+
+
+def is_image(path: Path) -> bool:
+    """Whether a path has the name of an image file that cunet reads."""
+    return path.suffix.lower() in IMAGES
