@@ -209,7 +209,7 @@ def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:
 def load_model(model: str | None, device: str, precision: str | None) -> "tuple[UNet, str]":
     """The network and its file; by default that of the newest run, else the bundled one."""
     from cunet.net.checkpoint import load, model_file
-    from cunet.training.run_folder import newest
+    from cunet.training.run_names import newest
 
     path = model or newest() or "bundled"
     return load(path, device, precision), str(model_file(path))

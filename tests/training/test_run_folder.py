@@ -124,7 +124,9 @@ def test_the_log_is_written_in_pieces(tmp_path):
     run.flush()
     rows = log_without_time(tmp_path / "run")
     assert [row["step"] for row in rows] == [str(i) for i in range(1, 24)]
-    reopened = RunFolder.reopen(tmp_path / "run", Config(), {}, 21)
+    run.close()
+    reopened = RunFolder(tmp_path / "run")
+    reopened.go_on(Config(), {}, 21)
     assert len(log_without_time(reopened.path)) == 21
 
 
