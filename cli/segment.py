@@ -169,10 +169,11 @@ def next_products(wanted: list[str]) -> str:
 def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:
     """Segment one file; returns its entry in the JSON document."""
     from cunet.files import open_image
-    from cunet.segmentation.segment_file import segment_file
+    from cunet.segmentation.segment_file import check_image, segment_file
 
     start = time.perf_counter()
-    with open_image(job.file) as image:
+    with open_image(job.file) as file:
+        image = check_image(file, net)
         common.say(
             f"{job.file}: {image.pages} page(s) of {image.height} x {image.width}, axes "
             f"{image.axes}, {image.dtype}",

@@ -11,9 +11,12 @@ from PIL import Image
 from cunet.errors import DataError
 from cunet.files.calibration import Calibration
 from cunet.files.image_file import ImageFile
+from cunet.files.png_chunks import data_bytes, picture_alone
 
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6  # PNG's colour types
+_SAMPLES = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGBA: 4}
 _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 1, _RGBA: 3}
+_MOST_PER_BYTE = 1032  # bytes that deflate can make of one: a match of 258 takes two bits
 
 
 class PngImage(ImageFile):
@@ -43,6 +46,15 @@ class PngImage(ImageFile):
                 f"'{path}' is a PNG with 16-bit colour or alpha; expected 8 bits per channel, or "
                 "16-bit grey. Save it as TIFF."
             )
+        if not (self.width and self.height):
+            raise DataError(f"'{path}' is a PNG of {self.width} x {self.height}: it has no pixels.")
+        line = 1 + (self.width * self._bits * _SAMPLES[kind] + 7) // 8
+        stored = data_bytes(path)
+        if line * self.height > _MOST_PER_BYTE * stored:
+            raise DataError(
+                f"'{path}' is a damaged or truncated PNG: it claims {self.width} x {self.height} "
+                f"pixels, more than its {stored:,} bytes of pixels can hold. Save it again."
+            )
         self._kind = kind
         self.pages, self.channels = 1, _CHANNELS[kind]
         self.axes = "YX" if self.channels == 1 else "YXS"
@@ -64,7 +76,7 @@ class PngImage(ImageFile):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                with Image.open(self.path, formats=["PNG"]) as image:
+                with Image.open(picture_alone(self.path), formats=["PNG"]) as image:
                     values = np.asarray(image)
         except Image.DecompressionBombError as error:
             raise DataError(
@@ -77,7 +89,7 @@ class PngImage(ImageFile):
         if self._kind == _GREY and 1 < self._bits < 8:
             # Pillow has stretched them to 0 ... 255
             values = values // (255 // (2**self._bits - 1))
-        return values.astype(self.dtype)
+        return values.astype(self.dtype, copy=False)
 
     def close(self) -> None:
         self._kept = None

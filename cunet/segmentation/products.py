@@ -10,6 +10,7 @@ import numpy as np
 from cunet.errors import CunetError
 from cunet.files import write_png
 from cunet.files.disk import write_error
+from cunet.files.frames import Frames
 from cunet.files.image_file import ImageFile
 from cunet.files.tiff_output import TiffOutput
 from cunet.net.unet import UNet
@@ -50,9 +51,13 @@ class How:
 
 
 def make_sink(
-    product: str, path: Path, image: ImageFile, net: UNet, pages: int, how: How
+    product: str, path: Path, image: ImageFile, net: UNet, frames: Frames, how: How
 ) -> "Sink":
-    """What writes one product to one file; CunetError where its format cannot hold it."""
+    """What writes one product of the chosen pages to one file.
+
+    CunetError where its format cannot hold it.
+    """
+    pages = frames.pages
     if path.suffix.lower() == ".png" and product != "overlay":
         if product in ("prob", "ctc") or pages > 1:
             raise CunetError(
@@ -62,8 +67,8 @@ def make_sink(
     if product == "overlay":
         return Overlay(path, image, net, pages, how)
     if product in NUMBERED:
-        return Labels(product, path, image, pages, how)
-    return Tiff(product, path, image, net, pages, how)
+        return Labels(product, path, image, frames, how)
+    return Tiff(product, path, image, net, frames, how)
 
 
 class Sink:
@@ -95,13 +100,15 @@ class Sink:
 class Tiff(Sink):
     """prob or mask: written band by band."""
 
-    def __init__(self, product: str, path: Path, image: ImageFile, net: UNet, pages: int, how: How):
+    def __init__(
+        self, product: str, path: Path, image: ImageFile, net: UNet, frames: Frames, how: How
+    ):
         super().__init__(path, image)
         self.prob, self.two = product == "prob", net.shape.classes == 2
         self.file = TiffOutput(
-            path, pages, image.height, image.width, np.float32 if self.prob else np.uint8,
+            path, frames.pages, image.height, image.width, np.float32 if self.prob else np.uint8,
             net.shape.classes if self.prob and not self.two else 1,
-            image.calibration, how.description,
+            frames.calibration, how.description, frames.axes,
         )  # fmt: skip
 
     def band(self, number: int, first: int, probability: np.ndarray, found: np.ndarray) -> None:
@@ -139,16 +146,16 @@ class Labels(Sink):
     Which type it is turns out at the last page; until then the numbers wait in a temporary file.
     """
 
-    def __init__(self, product: str, path: Path, image: ImageFile, pages: int, how: How):
+    def __init__(self, product: str, path: Path, image: ImageFile, frames: Frames, how: How):
         super().__init__(path, image)
-        self.product, self.pages, self.how, self.highest = product, pages, how, 0
+        self.product, self.frames, self.how, self.highest = product, frames, how, 0
         try:
             self.waiting = tempfile.TemporaryFile(dir=path.parent)
         except OSError as error:
             raise write_error(error, path, self._bytes()) from error
 
     def _bytes(self) -> int:
-        return 4 * self.pages * self.image.height * self.image.width
+        return 4 * self.frames.pages * self.image.height * self.image.width
 
     def page_done(self, number: int, page: int) -> None:
         numbered = numbers(self.page, self.how.instances)
@@ -166,11 +173,12 @@ class Labels(Sink):
     def finish(self) -> None:
         height, width = self.image.height, self.image.width
         dtype = np.dtype(np.uint16 if self.highest <= 65535 else np.uint32)
-        shape = self.pages, height, width
-        calibration, text = self.image.calibration, self.how.text(self.product)
+        frames, text = self.frames, self.how.text(self.product)
         self.waiting.seek(0)
-        with TiffOutput(self.path, *shape, dtype, 1, calibration, text) as output:
-            for number in range(self.pages):
+        with TiffOutput(
+            self.path, frames.pages, height, width, dtype, 1, frames.calibration, text, frames.axes
+        ) as output:
+            for number in range(frames.pages):
                 for rows in strips(height, 4 * width):
                     part = self.waiting.read(4 * width * (rows.stop - rows.start))
                     block = np.frombuffer(part, np.int32).reshape(-1, width)
@@ -194,7 +202,8 @@ class Overlay(Sink):
 
     def page_done(self, number: int, page: int) -> None:
         image = self.image
-        low, high = np.percentile(sampled_rows(image, page)[..., :3].mean(axis=2), (0.5, 99.5))
+        sample = image.sample(page).astype(np.float64)
+        low, high = np.percentile(sample[..., :3].mean(axis=2), (0.5, 99.5))
         picture = np.empty((image.height, image.width, 3), np.uint8)
         for rows in strips(image.height, 12 * image.width):
             grey = image.read_rows(page, rows.start, rows.stop)[..., :3].mean(axis=2)
@@ -246,9 +255,3 @@ def numbers(found: np.ndarray, how: Instances) -> np.ndarray:
         own = (more > 0) & ((found == k) | (numbered == 0))
         numbered = np.where(own, more + numbered.max(initial=0), numbered).astype(np.int32)
     return numbered
-
-
-def sampled_rows(image: ImageFile, page: int) -> np.ndarray:
-    """About 48 rows (rows, W, C) spread over a page, as float64."""
-    rows = np.unique(np.linspace(0, image.height - 1, 48).astype(int))
-    return np.concatenate([image.read_rows(page, r, r + 1) for r in rows]).astype(np.float64)
