@@ -90,7 +90,9 @@ def _from_tags(
     if tif.is_imagej:  # its unit belongs to the resolution tags
         unit = zunit
     x, y = (_ratio(tags.valueof(f"{axis}Resolution"), axis, notes) for axis in "XY")
-    if length(unit) is None and x == y == 1:  # what programs write that do not know the size
+    if (
+        unit.strip().casefold() in NO_UNITS and x == y == 1
+    ):  # what programs write that do not know the size
         x = y = None
     if x is not None and y is not None:
         found.x, found.y = (x, unit), (y, str(texts.get("yunit", unit)))

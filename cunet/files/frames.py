@@ -33,8 +33,11 @@ def frames(image: ImageFile, pages: Sequence[int]) -> Frames:
 
     Pages that are a part of every axis, such as two time points of all slices, keep the axes;
     others are slices, one after the other. Between every second slice there are two steps, and
-    between slices at odd places no common one: that is left out.
+    between slices at odd places no common one: that is left out. CunetError for a page that the
+    image does not have.
     """
+    for page in pages:
+        image.check_page(page)
     axes = _named(image.page_axes)
     found = getattr(image, "calibration", Calibration())
     places = np.unravel_index(np.asarray(pages), [size for _, size in axes])

@@ -50,11 +50,15 @@ class ImageFile:
 
     def read_rows(self, page: int, r0: int, r1: int) -> np.ndarray:
         """Rows r0 ... r1-1 of a page, (r1 - r0, W, C); decodes only what holds these rows."""
-        if not 0 <= page < self.pages:
-            raise CunetError(f"'{self.path}' has pages 0 to {self.pages - 1}, not {page}")
+        self.check_page(page)
         if not 0 <= r0 <= r1 <= self.height:
             raise ValueError(f"'{self.path}' has {self.height} rows, not rows {r0} to {r1}")
         return self._rows(page, r0, r1)
+
+    def check_page(self, page: int) -> None:
+        """Raises CunetError where the image has no such page."""
+        if not 0 <= page < self.pages:
+            raise CunetError(f"'{self.path}' has pages 0 to {self.pages - 1}, not {page}")
 
     def sample(self, page: int) -> np.ndarray:
         """About 48 rows (rows, W, C) spread over a page, in the dtype of the file."""

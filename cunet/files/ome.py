@@ -52,9 +52,11 @@ def _check_pixels(pixels: ElementTree.Element, pages: int, path: Any) -> None:
         last = max([int(d.get("IFD", 0)) + n for d, n in zip(data, counts, strict=True)], default=0)
     except (KeyError, ValueError) as error:
         raise Doubtful(f"its OME-XML is not complete ({error})") from error
+    if min(z, c, t) < 1:
+        raise Doubtful(f"its OME-XML announces {z} slices, {c} channels, {t} frames")
     planes = z * (c // max(samples[:1] + [1])) * t
     mapped = sum(n or pages for n in counts)
-    if min(z, c, t) >= 1 and planes <= pages and last <= pages and mapped <= 2 * pages + 16:
+    if planes <= pages and last <= pages and mapped <= 2 * pages + 16:
         return
     claim = f"its OME-XML announces {max(planes, last, mapped):,} pages, the file has {pages:,}"
     if c > max(samples[:1] + [1]):

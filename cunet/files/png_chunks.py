@@ -5,6 +5,7 @@ import struct
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 PNG = b"\x89PNG\r\n\x1a\n"
 _PICTURE = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
@@ -13,23 +14,24 @@ _MOST_TEXT = 2**20  # bytes of any other chunk that are read
 
 def chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
     """(kind, data) of the chunks of a PNG; of one that is too long, or is IDAT, b""."""
-    for kind, at, size in _places(path):
-        with open(path, "rb") as file:
+    with open(path, "rb") as file:
+        for kind, at, size in _places(file):
             file.seek(at)
             yield kind, file.read(size) if size <= _MOST_TEXT and kind != b"IDAT" else b""
 
 
 def data_bytes(path: Path) -> int:
     """The bytes of compressed pixels that a PNG holds."""
-    return sum(size for kind, _, size in _places(path) if kind == b"IDAT")
+    with open(path, "rb") as file:
+        return sum(size for kind, _, size in _places(file) if kind == b"IDAT")
 
 
 def picture_alone(path: Path) -> BytesIO:
     """The PNG without the chunks that hold no pixels: texts and profiles may be of any size."""
-    kept = BytesIO()
-    kept.write(PNG)
+    kept = BytesIO(PNG)
+    kept.seek(len(PNG))
     with open(path, "rb") as file:
-        for kind, at, size in _places(path):
+        for kind, at, size in _places(file):
             if kind in _PICTURE:
                 file.seek(at - 8)
                 kept.write(file.read(size + 12))
@@ -37,14 +39,11 @@ def picture_alone(path: Path) -> BytesIO:
     return kept
 
 
-def _places(path: Path) -> Iterator[tuple[bytes, int, int]]:
+def _places(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
     """(kind, offset of the data, bytes of it) of every chunk; a cut one has what is left of it."""
-    with open(path, "rb") as file:
-        end, at = os.fstat(file.fileno()).st_size, len(PNG)
-        while at + 8 <= end:
-            file.seek(at)
-            size, kind = struct.unpack(">I4s", file.read(8))
-            yield kind, at + 8, min(size, end - at - 8)
-            if kind == b"IEND":
-                return
-            at += size + 12
+    end, at, kind = os.fstat(file.fileno()).st_size, len(PNG), b""
+    while at + 8 <= end and kind != b"IEND":
+        file.seek(at)
+        size, kind = struct.unpack(">I4s", file.read(8))
+        yield kind, at + 8, min(size, end - at - 8)
+        at += size + 12

@@ -24,6 +24,7 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 # match has 258 bytes and takes two bits; a code of LZW has 12 bits and names at most 3,838 bytes;
 # a pair of PackBits' bytes makes 128. Others know no limit, or a very high one.
 _MOST_PER_BYTE = {1: 1, 5: 2560, 8: 1032, 32946: 1032, 32773: 64}
+_FAX = (2, 3, 4)  # a row of fax takes a bit at least
 _SLACK = 4096  # bytes; nobody is harmed by so few
 
 
@@ -77,6 +78,8 @@ def check_pages(tif: tifffile.TiffFile, stack: Stack, path: Path) -> list[str]:
         whole, piece = _packed_bytes(key)
         claimed, stored = whole - lacking * piece, sum(count for _, count in written)
         most = _MOST_PER_BYTE.get(int(key.compression), math.inf) * stored
+        if int(key.compression) in _FAX:
+            most = 8 * stored * (-(-key.imagewidth // 8))
         if end <= size and claimed > most + _SLACK * len(written):
             raise DataError(
                 f"'{path}' claims {key.shape} pixels in {stored:,} bytes (page {index}), which "

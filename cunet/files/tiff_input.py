@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from cunet.errors import DataError
+from cunet.errors import DataError, DeviceError
 from cunet.files.calibration import read_calibration
 from cunet.files.image_file import ImageFile
 from cunet.files.tiff_damage import check_pages, contiguous, damage_refused
@@ -109,15 +109,19 @@ class TiffImage(ImageFile):
         return self._kept[1][r0:r1].copy()
 
     def _read(self, page: int, r0: int, r1: int) -> np.ndarray:
-        rows = np.empty((r1 - r0, self.width, self.channels), self.dtype)
         try:
+            rows = np.empty((r1 - r0, self.width, self.channels), self.dtype)
             if "C" in self._outer:
                 for c in range(self.channels):
                     self._read_plane(self._plane(page, c), r0, r1, rows[..., c : c + 1])
             else:
                 self._read_plane(page, r0, r1, rows)
-        except MemoryError:
-            raise
+        except MemoryError as error:
+            needed = (r1 - r0) * self.width * self.channels * self.dtype.itemsize
+            raise DeviceError(
+                f"no memory for '{self.path}': {r1 - r0} rows of page {page} need {needed:,} "
+                "bytes at once. Save it in strips or tiles, or cut it."
+            ) from error
         except Exception as error:  # each codec has its own errors
             raise DataError(f"'{self.path}': page {page} cannot be decoded: {error}") from error
         return rows

@@ -16,6 +16,7 @@ import tifffile
 from cunet.errors import DataError
 from cunet.files import ome
 
+_NAMES = {"imagej": "ImageJ", "shaped": "tifffile", "ome": "OME"}  # of metadata
 _BY_PAGE = ("shaped", "generic", "uniform")  # series that repeated writing makes
 
 
@@ -58,8 +59,7 @@ def only_stack(tif: tifffile.TiffFile, path: Path, pages: int) -> Stack:
     except Exception as error:
         doubt = f"its metadata cannot be read ({error})"
     every = [s for s in series if s.keyframe is not None and not s.keyframe.is_reduced]
-    announced = {"ImageJ": tif.is_imagej, "tifffile": tif.is_shaped, "OME": tif.is_ome}
-    names = [name for name, there in announced.items() if there]
+    names = [name for kind, name in _NAMES.items() if getattr(tif, f"is_{kind}")]
     if not doubt and names and any(s.kind in ("generic", "uniform") for s in every):
         doubt = f"its {names[0]} metadata announce other pages than the {pages} found"
     if not doubt and len(every) == 1:
@@ -70,10 +70,13 @@ def only_stack(tif: tifffile.TiffFile, path: Path, pages: int) -> Stack:
                 "plain numbers. Save it as an ordinary TIFF."
             )
         planes = math.prod(found.shape) // max(math.prod(found.keyframe.shape), 1)
-        if found.dataoffset is not None or planes <= pages:
+        if planes <= pages or (pages == 1 and _one_directory_for_all(found)):
             alone = len(series) == 1 and len(found.levels) == 1
-            return _stack(found, pages - planes if alone else 0)
-        doubt = f"its {found.kind} metadata announce {planes:,} pages, the file has {pages:,}"
+            unread = pages - planes if alone else 0
+            if unread <= 0 or found.kind not in ("imagej", "shaped"):
+                return _stack(found, unread)
+        name = _NAMES.get(found.kind, found.kind)
+        doubt = f"its {name} metadata announce {planes:,} pages, the file has {pages:,}"
     if not doubt and len(every) > 1:
         _check_writes(every, path)
     if doubt and tif.is_imagej:
@@ -92,18 +95,26 @@ def _stack(series: tifffile.TiffPageSeries, unread: int) -> Stack:
         if size != 1 or axis in "TZYX"
     ]
     doubts = []
-    if unread > 0 and series.kind in ("ome", "imagej", "shaped"):
-        doubts.append(f"{unread} more pages are not in its {series.kind} metadata and not read")
+    if unread > 0 and series.kind == "ome":
+        doubts.append(f"{unread} more pages are not in its OME metadata and not read")
     return Stack(
         "".join(axis for axis, _ in kept),
         tuple(size for _, size in kept),
         None if series.dtype is None else np.dtype(series.dtype),
         series.keyframe,
         series.pages,
-        series.dataoffset,
+        series.dataoffset or None,  # 0 stands for pixels that were never written
         series.kind,
         tuple(doubts),
     )
+
+
+def _one_directory_for_all(series: tifffile.TiffPageSeries) -> bool:
+    """Whether a file of one directory is meant to have more planes, one behind the other."""
+    key, start = series.keyframe, series.dataoffset
+    if start is None or (series.kind == "shaped" and "truncated" not in key.shaped_description):
+        return False
+    return not start <= key.offset < start + math.prod(series.shape) * series.dtype.itemsize
 
 
 def plain_stack(tif: tifffile.TiffFile, path: Path) -> Stack:
