@@ -69,8 +69,9 @@ def write_png(path: str | Path, array: np.ndarray, description: str = "") -> Non
     """
     path, array = Path(path), np.asarray(array)
     colour = array.ndim == 3 and array.shape[2] == 3
-    if not (array.dtype == np.uint8 and (array.ndim == 2 or colour)) and not (
-        array.dtype == np.uint16 and array.ndim == 2
+    if not array.size or (
+        not (array.dtype == np.uint8 and (array.ndim == 2 or colour))
+        and not (array.dtype == np.uint16 and array.ndim == 2)
     ):
         raise ValueError(
             f"'{path}': a PNG is uint8 (H, W) or (H, W, 3), or uint16 (H, W); "

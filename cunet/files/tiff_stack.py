@@ -18,6 +18,21 @@ from cunet.files import ome
 
 _NAMES = {"imagej": "ImageJ", "shaped": "tifffile", "ome": "OME"}  # of metadata
 _BY_PAGE = ("shaped", "generic", "uniform")  # series that repeated writing makes
+_MOST_SEARCHED = 500  # pages; of more, levels of a pyramid are not told from pages
+
+
+class Tiff(tifffile.TiffFile):
+    """tifffile's file, without its searches that take the square of the number of pages."""
+
+    def _series_shaped(self) -> list[tifffile.TiffPageSeries] | None:
+        if len(self.pages) > _MOST_SEARCHED:
+            self.pages.useframes = False
+            if getattr(self.pages.get(1), "is_shaped", False):  # every page was written alone
+                return None
+        return super()._series_shaped()
+
+    def _series_generic(self) -> list[tifffile.TiffPageSeries] | None:
+        return super()._series_generic() if len(self.pages) <= _MOST_SEARCHED else None
 
 
 @dataclass
@@ -60,7 +75,8 @@ def only_stack(tif: tifffile.TiffFile, path: Path, pages: int) -> Stack:
         doubt = f"its metadata cannot be read ({error})"
     every = [s for s in series if s.keyframe is not None and not s.keyframe.is_reduced]
     names = [name for kind, name in _NAMES.items() if getattr(tif, f"is_{kind}")]
-    if not doubt and names and any(s.kind in ("generic", "uniform") for s in every):
+    lost = any(s.kind in ("generic", "uniform") for s in every)
+    if not doubt and names and (lost or (not every and names[0] != "tifffile")):
         doubt = f"its {names[0]} metadata announce other pages than the {pages} found"
     if not doubt and len(every) == 1:
         found = every[0]
@@ -112,7 +128,9 @@ def _stack(series: tifffile.TiffPageSeries, unread: int) -> Stack:
 def _one_directory_for_all(series: tifffile.TiffPageSeries) -> bool:
     """Whether a file of one directory is meant to have more planes, one behind the other."""
     key, start = series.keyframe, series.dataoffset
-    if start is None or (series.kind == "shaped" and "truncated" not in key.shaped_description):
+    if start is None or (
+        series.kind == "shaped" and "truncated" not in str(key.shaped_description)
+    ):
         return False
     return not start <= key.offset < start + math.prod(series.shape) * series.dtype.itemsize
 
@@ -124,12 +142,13 @@ def plain_stack(tif: tifffile.TiffFile, path: Path) -> Stack:
     """
     tif.pages.useframes = False
     kinds: dict[tuple, list[Any]] = {}
-    key: Any = None
+    keys: dict[int, Any] = {}
     for index in range(len(tif.pages)):
         page: Any = tif.pages.get(index)
         samples = page.dtype, page.photometric, tuple(page.extrasamples)
         kind = page.is_reduced, page.shape, page.axes, *samples
-        if key is not None and page.hash == key.hash:  # one set of tags for all like it
+        key = keys.setdefault(page.hash, page)
+        if page is not key:  # one set of tags for all that are like it
             page = tifffile.TiffFrame(
                 tif,
                 index,
@@ -138,8 +157,6 @@ def plain_stack(tif: tifffile.TiffFile, path: Path) -> Stack:
                 databytecounts=page.databytecounts,
                 keyframe=key,
             )
-        else:
-            key = page
         kinds.setdefault(kind, []).append(page)
     kinds = {kind: found for kind, found in kinds.items() if not kind[0]} or kinds
     if len(kinds) > 1:

@@ -207,3 +207,16 @@ def test_what_may_falsify_a_result_is_a_doubt(save):
             assert word in image.doubts[0] and image.doubts[0] in image.notes
     with open_image(save("b.tif", PAGES)) as image:
         assert image.doubts == ()
+
+
+@pytest.mark.parametrize("write", ["loop", "stale"])
+def test_many_pages_are_searched_once(tmp_path, write):
+    """tifffile's search for series takes the square of their number."""
+    pages = np.arange(600, dtype=np.uint16).repeat(16).reshape(600, 4, 4)
+    if write == "loop":
+        by_loop(tmp_path / "a.tif", pages)
+    else:
+        described(tmp_path / "a.tif", "ImageJ=1.54f\nimages=700\nslices=700\n", pages)
+    with open_image(tmp_path / "a.tif") as image:
+        assert image.pages == 600 and bool(image.doubts) == (write == "stale")
+        np.testing.assert_array_equal(image.read(599), np.full((4, 4, 1), 599))
