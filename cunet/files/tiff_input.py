@@ -18,7 +18,7 @@ from cunet.files.calibration import read_calibration
 from cunet.files.image_file import ImageFile
 from cunet.files.tiff_damage import check_pages, contiguous, damage_refused
 from cunet.files.tiff_directories import count_directories
-from cunet.files.tiff_stack import Tiff, only_stack
+from cunet.files.tiff_stack import only_stack
 
 _PAGE_AXES = "IQZT"
 _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated alpha
@@ -37,7 +37,7 @@ class TiffImage(ImageFile):
         self._kept: tuple[int, np.ndarray] | None = None
         with damage_refused(path):
             directories = count_directories(path)
-            self._tif = Tiff(path)
+            self._tif = tifffile.TiffFile(path)
         try:
             with damage_refused(path):
                 self._stack = only_stack(self._tif, path, directories)

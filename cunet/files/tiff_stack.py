@@ -21,20 +21,6 @@ _BY_PAGE = ("shaped", "generic", "uniform")  # series that repeated writing make
 _MOST_SEARCHED = 500  # pages; of more, levels of a pyramid are not told from pages
 
 
-class Tiff(tifffile.TiffFile):
-    """tifffile's file, without its searches that take the square of the number of pages."""
-
-    def _series_shaped(self) -> list[tifffile.TiffPageSeries] | None:
-        if len(self.pages) > _MOST_SEARCHED:
-            self.pages.useframes = False
-            if getattr(self.pages.get(1), "is_shaped", False):  # every page was written alone
-                return None
-        return super()._series_shaped()
-
-    def _series_generic(self) -> list[tifffile.TiffPageSeries] | None:
-        return super()._series_generic() if len(self.pages) <= _MOST_SEARCHED else None
-
-
 @dataclass
 class Stack:
     """One image: planes of one size and type.
@@ -66,7 +52,7 @@ def only_stack(tif: tifffile.TiffFile, path: Path, pages: int) -> Stack:
     try:
         if tif.is_ome:
             ome.check(tif.pages.first.description, pages, path)
-        series = tif.series
+        series = _series(tif, pages)
     except ome.Doubtful as error:
         doubt = str(error)
     except (DataError, MemoryError):
@@ -101,6 +87,17 @@ def only_stack(tif: tifffile.TiffFile, path: Path, pages: int) -> Stack:
     if doubt:
         stack.doubts = (f"{doubt}: its pages are read in the order in which they are stored",)
     return stack
+
+
+def _series(tif: tifffile.TiffFile, pages: int) -> list[tifffile.TiffPageSeries]:
+    """tifffile's series, without its searches that take the square of the number of pages."""
+    if pages > _MOST_SEARCHED:
+        if tif.is_shaped:
+            tif.pages.useframes = False
+            if getattr(tif.pages.get(1), "is_shaped", False):  # every page was written alone
+                return []
+        vars(tif)["_series_generic"] = lambda: None  # the last resort
+    return tif.series
 
 
 def _stack(series: tifffile.TiffPageSeries, unread: int) -> Stack:
