@@ -201,7 +201,7 @@ def _number(value: Any) -> float | None:
 def _said(found: tuple[Any, str] | None) -> str:
     """What the metadata say, for a note."""
     value, unit = found or ("", "")
-    return f"'{str(value)[:20]} {str(unit)[:20]}'"
+    return repr(f"{str(value)[:20]} {str(unit)[:20]}")  # no control characters
 
 
 def write_options(calibration: Calibration | None, imagej: bool) -> tuple[dict, dict]:

@@ -25,7 +25,7 @@ def check(xml: str, pages: int, path: Any) -> None:
     for element in root.iter():
         if _name(element) == "BinaryOnly":
             file = element.get("MetadataFile", "")
-            raise Doubtful(f"its OME-XML lies in another file, '{file}'")
+            raise Doubtful(f"its OME-XML lies in another file, {file!r}")
         if _name(element).startswith("ModuloAlong") and "Start" in element.attrib:
             steps = _steps(element)
             if not 0 <= steps <= _MOST_STEPS:
@@ -35,7 +35,7 @@ def check(xml: str, pages: int, path: Any) -> None:
     if len(others) > 1 or (others and own is not None):
         names = sorted({e.get("FileName", "") for e in root.iter() if _name(e) == "UUID"})
         raise DataError(
-            f"'{path}': some of its pages lie in another file of a set ({', '.join(names[:3])}). "
+            f"'{path}': some of its pages lie in another file of a set: {str(names[:3])[1:-1]}. "
             "Save all pages in one TIFF."
         )
     for pixels in (e for e in root.iter() if _name(e) == "Pixels"):

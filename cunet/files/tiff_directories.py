@@ -16,6 +16,8 @@ from cunet.errors import DataError
 _MOST_TAGS = 4096  # of one directory
 _MOST_SUBDIRECTORIES = 256  # the levels of a pyramid are a dozen
 _SUBDIRECTORIES = 330  # the tag that lists them
+# What tells pixels from bytes. tifffile takes the usual value where one of them is broken.
+_NEEDED = [256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 322, 323, 324, 325, 338, 339]
 # Bytes of one value by TIFF's number of its type; unknown types have no values.
 _SIZES = np.array([0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8, *[0] * 237])
 
@@ -44,6 +46,9 @@ def count_directories(path: Path) -> int:
             entries = np.frombuffer(block, layout.tag)
             bytes_of = _SIZES[np.minimum(entries["type"], 255)] * entries["count"].astype(float)
             values += bytes_of[bytes_of <= size].sum()
+            broken = layout.broken(entries, bytes_of, size)
+            if len(broken):
+                _refuse(path, f"on page {len(found) - 1} the value of tag {broken[0]} is not there")
             own += len(head) + len(block) + len(end)
             levels = entries["count"][entries["code"] == _SUBDIRECTORIES].sum()
             (at,) = layout.next.unpack(end)
@@ -73,9 +78,18 @@ class _Layout:
         # Hamamatsu's format, which tifffile knows by the name, has longer offsets between pages
         long = big or (path.suffix.lower() == ".ndpi" and order == "<")
         self.next = struct.Struct(order + ("Q" if long else "I"))
+        self._inside = 8 if big else 4 if not long else None
         at = 8 if big else 4
         start = start.ljust(16, b"\0")
         (self.first,) = self.next.unpack(start[at : at + self.next.size])
+
+    def broken(self, entries: np.ndarray, bytes_of: np.ndarray, size: int) -> np.ndarray:
+        """The tags needed for pixels whose values have no type, or lie beyond the file."""
+        wrong = bytes_of == 0
+        if self._inside is not None:
+            outside = bytes_of > self._inside
+            wrong |= outside & (entries["value"].astype(float) + bytes_of > size)
+        return entries["code"][wrong & np.isin(entries["code"], _NEEDED)]
 
 
 def _read(file, at: int, count: int) -> bytes:  # type: ignore[no-untyped-def]

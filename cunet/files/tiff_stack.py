@@ -58,7 +58,7 @@ def only_stack(tif: tifffile.TiffFile, path: Path, pages: int) -> Stack:
     except (DataError, MemoryError):
         raise
     except Exception as error:
-        doubt = f"its metadata cannot be read ({error})"
+        doubt = f"its metadata cannot be read, or do not fit its pages ({error})"
     every = [s for s in series if s.keyframe is not None and not s.keyframe.is_reduced]
     names = [name for kind, name in _NAMES.items() if getattr(tif, f"is_{kind}")]
     lost = any(s.kind in ("generic", "uniform") for s in every)
@@ -125,11 +125,13 @@ def _stack(series: tifffile.TiffPageSeries, unread: int) -> Stack:
 def _one_directory_for_all(series: tifffile.TiffPageSeries) -> bool:
     """Whether a file of one directory is meant to have more planes, one behind the other."""
     key, start = series.keyframe, series.dataoffset
-    if start is None or (
-        series.kind == "shaped" and "truncated" not in str(key.shaped_description)
-    ):
+    if start is None:
         return False
-    return not start <= key.offset < start + math.prod(series.shape) * series.dtype.itemsize
+    end = start + math.prod(series.shape) * series.dtype.itemsize
+    if series.kind == "shaped" and "truncated" not in str(key.shaped_description):
+        if end > key.parent.filehandle.size:  # nobody meant this; the description is an older one
+            return False
+    return not start <= key.offset < end
 
 
 def plain_stack(tif: tifffile.TiffFile, path: Path) -> Stack:
