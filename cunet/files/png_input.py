@@ -18,6 +18,7 @@ _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6  # PNG's colour types
 _SAMPLES = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGBA: 4}
 _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 1, _RGBA: 3}
 _MOST_PIXELS = 2 * 2**30 // 12  # more are Pillow's DecompressionBombError
+_LONGEST = 1_000_000  # pixels of a side, as in libpng: 10**8 rows of a pixel take half a minute
 _BITS = {_GREY: (1, 2, 4, 8, 16), _PALETTE: (1, 2, 4, 8)}  # of a sample; of the others 8 and 16
 _MOST_PER_BYTE = 1032  # bytes that deflate can make of one: a match of 258 takes two bits
 
@@ -53,7 +54,7 @@ class PngImage(ImageFile):
             )
         if not (self.width and self.height):
             raise DataError(f"'{path}' is a PNG of {self.width} x {self.height}: it has no pixels.")
-        if self.width * self.height > _MOST_PIXELS:
+        if self.width * self.height > _MOST_PIXELS or max(self.width, self.height) > _LONGEST:
             raise DataError(
                 f"'{path}' is a PNG of {self.width} x {self.height} pixels, too large to be "
                 "held whole. Save it as TIFF with tiles: it is then read in pieces."

@@ -90,6 +90,7 @@ CLAIMS = {  # contents, the word of the error
     "elsewhere.tif": (tiff(9, 8, count=72, more=[(339, 3, 9, 5000)], data=bytes(72)), "tag 339"),
     "nothing.tif": (tiff(0, 0, count=72, data=bytes(72)), "no pixels"),
     "claim.png": (png(100_000, 100_000, PIXELS), "too large"),
+    "narrow.png": (png(1, 10**7, zlib.compress(bytes(2 * 10**7), 9)), "too large"),
     "claim less.png": (png(13_000, 13_000, PIXELS), "can hold"),
     "nothing.png": (png(0, 0, PIXELS), "no pixels"),
     "bits.png": (png(8, 9, PIXELS, bits=3), "header"),
