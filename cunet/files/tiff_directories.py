@@ -33,7 +33,8 @@ def count_directories(path: Path) -> int:
         layout = _Layout(file.read(16), path)
         at, found, values, own = layout.first, set[int](), 0.0, 0
         while at:
-            head = _read(file, at, layout.head.size) if at < size else b""
+            file.seek(min(at, size))
+            head = file.read(layout.head.size)
             (tags,) = layout.head.unpack(head) if len(head) == layout.head.size else (0,)
             block = file.read(tags * layout.tag.itemsize) if tags <= _MOST_TAGS else b""
             end = file.read(layout.next.size)
@@ -90,11 +91,6 @@ class _Layout:
             outside = bytes_of > self._inside
             wrong |= outside & (entries["value"].astype(float) + bytes_of > size)
         return entries["code"][wrong & np.isin(entries["code"], _NEEDED)]
-
-
-def _read(file, at: int, count: int) -> bytes:  # type: ignore[no-untyped-def]
-    file.seek(at)
-    return file.read(count)
 
 
 def _refuse(path: Path, why: str) -> None:
