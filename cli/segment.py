@@ -90,7 +90,7 @@ def command(
     from cunet.files.atomic import remove_abandoned
     from cunet.files.listing import is_image
     from cunet.segmentation import inputs, jobs
-    from cunet.segmentation.products import NUMBERED, How
+    from cunet.segmentation.how import NUMBERED, How
 
     wanted = inputs.parse_products(products)
     instances = inputs.parse_instances(wanted, objects)

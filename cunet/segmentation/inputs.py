@@ -9,8 +9,8 @@ from typing import Any
 
 from cunet.errors import CunetError
 from cunet.files.listing import images_of, is_image, visible
+from cunet.segmentation.how import ENDINGS, NUMBERED, PRODUCTS
 from cunet.segmentation.objects import Instances
-from cunet.segmentation.products import ENDINGS, NUMBERED, PRODUCTS
 
 LONGEST_NAME = 255  # bytes of a file's name
 

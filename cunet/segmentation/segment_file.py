@@ -20,7 +20,8 @@ from cunet.files.frames import frames
 from cunet.files.image_file import ImageFile
 from cunet.metrics.pixel import ONE_CLASS
 from cunet.net.unet import UNet
-from cunet.segmentation.products import How, make_sink
+from cunet.segmentation.how import How
+from cunet.segmentation.products import make_sink
 from cunet.segmentation.tiling import bands
 
 

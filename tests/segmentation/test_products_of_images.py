@@ -10,7 +10,7 @@ from cunet.data.weight_images import write_weights
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image, tiff_output
 from cunet.segmentation import products
-from cunet.segmentation.products import How
+from cunet.segmentation.how import How
 from cunet.segmentation.segment_file import segment_file
 
 
