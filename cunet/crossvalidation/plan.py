@@ -15,7 +15,7 @@ from cunet.crossvalidation.runs import (
     refuse_existing,
     remove_parts,
 )
-from cunet.crossvalidation.scores import collect, scores_of
+from cunet.crossvalidation.scores import collect, prediction_files, scores_of
 from cunet.crossvalidation.workers import Place, Progress, one_by_one, places, side_by_side
 from cunet.data import load as datasets
 from cunet.data.dataset import Dataset
@@ -153,6 +153,7 @@ def make(
         allowed = "--jobs, --threads, --device, --seeds and --average"
         training.refuse_with_resume(named, WITH_RESUME, "a cross-validation", allowed)
         cv, dataset = resumed(resume, **own, **options)
+    prediction_files(cv, dataset)  # names that cannot be files are told before anything is trained
     todo = [run for run in cv.runs if scores_of(cv, run) is None]
     return Plan(cv, dataset, todo, places(cv.config, jobs, len(todo)), jobs, fold)
 
@@ -184,7 +185,7 @@ def _new(
         settings, steps=resolved.steps, precision=resolved.precision, minutes=None, fold=None
     )
     if settings.resize:  # slices are scored at their own size
-        dataset = datasets.load(settings.data, settings.dataset)
+        dataset = datasets.load(settings.data, settings.dataset, settings.labels)
     return replace(cv, config=settings), dataset, fold
 
 
@@ -201,7 +202,7 @@ def resumed(path: str | Path, **changed: Any) -> tuple[CrossValidation, Dataset]
     if config.threads is not None:
         set_threads(config.threads)
     cv = replace(cv, config=config, **own)
-    dataset = datasets.load(config.data, config.dataset)
+    dataset = datasets.load(config.data, config.dataset, config.labels)
     cv.check(dataset)
     return cv, dataset
 

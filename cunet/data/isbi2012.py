@@ -19,9 +19,10 @@ def matches(folder: Path) -> bool:
     return (folder / VOLUME).is_file() or (folder / LABELS).is_file()
 
 
-def load(folder: str | Path) -> Dataset:
+def load(folder: str | Path, meaning: str | None = None) -> Dataset:
     """Loads and checks the labelled stack; the test volume has no labels and is not read.
 
+    There are no classes but two, so that meaning (see dataset.checked) matters for ignore alone.
     Raises CunetError if a file is missing, DataError if one is invalid or they do not fit together.
     """
     folder = Path(folder)
@@ -46,12 +47,14 @@ def load(folder: str | Path) -> Dataset:
         [
             Slice(f"slice {i:02d}", x, y, f"'{volume}' page {i}", f"'{truth}' page {i}")
             for i, (x, y) in enumerate(zip(images, raw, strict=True))
-        ]
+        ],
+        meaning,
     )
     notes += found
     if classes != 2:
         raise DataError(
-            f"'{truth}' holds {classes} classes; ISBI 2012 has two: 0 membrane, 255 (or 1) cell."
+            f"'{truth}' holds {classes} classes; ISBI 2012 has two: 0 membrane, 255 (or 1) cell. "
+            "Are they cell numbers? Save cells as 255, the rest as 0."
         )
     share = 100 * shares(labels, 2)[1]
     notes.append(f"class 0 is membrane, class 1 is cell: {share:.1f} % of the pixels are cell")

@@ -8,9 +8,10 @@ from cunet.data.dataset import LAYOUTS, Dataset, listing
 from cunet.errors import CunetError
 
 
-def load(folder: str | Path, kind: str | None = None) -> Dataset:
+def load(folder: str | Path, kind: str | None = None, meaning: str | None = None) -> Dataset:
     """Loads and checks the data set in `folder`; `kind` overrides what its files say.
 
+    meaning "classes": label files hold classes even where they look like cell numbers.
     Raises CunetError if the folder is missing or of no known layout, DataError for invalid content.
     """
     path = Path(folder)
@@ -24,4 +25,6 @@ def load(folder: str | Path, kind: str | None = None) -> Dataset:
         raise CunetError(f"data folder '{path}': {LAYOUTS}; found {listing(path)}.")
     if kind not in kinds:
         raise CunetError(f"no kind of data set '{kind}'; there are {', '.join(kinds)}.")
-    return kinds[kind].load(path)
+    if kind in ("isbi2012", "folder"):
+        return kinds[kind].load(path, meaning)
+    return kinds[kind].load(path)  # these number their cells

@@ -16,7 +16,7 @@ from cunet.evaluation.probability import (
     matching_pages,
     nothing_counts,
 )
-from cunet.evaluation.sources import Source, label_pages, name_of, open_pair
+from cunet.evaluation.sources import Source, coded_alike, label_pages, name_of, open_pair
 from cunet.files.image_file import ImageFile
 from cunet.files.pages import chosen_pages, page_text
 from cunet.metrics.classes import accuracy, class_scores, confusion, mean_iou
@@ -111,7 +111,7 @@ def compare(
     ignored = pixels - int(matrix.sum())
     note = f"{name}: labels are class ids of {classes} classes"
     notes.append(note + (f"; 255 is ignore ({ignored:,} pixels)" if ignored else ""))
-    return Compared(matrix, len(chosen), pixels, notes)
+    return Compared(matrix, len(chosen), pixels, notes + coded_alike(prob, truth))
 
 
 def check_classes(image: ImageFile, classes: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from cunet.data.dataset import listing
 from cunet.data.dsb2018 import image_folders
 from cunet.errors import CunetError, DataError
-from cunet.files.listing import IMAGES
+from cunet.files.listing import images_of
 
 ENDINGS = ("_labels", "", "_mask")  # of a file's stem; an image has one label file, the first
 OTHER_PRODUCTS = ("_prob", "_overlay")  # of `cunet segment`, which hold no labels
@@ -86,10 +86,10 @@ def label_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """
     found: dict[str, list[tuple[int, Path]]] = {}
     skipped = 0
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGES):
+    for path in images_of(folder):
         if path.stem.endswith(OTHER_PRODUCTS):
             skipped += 1
-        elif not path.name.startswith("."):
+        else:
             name, rank = key_of(path)
             found.setdefault(name, []).append((rank, path))
     for files in found.values():

@@ -21,8 +21,16 @@ def visible(paths: Iterable[Path]) -> list[Path]:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The visible files of a folder, by name; none where it is no folder."""
-    return [path for path in visible(folder.iterdir()) if path.is_file()] if folder.is_dir() else []
+    """The visible files of a folder, by name; none where it is no folder.
+
+    A link to nothing is among them: whoever opens it says that the file is missing.
+    """
+    return [path for path in visible(folder.iterdir()) if is_file(path)] if folder.is_dir() else []
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path is a file, or a link to a file that is gone."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def folders_of(folder: Path) -> list[Path]:

@@ -79,5 +79,12 @@ class PngImage(ImageFile):
             values = values // (255 // (2**self._bits - 1))
         return values.astype(self.dtype)
 
+    def colour_table(self) -> np.ndarray | None:
+        if self._kind != _PALETTE:
+            return None
+        with Image.open(self.path, formats=["PNG"]) as image:
+            colours = image.palette.getdata()[1] if image.palette else b""
+        return np.frombuffer(colours, np.uint8).reshape(-1, 3)
+
     def close(self) -> None:
         self._kept = None

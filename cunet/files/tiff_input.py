@@ -80,7 +80,8 @@ class TiffImage(ImageFile):
             notes.append(f"alpha channel dropped, {self.channels} channels kept")
         if key.photometric == tifffile.PHOTOMETRIC.PALETTE:
             notes.append("colour table ignored: the stored values are read")
-        if key.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        self.white_is_zero = key.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+        if self.white_is_zero:
             notes.append("marked white-is-zero: the stored values are read, not inverted")
         tile_rows = key.tilelength if key.is_tiled else min(key.rowsperstrip, self.height)
         self.streamed = key.is_final or tile_rows < self.height
@@ -180,6 +181,10 @@ class TiffImage(ImageFile):
         )
         for data, index in pieces:
             yield key.decode(data, index, **options)
+
+    def colour_table(self) -> np.ndarray | None:
+        colours = self._series.keyframe.colormap  # (3, n) of 16 bits
+        return None if colours is None else (np.asarray(colours).T >> 8).astype(np.uint8)
 
     def close(self) -> None:
         self._kept = None

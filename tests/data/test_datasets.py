@@ -163,7 +163,7 @@ def test_wrong_values_are_refused_with_file_and_values(tmp_path):
         "one class": ([halves(high=0), halves(high=0)], ["im0.png", "one class", "is 0"]),
         "only 255": ([halves(low=255)], ["im0.png", "one class", "255"]),
         "mixed": ([halves(), halves(high=1)], ["im0.png", "0, 255", "im1.png", "0, 1"]),
-        "rgb": ([np.stack([halves()] * 3, -1)], ["im0.png", "3 channels"]),
+        "rgb": ([np.stack([halves(), halves(), 0 * halves()], -1)], ["im0.png", "3 channels"]),
         "a photograph": ([grey(20, 30)], ["im0.png", "values (0, 1,"]),
     }
     for name, (labels, words) in cases.items():
