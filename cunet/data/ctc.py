@@ -11,6 +11,7 @@ to be unannotated are ignored in training (see `unknown`).
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from scipy import ndimage
 from cunet.data.coding import Colours, colours_of, refuse_mixed
 from cunet.data.dataset import Dataset, Slice, checked, listing, sha256, shares
 from cunet.data.labels import IGNORE, LabelFile, read_label_file
+from cunet.data.suspicion import many_pieces
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
 from cunet.files.listing import files_of, folders_of
@@ -95,14 +97,15 @@ def ground_truth(sequence: Path) -> Path:
 
 def annotations(truth: Path) -> dict[str, Path]:
     """Frame number as written ("007") -> man_seg file of a folder such as 01_GT, in order."""
+    return dict(_with_numbers(truth / "SEG", "man_seg"))
+
+
+def only_annotations(truth: Path) -> dict[str, Path]:
+    """The same, in a folder that has one for each frame; CunetError for two of one frame."""
     files = numbered(truth / "SEG", "man_seg")
-    first: dict[int, Path] = {}
-    for digits, path in files.items():
-        if first.setdefault(int(digits), path) != path:
-            raise CunetError(
-                f"'{first[int(digits)]}' and '{path}' are both of frame {int(digits)}; keep one of "
-                "them."
-            )
+    for digits in files:
+        same = [path for other, path in files.items() if int(other) == int(digits)]
+        _refuse_several(same, digits)
     return files
 
 
@@ -112,16 +115,23 @@ def numbered(folder: Path, prefix: str) -> dict[str, Path]:
     Raises CunetError for two files of one number, such as .tif and .TIF.
     """
     files: dict[str, Path] = {}
+    for digits, path in _with_numbers(folder, prefix):
+        _refuse_several([files.setdefault(digits, path), path], digits)
+    return files
+
+
+def _with_numbers(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
     for path in files_of(folder):
         match = re.fullmatch(rf"{prefix}(\d+)\.tiff?", path.name, re.IGNORECASE)
-        if match and match[1] in files:
-            raise CunetError(
-                f"'{files[match[1]]}' and '{path}' are both of frame {int(match[1])}; keep one of "
-                "them."
-            )
         if match:
-            files[match[1]] = path
-    return files
+            yield match[1], path
+
+
+def _refuse_several(same: list[Path], digits: str) -> None:
+    if same[0] != same[-1]:
+        raise CunetError(
+            f"'{same[0]}' and '{same[-1]}' are both of frame {int(digits)}; keep one of them."
+        )
 
 
 def of_frame(files: dict[str, Path], digits: str) -> Path | None:
@@ -130,11 +140,10 @@ def of_frame(files: dict[str, Path], digits: str) -> Path | None:
     Raises CunetError where there are several.
     """
     same = [path for other, path in files.items() if int(other) == int(digits)]
-    if digits not in files and len(same) > 1:
-        raise CunetError(
-            f"'{same[0]}' and '{same[1]}' are both of frame {int(digits)}; keep one of them."
-        )
-    return files.get(digits, same[0]) if same else None
+    if digits in files or not same:
+        return files.get(digits)
+    _refuse_several(same, digits)
+    return same[0]
 
 
 def read_cells(path: Path) -> np.ndarray:
@@ -192,7 +201,7 @@ class _Sequence:
 def _read(sequence: Path) -> _Sequence:
     truth, frames, files = ground_truth(sequence), [], []
     images, tracks = numbered(sequence, "t"), numbered(truth / "TRA", "man_track")
-    for number, path in annotations(truth).items():
+    for number, path in only_annotations(truth).items():
         image_path, marker = of_frame(images, number), of_frame(tracks, number)
         if image_path is None:
             missing = sequence / f"t{number}.tif"
@@ -216,6 +225,11 @@ def _read(sequence: Path) -> _Sequence:
     rest = len(images) - len(frames)
     notes = [f"sequence {sequence.name}: {len(frames)} annotated frames, {rest} others not used"]
     notes += [f"{file.path.name}: {note}" for file in read for note in file.coded][:3]
+    if many_pieces(cells):
+        notes.append(
+            f"warning: each number in {truth.name}/SEG is several pieces: are these masks, not "
+            "cell numbers? Touching cells are then one"
+        )
     used = {path for _, _, path, _ in frames}
     others = [path.name for path in files_of(truth / "SEG") if path not in used]
     if others:

@@ -18,6 +18,7 @@ import numpy as np
 from cunet.data.coding import Colours, colours_of, refuse_mixed
 from cunet.data.dataset import Dataset, Slice, checked, image_files, listing, shares
 from cunet.data.labels import read_label_file
+from cunet.data.suspicion import many_pieces
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
 from cunet.files.listing import folders_of, images_of
@@ -67,6 +68,11 @@ def load(folder: str | Path) -> Dataset:
             f"no mask at all, trained as background alone: {', '.join(without[:3])}{more}"
         )
     summary += _other_endings(folders, files)
+    if many_pieces(instances):
+        summary.append(
+            "warning: each mask is several pieces: do they hold all nuclei of an image? Expected "
+            "one nucleus a file; touching nuclei are then one"
+        )
     odd = [f"{name}: {n}" for name, one in zip(folders, nuclei, strict=True) for n in one.notes]
     if len(odd) > MAX_MASK_NOTES:
         odd[MAX_MASK_NOTES:] = [f"{len(odd) - MAX_MASK_NOTES} more notes on masks are left out"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cunet.data.coding import Colours, colours_of
-from cunet.data.suspicion import one_piece_each
+from cunet.data.suspicion import ALIKE, FEW, HALF, counted_up, objects_on_ground, whole
 from cunet.errors import DataError
 from cunet.files import open_image
 from cunet.files.image_file import ImageFile
@@ -96,8 +96,8 @@ def class_ids(
     for lossy masks, ids with gaps, mixed codings and data of a single class.
     """
     found = [np.unique(page, return_counts=True) for page in pages]
-    for (values, counts), name in zip(found, names, strict=True):
-        _refuse_grey(values, counts, name)
+    for page, (values, counts), name in zip(pages, found, names, strict=True):
+        _refuse_grey(page, values, counts, name)
     sets = [set(values.tolist()) for values, _ in found]
     union = set().union(*sets)
     if len(union) < 2:
@@ -145,27 +145,44 @@ def refuse_cell_numbers(pages: Sequence[np.ndarray], names: Sequence[str]) -> st
     """
     sets = [set(np.flatnonzero(np.bincount(p.ravel(), minlength=256)).tolist()) for p in pages]
     numbers = set().union(*sets) - {0, IGNORE}
-    if len(numbers) < 2 or not one_piece_each(pages):
-        return ""
+    share = whole(pages) if len(numbers) > 1 else 0.0
+    if share < (HALF if len(numbers) > 2 else ALIKE):
+        return _numbered_among_others(pages, names, sets)
     most = max(range(len(sets)), key=lambda i: len(sets[i]))
     count = len(sets[most] - {0, IGNORE})
     said = (
         f"labels look like cell numbers, not classes: {names[most]} holds {count} numbers beside "
-        f"0, in all {len(pages)} pages there are {len(numbers)}, and each is one piece"
+        f"0, in all {len(pages)} pages there are {len(numbers)}, and "
+        f"{'each is' if share == 1 else 'most are'} one piece"
     )
-    if len(numbers) == 2:
+    sure = share >= ALIKE or counted_up([values - {0, IGNORE} for values in sets])
+    if len(numbers) == 2 or not sure:
         return f"warning: {said}. If they are: {SAVE_AS_MASK[0].lower()}{SAVE_AS_MASK[1:]}"
     raise DataError(f"{said}. {SAVE_AS_MASK} If these are classes, give --labels classes.")
 
 
+def _numbered_among_others(
+    pages: Sequence[np.ndarray], names: Sequence[str], sets: Sequence[set[int]]
+) -> str:
+    """A warning where one page numbers cells and most do not; else ""."""
+    many = (i for i, values in enumerate(sets) if len(values - {0, IGNORE}) > FEW)
+    odd = next((i for i in many if whole([pages[i]]) >= ALIKE), None)
+    if odd is None:
+        return ""
+    return (
+        f"warning: {names[odd]} holds {len(sets[odd] - {0, IGNORE})} numbers beside 0, and each is "
+        "one piece: are they cell numbers, not classes?"
+    )
+
+
 def _hint(pages: Sequence[np.ndarray], sets: Sequence[set[int]]) -> str:
     """What to do about ids with gaps."""
-    if len(set().union(*sets) - {0, IGNORE}) > 2 and one_piece_each(pages):
+    if len(set().union(*sets) - {0, IGNORE}) > 2 and whole(pages) >= ALIKE:
         return f"Each is one piece: are they cell (instance) numbers? {SAVE_AS_MASK}"
     return "Renumber the classes; resize masks without interpolation."
 
 
-def _refuse_grey(values: np.ndarray, counts: np.ndarray, name: str) -> None:
+def _refuse_grey(page: np.ndarray, values: np.ndarray, counts: np.ndarray, name: str) -> None:
     """Refuses masks after JPEG or interpolation: greys between the two values of most pixels."""
     if values[0] < 0:
         raise DataError(f"labels of {name} are negative ({_listed(values)}); expected 0, 1, 2 ...")
@@ -178,7 +195,7 @@ def _refuse_grey(values: np.ndarray, counts: np.ndarray, name: str) -> None:
     gaps = not np.array_equal(ids, np.arange(len(ids)))
     if len(ids) > MAX_CLASSES or (gaps and len(values) > 4 and high - low > 100):
         hint = "instance numbers, or a grey image instead of a mask"
-        if share > 0.5 and high - low > 100:
+        if share > 0.5 and high - low > 100 and not objects_on_ground([page]):
             hint = f"a lossy (JPEG) or interpolated mask: {100 * share:.1f} % are {low} or {high}"
         raise DataError(
             f"labels of {name} hold {len(values)} values ({_listed(values)}), as from {hint}. "

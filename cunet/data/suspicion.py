@@ -15,6 +15,8 @@ MOST_NUMBERS = 200  # looked at in a page, since each takes time
 ENOUGH = 20  # numbers of several pieces
 SMALL = 4  # pixels; fewer are no object
 ALIKE = 0.8  # of the numbers of all pages are one piece where they are cells, of classes far fewer
+HALF = 0.5  # ... which is seen in some classes too
+FEW = 4  # classes that may be counted up by chance
 RARE = 0.001  # of the pixels that have a class: classes above 0 that are as rare are stray values
 FAR_MORE = 10  # times as many pixels of 255 beside them
 SHOWN = 3  # names in a warning
@@ -33,17 +35,24 @@ def pieces(page: np.ndarray, leave_out: Sequence[int] = (0, IGNORE)) -> Iterator
         yield ndimage.label(place[boxes[k]] == k, np.ones((3, 3)))[1]
 
 
-def one_piece_each(pages: Sequence[np.ndarray]) -> bool:
-    """Whether nearly every number of every page is one piece, as cell numbers are.
+def whole(pages: Sequence[np.ndarray]) -> float:
+    """The share of the numbers of all pages that are one piece: nearly 1 where they number cells.
 
-    0 and 255 are left out; False where there is nothing else.
+    0 and 255 are left out; 0 where there is nothing else.
     """
     seen = apart = 0
     for seen, count in enumerate((count for page in pages for count in pieces(page)), 1):
         apart += count > 1
         if apart > ENOUGH and apart > seen / 2:  # classes, which need not be counted to the end
-            return False
-    return seen > 0 and apart <= (1 - ALIKE) * seen
+            return 0.0
+    return 1 - apart / seen if seen else 0.0
+
+
+def counted_up(sets: Sequence[set[int]]) -> bool:
+    """Whether pages hold the numbers 1 to n, with another n in some, as cells are counted."""
+    highest = {max(numbers) for numbers in sets if numbers}
+    full = all(numbers == set(range(1, len(numbers) + 1)) for numbers in sets)
+    return full and len(highest) > 1 and max(highest) > FEW
 
 
 def objects_on_ground(pages: Sequence[np.ndarray]) -> bool:
@@ -59,7 +68,7 @@ def objects_on_ground(pages: Sequence[np.ndarray]) -> bool:
         numbers += len(known)
         small += int(np.count_nonzero(counts < SMALL))
         beside += len(np.unique(page[ground & (page > 0)]))
-    return numbers > 0 and max(small, numbers - beside) < numbers / 2 and one_piece_each(pages)
+    return numbers > 0 and max(small, numbers - beside) < numbers / 2 and whole(pages) >= ALIKE
 
 
 def many_pieces(pages: Sequence[np.ndarray]) -> bool:

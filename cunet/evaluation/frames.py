@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cunet.data.ctc import annotations, numbered, of_frame, read_cells
+from cunet.data.ctc import annotations, numbered, of_frame, only_annotations, read_cells
 from cunet.data.dataset import listing
 from cunet.errors import CunetError, DataError
 from cunet.evaluation.sources import (
@@ -94,7 +94,7 @@ def find_pairs(result: Path, truth: Path, frames: str | Sequence[int] | None = N
         if not folder.is_dir():
             what = "is a file" if folder.exists() else "is not there"
             raise CunetError(f"'{folder}' {what}; expected a folder. Check the path.")
-    annotated = {int(digits): path for digits, path in annotations(truth).items()}
+    annotated = {int(digits): path for digits, path in only_annotations(truth).items()}
     if not annotated:
         whole = truth.resolve()
         near = whole.parent if whole.name == "SEG" else whole.with_name(whole.name + "_GT")

@@ -9,6 +9,7 @@ start() resolves and checks, measure() measures, make() does both. Nothing is wr
 train(), which makes the run folder.
 """
 
+import os
 import sys
 import time
 from collections.abc import Generator
@@ -126,7 +127,7 @@ def start(
     if resume is not None:
         return _continued(str(resume), {"data": data, "preset": preset, "config": config} | options)
     if data is not None:
-        options["data"] = str(Path(data).resolve())  # so that resume works from anywhere
+        options["data"] = os.path.realpath(data)  # so that resume works from anywhere
     asked = options.get("device", "auto")
     on_cpu = resolve_device(asked) == "cpu"
     source = f"preset {preset}"
