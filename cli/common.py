@@ -70,13 +70,13 @@ def next_in_earnest(quiet: bool) -> None:
 def segment_command(data: str, run: str, hold_out: str | None = None) -> str:
     """The command that applies a run to the data set's test images, to those that the training held
     out by name, or else to its images."""
-    from cunet.data import ctc, dsb2018
+    from cunet.data import ctc_files, dsb2018
     from cunet.files import listing
 
     folder, products = Path(data), []
     names = ("test-volume.tif", "train-volume.tif", "images")
     found = [folder / name for name in names if (folder / name).exists()]
-    sequences = ctc.sequences(folder) if folder.is_dir() else []
+    sequences = ctc_files.sequences(folder) if folder.is_dir() else []
     if sequences:
         asked = [part.strip().split("/")[0] for part in (hold_out or "").split(",")]
         held_out = (path for path in sequences if path.name in asked)

@@ -10,8 +10,6 @@ annotated frames are read. An annotated frame need not have all of its cells ann
 to be unannotated are ignored in training (see `unknown`).
 """
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +17,20 @@ import numpy as np
 from scipy import ndimage
 
 from cunet.data.coding import Colours, colours_of, refuse_mixed
+from cunet.data.ctc_files import (
+    ground_truth,
+    numbered,
+    numbered_folders,
+    of_frame,
+    only_annotations,
+    sequences,
+)
 from cunet.data.dataset import Dataset, Slice, checked, listing, sha256, shares
 from cunet.data.labels import IGNORE, LabelFile, read_label_file
 from cunet.data.suspicion import many_pieces
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
-from cunet.files.listing import files_of, folders_of
+from cunet.files.listing import files_of
 
 CLASS_NAMES = ("background", "cell")
 PARTLY_ANNOTATED = 0.5  # a frame with fewer cells than this share of the usual number is
@@ -71,79 +77,11 @@ def load(folder: str | Path) -> Dataset:
     )
 
 
-def sequences(folder: Path) -> list[Path]:
-    """The annotated sequences that a folder holds, by name; the folder itself if it is one."""
-    folder = folder.resolve()
-    if annotations(ground_truth(folder)):
-        return [folder]
-    return [path for path in _numbered_folders(folder) if annotations(ground_truth(path))]
-
-
-def _numbered_folders(folder: Path) -> list[Path]:
-    return [path for path in folders_of(folder) if re.fullmatch(r"\d+", path.name)]
-
-
 def _unused(folder: Path, found: list[Path]) -> list[str]:
     """A note on sequences that have a folder for annotations and none that is read."""
-    inside = [] if found == [folder.resolve()] else _numbered_folders(folder.resolve())
+    inside = [] if found == [folder.resolve()] else numbered_folders(folder.resolve())
     empty = [path.name for path in inside if path not in found and ground_truth(path).is_dir()]
     return [f"not used, no annotations SEG/man_seg000.tif: {', '.join(empty)}"] if empty else []
-
-
-def ground_truth(sequence: Path) -> Path:
-    """01 -> 01_GT."""
-    return sequence.with_name(sequence.name + "_GT")
-
-
-def annotations(truth: Path) -> dict[str, Path]:
-    """Frame number as written ("007") -> man_seg file of a folder such as 01_GT, in order."""
-    return dict(_with_numbers(truth / "SEG", "man_seg"))
-
-
-def only_annotations(truth: Path) -> dict[str, Path]:
-    """The same, in a folder that has one for each frame; CunetError for two of one frame."""
-    files = numbered(truth / "SEG", "man_seg")
-    for digits in files:
-        same = [path for other, path in files.items() if int(other) == int(digits)]
-        _refuse_several(same, digits)
-    return files
-
-
-def numbered(folder: Path, prefix: str) -> dict[str, Path]:
-    """Number as written ("007") -> file of a folder such as man_seg007.tif, in order of the names.
-
-    Raises CunetError for two files of one number, such as .tif and .TIF.
-    """
-    files: dict[str, Path] = {}
-    for digits, path in _with_numbers(folder, prefix):
-        _refuse_several([files.setdefault(digits, path), path], digits)
-    return files
-
-
-def _with_numbers(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
-    for path in files_of(folder):
-        match = re.fullmatch(rf"{prefix}(\d+)\.tiff?", path.name, re.IGNORECASE)
-        if match:
-            yield match[1], path
-
-
-def _refuse_several(same: list[Path], digits: str) -> None:
-    if same[0] != same[-1]:
-        raise CunetError(
-            f"'{same[0]}' and '{same[-1]}' are both of frame {int(digits)}; keep one of them."
-        )
-
-
-def of_frame(files: dict[str, Path], digits: str) -> Path | None:
-    """The file of a frame; the zeros before the number may differ, where it is then the only one.
-
-    Raises CunetError where there are several.
-    """
-    same = [path for other, path in files.items() if int(other) == int(digits)]
-    if digits in files or not same:
-        return files.get(digits)
-    _refuse_several(same, digits)
-    return same[0]
 
 
 def read_cells(path: Path) -> np.ndarray:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from cunet.data.ctc import annotations, numbered, of_frame, only_annotations, read_cells
+from cunet.data.ctc import read_cells
+from cunet.data.ctc_files import annotations, numbered, of_frame, only_annotations
 from cunet.data.dataset import listing
 from cunet.errors import CunetError, DataError
 from cunet.evaluation.sources import (
