@@ -25,7 +25,7 @@ from cunet.data.ctc_files import (
     only_annotations,
     sequences,
 )
-from cunet.data.dataset import Dataset, Slice, checked, listing, sha256, shares
+from cunet.data.dataset import Dataset, Slice, checked, listing, sha256, shares, some
 from cunet.data.labels import IGNORE, LabelFile, read_label_file
 from cunet.data.suspicion import many_pieces
 from cunet.errors import CunetError, DataError
@@ -171,11 +171,10 @@ def _read(sequence: Path) -> _Sequence:
     used = {path for _, _, path, _ in frames}
     others = [path.name for path in files_of(truth / "SEG") if path not in used]
     if others:
-        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        notes.append(f"{truth.name}/SEG: not used: {', '.join(others[:3])}{more}")
+        notes.append(f"{truth.name}/SEG: not used: {some(others)}")
     unmarked = [name for name, _, _, marker in frames if marker is None]
     if tracks and unmarked:
-        notes.append(f"{truth.name}/TRA: no markers of {', '.join(unmarked[:3])}")
+        notes.append(f"{truth.name}/TRA: no markers of {some(unmarked)}")
     if partial:
         notes.append(
             f"annotated in part; pixels without a marked cell have no label: {', '.join(partial)}"

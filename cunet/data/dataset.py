@@ -54,7 +54,7 @@ def listing(folder: Path) -> str:
     names = sorted(p.name + ("/" if p.is_dir() else "") for p in folder.iterdir())
     if not names:
         return "an empty folder"
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    return some(names, 6)
 
 
 def image_files(folder: Path) -> tuple[list[Path], list[str]]:
@@ -71,9 +71,13 @@ def image_files(folder: Path) -> tuple[list[Path], list[str]]:
             files.append(path)
         else:
             others.append(path.name)
-    more = f" and {len(others) - 5} more" if len(others) > 5 else ""
-    note = f"{folder.name}/: not used: {', '.join(others[:5])}{more}"
-    return files, [note] if others else []
+    return files, [f"{folder.name}/: not used: {some(others, 5)}"] if others else []
+
+
+def some(names: Sequence[str], shown: int = 3) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def sha256(path: Path) -> str:

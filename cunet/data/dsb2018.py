@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from cunet.data.coding import Colours, colours_of, refuse_mixed
-from cunet.data.dataset import Dataset, Slice, checked, image_files, listing, shares
+from cunet.data.dataset import Dataset, Slice, checked, image_files, listing, shares, some
 from cunet.data.labels import read_label_file
 from cunet.data.suspicion import many_pieces
 from cunet.errors import CunetError, DataError
@@ -63,15 +63,13 @@ def load(folder: str | Path) -> Dataset:
     counts = [len(np.unique(cells[cells > 0])) for cells in instances]
     without = [name for name, one in zip(folders, nuclei, strict=True) if not one.colours]
     if without:
-        more = f" and {len(without) - 3} more" if len(without) > 3 else ""
-        summary.append(
-            f"no mask at all, trained as background alone: {', '.join(without[:3])}{more}"
-        )
+        summary.append(f"no mask at all, trained as background alone: {some(without)}")
     summary += _other_endings(folders, files)
-    if many_pieces(instances):
+    torn = [name for name, one in zip(folders, nuclei, strict=True) if many_pieces([one.cells])]
+    if torn:
         summary.append(
-            "warning: each mask is several pieces: do they hold all nuclei of an image? Expected "
-            "one nucleus a file; touching nuclei are then one"
+            f"warning: each mask is several pieces: {some(torn)}. Do they hold all nuclei of the "
+            "image? Expected one nucleus a file"
         )
     odd = [f"{name}: {n}" for name, one in zip(folders, nuclei, strict=True) for n in one.notes]
     if len(odd) > MAX_MASK_NOTES:
@@ -177,7 +175,7 @@ def kaggle_cells(folder: Path, shape: tuple[int, int]) -> Nuclei:
         empty += value == 0
         labels[inside] = number
     if odd:
-        notes.append(odd[0] + (f" (and {len(odd) - 1} more masks)" if len(odd) > 1 else ""))
+        notes.append(some(odd, 1))
     if overlap:
         notes.append(f"{overlap} pixels lie in several masks; the last by name has them")
     if empty:
@@ -225,8 +223,7 @@ def _other_endings(folders: dict[str, Path], files: dict[str, Path]) -> list[str
         for name, folder in folders.items()
         if any(path.suffix != ".png" for path in (files[name], *mask_files(folder)))
     ]
-    more = f" and {len(odd) - 3} more" if len(odd) > 3 else ""
-    return [f"files that do not end in .png are read too: {', '.join(odd[:3])}{more}"] * bool(odd)
+    return [f"files that do not end in .png are read too: {some(odd)}"] if odd else []
 
 
 def _colours(images: list[np.ndarray]) -> str:

@@ -17,6 +17,7 @@ from cunet.data.dataset import (
     listing,
     sha256,
     shares,
+    some,
 )
 from cunet.data.labels import read_label_file
 from cunet.errors import CunetError, DataError
@@ -89,8 +90,7 @@ def _files(folder: Path) -> tuple[dict[str, Path], list[str]]:
 
 def _of_files(note: str, files: list[str]) -> str:
     """A note with the name of the file that it is on, where it says one."""
-    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    return note + (f" ({files[0]}{more})" if files[0] else "")
+    return note + (f" ({some(files, 1)})" if files[0] else "")
 
 
 def _pair(

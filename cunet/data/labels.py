@@ -96,8 +96,8 @@ def class_ids(
     for lossy masks, ids with gaps, mixed codings and data of a single class.
     """
     found = [np.unique(page, return_counts=True) for page in pages]
-    for page, (values, counts), name in zip(pages, found, names, strict=True):
-        _refuse_grey(page, values, counts, name)
+    for pixels, (values, counts), name in zip(pages, found, names, strict=True):
+        _refuse_grey(pixels, values, counts, name)
     sets = [set(values.tolist()) for values, _ in found]
     union = set().union(*sets)
     if len(union) < 2:

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 IGNORE = 255
 MOST_NUMBERS = 200  # looked at in a page, since each takes time
+MOST_VALUES = 1 << 16
 ENOUGH = 20  # numbers of several pieces
 SMALL = 4  # pixels; fewer are no object
 ALIKE = 0.8  # of the numbers of all pages are one piece where they are cells, of classes far fewer
@@ -27,12 +28,15 @@ def pieces(page: np.ndarray, leave_out: Sequence[int] = (0, IGNORE)) -> Iterator
 
     Of very many numbers some are taken, evenly.
     """
-    numbers, place = np.unique(page, return_inverse=True)
-    place = place.reshape(page.shape).astype(np.int32)
-    boxes = ndimage.find_objects(place + 1)
-    wanted = [k for k in range(len(numbers)) if numbers[k] not in leave_out]
+    numbers, place = np.arange(1, 1 + MOST_VALUES), page
+    if page.min() < 0 or page.max() > MOST_VALUES:  # renumbered from 1, which takes time
+        numbers, place = np.unique(page, return_inverse=True)
+        place = place.reshape(page.shape) + 1
+    place = place.astype(np.int32)
+    boxes = ndimage.find_objects(place)
+    wanted = [k for k, box in enumerate(boxes) if box and numbers[k] not in leave_out]
     for k in wanted[:: 1 + len(wanted) // MOST_NUMBERS]:
-        yield ndimage.label(place[boxes[k]] == k, np.ones((3, 3)))[1]
+        yield ndimage.label(place[boxes[k]] == k + 1, np.ones((3, 3)))[1]
 
 
 def whole(pages: Sequence[np.ndarray]) -> float:

@@ -55,9 +55,8 @@ def named(setting: str, given: str | None, names: Sequence[str]) -> set[int]:
     """
     parts = (given or "").split(",")
     longest = 1 + max((name.count(",") for name in names), default=0)
-    meant: list[set[int] | None] = [None] * len(parts) + [
-        set()
-    ]  # by the parts from here to the end
+    meant: list[set[int] | None] = [None] * len(parts)  # by the parts from each one to the end
+    meant.append(set())
     wrong = ""
     for start in reversed(range(len(parts))):
         ends = range(min(len(parts), start + longest), start, -1)  # the longest entry first
@@ -84,7 +83,7 @@ def _fitting(entry: str, names: Sequence[str]) -> set[int]:
     folder, literal = short.rstrip("/") + "/", short.replace("[", "[[]")
     readings: tuple[Callable[[str], bool], ...] = (
         lambda name: name == entry,
-        lambda name: name == short,
+        lambda name: name.strip() == short,
         lambda name: name.startswith(folder),
         lambda name: fnmatchcase(name, literal),
         lambda name: fnmatchcase(name, short),

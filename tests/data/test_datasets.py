@@ -213,6 +213,44 @@ def test_partners_are_required(tmp_path):
     refused(tmp_path, "im1.tif", "im1.png", "same stem")
 
 
+@pytest.mark.parametrize("suffix", [".TIF", ".Tiff", ".PNG"])
+def test_endings_in_any_spelling(tmp_path, suffix):
+    pairs(tmp_path, [halves(), halves()[:, ::-1]], suffix=suffix.lower())
+    for path in [*tmp_path.glob("*/*")]:
+        path.rename(path.with_suffix(suffix))
+    assert load(tmp_path).slice_names == ("im0", "im1")
+
+
+def test_links_to_nothing_are_not_left_out(tmp_path):
+    pairs(tmp_path, [halves(), halves()])
+    for part in ("images", "labels"):
+        (tmp_path / part / "im1.png").unlink()
+        (tmp_path / part / "im1.png").symlink_to("gone.png")
+    with pytest.raises(CunetError, match="no file '.*images/im1.png'"):
+        load(tmp_path)
+
+
+def test_a_data_folder_that_is_none(run, tmp_path):
+    (tmp_path / "circle").symlink_to("circle")
+    write(tmp_path / "scan.tif", grey(9, 9))
+    for name, found in (
+        ("circle", "nothing there"),
+        ("none", "nothing there"),
+        ("scan.tif", "a file"),
+    ):
+        code, _, err = run("train", "--data", tmp_path / name, "--dry-run")
+        assert code == 2 and f"{name}': expected a folder, found {found}" in err
+
+
+def test_what_is_not_used_is_counted(tmp_path):
+    pairs(tmp_path, [halves()])
+    for i in range(8):
+        (tmp_path / "labels" / f"note{i}.txt").write_text("")
+    (tmp_path / "labels" / "._im0.png").write_bytes(b"left behind")
+    (note,) = [note for note in load(tmp_path).notes if "not used" in note]
+    assert note.endswith("note3.txt, note4.txt and 3 more") and "._" not in note
+
+
 def test_a_folder_of_no_known_layout(tmp_path):
     with pytest.raises(CunetError, match="nothing there"):
         load(tmp_path / "none")
