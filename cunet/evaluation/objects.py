@@ -20,6 +20,7 @@ from cunet.evaluation.sources import (
     is_path,
     label_pages,
     name_of,
+    warn,
 )
 from cunet.files import open_image
 from cunet.files.listing import images_of
@@ -54,8 +55,11 @@ def evaluate_objects(
     """
     if is_path(pred) or is_path(truth):
         pairs, left_out, _ = find_pairs(*both_paths(pred, truth, "pred and truth"))
-        return scores(pairs, left_out, progress)[0]
-    return scores(array_pairs(pred, truth), 0, progress)[0]
+    else:
+        pairs, left_out = array_pairs(pred, truth), 0
+    document, notes = scores(pairs, left_out, progress)
+    warn(notes)
+    return document
 
 
 def scores(
