@@ -75,7 +75,8 @@ def segment_command(data: str, run: str, hold_out: str | None = None) -> str:
 
     folder, products = Path(data), []
     names = ("test-volume.tif", "train-volume.tif", "images")
-    found = [folder / name for name in names if (folder / name).exists()]
+    found = [listing.tiff_named(folder, name) for name in names[:2]] + [folder / names[2]]
+    found = [path for path in found if path.exists()]
     sequences = ctc_files.sequences(folder) if folder.is_dir() else []
     if sequences:
         asked = [part.strip().split("/")[0] for part in (hold_out or "").split(",")]

@@ -5,7 +5,7 @@ H W are a slice's height and width, C its channels; slices may differ in size, n
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +112,7 @@ def checked(
     mixed dtypes or channel counts, infinite or NaN pixels, files coded the other way round, all
     that `class_ids` refuses, cell numbers, and masks whose stray pixels make them class ids.
     """
+    slices, notes = _grey_where_others_are(slices)
     first = slices[0]
     for s in slices:
         if s.labels.shape != s.image.shape[:2]:
@@ -132,7 +133,7 @@ def checked(
     refuse_mixed(((s.image_name, s.image_colours) for s in slices), "images")
     refuse_mixed(((s.label_name, s.label_colours) for s in slices), "labels")
     labels, classes, coding = class_ids([s.labels for s in slices], names)
-    notes = [_summary([s.image for s in slices]), coding]
+    notes += [_summary([s.image for s in slices]), coding]
     if meaning != "classes":
         reason, warnings = stray(labels, names)
         if reason:
@@ -146,6 +147,22 @@ def checked(
     if flat:
         notes.append(f"{len(flat)} images have a single grey value: {', '.join(flat[:3])}")
     return [s.image for s in slices], labels, classes, notes
+
+
+def _grey_where_others_are(slices: Sequence[Slice]) -> tuple[Sequence[Slice], list[str]]:
+    """Images of three equal channels among grey ones are read as grey, which a note says."""
+    channels = {s.image.shape[2] for s in slices}
+    if channels != {1, 3}:
+        return slices, []
+    taken, names = [], []
+    for s in slices:
+        grey = s.image[..., :1]
+        if s.image.shape[2] == 3 and (s.image == grey).all():
+            names.append(s.image_name)
+            s = replace(s, image=grey.copy())
+        taken.append(s)
+    note = f"grey saved as colour: the equal channels are read as one: {some(names)}"
+    return taken, [note] if names else []
 
 
 def shares(labels: Sequence[np.ndarray], classes: int) -> np.ndarray:

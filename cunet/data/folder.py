@@ -3,6 +3,7 @@
 A file of several pages is several slices.
 """
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,9 @@ def _files(folder: Path) -> tuple[dict[str, Path], list[str]]:
     files: dict[str, Path] = {}
     found, note = image_files(folder)
     for path in found:
-        stem = path.stem.removesuffix(".ome")
+        stem = unicodedata.normalize(
+            "NFC", path.stem.removesuffix(".ome")
+        )  # macOS takes letters apart
         if stem in files:
             raise DataError(f"'{path}' and '{files[stem]}' have the same stem; keep one of them.")
         files[stem] = path

@@ -9,6 +9,7 @@ from cunet.data.dataset import Dataset, Slice, checked, listing, sha256, shares
 from cunet.data.labels import IGNORE, read_labels
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
+from cunet.files.listing import is_file, tiff_named
 
 VOLUME, LABELS = "train-volume.tif", "train-labels.tif"
 CLASS_NAMES = ("membrane", "cell")
@@ -16,7 +17,7 @@ CLASS_NAMES = ("membrane", "cell")
 
 def matches(folder: Path) -> bool:
     """Whether the folder is meant to have this layout: one of the two files is enough."""
-    return (folder / VOLUME).is_file() or (folder / LABELS).is_file()
+    return any(is_file(tiff_named(folder, name)) for name in (VOLUME, LABELS))
 
 
 def load(folder: str | Path, meaning: str | None = None) -> Dataset:
@@ -26,9 +27,9 @@ def load(folder: str | Path, meaning: str | None = None) -> Dataset:
     Raises CunetError if a file is missing, DataError if one is invalid or they do not fit together.
     """
     folder = Path(folder)
-    volume, truth = folder / VOLUME, folder / LABELS
+    volume, truth = tiff_named(folder, VOLUME), tiff_named(folder, LABELS)
     for path in (volume, truth):
-        if not path.is_file():
+        if not is_file(path):
             raise CunetError(
                 f"no file '{path}': the ISBI 2012 layout is {VOLUME} and {LABELS}; "
                 f"found {listing(folder)}."
@@ -70,5 +71,5 @@ def load(folder: str | Path, meaning: str | None = None) -> Dataset:
         class_names=CLASS_NAMES,
         slice_names=tuple(f"slice {i:02d}" for i in range(len(images))),
         notes=tuple(notes),
-        hashes={VOLUME: sha256(volume), LABELS: sha256(truth)},
+        hashes={path.name: sha256(path) for path in (volume, truth)},
     )

@@ -14,7 +14,15 @@ def load(folder: str | Path, kind: str | None = None, meaning: str | None = None
     meaning "classes": label files hold classes even where they look like cell numbers.
     Raises CunetError if the folder is missing or of no known layout, DataError for invalid content.
     """
-    path = Path(folder)
+    try:
+        return _load(Path(folder), kind, meaning)
+    except PermissionError as error:
+        raise CunetError(
+            f"data folder '{folder}': '{error.filename}' may not be read. Give yourself the right."
+        ) from error
+
+
+def _load(path: Path, kind: str | None, meaning: str | None) -> Dataset:
     if not path.is_dir():
         found = "a file" if path.exists() else "nothing there"
         raise CunetError(f"data folder '{path}': expected a folder, found {found}. Check the path.")

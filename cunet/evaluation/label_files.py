@@ -1,5 +1,6 @@
 """Which label image belongs to which truth: two files, two folders, or arrays."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,6 @@ def label_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
 
 def key_of(path: Path) -> tuple[str, int]:
     """The name of the image that a label file belongs to, and the rank of its ending."""
-    stem = path.stem.removesuffix(".ome")
+    stem = unicodedata.normalize("NFC", path.stem.removesuffix(".ome"))  # macOS takes letters apart
     ending = next((e for e in ENDINGS if e and stem.endswith(e) and stem != e), "")
     return stem.removesuffix(ending), ENDINGS.index(ending)

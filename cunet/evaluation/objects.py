@@ -88,7 +88,11 @@ def scores(
 
     with warnings.catch_warnings():  # all threads share the filters, which PngImage changes
         parallel(one, range(len(pairs)))
-    notes = [note for _, noticed, _ in counted for note in noticed]
+    noticed = [note for _, noticed, _ in counted for note in noticed]
+    warned = [note for note in noticed if note.startswith(WARNING)]
+    notes = [note for note in noticed if note not in warned[3:]]
+    if len(warned) > 3:
+        notes.append(f"{WARNING}{len(warned) - 3} more files like these")
     masks = tuple(all(any(key[side] for key in each) for each, _, _ in counted) for side in (0, 1))
     chosen = [each[masks] for each, _, _ in counted]
     notes += _no_objects(pairs, [torn for _, _, torn in counted])

@@ -43,6 +43,19 @@ def images_of(folder: Path) -> list[Path]:
     return [path for path in files_of(folder) if is_image(path)]
 
 
+def tiff_named(folder: Path, name: str) -> Path:
+    """The file of a folder with this name, such as train.tif, else one that differs in spelling.
+
+    That is the case of its letters, or .tiff for .tif. Where there is none, the name as it is.
+    """
+    exact = folder / name
+    if is_file(exact):
+        return exact
+    stem = Path(name).stem.lower()
+    alike = (p for p in images_of(folder) if p.stem.lower() == stem and p.suffix.lower() != ".png")
+    return next(alike, exact)
+
+
 def is_image(path: Path) -> bool:
     """Whether a path has the name of an image file that cunet reads."""
     return path.suffix.lower() in IMAGES

@@ -1,5 +1,6 @@
 """Which slices of a data set train, and which are held out to be scored."""
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 
@@ -79,6 +80,7 @@ def named(setting: str, given: str | None, names: Sequence[str]) -> set[int]:
 
 def _fitting(entry: str, names: Sequence[str]) -> set[int]:
     """The slices that one entry of a list means; empty where it means none."""
+    entry = unicodedata.normalize("NFC", entry)  # as the names are
     short = entry.strip()
     folder, literal = short.rstrip("/") + "/", short.replace("[", "[[]")
     readings: tuple[Callable[[str], bool], ...] = (

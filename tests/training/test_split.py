@@ -80,6 +80,10 @@ def test_patterns_and_folders_with_brackets_and_commas(given, held_out):
     assert parts(ODD, hold_out=given)[1] == held_out
 
 
+def test_accents_however_they_are_typed():
+    assert parts(["caf\u00e9", "b"], hold_out="cafe\u0301")[1] == ["caf\u00e9"]
+
+
 def test_the_part_of_a_list_that_is_no_slice_is_named():
     for given, wrong in (("ab, cell 7, day 1", "cell 7"), ("vol[3]", "vol[3]"), ("x, zz", "zz")):
         with pytest.raises(CunetError) as caught:
