@@ -18,19 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from cunet.crossvalidation.runs import CrossValidation, Run, remove_parts
+from cunet.crossvalidation.runs import CrossValidation, Run
 from cunet.data.dataset import Dataset, sha256
 from cunet.data.labels import IGNORE, cells
 from cunet.errors import CunetError, DataError
-from cunet.files.atomic import write_npz
+from cunet.files.atomic import write_npz, write_text
 from cunet.files.tiff_output import TiffOutput
 from cunet.metrics import isbi2012
 from cunet.metrics.pixel import THRESHOLDS, PixelCounts
 from cunet.net import checkpoint
+from cunet.segmentation.inputs import LONGEST_NAME
 from cunet.segmentation.tiling import segment, whole_tile
-from cunet.training.run_folder import write_text
 
-LONGEST_NAME = 255  # bytes, of a file on most disks
 SCORES = (*isbi2012.KEYS, "dice")
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 
@@ -224,9 +223,8 @@ def _write_predictions(
     cv: CrossValidation, dataset: Dataset, files: list[Path], pages: list[np.ndarray]
 ) -> None:
     classes = len(dataset.class_names)
-    for folder in {path.parent for path in files}:  # a slice may be named 01/t000
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_parts(folder)
+    for path in files:  # a slice may be named 01/t000
+        path.parent.mkdir(parents=True, exist_ok=True)
     made = f"cunet crossval: every slice held out, {cv.folds} folds, average {cv.average}"
     each = len(pages) // len(files)
     for number, path in enumerate(files):
