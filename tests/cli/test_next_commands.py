@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from cunet.cli import common
-from cunet.segmentation.inputs import find_images
+from cunet.segmentation.inputs import find_images, target_paths
 
 TINY = "--width 2 --depth 1 --tile 34 --device cpu --threads 1 --preset cpu".split()
 
@@ -47,6 +47,17 @@ def test_images_of_a_bowl_below_a_folder_with_brackets(tmp_path, endings):
         assert sorted(find_images([image])) == expected
     one = image_of(common.segment_command(str(folder / "id1"), "runs/a b"))
     assert find_images([one]) == expected[1:]
+
+
+def test_frames_in_any_spelling_are_segmented_and_scored(tmp_path):
+    for name in ("01/t003.TIF", "01_GT/SEG/man_seg003.tiff"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        tifffile.imwrite(tmp_path / name, np.eye(9, dtype=np.uint8))
+    command = common.segment_command(str(tmp_path), "runs/a")
+    assert "--products ctc" in command
+    (frame,) = find_images([image_of(command)])
+    targets = target_paths(frame, "01_RES", ["ctc"], 1)
+    assert frame.name == "t003.TIF" and targets["ctc"].name == "mask003.tif"
 
 
 def test_a_run_with_odd_names_can_be_continued_by_what_it_prints(run, tmp_path, monkeypatch):
