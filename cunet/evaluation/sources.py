@@ -95,9 +95,7 @@ def _grey(image: ImageFile) -> ImageFile:
     pages = [image.read(page) for page in range(image.pages)]
     if any((page != page[..., :1]).any() for page in pages):
         return image
-    grey = ArrayImage(np.stack([page[..., :1] for page in pages]), str(image.path))
-    grey.white_is_zero = image.white_is_zero
-    return grey
+    return ArrayImage(np.stack([page[..., :1] for page in pages]), str(image.path))
 
 
 def coded_alike(pred: Source, truth: Source) -> list[str]:

@@ -21,7 +21,6 @@ class ImageFile:
     calibration  the pixel size
     streamed     whether rows can be read without the whole page in memory
     notes        what to tell the user, such as a dropped alpha channel
-    white_is_zero  whether viewers show 0 as white; the values are read as stored
     """
 
     path: Path
@@ -34,7 +33,6 @@ class ImageFile:
     calibration: Calibration
     streamed: bool
     notes: tuple[str, ...]
-    white_is_zero: bool = False
 
     def read(self, page: int) -> np.ndarray:
         """One page (H, W, C) in the dtype of the file."""
@@ -50,6 +48,11 @@ class ImageFile:
 
     def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
         raise NotImplementedError
+
+    @property
+    def white_is_zero(self) -> bool:
+        """Whether viewers show 0 as white; the values are read as they are stored."""
+        return False
 
     def colour_table(self) -> np.ndarray | None:
         """The colours (n, 3) uint8 in which viewers show the values; None without a table."""

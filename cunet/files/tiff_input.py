@@ -80,8 +80,7 @@ class TiffImage(ImageFile):
             notes.append(f"alpha channel dropped, {self.channels} channels kept")
         if key.photometric == tifffile.PHOTOMETRIC.PALETTE:
             notes.append("colour table ignored: the stored values are read")
-        self.white_is_zero = key.photometric == tifffile.PHOTOMETRIC.MINISWHITE
-        if self.white_is_zero:
+        if key.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
             notes.append("marked white-is-zero: the stored values are read, not inverted")
         tile_rows = key.tilelength if key.is_tiled else min(key.rowsperstrip, self.height)
         self.streamed = key.is_final or tile_rows < self.height
@@ -181,6 +180,11 @@ class TiffImage(ImageFile):
         )
         for data, index in pieces:
             yield key.decode(data, index, **options)
+
+    @property
+    def white_is_zero(self) -> bool:
+        key = self._series.keyframe
+        return bool(key.photometric == tifffile.PHOTOMETRIC.MINISWHITE)
 
     def colour_table(self) -> np.ndarray | None:
         colours = self._series.keyframe.colormap  # (3, n) of 16 bits
