@@ -187,8 +187,11 @@ class TiffImage(ImageFile):
         return bool(key.photometric == tifffile.PHOTOMETRIC.MINISWHITE)
 
     def colour_table(self) -> np.ndarray | None:
-        colours = self._series.keyframe.colormap  # (3, n) of 16 bits
-        return None if colours is None else (np.asarray(colours).T >> 8).astype(np.uint8)
+        key = self._series.keyframe
+        colours = np.asarray(key.colormap) if key.colormap is not None else np.zeros(0)
+        if key.photometric != tifffile.PHOTOMETRIC.PALETTE or colours.shape[:1] != (3,):
+            return None
+        return (colours.reshape(3, -1).T.astype(np.uint16) >> 8).astype(np.uint8)
 
     def close(self) -> None:
         self._kept = None
