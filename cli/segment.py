@@ -138,7 +138,7 @@ def announce(net: "UNet", name: str, quiet: bool) -> None:
 
 def evaluation(files: list[Path], out: str) -> str | None:
     """The command that scores the frames of a sequence; None without their truth beside them."""
-    from cunet.data.ctc import annotations, ground_truth
+    from cunet.data.ctc_files import annotations, ground_truth
 
     sequence = files[0].parent
     truth = ground_truth(sequence.resolve())

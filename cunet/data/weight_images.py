@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cunet.data.labels import read_labels
+from cunet.data.suspicion import many_pieces
 from cunet.data.weight_map import (
     FORMS,
     Border,
@@ -73,6 +74,8 @@ def write_weights(
     with open_image(labels, indices=True) as file:
         chosen = frames(file, range(file.pages))
     instances, masks = instances_of(pages, str(labels))
+    if not masks and many_pieces(instances):
+        notes = (*notes, "each number is several pieces: are these classes, not cell ids?")
     balance, maps = maps_of(instances, form, term)
     ranges = []
     count, (height, width) = len(pages), pages[0].shape

@@ -68,6 +68,15 @@ class ImageFile:
     def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
         raise NotImplementedError
 
+    @property
+    def white_is_zero(self) -> bool:
+        """Whether viewers show 0 as white; the values are read as they are stored."""
+        return False
+
+    def colour_table(self) -> np.ndarray | None:
+        """The colours (n, 3) uint8 in which viewers show the values; None without a table."""
+        return None
+
     def close(self) -> None:
         """Closes the file; nothing can be read after it."""
         raise NotImplementedError

@@ -103,5 +103,17 @@ class PngImage(ImageFile):
             values //= 255 // (2**self._bits - 1)
         return values
 
+    def colour_table(self) -> np.ndarray | None:
+        if self._kind != _PALETTE:
+            return None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                with Image.open(self.path, formats=["PNG"]) as image:
+                    colours = image.palette.getdata()[1] if image.palette else b""
+        except Exception:  # damage is told by whoever reads the pixels
+            return None
+        return np.frombuffer(colours[: len(colours) // 3 * 3], np.uint8).reshape(-1, 3)
+
     def close(self) -> None:
         self._kept = None

@@ -193,6 +193,18 @@ class TiffImage(ImageFile):
         for data, index in pieces:
             yield key.decode(data, index, **options)
 
+    @property
+    def white_is_zero(self) -> bool:
+        key = self._series.keyframe
+        return bool(key.photometric == tifffile.PHOTOMETRIC.MINISWHITE)
+
+    def colour_table(self) -> np.ndarray | None:
+        key = self._series.keyframe
+        colours = np.asarray(key.colormap) if key.colormap is not None else np.zeros(0)
+        if key.photometric != tifffile.PHOTOMETRIC.PALETTE or colours.shape[:1] != (3,):
+            return None
+        return (colours.reshape(3, -1).T.astype(np.uint16) >> 8).astype(np.uint8)
+
     def close(self) -> None:
         self._kept = None
         self._tif.close()
