@@ -23,6 +23,11 @@ def announce(plan: "Plan", quiet: bool) -> None:
         f"{duration(plan.expected_seconds)}",
         quiet,
     )
+    if plan.lost:
+        common.say(
+            f"warning: the log of '{config.out}' lacks steps {plan.lost}; of these the numbers "
+            "alone are kept. Was the machine switched off?"
+        )
     if not on_cpu and plan.why_no_tensor_cores:
         common.say(f"  without tensor cores: {plan.why_no_tensor_cores}", quiet)
     for note in dataset.notes:

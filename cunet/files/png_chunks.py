@@ -2,6 +2,7 @@
 
 import os
 import struct
+import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -27,16 +28,34 @@ def data_bytes(path: Path) -> int:
 
 
 def picture_alone(path: Path) -> BytesIO:
-    """The PNG without the chunks that hold no pixels: texts and profiles may be of any size."""
-    kept = BytesIO(PNG)
+    """The PNG without the chunks that hold no pixels: texts and profiles may be of any size.
+
+    Raises ValueError where a check sum is wrong, which Pillow does not look at.
+    """
+    kept, inflate = BytesIO(PNG), zlib.decompressobj()
     kept.seek(len(PNG))
     with open(path, "rb") as file:
         for kind, at, size in _places(file):
-            if kind in _PICTURE:
-                file.seek(at - 8)
-                kept.write(file.read(size + 12))
+            if kind not in _PICTURE:
+                continue
+            file.seek(at - 8)
+            chunk = file.read(size + 12)
+            if zlib.crc32(chunk[4:-4]).to_bytes(4) != chunk[-4:]:
+                raise ValueError(f"the check sum of its {kind.decode()} chunk is wrong")
+            kept.write(chunk)
+            if kind == b"IDAT":
+                _check(inflate, chunk[8:-4])
+    if not inflate.eof:
+        raise ValueError("its pixels end too early")
     kept.seek(0)
     return kept
+
+
+def _check(inflate: "zlib._Decompress", data: bytes) -> None:
+    """Decompress a piece of the pixels for their check sum alone, and keep none of them."""
+    while data and not inflate.eof:
+        inflate.decompress(data, 2**20)
+        data = inflate.unconsumed_tail
 
 
 def _places(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:

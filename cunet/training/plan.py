@@ -49,9 +49,10 @@ class Start:
     prepared: Prepared
     done: int  # steps already made
     resume: bool  # whether it continues the run in config.out
+    lost: str = ""  # steps already made that the log of a resumed run lacks, as "2-4, 9"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan(Start):
     """A training before its first step; device, precision, steps and out are resolved in config."""
 
@@ -175,16 +176,15 @@ def _continued(resume: str, given: dict[str, Any]) -> Start:
     source = f"continuing {resume}"
     if {"steps", "minutes"} & options.keys():
         source += " with another length: the learning rate follows the new one"
-    done, path = steps_done(resume), Path(resume)
+    done, path, lost = steps_done(resume), Path(resume), ""
     if is_young(resume):
         source += ", which was stopped before its first step"
     else:
         refuse_other_data(
             path, read_environment(path)["data"], config.data, prepared.dataset.hashes
         )
-        if lost := missing_steps(path, done):
-            source += f" (the log lacks steps {lost}: was the machine switched off?)"
-    return Start(source, config, prepared, done, True)
+        lost = missing_steps(path, done)
+    return Start(source, config, prepared, done, True, lost)
 
 
 def refuse_missing_data(config: Config, whose: str) -> None:

@@ -217,3 +217,38 @@ def test_a_pipe_is_no_image(tmp_path):
     os.mkfifo(tmp_path / "a.tif")
     with pytest.raises(CunetError, match="a.tif.*pipe"):
         open_image(tmp_path / "a.tif")
+
+
+def chunk(kind, data):
+    return len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4)
+
+
+def test_a_png_whose_check_sums_are_wrong_is_damaged(tmp_path):
+    """Pillow reads over them."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 3, 8, 0, 0, 0, 0))
+    pixels = zlib.compress(
+        b"".join(b"\0" + bytes([10 * y + x for x in range(4)]) for y in range(3))
+    )
+    end = chunk(b"IEND", b"")
+    path = tmp_path / "a.png"
+
+    def written(*parts):
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+        with open_image(path) as image:
+            return image.read(0)[..., 0].tolist()
+
+    whole = [[10 * y + x for x in range(4)] for y in range(3)]
+    assert written(header, chunk(b"IDAT", pixels), end) == whole
+    assert written(header, chunk(b"IDAT", pixels[:9]), chunk(b"IDAT", pixels[9:]), end) == whole
+    bad_adler = pixels[:-1] + bytes([pixels[-1] ^ 1])
+    bad_crc = bytearray(chunk(b"IDAT", pixels))
+    bad_crc[-1] ^= 1
+    too_long = b"\xff\xff\xff\xff" + chunk(b"IDAT", pixels)[4:]
+    for parts, words in (
+        ([header, chunk(b"IDAT", bad_adler), end], "incorrect data check"),
+        ([header, bytes(bad_crc), end], "check sum of its IDAT chunk is wrong"),
+        ([header, too_long, end], "check sum of its IDAT chunk is wrong"),
+        ([header, chunk(b"IDAT", pixels[:-4]), end], "its pixels end too early"),
+    ):
+        with pytest.raises(DataError, match=f"a.png' is a damaged or truncated PNG: .*{words}"):
+            written(*parts)
