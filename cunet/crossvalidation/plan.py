@@ -1,7 +1,6 @@
 """A whole cross-validation: planned, trained and scored. cunet.crossval does it in one call."""
 
 import math
-import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from cunet.crossvalidation.workers import Place, Progress, one_by_one, places, s
 from cunet.data import load as datasets
 from cunet.data.dataset import Dataset
 from cunet.errors import CunetError
+from cunet.terminal import shell_line
 from cunet.threads import get_threads, set_threads
 from cunet.training import plan as training
 from cunet.training.config import Config
@@ -93,7 +93,7 @@ class Plan:
     def again(self) -> str:
         """The command that continues it."""
         jobs = ["--jobs", str(self.jobs)] if self.jobs else []
-        return shlex.join(["cunet", "crossval", "--resume", str(self.cv.path), *jobs])
+        return shell_line(["cunet", "crossval", "--resume", str(self.cv.path), *jobs])
 
     def summary(self) -> dict[str, Any]:
         """What `cunet crossval --dry-run --json` prints."""

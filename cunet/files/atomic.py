@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cunet.errors import CunetError, DeviceError
+from cunet.errors import CunetError, DeviceError, of_system
 
 _DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -62,4 +62,4 @@ def write_error(error: OSError, path: Path, needed: int) -> CunetError:
             f"no room for '{path}': it needs {needed:,} bytes, {free:,} are free on that disk. "
             "Free some space or write to another folder."
         )
-    return CunetError(f"cannot write '{path}': {error.strerror or error}")
+    return of_system(error, f"cannot write '{path}'")

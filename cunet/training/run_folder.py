@@ -140,7 +140,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not (path / "run.toml").is_file():
         raise CunetError(f"'{path}' is not a run folder: it has no run.toml")
-    return read_toml(path / "run.toml")
+    return read_toml(path / "run.toml", own=True)
 
 
 def steps_done(path: str | Path) -> int:
@@ -217,7 +217,8 @@ def write_text(path: Path, text: str) -> None:
     """Replace a small text file completely, or leave it as it was."""
     temporary = temporary_name(path)
     try:
-        temporary.write_text(text, encoding="utf-8")
+        # a folder's name may hold bytes that are not UTF-8; they are kept
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
         publish(temporary, path)
     except OSError as error:
         raise write_error(error, path, len(text)) from error
