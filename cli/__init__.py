@@ -67,6 +67,7 @@ def main() -> None:
         code = run()
     except KeyboardInterrupt:  # while an error was being printed
         code = 130
+    streams.finish()
     limits.finished(code)
     sys.exit(code)
 
@@ -97,7 +98,8 @@ def run() -> int:
     except Exception as error:
         if (known := limits.explained(error)) is not None:
             return failed(known)
-        streams.message(traceback.format_exc())
+        for line in traceback.format_exc().splitlines():
+            streams.message(printable(line))
         streams.message("This is a bug in cunet; please report the lines above.")
         return 1
 

@@ -30,10 +30,8 @@ def prepare() -> None:
         return
     for name, most in limits.items():
         if most < LEAST[name]:
-            raise DeviceError(
-                f"memory is limited to {most // 10**6:,} MB (ulimit {FLAGS[name]}), cunet needs "
-                f"{LEAST[name] // 10**6:,} MB at least: raise the limit"
-            )
+            needed = f"cunet needs {LEAST[name] // 10**6:,} MB at least"
+            raise DeviceError(f"{needed}; {short()}")
     work_in_child()
     import scipy.ndimage  # noqa: F401  # loads its own OpenBLAS, while there still is memory
 
@@ -81,11 +79,13 @@ def ended(status: int) -> str:
         how = f"ended by signal {os.WTERMSIG(status)}"
     else:
         how = "given up by a library"
+    return f"the work was {how}; {short()}, or use a smaller --tile or --width, or --threads 1"
+
+
+def short() -> str:
+    """What limits memory, and what to do."""
     most = " and ".join(f"{m // 10**6:,} MB (ulimit {FLAGS[n]})" for n, m in limited().items())
-    return (
-        f"the work was {how}; memory is limited to {most}: raise the limit, or use a smaller "
-        "--tile or --width, or --threads 1"
-    )
+    return f"memory is limited to {most}: raise the limit"
 
 
 def die_with(parent: int) -> None:
@@ -114,5 +114,6 @@ def explained(error: Exception) -> DeviceError | None:
         )
     if isinstance(error, ImportError) and not (error.name or "").startswith("cunet"):
         name = (error.name or "a library").partition(".")[0]
-        return DeviceError(f"{name} cannot be loaded ({error}): run  cunet doctor")
+        advice = short() if limited() else "run  cunet doctor"
+        return DeviceError(f"{name} cannot be loaded ({error}); {advice}")
     return None

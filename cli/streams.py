@@ -5,6 +5,7 @@ a disk is full, the work goes on without them. An answer is what the command was
 written, or the command fails; only a reader that has left is taken to have read enough.
 """
 
+import errno
 import os
 import sys
 
@@ -52,9 +53,19 @@ def answer(text: str, needed: bool = False) -> None:
     except OSError as error:
         _give_up(1)
         if needed or not isinstance(error, BrokenPipeError):
+            why = "it is closed" if error.errno == errno.EBADF else error.strerror
             raise DeviceError(
-                f"the answer cannot be written to stdout: {error.strerror}; the work itself is done"
+                f"the answer cannot be written to stdout: {why}; the work itself is done"
             ) from error
+
+
+def finish() -> None:
+    """Write what is still kept, or nothing more."""
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            _give_up(number)
 
 
 def _give_up(number: int) -> None:

@@ -65,6 +65,12 @@ _MACHINE = {
 _ADVICE = {getattr(errno, name): text for name, text in _MACHINE.items() if hasattr(errno, name)}
 
 
+def machine_failed(error: BaseException) -> bool:
+    """Whether an error says that the machine is at fault: a file that it cannot read is not
+    damaged."""
+    return isinstance(error, OSError) and error.errno in _ADVICE
+
+
 def of_system(error: OSError, doing: str = "") -> CunetError:
     """The error to raise for one of the operating system: DeviceError where the machine is at
     fault. doing: what failed, with the name of the file ("cannot read 'a.tif'"); by default the

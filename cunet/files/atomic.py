@@ -9,7 +9,7 @@ import numpy as np
 
 from cunet.errors import CunetError, DeviceError, of_system
 
-_DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def temporary_name(path: Path) -> Path:
