@@ -1,11 +1,12 @@
 """What commands share: output options, progress, and refusing to overwrite."""
 
+import glob
 import json
 import math
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,17 @@ def refuse_existing(path: str | Path, overwrite: bool) -> None:
         raise CunetError(f"'{path}' exists; give --overwrite to replace it, or another name")
 
 
+@contextmanager
+def claimed(path: Path, overwrite: bool) -> Iterator[None]:
+    """While the block writes `path`; CunetError as refuse_existing, and where another process is
+    writing it."""
+    from cunet.files.lock import held, lock_of
+
+    with held(lock_of(path), f"'{path}'"):
+        refuse_existing(path, overwrite)
+        yield
+
+
 def say(text: str = "", quiet: bool = False) -> None:
     """Print a line on stderr."""
     if not quiet:
@@ -68,19 +80,22 @@ def next_command(command: str, quiet: bool = False) -> None:
 
 def next_in_earnest(quiet: bool) -> None:
     """Print the next command after --dry-run: the same one without it."""
-    again = [part for part in sys.argv[1:] if part not in ("-n", "--dry-run", "--json")]
+    short = {"-nq": "-q", "-qn": "-q"}  # flags in one
+    again = [short.get(p, p) for p in sys.argv[1:] if p not in ("-n", "--dry-run", "--json")]
     next_command(shell_line(["cunet", *again]), quiet)
 
 
 def segment_command(data: str, run: str, hold_out: str | None = None) -> str:
     """The command that applies a run to the data set's test images, to those that the training held
     out by name, or else to its images."""
-    from cunet.data import ctc, dsb2018
+    from cunet.data import ctc_files, dsb2018
+    from cunet.files import listing
 
     folder, products = Path(data), []
     names = ("test-volume.tif", "train-volume.tif", "images")
-    found = [folder / name for name in names if (folder / name).exists()]
-    sequences = ctc.sequences(folder) if folder.is_dir() else []
+    found = [listing.tiff_named(folder, name) for name in names[:2]] + [folder / names[2]]
+    found = [path for path in found if path.exists()]
+    sequences = ctc_files.sequences(folder) if folder.is_dir() else []
     if sequences:
         asked = [part.strip().split("/")[0] for part in (hold_out or "").split(",")]
         held_out = (path for path in sequences if path.name in asked)
@@ -88,8 +103,14 @@ def segment_command(data: str, run: str, hold_out: str | None = None) -> str:
         found = [folder if sequence == folder.resolve() else folder / sequence.name]
         products = ["--products", "ctc", "--out", f"{sequence.name}_RES"]
     elif folder.is_dir() and dsb2018.matches(folder):
-        one = next(iter(dsb2018.image_folders(folder).values()))
-        found = [one.parent / "*" / "images" / "*.png"]
+        folders = dsb2018.image_folders(folder).values()
+        files = [path for one in folders for path in listing.images_of(one / "images")]
+        endings = {path.suffix for path in files}
+        name = f"*{endings.pop()}" if len(endings) == 1 else "*"
+        above = glob.escape(str(next(iter(folders)).parent))
+        found = [Path(above, "*", "images", name)]
+        if folder in folders:
+            found = [folder / "images"]
         products = ["--products", "labels", "--out", "labels"]
     image = str(found[0]) if found else "IMAGE.tif"
     return shell_line(["cunet", "segment", image, "--model", run, *products])

@@ -9,24 +9,26 @@ scores.json   their scores, and the SHA-256 of the model they are of
 """
 
 import json
+import os
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cunet.crossvalidation.runs import CrossValidation, Run, remove_parts
+from cunet.crossvalidation.runs import CrossValidation, Run
 from cunet.data.dataset import Dataset, sha256
 from cunet.data.labels import IGNORE, cells
-from cunet.errors import DataError
-from cunet.files.atomic import write_npz
+from cunet.errors import CunetError, DataError
+from cunet.files.atomic import write_npz, write_text
 from cunet.files.tiff_output import TiffOutput
 from cunet.metrics import isbi2012
 from cunet.metrics.pixel import THRESHOLDS, PixelCounts
 from cunet.net import checkpoint
+from cunet.segmentation.inputs import LONGEST_NAME
 from cunet.segmentation.tiling import segment, whole_tile
-from cunet.training.run_folder import write_text
 
 SCORES = (*isbi2012.KEYS, "dice")
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
@@ -195,18 +197,34 @@ def _stack(cv: CrossValidation, average: str, dataset: Dataset) -> list[np.ndarr
 
 
 def prediction_files(cv: CrossValidation, dataset: Dataset) -> list[Path]:
-    """prediction.tif with a page per slice, or predictions/<slice>.tif where sizes differ."""
+    """prediction.tif with a page per slice, or predictions/<slice>.tif where sizes differ.
+
+    Raises CunetError where the slices' names cannot be those of files.
+    """
     if len({image.shape for image in dataset.images}) == 1:
         return [cv.path / "prediction.tif"]
-    return [cv.path / "predictions" / f"{name}.tif" for name in dataset.slice_names]
+    files = [cv.path / "predictions" / f"{name}.tif" for name in dataset.slice_names]
+    often = Counter(files)
+    for path, name in zip(files, dataset.slice_names, strict=True):
+        if often[path] > 1:
+            raise CunetError(
+                f"two slices are named '{name}', and their predictions would be one file, "
+                f"'{path}'. Rename an image and its labels."
+            )
+        if len(os.fsencode(path.name)) > LONGEST_NAME:
+            raise CunetError(
+                f"slice '{name}': its prediction would be a file whose name is longer than "
+                f"{LONGEST_NAME} bytes. Rename the image and its labels."
+            )
+    return files
 
 
 def _write_predictions(
     cv: CrossValidation, dataset: Dataset, files: list[Path], pages: list[np.ndarray]
 ) -> None:
     classes = len(dataset.class_names)
-    files[0].parent.mkdir(exist_ok=True)
-    remove_parts(files[0].parent)
+    for path in files:  # a slice may be named 01/t000
+        path.parent.mkdir(parents=True, exist_ok=True)
     made = f"cunet crossval: every slice held out, {cv.folds} folds, average {cv.average}"
     each = len(pages) // len(files)
     for number, path in enumerate(files):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cunet.files.atomic import write_text
 from cunet.metrics.pixel import THRESHOLDS
 from cunet.reporting import cells, classes
 from cunet.reporting.alerts import alerts
@@ -13,7 +14,6 @@ from cunet.reporting.isbi import section as score_section
 from cunet.reporting.key_figures import section as key_figures
 from cunet.reporting.page import DEFINITIONS, PAGE, RUN_DEFINITIONS, escape, table
 from cunet.reporting.setup import settings, size_and_machine
-from cunet.training.run_folder import write_text
 
 
 def write_report(run: str | Path) -> Path:

@@ -33,7 +33,7 @@ def prepare(config: Config, dataset: Dataset | None = None) -> Prepared:
     settings do not fit the data, DataError where the data are not valid.
     """
     if dataset is None:
-        dataset = load(config.data, config.dataset)
+        dataset = load(config.data, config.dataset, config.labels)
     if config.resize:
         dataset = resized(dataset, config.resize)
     training, held_out = split(config, dataset.slice_names)
