@@ -5,6 +5,7 @@ Every message names the object, what was expected, what was found and what to do
 
 import errno
 import os
+from typing import TypeGuard
 
 
 class CunetError(ValueError):
@@ -65,7 +66,7 @@ _MACHINE = {
 _ADVICE = {getattr(errno, name): text for name, text in _MACHINE.items() if hasattr(errno, name)}
 
 
-def machine_failed(error: BaseException) -> bool:
+def machine_failed(error: BaseException) -> TypeGuard[OSError]:
     """Whether an error says that the machine is at fault: a file that it cannot read is not
     damaged."""
     return isinstance(error, OSError) and error.errno in _ADVICE
