@@ -3,13 +3,16 @@
 Errors become one clean line and the exit code of their kind; see cunet/errors.py.
 """
 
-import errno
-import signal
+import io
 import sys
 import traceback
 from importlib import import_module
 
 import click
+
+from cunet.cli import limits, signals, streams
+from cunet.errors import CunetError, DeviceError, of_system
+from cunet.terminal import printable
 
 COMMANDS = {
     "train": "train a network on a folder of images and labels",
@@ -56,40 +59,66 @@ def cli() -> None:
     """
 
 
-def _terminate(number: int, frame: object) -> None:
-    """SIGTERM ends a command like Ctrl-C, so that nothing half-written is left."""
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Run the command line and exit with the contract's code."""
-    from cunet.errors import CunetError
-
-    signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = cli.main(standalone_mode=False) or 0
-    except click.exceptions.Exit as error:
-        code = error.exit_code
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        streams.prepare()
+        signals.install()
+        code = run()
+    except KeyboardInterrupt:  # while an error was being printed
         code = 130
+    streams.finish()
+    limits.finished(code)
+    sys.exit(code)
+
+
+def run() -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        limits.prepare()
+        code = cli.main(standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except SystemExit:  # click's answer where the reader of its help has left
+        return 0
+    except click.ClickException as error:
+        streams.message(usage(error))
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        streams.message("interrupted")
+        return 130
     except CunetError as error:
-        click.echo(f"Error: {error}", err=True)
-        code = error.exit_code
+        return failed(error)
     except MemoryError as error:
-        click.echo(f"Error: out of memory ({error}); use a smaller --tile or --width", err=True)
-        code = 4
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output is gone, so nobody would see a message
-        code = 0
+        why = f" ({error})" if str(error) else ""
+        return failed(DeviceError(f"out of memory{why}; use a smaller --tile or --width"))
     except OSError as error:
-        click.echo(f"Error: {error.filename or 'a file'}: {error.strerror or error}", err=True)
-        code = 4 if error.errno in (errno.ENOSPC, errno.EIO) else 2
-    except Exception:
-        traceback.print_exc()
-        click.echo("This is a bug in cunet; please report the lines above.", err=True)
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+        return failed(of_system(error))
+    except Exception as error:
+        if (known := limits.explained(error)) is not None:
+            return failed(known)
+        for line in traceback.format_exc().splitlines():
+            streams.message(printable(line))
+        streams.message("This is a bug in cunet; please report the lines above.")
+        return 1
+
+
+def failed(error: CunetError) -> int:
+    """Print an error, after what was noted beside it; returns its exit code."""
+    for note in getattr(error, "__notes__", ()):
+        for line in note.splitlines():
+            streams.message(printable(line))
+    streams.message(f"Error: {printable(error)}")
+    return error.exit_code
+
+
+def usage(error: click.ClickException) -> str:
+    """What click prints of wrong usage; names and values that it repeats are made printable."""
+    text = io.StringIO()
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error.format_message()
+    message = printable(error.format_message())
+    error.format_message = lambda: message  # type: ignore[method-assign]
+    error.show(text)
+    return text.getvalue().rstrip("\n")

@@ -1,6 +1,5 @@
 """`cunet augment`: training samples as the network sees them, on one sheet."""
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import click
 
 from cunet.cli import common
 from cunet.cli.train_options import SETTINGS
+from cunet.terminal import shell_line
 
 SAMPLES = 16
 # The settings of a training, beside data, tile and seed, that its samples depend on.
@@ -70,4 +70,4 @@ def command(data, out, seed, tile, overwrite, quiet, **given):
     common.say(f"{out}: {SAMPLES} samples of {tile} x {tile} pixels, seed {seed}", quiet)
     again = {"data": data, "tile": tile, "seed": seed} | given
     words = [word for name, value in again.items() for word in (_flag(name), str(value))]
-    common.next_command(shlex.join(["cunet", "train", *words]), quiet)
+    common.next_command(shell_line(["cunet", "train", *words]), quiet)

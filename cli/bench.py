@@ -72,7 +72,7 @@ def command(widths, tile, pairs, against, layers, device, precisions, quiet, as_
     if as_json:
         common.print_json(document)
     elif not quiet:
-        click.echo(report(document))
+        common.show(report(document))
     common.next_command("cunet doctor" if against else "cunet bench --against torch", quiet)
 
 
@@ -97,7 +97,7 @@ def bench_gpu(widths, tile, pairs, against, layers, precisions, quiet, as_json):
         common.print_json({"device": "cuda", "results": documents})
     elif not quiet:
         for document in documents:
-            click.echo(heading(document))
+            common.show(heading(document))
             for title, head, rows in tables(document):
-                click.echo("\n" + aligned(title, head, rows))
+                common.show("\n" + aligned(title, head, rows))
     common.next_command("cunet doctor" if against else "cunet bench --against torch", quiet)

@@ -3,7 +3,6 @@
 import glob
 import json
 import math
-import shlex
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -13,8 +12,10 @@ from typing import Any
 
 import click
 
+from cunet.cli import streams
 from cunet.cli.words import duration
 from cunet.errors import CunetError
+from cunet.terminal import printable, shell_line
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 json_option = click.option(
@@ -63,19 +64,25 @@ def claimed(path: Path, overwrite: bool) -> Iterator[None]:
 def say(text: str = "", quiet: bool = False) -> None:
     """Print a line on stderr."""
     if not quiet:
-        click.echo(text, err=True)
+        streams.message(printable(text))
+
+
+def show(text: str = "") -> None:
+    """Print lines on stdout, the answer of a command."""
+    streams.answer(text)
 
 
 def next_command(command: str, quiet: bool = False) -> None:
     """Print the last line of a command: what to run next, ready to paste."""
-    say(f"Next:\n  {command}", quiet)
+    say("Next:", quiet)
+    say(f"  {command}", quiet)
 
 
 def next_in_earnest(quiet: bool) -> None:
     """Print the next command after --dry-run: the same one without it."""
     short = {"-nq": "-q", "-qn": "-q"}  # flags in one
     again = [short.get(p, p) for p in sys.argv[1:] if p not in ("-n", "--dry-run", "--json")]
-    next_command(shlex.join(["cunet", *again]), quiet)
+    next_command(shell_line(["cunet", *again]), quiet)
 
 
 def segment_command(data: str, run: str, hold_out: str | None = None) -> str:
@@ -106,12 +113,12 @@ def segment_command(data: str, run: str, hold_out: str | None = None) -> str:
             found = [folder / "images"]
         products = ["--products", "labels", "--out", "labels"]
     image = str(found[0]) if found else "IMAGE.tif"
-    return shlex.join(["cunet", "segment", image, "--model", run, *products])
+    return shell_line(["cunet", "segment", image, "--model", run, *products])
 
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout; NaN and infinity become null."""
-    click.echo(json.dumps(_finite(document), indent=2))
+    streams.answer(json.dumps(_finite(document), indent=2), needed=True)
 
 
 def _finite(value: Any) -> Any:
@@ -143,22 +150,22 @@ class Progress:
         rate = max(0, done - self.first) / max(1e-9, now - self.start)
         left = duration((self.total - done) / rate) if rate else "?"
         speed = f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each" if rate else ""
-        line = f"{done}/{self.total}  {text}  {speed}  ETA {left}"
+        line = printable(f"{done}/{self.total}  {text}  {speed}  ETA {left}")
         if self.live:
             filled = round(20 * done / max(1, self.total))
-            click.echo(f"\r[{'#' * filled}{'.' * (20 - filled)}] {line}\x1b[K", err=True, nl=False)
+            streams.message(f"\r[{'#' * filled}{'.' * (20 - filled)}] {line}\x1b[K", end="")
         else:
-            click.echo(line, err=True)
+            streams.message(line)
 
     def line(self, text: str) -> None:
         """Print a line; the bar continues below it."""
         if not self.quiet:
-            click.echo(("\r\x1b[K" if self.live else "") + text, err=True)
+            streams.message(("\r\x1b[K" if self.live else "") + printable(text))
 
     def close(self) -> None:
         """Leave the bar's line."""
         if self.live and not self.quiet:
-            click.echo(err=True)
+            streams.message("")
 
 
 def train_loop(

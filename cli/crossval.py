@@ -79,7 +79,6 @@ def work(resume: str | None, name: str, device: str | None, threads: int | None)
 def run(plan: "Plan", quiet: bool, as_json: bool) -> int:
     """Complete every run, score all slices at once, print the result; returns the exit code."""
     from cunet.crossvalidation.scores import prediction_files
-    from cunet.errors import CunetError
 
     cv, board = plan.cv, Board(plan.cv, quiet)
     try:
@@ -92,10 +91,6 @@ def run(plan: "Plan", quiet: bool, as_json: bool) -> int:
             common.print_json({"crossval": str(cv.path), "finished": False, "steps": steps})
         common.next_command(plan.again, quiet)
         return 130
-    except CunetError as error:
-        for note in getattr(error, "__notes__", ()):
-            common.say(note, quiet)
-        raise
     board.close()
     if as_json:
         common.print_json(document)

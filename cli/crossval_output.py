@@ -1,15 +1,13 @@
 """What `cunet crossval` shows: the plan, one progress bar for all runs, the table of scores."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import click
 
 from cunet.cli import common
 from cunet.cli.train_output import Smooth, validation_line
 from cunet.cli.train_output import announce as announce_training
 from cunet.cli.words import duration
+from cunet.terminal import shell_line
 
 if TYPE_CHECKING:
     from cunet.crossvalidation.plan import Plan
@@ -112,11 +110,11 @@ def show(document: dict) -> None:
             rows += [("mean of the seeds", document["seeds"]["mean"])]
             rows += [("standard deviation", document["seeds"]["sd"])]
         rows += [(f"all {slices} slices", stack)]
-        click.echo(f"{VIEWS[average]:<20}" + "".join(f"{TITLES[key]:>10}" for key in keys))
+        common.show(f"{VIEWS[average]:<20}" + "".join(f"{TITLES[key]:>10}" for key in keys))
         for name, scores in rows:
             figures = (f"{scores[average][key]:>10.{DIGITS.get(key, 4)}f}" for key in keys)
-            click.echo(f"{name:<20}" + "".join(figures))
-        click.echo()
+            common.show(f"{name:<20}" + "".join(figures))
+        common.show()
 
 
 def next_step(cv: "CrossValidation", dataset: "Dataset", document: dict) -> str:
@@ -126,5 +124,5 @@ def next_step(cv: "CrossValidation", dataset: "Dataset", document: dict) -> str:
 
         truth = tiff_named(Path(cv.config.data), "train-labels.tif")
         paths = [str(cv.path / "prediction.tif"), str(truth)]
-        return shlex.join(["cunet", "evaluate", "isbi", *paths])
+        return shell_line(["cunet", "evaluate", "isbi", *paths])
     return common.segment_command(cv.config.data, str(cv.folder(cv.runs[0])))

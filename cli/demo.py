@@ -1,6 +1,5 @@
 """`cunet demo`: without data or GPU, train a small net on a synthetic stack and show the result."""
 
-import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ import click
 
 from cunet.cli import common
 from cunet.cli.words import duration
+from cunet.terminal import shell_line
 
 if TYPE_CHECKING:
     from cunet.training.demo import Demo
@@ -58,7 +58,7 @@ def show(folder: Path, steps: int | None, seed: int, quiet: bool, as_json: bool)
     common.say(f"2. a U-Net of width {config.width} and depth {config.depth} learns", quiet)
     final = learn(demo, quiet)
     if final["step"] < config.steps:
-        common.next_command(f"cunet train --resume {shlex.quote(str(run))}", quiet)
+        common.next_command(shell_line(["cunet", "train", "--resume", run]), quiet)
         return 130
     common.say("3. it segments the held-out slices", quiet)
     made = demo.segment()

@@ -33,9 +33,9 @@ def command(quiet, as_json):
     else:
         for one in findings:
             if not quiet or one.state == BROKEN:
-                click.echo(f"{one.state:<7} {one.name:<16} {one.found}")
+                common.show(f"{one.state:<7} {one.name:<16} {one.found}")
                 if one.fix and one.state != OK:
-                    click.echo(f"{'':<24} fix:  {one.fix}")
+                    common.show(f"{'':<24} fix:  {one.fix}")
     fixes = [one.fix for one in findings if one.state == BROKEN and one.fix]
     commands = [fix for fix in fixes if not fix.startswith("use ")]  # the others are advice
     common.next_command(commands[0] if commands else "cunet demo", quiet)

@@ -1,12 +1,12 @@
 """`cunet evaluate ctc`: SEG, the segmentation score of the Cell Tracking Challenge."""
 
 import math
-import shlex
 from pathlib import Path
 
 import click
 
 from cunet.cli import common
+from cunet.terminal import shell_line
 
 
 @click.command(short_help="the Cell Tracking Challenge: SEG of every cell")
@@ -49,10 +49,10 @@ def show(document: dict) -> None:
         matched = f"{one['matched']}/{one['objects']}"
         return f"{name:<8}{values[0]:>8}{matched:>12}{one['found']:>9}{values[1]:>14}"
 
-    click.echo(f"{'frame':<8}{'SEG':>8}{'matched':>12}{'found':>9}{'pixel IoU':>14}")
+    common.show(f"{'frame':<8}{'SEG':>8}{'matched':>12}{'found':>9}{'pixel IoU':>14}")
     for one in document["per_frame"]:
-        click.echo(line(f"{one['frame']:03}", one))
-    click.echo(line("all", document))
+        common.show(line(f"{one['frame']:03}", one))
+    common.show(line("all", document))
 
 
 def after(result: Path, truth: Path, frames: str | None) -> str:
@@ -61,6 +61,6 @@ def after(result: Path, truth: Path, frames: str | None) -> str:
         other = truth.with_name(path.name)
         masks = result.with_name(path.name.removesuffix("_GT") + "_RES")
         if path.name != truth.resolve().name and masks.is_dir():
-            return shlex.join(["cunet", "evaluate", "ctc", str(masks), str(other)])
+            return shell_line(["cunet", "evaluate", "ctc", str(masks), str(other)])
     again = ["cunet", "evaluate", "ctc", str(result), str(truth)]
-    return shlex.join([*again, *(["--frames", frames] if frames else []), "--json"])
+    return shell_line([*again, *(["--frames", frames] if frames else []), "--json"])

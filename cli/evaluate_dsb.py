@@ -1,6 +1,5 @@
 """`cunet evaluate dsb`: objects by their IoU, as in the Data Science Bowl 2018."""
 
-import shlex
 from pathlib import Path
 
 import click
@@ -8,6 +7,7 @@ import click
 from cunet.cli import common
 from cunet.cli.evaluate_options import check_plot, plot_option
 from cunet.cli.words import number
+from cunet.terminal import shell_line
 
 
 @click.command(short_help="the Data Science Bowl 2018: objects over thresholds of their IoU")
@@ -58,24 +58,26 @@ def dsb(pred, truth, plot, overwrite, as_json, quiet):
         show(document)
     again = ["cunet", "evaluate", "dsb", str(pred), str(truth)]
     more = ["--plot", "f1.png"] if plot is None else ["--json"]
-    common.next_command(shlex.join(again + more), quiet)
+    common.next_command(shell_line(again + more), quiet)
 
 
 def show(document: dict) -> None:
     """Print the scores as a table on stdout."""
-    click.echo(
+    common.show(
         f"{document['images']} image(s), {document['objects']:,} objects, "
         f"{document['found']:,} found\n"
     )
-    click.echo(f"{'IoU >=':<8}{'TP':>7}{'FP':>7}{'FN':>7}{'precision':>12}{'recall':>11}{'F1':>11}")
+    common.show(
+        f"{'IoU >=':<8}{'TP':>7}{'FP':>7}{'FN':>7}{'precision':>12}{'recall':>11}{'F1':>11}"
+    )
     for one in document["thresholds"]:
         counts = "".join(f"{one[key]:>7}" for key in ("tp", "fp", "fn"))
-        click.echo(
+        common.show(
             f"{one['threshold']:<8.2f}{counts}{number(one['precision']):>12}"
             f"{number(one['recall']):>11}{number(one['f1']):>11}"
         )
     kaggle, report = document["kaggle_dsb2018_score"], document["report_mean_average_precision"]
-    click.echo(
+    common.show(
         f"\n{'Kaggle score':<15}{kaggle:.4f}   mean over images and IoU 0.50 ... 0.95 of "
         "TP / (TP + FP + FN)\n"
         f"{'report mAP':<15}{report:.4f}   the same up to 1.00 of TP / (TP + FP): missed objects "
@@ -86,4 +88,4 @@ def show(document: dict) -> None:
         for key, name in (("f1", "F1"), ("iou", "IoU"), ("precision", "precision"),
                           ("recall", "recall"))
     )  # fmt: skip
-    click.echo(f"{'pixels':<15}{ratios}")
+    common.show(f"{'pixels':<15}{ratios}")

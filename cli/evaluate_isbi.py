@@ -1,12 +1,12 @@
 """`cunet evaluate isbi`: the five scores of the ISBI 2012 challenge."""
 
-import shlex
 from pathlib import Path
 
 import click
 
 from cunet.cli import common
 from cunet.cli.evaluate_options import check_plot, pages_option, plot_option
+from cunet.terminal import shell_line
 
 
 @click.command(short_help="the ISBI 2012 challenge: pixel, Rand, warping error, V_Rand, V_Info")
@@ -50,11 +50,11 @@ def isbi(prob, truth, pages, radius, plot, overwrite, as_json, quiet):
     if as_json:
         common.print_json(found)
     elif not quiet:
-        click.echo(f"{f'{len(pair.pages)} slice(s)':<13}{'score':>10}{'threshold':>11}")
+        common.show(f"{f'{len(pair.pages)} slice(s)':<13}{'score':>10}{'threshold':>11}")
         for key, (name, _, meaning) in SCORES.items():
             threshold = found["thresholds"][key]
-            click.echo(f"{name:<13}{found[key]:>10.6f}{threshold:>11.1f}     {meaning}")
+            common.show(f"{name:<13}{found[key]:>10.6f}{threshold:>11.1f}     {meaning}")
         kinds = ", ".join(f"{n:,} {kind}" for kind, n in found["warping_pixels"].items() if n)
-        click.echo(f"pixels of wrong topology: {kinds.replace('_', ' ') or 'none'}")
+        common.show(f"pixels of wrong topology: {kinds.replace('_', ' ') or 'none'}")
     again = ["cunet", "evaluate", "pixels", str(prob), str(truth)]
-    common.next_command(shlex.join([*again, *(["--pages", pages] if pages else [])]), quiet)
+    common.next_command(shell_line([*again, *(["--pages", pages] if pages else [])]), quiet)

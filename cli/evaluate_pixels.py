@@ -1,6 +1,5 @@
 """`cunet evaluate pixels`: precision, recall, F1, IoU and curves, also for several classes."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from click.core import ParameterSource
 from cunet.cli import common
 from cunet.cli.evaluate_options import check_plot, pages_option, plot_option
 from cunet.cli.words import number
+from cunet.terminal import shell_line
 
 if TYPE_CHECKING:
     from cunet.metrics.curves import Sweep
@@ -103,8 +103,8 @@ def pixels(context, prob, truth, threshold, classes, pages, plot, overwrite, as_
     if as_json:
         common.print_json(document)
     elif not quiet:
-        click.echo(table)
-    common.next_command(shlex.join(["cunet", *again]), quiet)
+        common.show(table)
+    common.next_command(shell_line(["cunet", *again]), quiet)
 
 
 def table_of_white(document: dict, found: "Sweep", pages: int, pixels: int) -> str:

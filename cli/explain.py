@@ -48,12 +48,12 @@ def command(
 
 def show(document: dict) -> None:
     """Print the table and the sums below it on stdout."""
-    click.echo(f"{'layer':<18}{'kind':<24}{'output':>18}{'parameters':>14}{'GFLOP':>9}{'MB':>9}")
+    common.show(f"{'layer':<18}{'kind':<24}{'output':>18}{'parameters':>14}{'GFLOP':>9}{'MB':>9}")
     for layer in document["layers"]:
         shape = " x ".join(map(str, layer["shape"]))
         parameters = f"{layer['parameters']:,}" if layer["parameters"] else ""
         flops = f"{layer['flops'] / 1e9:.2f}" if layer["flops"] else ""
-        click.echo(
+        common.show(
             f"{layer['name']:<18}{layer['kind']:<24}{shape:>18}{parameters:>14}{flops:>9}"
             f"{layer['bytes'] / 1e6:>9.1f}"
         )
@@ -62,7 +62,7 @@ def show(document: dict) -> None:
     near = sorted(sorted(document["valid_tiles"], key=lambda t: abs(t - size_in))[:7])
     border = document["border"]
     context = f": {border} pixels of context on each side" if border else ""
-    click.echo(
+    common.show(
         f"\n{document['conv_layers']} convolutional layers, {document['parameters']:,} parameters, "
         f"{document['flops'] / 1e9:.1f} GFLOP forward\n"
         f"{size_in} x {size_in} pixels in, {size_out} x {size_out} out{context}\n"

@@ -47,10 +47,10 @@ def command(depth, width, seed, limit, quiet, as_json):
             continue
         if result.name != heading:
             heading = result.name
-            click.echo(heading)
+            common.show(heading)
         mark = "ok" if result.error <= limit else "FAILED"
         shape = " x ".join(map(str, result.shape))
-        click.echo(
+        common.show(
             f"    {result.array:<26}{shape:<18}{result.checked:>5} checked  "
             f"{result.error:.1e}  {mark}"
         )

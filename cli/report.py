@@ -27,6 +27,6 @@ def command(run, quiet, as_json):
     if as_json:
         common.print_json({"run": str(run), "report": str(path)})
     elif not quiet:
-        click.echo(str(path))
+        common.show(str(path))
     data = read_settings(run).get("data", "")
     common.next_command(common.segment_command(data, str(run)), quiet)

@@ -1,7 +1,6 @@
 """`cunet segment`: apply a trained network to images of any size."""
 
 import os
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cunet.cli import common
+from cunet.terminal import shell_line
 
 if TYPE_CHECKING:
     from cunet.net.unet import UNet
@@ -148,7 +148,7 @@ def evaluation(files: list[Path], out: str) -> str | None:
         return None
     path = truth if sequence.is_absolute() else os.path.relpath(truth)
     frames = [] if scored == annotated else ["--frames", ",".join(map(str, sorted(scored)))]
-    return shlex.join(["cunet", "evaluate", "ctc", out, str(path), *frames])
+    return shell_line(["cunet", "evaluate", "ctc", out, str(path), *frames])
 
 
 def next_products(wanted: list[str]) -> str:
@@ -163,7 +163,7 @@ def next_products(wanted: list[str]) -> str:
             next(arguments, None)
         elif part not in skipped and not part.startswith("--products="):
             again.append(part)
-    return shlex.join([*again, "--products", ",".join(more)])
+    return shell_line([*again, "--products", ",".join(more)])
 
 
 def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`cunet train`: learn from a folder of images and labels."""
 
-import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -8,6 +7,7 @@ import click
 from cunet.cli import common
 from cunet.cli.train_options import settings_options
 from cunet.cli.train_output import Smooth, announce, one_class_warning, validation_line
+from cunet.terminal import shell_line
 
 if TYPE_CHECKING:
     from cunet.training.plan import Plan
@@ -86,7 +86,7 @@ def run(plan: "Plan", stop_after: int | None, quiet: bool, as_json: bool) -> int
             document |= {name: value for name, value in last.items() if name.startswith("val_")}
         common.print_json(document)
     if not finished:
-        common.next_command(f"cunet train --resume {shlex.quote(out)}", quiet)
+        common.next_command(shell_line(["cunet", "train", "--resume", out]), quiet)
         return 130
     after = common.segment_command(config.data, out, config.hold_out)
     common.next_command(after, quiet)

@@ -1,12 +1,12 @@
 """`cunet weights`: the weight map of a label file as an image file."""
 
 import os
-import shlex
 from pathlib import Path
 
 import click
 
 from cunet.cli import common
+from cunet.terminal import shell_line
 
 
 @click.command()
@@ -63,5 +63,5 @@ def command(labels, out, form, w0, sigma, overwrite, as_json, quiet):
         common.say(f"class weights: background {balance[0]:.4g}, cell {balance[1]:.4g}", quiet)
     common.say(f"{out}: weights {found['minimum']:.4g} to {found['maximum']:.4g}", quiet)
     above = {"labels": 1, "SEG": 2}.get(labels.parent.name, 0)  # DATA/01_GT/SEG/man_seg000.tif
-    folder = shlex.quote(str(labels.parents[above] if above < len(labels.parents) else "DATA"))
+    folder = shell_line([labels.parents[above] if above < len(labels.parents) else "DATA"])
     common.next_command(f"cunet train --data {folder} --weight-map {form}", quiet)

@@ -1,11 +1,17 @@
-"""Loops that cannot be written as array operations, compiled by Numba.
+"""Loops that cannot be array operations, compiled by Numba; and folders to keep machine code in.
 
 A watershed and a warping visit pixel after pixel, and each depends on those before it.
 """
 
+import os
+import pickle
+import stat
 from collections.abc import Callable
 from functools import cache, wraps
+from pathlib import Path
 from typing import Any
+
+from cunet.errors import DeviceError
 
 
 def compiled(loop: Callable) -> Callable:
@@ -13,20 +19,53 @@ def compiled(loop: Callable) -> Callable:
     the interpreter's lock.
 
     Numba is loaded by the first call; the first call on a machine compiles for a few seconds. Where
-    no folder can be written to, every process compiles again.
+    no folder can be written to, or others can write to it, every process compiles again. The call
+    raises DeviceError where Numba cannot be loaded.
     """
 
     @cache
-    def machine_code() -> Callable:
-        import numba
-
+    def machine_code(kept: bool) -> Callable:
+        jit = _jit()
         try:
-            return numba.njit(cache=True, nogil=True)(loop)
+            code = jit(cache=kept, nogil=True)(loop)
         except RuntimeError:  # Numba found no place for its cache
-            return numba.njit(nogil=True)(loop)
+            return machine_code(False)
+        beside = Path(loop.__code__.co_filename).parent  # whoever can write there owns this program
+        folder = Path(code.stats.cache_path) if kept else beside
+        return code if beside in folder.parents or only_ours(folder) else machine_code(False)
 
     @wraps(loop)
     def call(*arrays: Any) -> Any:
-        return machine_code()(*arrays)
+        try:
+            return machine_code(True)(*arrays)
+        except (OSError, EOFError, pickle.UnpicklingError):  # of the cache: no room, or damaged
+            return machine_code(False)(*arrays)
 
     return call
+
+
+def _jit() -> Callable:
+    """numba.njit. An installation may be damaged, and its parts may find no memory."""
+    try:
+        from numba import njit
+
+        return njit
+    except Exception as error:  # ImportError, OSError of LLVM's library, AttributeError of halves
+        text = " ".join(str(error).split())[:200]
+        raise DeviceError(
+            f"Numba, which compiles this part of the work, cannot be loaded ({text}): allow more "
+            "memory if it is limited (ulimit -v), or run  pip install --force-reinstall numba"
+        ) from error
+
+
+def only_ours(folder: Path) -> bool:
+    """Whether nobody but this user and the system's can write to a folder: machine code of others
+    is not run. A folder that does not exist yet is ours."""
+    if not hasattr(os, "getuid"):  # Windows keeps a user's folders from others
+        return True
+    try:
+        found, link = folder.stat(), folder.lstat()
+    except OSError:  # it is not there yet; if it cannot be made or entered, that says why
+        return True
+    shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return not shared and {found.st_uid, link.st_uid} <= {0, os.getuid()}

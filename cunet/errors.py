@@ -3,6 +3,10 @@
 Every message names the object, what was expected, what was found and what to do.
 """
 
+import errno
+import os
+from typing import TypeGuard
+
 
 class CunetError(ValueError):
     """Wrong usage: a missing file, an unknown setting, a tile that does not fit.
@@ -40,3 +44,51 @@ class CheckError(CunetError):
     """A check that was asked for failed."""
 
     exit_code = 6
+
+
+# What the operating system answers when the machine, not the user, is at fault, and what helps
+_MACHINE = {
+    "EIO": "the disk, or the way to it, is failing: copy the data to another one",
+    "ENOSPC": "free some space or write to another folder",
+    "EDQUOT": "free some space or write to another folder",
+    "EFBIG": "the limit of a file's size is reached (ulimit -f): raise it",
+    "EROFS": "write to another folder",
+    "EMFILE": "allow more open files: ulimit -n 1024",
+    "ENFILE": "too many files are open on this machine: close other programs",
+    "ENOMEM": "free some memory, or allow more: ulimit -v unlimited",
+    "EAGAIN": "allow more processes and threads: ulimit -u 4096",
+    "ENODEV": "connect the disk again",
+    "ENXIO": "connect the disk again",
+    "ESTALE": "connect the network disk again",
+    "ETIMEDOUT": "connect the network disk again",
+    "ENOTCONN": "connect the network disk again",
+}
+_ADVICE = {getattr(errno, name): text for name, text in _MACHINE.items() if hasattr(errno, name)}
+
+
+def machine_failed(error: BaseException) -> TypeGuard[OSError]:
+    """Whether an error says that the machine is at fault: a file that it cannot read is not
+    damaged."""
+    return isinstance(error, OSError) and error.errno in _ADVICE
+
+
+def of_system(error: OSError, doing: str = "") -> CunetError:
+    """The error to raise for one of the operating system: DeviceError where the machine is at
+    fault. doing: what failed, with the name of the file ("cannot read 'a.tif'"); by default the
+    file that `error` names."""
+    name = error.filename2 or error.filename
+    if not doing:
+        doing = f"'{visible_name(name)}'" if name is not None else "reading or writing a file"
+    text = f"{doing}: {error.strerror or error}"
+    if error.errno in _ADVICE:
+        return DeviceError(f"{text}; {_ADVICE[error.errno]}")
+    return CunetError(text)
+
+
+def visible_name(path: object) -> str:
+    """The name of a file as its user knows it: of a hidden temporary one (.a.tif.77.part), that of
+    the file it was to become."""
+    folder, name = os.path.split(os.fsdecode(path) if isinstance(path, bytes) else str(path))
+    if name.startswith(".") and name.endswith(".part"):
+        name = name[1:].rsplit(".", 2)[0]
+    return os.path.join(folder, name)

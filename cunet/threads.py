@@ -8,12 +8,14 @@ bit for bit whatever the number of threads.
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import wraps
-from threading import Lock, local
+from queue import SimpleQueue
+from threading import Lock, Thread, local
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 
@@ -21,7 +23,7 @@ from cunet.errors import CunetError
 
 _lock = Lock()
 _here = local()  # .working: this thread is inside parallel()
-_pool: ThreadPoolExecutor | None = None
+_pool: "Helpers | None" = None
 _count = 0  # 0: not chosen yet
 _limit: Any = None  # the BLAS limit in force while _inside > 0
 _inside = 0
@@ -53,7 +55,64 @@ def set_threads(count: int) -> None:
     with _lock:
         old, _pool, _count = _pool, None, count
     if old is not None:
-        old.shutdown()  # outside the lock, which its workers may need to finish
+        old.close()  # outside the lock, which its threads may need to finish
+
+
+class Helpers:
+    """Threads that do what is submitted: `count` of them, or as many as the system allows."""
+
+    def __init__(self, count: int, name: str) -> None:
+        self._tasks: SimpleQueue = SimpleQueue()
+        self._threads: list[Thread] = []
+        for number in range(count):
+            # daemon: a process ends by close(), which its end calls, not by waiting for the idle
+            label = f"{name}_{number}"
+            thread = Thread(target=_serve, args=(self._tasks,), name=label, daemon=True)
+            try:
+                thread.start()
+            except (RuntimeError, MemoryError):  # "can't start new thread": ulimit, a container
+                break
+            self._threads.append(thread)
+        self.close = finalize(self, _dismiss, self._tasks, self._threads)
+
+    def __len__(self) -> int:
+        return len(self._threads)
+
+    def submit(self, work: Callable, *args: Any) -> Future:
+        """Have work(*args) done: by a thread, or where none could be started now, by the caller."""
+        future: Future = Future()
+        task = future, work, args
+        if self._threads:
+            self._tasks.put(task)
+        else:
+            _do(*task)
+        return future
+
+
+def _serve(tasks: SimpleQueue) -> None:
+    """What a thread does: one task after the other, until None comes."""
+    while (task := tasks.get()) is not None:
+        _do(*task)
+        del task  # its arrays are not kept until the next
+
+
+def _do(future: Future, work: Callable, args: tuple) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = work(*args)
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+def _dismiss(tasks: SimpleQueue, threads: list[Thread]) -> None:
+    """End the threads after what they have begun and what was submitted before."""
+    for _ in threads:
+        tasks.put(None)
+    for thread in threads:
+        thread.join()
 
 
 def _nothing(item: Any) -> None:
@@ -91,9 +150,11 @@ def parallel(work: Callable[[Any], None], items: Iterable[Any]) -> None:
 
     with _lock:
         if _pool is None:
-            _pool = ThreadPoolExecutor(max(1, get_threads() - 1), thread_name_prefix="cunet")
+            _pool = Helpers(max(1, get_threads() - 1), "cunet")
         # each helper sees the caller's context, which holds NumPy's handling of overflow
-        futures = [_pool.submit(copy_context().run, take_turns) for _ in range(helpers)]
+        futures = [
+            _pool.submit(copy_context().run, take_turns) for _ in range(min(helpers, len(_pool)))
+        ]
     try:
         take_turns()
     finally:

@@ -37,8 +37,8 @@ BUDGETS = {
     CORE + " net/levels net/run": 1200,
 }
 
-# Who may import whom, by package; errors, backend, threads, compiled and philox are open to all.
-OPEN = {"errors", "backend", "threads", "compiled", "philox"}
+# Who may import whom, by package; errors, terminal, backend, threads, compiled and philox are open.
+OPEN = {"errors", "terminal", "backend", "threads", "compiled", "philox"}
 MAY_IMPORT = {
     "ops": "",
     "metrics": "",
@@ -195,7 +195,7 @@ def test_the_command_line_stays_short():
     lines = [
         path.read_text(encoding="utf-8").count("\n") for path in FILES["cunet.cli"].glob("*.py")
     ]
-    assert sum(lines) <= 2200
+    assert sum(lines) <= 2300
 
 
 @pytest.mark.parametrize("name", [n for n in MODULES if n.startswith("cunet.")])

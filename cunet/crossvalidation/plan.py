@@ -2,7 +2,6 @@
 
 import math
 import os
-import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from cunet.data import load as datasets
 from cunet.data.dataset import Dataset
 from cunet.errors import CunetError
 from cunet.files.atomic import remove_abandoned
+from cunet.terminal import shell_line
 from cunet.threads import get_threads, set_threads
 from cunet.training import plan as training
 from cunet.training.config import Config
@@ -95,7 +95,7 @@ class Plan:
     def again(self) -> str:
         """The command that continues it."""
         jobs = ["--jobs", str(self.jobs)] if self.jobs else []
-        return shlex.join(["cunet", "crossval", "--resume", str(self.cv.path), *jobs])
+        return shell_line(["cunet", "crossval", "--resume", str(self.cv.path), *jobs])
 
     def summary(self) -> dict[str, Any]:
         """What `cunet crossval --dry-run --json` prints."""

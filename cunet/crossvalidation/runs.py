@@ -157,7 +157,8 @@ def load(path: str | Path) -> CrossValidation:
     if not (path / SETTINGS).is_file():
         return _of_runs(path)
     try:
-        found = tomllib.loads((path / SETTINGS).read_text(encoding="utf-8"))
+        text = (path / SETTINGS).read_text(encoding="utf-8", errors="surrogateescape")
+        found = tomllib.loads(text)
         own = {name: found.pop(name) for name in ("folds", "seeds", "average")}
         lists = {k: tuple(v) for k, v in found.items() if isinstance(v, list)}
         return CrossValidation(path, Config(**found | lists), **own)

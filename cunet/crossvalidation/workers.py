@@ -110,7 +110,10 @@ def work(cv: CrossValidation, name: str, dataset: Dataset) -> int:
     if run is None:
         raise CunetError(f"cross-validation '{cv.path}' has no run {name}")
     place = Place(cv.config.device, cv.config.threads)
-    return 0 if complete(cv, run, dataset, place, progress) else STOPPED
+    try:
+        return 0 if complete(cv, run, dataset, place, progress) else STOPPED
+    except BrokenPipeError:  # nobody reads the events any more
+        return STOPPED
 
 
 class Worker:
@@ -162,8 +165,10 @@ class Worker:
             )
             error.exit_code = 4
             return error
-        what = f"a bug in cunet:\n{text}" if code == 1 else text.rpartition("Error: ")[2]
+        what = "a bug in cunet" if code == 1 else text.rpartition("Error: ")[2]
         error = CunetError(f"{name}: {what or f'its process ended with code {code}'}")
+        if code == 1:
+            error.add_note(text)
         error.exit_code = code
         return error
 

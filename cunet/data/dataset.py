@@ -13,7 +13,7 @@ import numpy as np
 from cunet.data.coding import Colours, refuse_mixed
 from cunet.data.labels import class_ids, refuse_cell_numbers
 from cunet.data.suspicion import stray
-from cunet.errors import DataError
+from cunet.errors import DataError, of_system
 from cunet.files.listing import IMAGES, is_file, visible
 
 LAYOUTS = (
@@ -82,8 +82,11 @@ def some(names: Sequence[str], shown: int = 3) -> str:
 
 def sha256(path: Path) -> str:
     """The hash of a file's bytes, as 64 hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise of_system(error, f"cannot read '{path}'") from error
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ run meets the same samples as an uninterrupted one, and the number of threads ch
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from cunet.data.augment import Augmentation, draw
 from cunet.errors import CunetError, DataError
-from cunet.threads import available_threads
+from cunet.threads import Helpers, available_threads
 
 SAMPLE_STREAM = 1  # the purpose that separates these random numbers from all others of a seed
 WORKERS = 2
@@ -125,7 +125,8 @@ class Samples:
     ) -> Generator[tuple[tuple, float], None, None]:
         """Yields (batch, seconds waited for it) for the batches first ... last - 1, in order."""
         ahead = 2 * workers  # batches prepared beyond the one in use
-        with ThreadPoolExecutor(workers, thread_name_prefix="cunet-samples") as pool:
+        pool = Helpers(workers, "cunet-samples")
+        with closing(pool):
             ready = deque(
                 pool.submit(self.stacked, i) for i in range(first, min(first + ahead, last))
             )

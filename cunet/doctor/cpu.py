@@ -24,7 +24,7 @@ PACKAGES = {  # module: what pip calls it
     "numba": "numba",
 }
 OLD_CORES = {"Prescott", "Core2", "generic"}  # what OpenBLAS uses for processors it does not know
-THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+THREAD_VARIABLES = ("MKL_NUM_THREADS", "OMP_NUM_THREADS")  # OpenBLAS gets one from cunet
 
 
 def python() -> Finding:

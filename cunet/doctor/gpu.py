@@ -16,7 +16,7 @@ from cunet.doctor import installation
 from cunet.doctor.finding import BROKEN, NOTE, OK, Finding, attempt, one_line
 from cunet.doctor.installation import Version
 from cunet.doctor.tensor_cores import Kernels, load_kernels, properties, tensor_cores
-from cunet.engines.gpu.cuda import DTYPES, LEAST_CAPABILITY, cache_folder
+from cunet.engines.gpu.cuda import DTYPES, LEAST_CAPABILITY, cache_folder, cupy_folder
 from cunet.net.memory import fits_the_paper
 
 KERNEL = 'extern "C" __global__ void twice(float* x) { x[threadIdx.x] *= 2; }'
@@ -119,6 +119,9 @@ def cache_finding(before: int) -> Finding:
         text = f"'{folder}' cannot be written: {error.strerror}"
         fix = f"export CUPY_CACHE_DIR={os.path.join(tempfile.gettempdir(), 'cupy')}"
         return Finding("kernel cache", BROKEN, text, fix)
+    if folder != (shared := cupy_folder()):
+        text = f"others can write to '{shared}': cunet's kernels are compiled again in every run"
+        return Finding("kernel cache", NOTE, text, f"chmod go-w {shared}")
     own = "the first call will compile for some seconds"
     if own_kernels():
         own = "cunet's own are there" + ("" if before else ", compiled just now")

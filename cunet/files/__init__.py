@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from cunet.errors import CunetError, DataError
+from cunet.errors import CunetError, DataError, of_system
 from cunet.files.atomic import Part
 from cunet.files.calibration import Calibration
 from cunet.files.descriptions import KEYWORD, read_description, stored_text, writable
@@ -49,7 +49,7 @@ def open_image(path: str | Path, indices: bool = False) -> ImageFile:
     except FileNotFoundError:
         raise CunetError(f"no file '{path}'. Check the name and the folder.") from None
     except OSError as error:
-        raise CunetError(f"cannot read '{path}': {error.strerror or error}") from error
+        raise of_system(error, f"cannot read '{path}'") from error
     if not start:
         raise DataError(f"'{path}' is empty (0 bytes); expected a TIFF or PNG. Copy it again.")
     if start.startswith(_TIFF):

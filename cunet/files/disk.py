@@ -4,9 +4,9 @@ import errno
 import shutil
 from pathlib import Path
 
-from cunet.errors import CunetError, DeviceError
+from cunet.errors import CunetError, DeviceError, of_system
 
-_DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def free_bytes(path: Path) -> int:
@@ -18,8 +18,7 @@ def write_error(error: OSError, path: Path, needed: int = 0) -> CunetError:
     """The error to raise when writing `path`, a file of about `needed` bytes, failed."""
     if error.errno in _DISK_FULL:
         return no_room(path, needed)
-    kind = DeviceError if error.errno == errno.EIO else CunetError
-    return kind(f"cannot write '{path}': {error.strerror or error}")
+    return of_system(error, f"cannot write '{path}'")
 
 
 def no_room(path: Path, needed: int = 0) -> DeviceError:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from cunet.errors import DataError
+from cunet.errors import DataError, machine_failed, of_system
 from cunet.files.calibration import Calibration
 from cunet.files.image_file import ImageFile
 from cunet.files.png_chunks import data_bytes, picture_alone
@@ -97,6 +97,8 @@ class PngImage(ImageFile):
         except UnidentifiedImageError as error:
             raise DataError(f"'{self.path}' is a damaged PNG. Save it again.") from error
         except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+            if machine_failed(error):
+                raise of_system(error, f"cannot read '{self.path}'") from error
             raise DataError(f"'{self.path}' is a damaged or truncated PNG: {error}") from error
         if self._kind == _GREY and 1 < self._bits < 8:
             # Pillow has stretched them to 0 ... 255

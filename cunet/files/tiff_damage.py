@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from cunet.errors import DataError
+from cunet.errors import DataError, machine_failed, of_system
 from cunet.files.tiff_stack import Stack
 
 # tifffile also logs the damage it meets; an error that says so is enough.
@@ -36,6 +36,8 @@ def damage_refused(path: Path) -> Iterator[None]:
     except (DataError, MemoryError):
         raise
     except Exception as error:  # a damaged directory fails in too many ways to list
+        if machine_failed(error):
+            raise of_system(error, f"cannot read '{path}'") from error
         raise DataError(f"'{path}' is a damaged or truncated TIFF: {error}") from error
 
 

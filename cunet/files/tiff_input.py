@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from cunet.errors import DataError, DeviceError
+from cunet.errors import DataError, DeviceError, machine_failed, of_system
 from cunet.files.calibration import read_calibration
 from cunet.files.image_file import ImageFile
 from cunet.files.tiff_damage import check_pages, contiguous, damage_refused
@@ -123,6 +123,8 @@ class TiffImage(ImageFile):
                 "bytes at once. Save it in strips or tiles, or cut it."
             ) from error
         except Exception as error:  # each codec has its own errors
+            if machine_failed(error):
+                raise of_system(error, f"cannot read '{self.path}'") from error
             raise DataError(f"'{self.path}': page {page} cannot be decoded: {error}") from error
         return rows
 

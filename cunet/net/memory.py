@@ -99,8 +99,14 @@ def room(net: UNet) -> int | None:
 
 
 def _room_of_cpu() -> int:
-    free = _kilobytes("/proc/meminfo", "MemAvailable")
-    return 1024 * (free + _kilobytes("/proc/self/status", "RssAnon"))
+    import resource  # not on Windows
+
+    held = 1024 * _kilobytes("/proc/self/status", "RssAnon")
+    room = held + 1024 * _kilobytes("/proc/meminfo", "MemAvailable")
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]  # ulimit -v; it counts what is only reserved
+    if most != resource.RLIM_INFINITY:
+        room = min(room, held + most - 1024 * _kilobytes("/proc/self/status", "VmSize"))
+    return room
 
 
 def _kilobytes(path: str, name: str) -> int:

@@ -1,6 +1,5 @@
 """The report of a run: one HTML page that needs nothing but itself."""
 
-from html import escape
 from pathlib import Path
 
 from cunet.files.atomic import write_text
@@ -13,7 +12,7 @@ from cunet.reporting.facts import Facts, Found, collect
 from cunet.reporting.isbi import DEFINITIONS as SCORE_DEFINITIONS
 from cunet.reporting.isbi import section as score_section
 from cunet.reporting.key_figures import section as key_figures
-from cunet.reporting.page import DEFINITIONS, PAGE, RUN_DEFINITIONS, table
+from cunet.reporting.page import DEFINITIONS, PAGE, RUN_DEFINITIONS, escape, table
 from cunet.reporting.setup import settings, size_and_machine
 
 

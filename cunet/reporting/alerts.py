@@ -1,11 +1,10 @@
 """Warnings at the top of the report: signs of a network that has not learned, an unfinished run."""
 
-import shlex
-
 import numpy as np
 
 from cunet.metrics.pixel import ONE_CLASS
 from cunet.reporting.facts import Facts
+from cunet.terminal import shell_line
 
 UNTRAINED = 0.99  # an error of at least this share of the constant predictor's is no better
 
@@ -37,11 +36,12 @@ def alerts(facts: Facts) -> list[str]:
             f"{white if alone else 'background'}. Train "
             "longer, or try --weight-map balance or a smaller --lr."
         )
-    done, run = int(log.step[-1]) if len(log.step) else 0, str(facts.path)
+    done = int(log.step[-1]) if len(log.step) else 0
+    again = ["cunet", "train", "--resume", facts.path]
     if done < facts.config.steps:
         signs.append(
             f"Not finished: stopped after step {done:,} of {facts.config.steps:,}. The figures are "
-            f"those of an interrupted training. To go on: cunet train --resume {shlex.quote(run)}"
+            f"those of an interrupted training. To go on: {shell_line(again)}"
         )
     return signs
 

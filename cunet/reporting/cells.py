@@ -1,14 +1,13 @@
 """The scores of a run whose data set numbers its cells, as the report shows them."""
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 
 from cunet.metrics import ctc, dsb2018
 from cunet.metrics.curves import Counts
 from cunet.pictures.charts import BLUE, INK, ORANGE, Line, line_chart
-from cunet.reporting.page import number, table
+from cunet.reporting.page import escape, number, table
 from cunet.reporting.slices import Segmented
 
 MAX_OPEN_ROWS = 20  # a table of more slices is folded up

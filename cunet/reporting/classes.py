@@ -1,12 +1,11 @@
 """The scores of a run of more than two classes, as the report shows them."""
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 
 from cunet.metrics.classes import accuracy, class_scores, mean_iou
-from cunet.reporting.page import number, table
+from cunet.reporting.page import escape, number, table
 from cunet.reporting.slices import Segmented
 
 KEYS = {"precision": "Precision", "recall": "Recall", "f1": "F1 (Dice)", "iou": "IoU"}

@@ -1,14 +1,13 @@
 """The examples of the report: some slices with their pictures, and what the colours mean."""
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 
 from cunet.data.labels import IGNORE
 from cunet.pictures.colours import class_colours
 from cunet.reporting.facts import Found
-from cunet.reporting.page import number
+from cunet.reporting.page import escape, number
 from cunet.reporting.pictures import (
     CONFUSED,
     CUT,

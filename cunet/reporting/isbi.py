@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 
 from cunet.data.labels import IGNORE
 from cunet.metrics.isbi2012 import SCORES, evaluate, why_not
 from cunet.pictures.charts import BLUE, INK, ORANGE, Line, line_chart
-from cunet.reporting.page import table
+from cunet.reporting.page import escape, table
 
 MAX_SCORED_PIXELS = 20_000_000  # in all; 10 million take about a minute on one processor
 

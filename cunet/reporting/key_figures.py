@@ -1,13 +1,11 @@
 """The key figures at the top of the report: cards, and the sentences a reader needs beside them."""
 
-from html import escape
-
 import numpy as np
 
 from cunet.reporting import cells, classes
 from cunet.reporting.facts import Facts
 from cunet.reporting.isbi import cards as score_cards
-from cunet.reporting.page import duration
+from cunet.reporting.page import duration, escape
 
 Card = tuple[str, str, str]  # name, value, what it is of
 

@@ -1,8 +1,10 @@
 """The frame of the report: one page, no script, nothing to load."""
 
+import html
 from collections.abc import Iterable, Sequence
-from html import escape
 from string import Template
+
+from cunet.terminal import printable
 
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -164,6 +166,11 @@ RUN_DEFINITIONS = [
 ]
 
 
+def escape(text: object) -> str:
+    """A text of the page: names of files are in it, which may hold markup, or be no text at all."""
+    return html.escape(printable(text))
+
+
 def table(rows: Iterable[Sequence], head: Sequence[str] = (), marked: Sequence[str] = ()) -> str:
     """Rows of text as a table, the first cell of each naming it."""
     lines = []
@@ -171,9 +178,9 @@ def table(rows: Iterable[Sequence], head: Sequence[str] = (), marked: Sequence[s
         cells = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
         lines.append(f"<thead><tr>{cells}</tr></thead>")
     for name, *values in rows:
-        cells = "".join(f"<td>{escape(str(value))}</td>" for value in values)
+        cells = "".join(f"<td>{escape(value)}</td>" for value in values)
         mark = ' class="changed"' if name in marked else ""
-        lines.append(f'<tr{mark}><th scope="row">{escape(str(name))}</th>{cells}</tr>')
+        lines.append(f'<tr{mark}><th scope="row">{escape(name)}</th>{cells}</tr>')
     return "<table>\n" + "\n".join(lines) + "\n</table>"
 
 

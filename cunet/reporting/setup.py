@@ -1,6 +1,5 @@
 """How a run was made, as tables: its settings, its size and time, and the machine."""
 
-import shlex
 from dataclasses import asdict, fields
 
 import numpy as np
@@ -9,6 +8,7 @@ from cunet.net.receptive_field import receptive_field
 from cunet.net.sizes import output_size
 from cunet.reporting.facts import Facts
 from cunet.reporting.page import duration, table
+from cunet.terminal import shell_line
 from cunet.training.config import PRESETS, Config
 
 MAX_HASHES = 8  # of files that are listed
@@ -66,7 +66,7 @@ def size_and_machine(facts: Facts) -> str:
         ("Machine", env.get("platform", "")),
         ("Processors, threads", f"{env.get('processors', '?')}, {env.get('threads', '?')}"),
         ("Device", env.get("device", "")),
-        ("Command", shlex.join(map(str, env.get("command", [])))),
+        ("Command", shell_line(env.get("command", []))),
     ]
     data = list(env.get("data", {}).items())
     machine += [

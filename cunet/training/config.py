@@ -208,9 +208,10 @@ def make(
     return Config(**settings | (options or {}))
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The settings in a TOML file; CunetError for a missing file, an unknown key, a wrong type."""
-    return settings_file.read(path, {field.name: field.type for field in fields(Config)})
+def read_toml(path: Path, own: bool = False) -> dict[str, Any]:
+    """The settings in a TOML file; CunetError for a missing file, an unknown key, a wrong type.
+    own: it was written by write_toml."""
+    return settings_file.read(path, {field.name: field.type for field in fields(Config)}, own)
 
 
 def write_toml(config: Config) -> str:

@@ -8,12 +8,11 @@ metrics.json  the final figures              best.npz     lowest validation pixe
 import csv
 import json
 import os
-import shlex
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from cunet.errors import CunetError, DataError
+from cunet.errors import CunetError, DataError, of_system
 from cunet.files.atomic import remove_abandoned, write_text
 from cunet.files.disk import write_error
 from cunet.files.listing import visible
@@ -22,6 +21,7 @@ from cunet.net import checkpoint
 from cunet.net.unet import UNet
 from cunet.solvers.adam import Adam
 from cunet.solvers.sgd import SGD
+from cunet.terminal import shell_line
 from cunet.training.config import Config, read_toml, write_toml
 from cunet.training.environment import environment
 
@@ -90,7 +90,7 @@ class RunFolder:
         if "run.toml" in names:
             raise CunetError(
                 f"run folder '{path}' exists; choose another --out, continue it with "
-                f"--resume {shlex.quote(str(path))}, or remove it"
+                f"--resume {shell_line([path])}, or remove it"
             )
         raise CunetError(
             f"run folder '{path}' is a folder with other files; choose a new name for --out"
@@ -170,7 +170,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not (path / "run.toml").is_file():
         raise CunetError(f"'{path}' is not a run folder: it has no run.toml")
-    return read_toml(path / "run.toml")
+    return read_toml(path / "run.toml", own=True)
 
 
 def is_young(path: str | Path) -> bool:
@@ -190,7 +190,9 @@ def read_environment(path: str | Path) -> dict[str, Any]:
     try:
         facts = json.loads((Path(path) / "env.json").read_text(encoding="utf-8"))
         return facts | {"data": dict(facts["data"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise of_system(error, f"'{path}' is not a run folder: env.json") from error
+    except (ValueError, KeyError, TypeError) as error:
         raise CunetError(f"'{path}' is not a run folder: env.json: {error}") from error
 
 
@@ -200,7 +202,7 @@ def read_log(path: str | Path) -> list[dict[str, str]]:
         with open(Path(path) / "log.csv", newline="", encoding="utf-8") as file:
             lines = [line for line in file if line.endswith("\n")]
     except OSError as error:
-        raise CunetError(f"'{path}' is not a run folder: log.csv: {error.strerror}") from error
+        raise of_system(error, f"'{path}' is not a run folder: log.csv") from error
     rows = csv.DictReader(lines)
     return [row for row in rows if None not in row.values() and row.get("loss")]
 

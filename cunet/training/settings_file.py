@@ -7,19 +7,21 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
 
-from cunet.errors import CunetError
+from cunet.errors import CunetError, of_system
 
 
-def read(path: Path, types: Mapping[str, Any]) -> dict[str, Any]:
+def read(path: Path, types: Mapping[str, Any], own: bool = False) -> dict[str, Any]:
     """The settings in a TOML file. types: name -> type, such as int, float | None, tuple[int, ...].
 
     A whole number may stand for a float, and lists become tuples. CunetError for a file that is
-    missing or not TOML, an unknown key, and a value of another type.
+    missing or not TOML, an unknown key, and a value of another type. own: the file is one of ours,
+    where a folder's name may hold bytes that are not UTF-8, which TOML otherwise must be.
     """
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8", errors="surrogateescape" if own else "strict")
+        found = tomllib.loads(text)
     except OSError as error:
-        raise CunetError(f"config file '{path}' cannot be read: {error.strerror}") from error
+        raise of_system(error, f"config file '{path}' cannot be read") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CunetError(f"config file '{path}' is not valid TOML: {error}") from error
     settings: dict[str, Any] = {}
@@ -54,7 +56,8 @@ def text(settings: Mapping[str, Any]) -> str:
         if isinstance(value, bool):
             lines.append(f"{name} = {str(value).lower()}")
         elif isinstance(value, str):
-            lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")  # TOML's escapes too
+            quoted = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+            lines.append(f"{name} = {quoted}")  # JSON's escapes are TOML's, which has one more
         elif isinstance(value, tuple):
             lines.append(f"{name} = [{', '.join(map(str, value))}]")
         elif value is not None:

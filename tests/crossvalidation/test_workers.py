@@ -89,7 +89,7 @@ def saved(path):
     ("does", "code", "words"),
     [
         ("echo 'Error: loss is nan at step 3' >&2; exit 5", 5, "fold0-seed0: loss is nan at step"),
-        ("echo 'Traceback ... KeyError' >&2; exit 1", 1, "a bug in cunet:\nTraceback"),
+        ("echo 'Traceback ... KeyError' >&2; exit 1", 1, "fold0-seed0: a bug in cunet"),
         ("exit 3", 3, "fold0-seed0: its process ended with code 3"),
         ("kill -9 $$", 4, "fold0-seed0: its process was ended by signal 9"),
     ],

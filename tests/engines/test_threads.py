@@ -99,3 +99,28 @@ def test_the_callers_blas_setting_comes_back():
         with pytest.raises(ZeroDivisionError), threads.one_blas_thread():
             raise ZeroDivisionError
         assert found() == before
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_where_the_system_allows_fewer_threads_the_work_is_done_by_those(monkeypatch, allowed):
+    started, start = [], threading.Thread.start
+
+    def limited(thread):
+        if len(started) >= allowed:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    helpers = threads.Helpers(3, "test")
+    assert len(helpers) == allowed
+    futures = [helpers.submit(divmod, number, 3) for number in range(10)]
+    failing = helpers.submit(divmod, 1, 0)
+    assert [future.result(20) for future in futures] == [divmod(n, 3) for n in range(10)]
+    assert isinstance(failing.exception(20), ZeroDivisionError)
+    helpers.close()
+    assert not any(thread.is_alive() for thread in started)
+
+    seen = []
+    threads.parallel(seen.append, range(20))
+    assert sorted(seen) == list(range(20))

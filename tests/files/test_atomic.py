@@ -105,7 +105,7 @@ def test_a_folder_that_knows_no_fsync_is_no_error(tmp_path, monkeypatch, number)
     ("number", "kind", "words"),
     [
         ("ENOSPC", 4, "no room for '{}': it needs 4 bytes, [0-9,]* are free on that disk"),
-        ("EFBIG", 4, "no room for '{}'"),
+        ("EFBIG", 4, "cannot write '{}': .*ulimit -f"),
         ("EIO", 4, "cannot write '{}': Input/output error"),
         ("EACCES", 2, "cannot write '{}': Permission denied"),
     ],

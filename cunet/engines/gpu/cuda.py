@@ -9,9 +9,10 @@ cores for these; those of 9.0 also have the products of a warpgroup (wgmma).
 import hashlib
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from typing import Any
 import numpy as np
 
 from cunet.backend import Array, import_cupy
+from cunet.compiled import only_ours
 from cunet.errors import DeviceError
+from cunet.terminal import printable
 
 DTYPES: dict[str, np.dtype] = {
     "tf32": np.dtype("float32"),
@@ -122,8 +125,22 @@ def compile_source(precision: str, arch: str) -> tuple[bytes, str]:
 
 
 def cache_folder() -> Path:
-    """Where compiled kernels are kept: CuPy's own folder."""
-    return Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
+    """Where compiled kernels are kept: CuPy's own folder, or where others can write to that, one of
+    this process."""
+    found = cupy_folder()
+    return found if only_ours(found) else Path(_private_folder().name)
+
+
+def cupy_folder() -> Path:
+    """Where CuPy keeps its kernels."""
+    asked = os.environ.get("CUPY_CACHE_DIR")
+    return Path(asked or os.path.expanduser(os.path.join("~", ".cupy", "kernel_cache")))
+
+
+@cache
+def _private_folder() -> tempfile.TemporaryDirectory:
+    """A folder that is removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="cunet-kernels-")
 
 
 def compiled(precision: str, arch: str) -> Path:
@@ -134,15 +151,16 @@ def compiled(precision: str, arch: str) -> Path:
     path = cache_folder() / name
     if path.is_file():
         return path
-    announce(f"compiling the kernels for {arch}, {precision} (once; kept in {cache_folder()})")
+    announce(f"compiling the kernels for {arch}, {precision} (once; kept in {path.parent})")
     start = time.perf_counter()
     code, _ = compile_source(precision, arch)
     announce(f"compiled in {time.perf_counter() - start:.0f} s")
-    temporary = path.with_suffix(f".{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(code)
-        temporary.replace(path)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as part:
+            temporary = Path(part, name)
+            temporary.write_bytes(code)
+            temporary.replace(path)
     except OSError as error:
         raise DeviceError(
             f"the compiled kernels cannot be kept in '{path.parent}' ({error.strerror}): run  "
@@ -153,7 +171,8 @@ def compiled(precision: str, arch: str) -> Path:
 
 def to_stderr(text: str) -> None:
     """Print a line at once, and not among what a program writes to stdout."""
-    print(text, file=sys.stderr, flush=True)
+    with suppress(OSError):  # nobody reads it any more
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 # The first call on a machine compiles for seconds and says why it takes so long; assign another

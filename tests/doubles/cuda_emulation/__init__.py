@@ -4,6 +4,7 @@
 kernels, from the same .cu files, on the CPU. See cuda_cpu.h for the mistakes that become visible.
 """
 
+import atexit
 import functools
 import hashlib
 import os
@@ -19,6 +20,7 @@ import cupy_double
 import pytest
 
 from cunet.backend import cuda_problem, import_cupy
+from cunet.compiled import only_ours
 from cunet.engines.gpu import cuda
 
 REAL = os.environ.get("CUNET_TEST_GPU") == "1"
@@ -53,11 +55,10 @@ def build_text(text: str, precision: str) -> Path:
     whole = f'#include "cuda_cpu.h"\nnamespace {{\n{text}\n}}\n'
     known = [*(path.read_text(encoding="utf-8") for path in HEADERS), whole, *flags]
     name = hashlib.sha256("\n".join(known).encode()).hexdigest()[:24]
-    folder = Path(tempfile.gettempdir(), f"cunet-emulation-{os.getuid()}")
+    folder = kept_in(Path(tempfile.gettempdir(), f"cunet-emulation-{os.getuid()}"))
     path = folder / f"{name}.so"
     if path.is_file():
         return path
-    folder.mkdir(mode=0o700, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as part:
         made = Path(part, "made.so")
         command = [compiler, *flags, "-o", str(made), "-"]
@@ -66,6 +67,18 @@ def build_text(text: str, precision: str) -> Path:
             raise RuntimeError(f"g++ refuses the kernels:\n{result.stderr[:5000]}")
         made.replace(path)  # in one step, whoever else builds the same
     return path
+
+
+@functools.cache
+def kept_in(folder: Path) -> Path:
+    """The folder, made if it is not there; another one, of this process, where it is not ours
+    alone: anyone may make a folder of this name."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if only_ours(folder):
+        return folder
+    own = tempfile.mkdtemp(prefix="cunet-emulation-")
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    return Path(own)
 
 
 def emulate(monkeypatch: pytest.MonkeyPatch, capability: int = 80) -> ModuleType:

@@ -1,0 +1,39 @@
+"""Names on a terminal: as text that can do nothing there, and as a command line to paste.
+
+The name of a file may hold any bytes: such as move the cursor, hide text, reverse its direction,
+end the line, or are no text at all.
+"""
+
+import shlex
+from collections.abc import Iterable
+
+
+def printable(text: object) -> str:
+    r"""text in one line, everything that is no visible character escaped: \x1b, \n, \u202e; \xe4 is
+    a byte that is not UTF-8."""
+    text = str(text)
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    if character.isprintable():
+        return character
+    if "\udc80" <= character <= "\udcff":  # how Python keeps a byte that it cannot decode
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+def shell_line(words: Iterable[object]) -> str:
+    """The words as a line that a shell takes apart into the same words, and that is printable."""
+    return " ".join(_quoted(str(word)) for word in words)
+
+
+def _quoted(word: str) -> str:
+    if word.isprintable():
+        return shlex.quote(word)
+    plain = (chr(b) if 32 <= b < 127 and b not in b"\\'" else f"\\{b:03o}" for b in _bytes(word))
+    return f"$'{''.join(plain)}'"
+
+
+def _bytes(word: str) -> bytes:
+    return word.encode("utf-8", "surrogateescape")
