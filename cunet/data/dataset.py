@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cunet.data.labels import class_ids
+from cunet.data.values import check_values, standing_apart
 from cunet.errors import DataError
 
 LAYOUTS = (
@@ -74,7 +75,7 @@ def checked(
     """(images, labels as class ids, number of classes, notes), after every check of the pixels.
 
     Raises DataError, naming the file and the values, for labels of another size than their image,
-    mixed dtypes or channel counts, infinite or NaN pixels and all that `class_ids` refuses.
+    mixed dtypes or channel counts, infinite, NaN or "no data" pixels, all that `class_ids` refuses.
     """
     first = slices[0]
     for s in slices:
@@ -89,14 +90,20 @@ def checked(
                 f"{first.image_name} has {first.image.shape[2]} of {first.image.dtype}; expected "
                 "the same in all images. Convert one of them."
             )
-        if s.image.dtype.kind == "f" and not np.all(np.isfinite(s.image)):
-            bad = int(np.sum(~np.isfinite(s.image)))
-            raise DataError(f"image {s.image_name} holds {bad} values that are NaN or infinite.")
+        check_values(s.image, f"image {s.image_name}")
     labels, classes, coding = class_ids([s.labels for s in slices], [s.label_name for s in slices])
     notes = [_summary([s.image for s in slices]), coding]
     flat = [s.image_name for s in slices if s.image.min() == s.image.max()]
     if flat:
         notes.append(f"{len(flat)} images have a single grey value: {', '.join(flat[:3])}")
+    apart = [(s.image_name, found) for s in slices if (found := standing_apart(s.image))]
+    if apart:
+        name, found = apart[0]
+        more = f" (and {len(apart) - 1} more images like it)" if apart[1:] else ""
+        notes.append(
+            f"warning: image {name} holds {found}{more}: if that is a mark for 'no data', little "
+            "contrast is left to the rest; crop these parts, or replace the value"
+        )
     return [s.image for s in slices], labels, classes, notes
 
 

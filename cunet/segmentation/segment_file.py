@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cunet.data.values import NO_INTENSITY
 from cunet.errors import DataError
 from cunet.files.image_file import ImageFile
 from cunet.metrics.pixel import ONE_CLASS
@@ -102,7 +103,7 @@ def classes(probability: np.ndarray, threshold: float) -> np.ndarray:
 def range_warnings(image: ImageFile, net: UNet, page: int) -> list[str]:
     """A warning where the image's intensities lie far from the training images'."""
     sample = sampled_rows(image, page)
-    if not np.isfinite(sample).all():
+    if not (np.abs(sample) < NO_INTENSITY).all():  # NaN is not
         return []  # an error that names the rows follows
     low, high = np.percentile(sample.reshape(-1, image.channels), (0.1, 99.9), axis=0)
     text = net.normalization.far_from_training(low, high)

@@ -23,7 +23,7 @@ from cunet.solvers.adam import Adam
 from cunet.solvers.sgd import SGD
 from cunet.threads import set_threads
 from cunet.training.config import Config
-from cunet.training.failure import describe_failure
+from cunet.training.failure import ADVICE, check_finite, check_output, describe_failure
 from cunet.training.prepared import Prepared, prepare
 from cunet.training.run_folder import RunFolder, read_settings
 from cunet.training.validation import validate
@@ -72,7 +72,8 @@ def train(
 
     Raises CunetError where settings, data and folder do not fit together, DataError where the
     data are not valid, DeviceError where device, memory or disk do not suffice, and NumericError
-    when the loss is not finite.
+    when the loss, the network or its probabilities are not finite; best.npz and last.npz are then
+    those of the last validation at which they were.
 
         records = cunet.train(cunet.Config(data="isbi2012/", out="runs/first", width=16, tile=412))
         for record in records:
@@ -122,6 +123,7 @@ class _Training:
     solver: SGD | Adam
     progress: dict[str, Any]
     run: RunFolder | None
+    batch: tuple = ()  # the last one
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Make the steps after progress["step"] and yield a record for each."""
@@ -154,6 +156,7 @@ class _Training:
         rng = np.random.default_rng([config.seed, DROPOUT_STREAM, step])
         for _ in range(config.iter_size):
             batch, wait = batches.take()
+            self.batch = batch
             with explained(self.net, config.tile, config.batch, solver=config.solver):
                 loss += work.accumulate(batch, rng, batches.prepare) / config.iter_size
             waited += wait
@@ -162,10 +165,21 @@ class _Training:
         return loss, work.update(), waited
 
     def _validate(self, start: float) -> dict:
-        """Scores of the held-out slices, if there are any; keeps the best network so far."""
+        """Scores of the held-out slices, if there are any; keeps the best network so far.
+
+        NumericError where the network became useless since: then no file is replaced.
+        """
+        progress = self.progress
+        check_finite(self.net, self.solver, progress["step"])
         if not self.prepared.held_out:
+            check_output(self.net, self.batch, progress["step"])
             return {}
-        found, progress = validate(self.net, self.prepared), self.progress
+        try:
+            found = validate(self.net, self.prepared)
+        except NumericError as error:
+            raise NumericError(
+                f"the network returns NaN or infinity after step {progress['step']}. {ADVICE}"
+            ) from error
         progress["seconds"] = time.perf_counter() - start
         error = found["val_pixel_error"]
         if progress["best"] is None or error < progress["best"]:

@@ -12,7 +12,7 @@ train(), which makes the run folder.
 import sys
 import time
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from cunet.backend import cuda_problem, resolve_device
 from cunet.data.labels import IGNORE
 from cunet.data.samples import sample_workers
 from cunet.engines import TENSOR_CORES, resolve_precision
-from cunet.errors import CunetError
+from cunet.errors import CunetError, NumericError
 from cunet.net.figure1 import memory_bytes
 from cunet.net.memory import explained
 from cunet.segmentation.tiling import segment, whole_tile
@@ -235,7 +235,8 @@ def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
             image = prepared.dataset.images[prepared.held_out[0]]
             for _ in range(1 if config.device == "cpu" else 2):  # a GPU records at the first
                 start = time.perf_counter()
-                segment(image, net, whole_tile(image, net.shape))
+                with suppress(NumericError):  # diverged already: the training itself will say so
+                    segment(image, net, whole_tile(image, net.shape))
                 one = time.perf_counter() - start
             step += one * len(prepared.held_out) / min(config.validate_every, config.steps)
     return step

@@ -201,7 +201,7 @@ def test_images_must_agree_and_be_finite(tmp_path):
     refused(pairs(tmp_path / "b", two, other), "im1.png", "uint16", "uint8")
     sick = np.ones((20, 30), np.float32)
     sick[2, 3] = np.nan
-    refused(pairs(tmp_path / "c", [halves()], [sick], ".tif"), "im0.tif", "1 values", "NaN")
+    refused(pairs(tmp_path / "c", [halves()], [sick], ".tif"), "im0.tif", "1 pixel", "NaN")
 
 
 def test_partners_are_required(tmp_path):
