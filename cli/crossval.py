@@ -55,6 +55,8 @@ def command(config_file, resume, worker, dry_run, quiet, as_json, **given):
     if worker is not None:
         return work(resume, worker, given["device"], given["threads"])
     plan = plans.make(config=config_file, resume=resume, **given)
+    if not dry_run:
+        plan = plan.claimed()
     announce(plan, quiet)
     if not dry_run:
         return run(plan, quiet, as_json)

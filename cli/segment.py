@@ -13,7 +13,7 @@ from cunet.cli import common
 
 if TYPE_CHECKING:
     from cunet.net.unet import UNet
-    from cunet.segmentation.inputs import Job
+    from cunet.segmentation.jobs import Job
 
 BUNDLED_FOR = (
     "cell membranes in serial-section EM at 4 nm a pixel (ISBI 2012); for non-commercial use only, "
@@ -87,29 +87,32 @@ def command(
       cunet segment DIC-C2DH-HeLa/02 --products ctc --min-area 500 --out DIC-C2DH-HeLa/02_RES
     """
     from cunet.backend import resolve_device
-    from cunet.files.listing import IMAGES
-    from cunet.segmentation import inputs
+    from cunet.files.atomic import remove_abandoned
+    from cunet.files.listing import is_image
+    from cunet.segmentation import inputs, jobs
     from cunet.segmentation.products import NUMBERED, How
 
     wanted = inputs.parse_products(products)
     instances = inputs.parse_instances(wanted, objects)
     files = inputs.find_images(images)
-    jobs = [(file, inputs.target_paths(file, out, wanted, len(files))) for file in files]
+    images = [(file, inputs.target_paths(file, out, wanted, len(files))) for file in files]
     net, name = load_model(model, resolve_device(device), precision)
-    tile = inputs.fitting_tile(tile, net)
+    tile = jobs.fitting_tile(tile, net)
     distinct = bool(set(NUMBERED) & set(wanted) or any(v is not None for v in objects.values()))
     how = How(tile, average, stride, threshold, instances, distinct)
     announce(net, name, quiet)
-    plans = inputs.prepared(jobs, net, name, how, pages, overwrite)
-    folder = Path(out).parent if Path(out).suffix.lower() in IMAGES else Path(out)
+    plans = jobs.prepared(images, net, name, how, pages, overwrite)
+    folder = Path(out).parent if is_image(Path(out)) else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(folder)
     results = []
-    for job in plans:
-        if job.left:
-            results.append(one_image(job, net, quiet))
-        else:
-            common.say(f"{job.file}: already done, skipped (--overwrite to repeat it)", quiet)
-            results.append({"image": str(job.file), "skipped": True})
+    for planned in plans:
+        with jobs.claimed(planned) as job:
+            if job.left:
+                results.append(one_image(job, net, quiet))
+            else:
+                common.say(f"{job.file}: already done, skipped (--overwrite to repeat it)", quiet)
+                results.append({"image": str(job.file), "skipped": True})
         results[-1]["outputs"] = {k: [str(p) for p in v] for k, v in job.outputs().items()}
     if as_json:
         common.print_json({"model": name, "images": results})
@@ -209,7 +212,7 @@ def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:
 def load_model(model: str | None, device: str, precision: str | None) -> "tuple[UNet, str]":
     """The network and its file; by default that of the newest run, else the bundled one."""
     from cunet.net.checkpoint import load, model_file
-    from cunet.training.run_folder import newest
+    from cunet.training.run_names import newest
 
     path = model or newest() or "bundled"
     return load(path, device, precision), str(model_file(path))

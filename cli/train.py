@@ -48,6 +48,8 @@ def command(data, preset, config_file, resume, stop_after, dry_run, quiet, as_js
             f"--stop-after {stop_after}: run '{resume}' has done {start.done} steps already"
         )
     plan = plans.measure(start)
+    if not dry_run:
+        plan = plan.claimed()
     announce(plan, quiet)
     if not dry_run:
         return run(plan, stop_after, quiet, as_json)

@@ -1,6 +1,7 @@
 """A whole cross-validation: planned, trained and scored. cunet.crossval does it in one call."""
 
 import math
+import os
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,19 +14,19 @@ from cunet.crossvalidation.runs import (
     at_work,
     load,
     refuse_existing,
-    remove_parts,
 )
 from cunet.crossvalidation.scores import collect, scores_of
 from cunet.crossvalidation.workers import Place, Progress, one_by_one, places, side_by_side
 from cunet.data import load as datasets
 from cunet.data.dataset import Dataset
 from cunet.errors import CunetError
+from cunet.files.atomic import remove_abandoned
 from cunet.threads import get_threads, set_threads
 from cunet.training import plan as training
 from cunet.training.config import Config
-from cunet.training.run_folder import next_name
+from cunet.training.run_names import claimed, next_name
 
-WITH_RESUME = ("seeds", "average", "threads", "device")  # beside --jobs
+WITH_RESUME = ("data", "seeds", "average", "threads", "device")  # beside --jobs
 
 
 def crossval(
@@ -81,6 +82,7 @@ class Plan:
     places: list[Place]  # as many as there are runs at a time
     jobs: int | None  # as given
     fold: training.Plan | None  # the training of fold 0, measured; None when resumed
+    unnamed: bool = False  # the folder has the next free name: not yet claimed
 
     @property
     def expected_seconds(self) -> float | None:
@@ -104,8 +106,18 @@ class Plan:
             document["expected_seconds"] = self.expected_seconds
         return document
 
+    def claimed(self) -> "Plan":
+        """The same with its folder made, where it had no name given, so that no other takes it."""
+        if not self.unnamed:
+            return self
+        out = claimed("runs", stem(self.cv.config))
+        cv = replace(self.cv, path=out, config=replace(self.cv.config, out=str(out)))
+        return replace(self, cv=cv, unnamed=False)
+
     def run(self, progress: Progress = lambda run, event: None) -> dict[str, Any]:
         """Complete every run and score all slices at once; see crossval()."""
+        if self.unnamed:
+            return self.claimed().run(progress)
         cv, dataset = self.cv, self.dataset
 
         def collecting(doing: str, done: int, of: int) -> None:
@@ -113,7 +125,7 @@ class Plan:
 
         cv.path.mkdir(parents=True, exist_ok=True)
         with at_work(cv.path) as lock:
-            remove_parts(cv.path)
+            remove_abandoned(cv.path)
             cv.save()
             try:
                 if len(self.places) > 1:
@@ -144,23 +156,29 @@ def make(
     data checked, the speed of a new one measured. Nothing is written. Arguments: see crossval()."""
     own = {"seeds": seeds, "average": average}
     own = {name: value for name, value in own.items() if value is not None}
-    fold = None
+    fold, unnamed = None, False
     if resume is None:
         options |= {"data": data, "preset": preset, "config": config}
-        cv, dataset, fold = _new(5 if folds is None else folds, own, jobs, options)
+        cv, dataset, fold, unnamed = _new(5 if folds is None else folds, own, jobs, options)
     else:
         named = {"data": data, "folds": folds, "preset": preset, "config": config} | options
-        allowed = "--jobs, --threads, --device, --seeds and --average"
+        allowed = "--data, --jobs, --threads, --device, --seeds and --average"
         training.refuse_with_resume(named, WITH_RESUME, "a cross-validation", allowed)
-        cv, dataset = resumed(resume, **own, **options)
+        cv, dataset = resumed(resume, data=data, **own, **options)
     todo = [run for run in cv.runs if scores_of(cv, run) is None]
-    return Plan(cv, dataset, todo, places(cv.config, jobs, len(todo)), jobs, fold)
+    return Plan(cv, dataset, todo, places(cv.config, jobs, len(todo)), jobs, fold, unnamed)
+
+
+def stem(config: Config) -> str:
+    """What the folder is named after, before its number."""
+    return training.data_name(config) + "-crossval"
 
 
 def _new(
     folds: int, own: dict[str, Any], jobs: int | None, options: dict[str, Any]
-) -> tuple[CrossValidation, Dataset, training.Plan]:
-    """own: seeds and average, if given. options: those of cunet.training.plan.start."""
+) -> tuple[CrossValidation, Dataset, training.Plan, bool]:
+    """own: seeds and average, if given. options: those of cunet.training.plan.start. Returns also
+    whether the folder was given no name."""
     CrossValidation(Path(), Config(), folds, **own)  # raises its errors before anything is read
     if options.pop("fold", None) is not None:
         raise CunetError("fold: a cross-validation makes folds of all slices; remove it")
@@ -169,10 +187,9 @@ def _new(
         refuse_existing(out)
     start = training.start(**options, fold=f"0/{folds}")
     settings, dataset = start.config, start.prepared.dataset
-    stem = Path(settings.data).resolve().name + "-crossval"
-    out = Path(out or settings.out or next_name("runs", stem))
-    settings = replace(settings, device=_base_device(settings.device), out=str(out))
-    cv = CrossValidation(out, settings, folds, **own)
+    path = Path(out or settings.out or next_name("runs", stem(settings)))
+    settings = replace(settings, device=_base_device(settings.device), out=str(path))
+    cv = CrossValidation(path, settings, folds, **own)
     cv.check(dataset)
     place = places(settings, jobs, len(cv.runs))[0]  # the speed is that of one of the jobs
     there = replace(settings, device=place.device, threads=place.threads)
@@ -185,17 +202,20 @@ def _new(
     )
     if settings.resize:  # slices are scored at their own size
         dataset = datasets.load(settings.data, settings.dataset)
-    return replace(cv, config=settings), dataset, fold
+    return replace(cv, config=settings), dataset, fold, not (out or start.config.out)
 
 
 def resumed(path: str | Path, **changed: Any) -> tuple[CrossValidation, Dataset]:
     """The cross-validation in a folder, and its data, checked against those its runs trained on.
 
-    changed: seeds, average, device or threads; None leaves them as they are.
+    changed: seeds, average, device, threads, or data where the folder was moved; None leaves them
+    as they are.
     """
     cv = load(path)
     changed = {name: value for name, value in changed.items() if value is not None}
     own = {name: changed.pop(name) for name in ("seeds", "average") if name in changed}
+    if "data" in changed:
+        changed["data"] = os.path.realpath(changed["data"])
     config = replace(cv.config, **changed)
     config = replace(config, device=_base_device(config.device))
     if config.threads is not None:

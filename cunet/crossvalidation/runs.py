@@ -8,7 +8,6 @@ metrics.json      the scores of every run, mean and deviation, and those of all 
 Every run equals one of `cunet train --fold k/n --seed s`. Scores: cunet/crossvalidation/scores.py.
 """
 
-import os
 import re
 import tomllib
 from collections.abc import Generator, Iterator
@@ -19,20 +18,16 @@ from typing import Any
 
 from cunet.data.dataset import Dataset
 from cunet.errors import CunetError, DataError
+from cunet.files.atomic import write_text
+from cunet.files.listing import visible
+from cunet.files.lock import held
 from cunet.segmentation.tiling import AVERAGES
 from cunet.training import settings_file
 from cunet.training.config import Config, parse_fold
 from cunet.training.loop import train
-from cunet.training.run_folder import (
-    changed,
-    read_environment,
-    read_settings,
-    steps_done,
-    write_text,
-)
+from cunet.training.run_folder import LOCK, changed, read_environment, read_settings, steps_done
 
-SETTINGS, LOCK = "crossval.toml", ".lock"
-BEFORE_THE_FIRST_MODEL = {"env.json", "log.csv", "run.toml"}
+SETTINGS = "crossval.toml"
 # These settings may differ between runs; the data are compared by their hashes.
 MAY_DIFFER = {"data", "dataset", "out", "device", "threads", "minutes"}
 
@@ -148,7 +143,7 @@ def refuse_existing(path: str | Path) -> None:
         )
     if path.exists() and not path.is_dir():
         raise CunetError(f"'{path}' is a file; choose a new name for --out")
-    if path.is_dir() and any(p.name != LOCK and p.suffix != ".part" for p in path.iterdir()):
+    if path.is_dir() and visible(path.iterdir()):
         raise CunetError(f"'{path}' is a folder with other files; choose a new name for --out")
 
 
@@ -201,45 +196,17 @@ def train_run(
     folder = cv.folder(run)
     config = replace(cv.settings(run), device=device, threads=threads)
     begun = (folder / "last.npz").is_file()
-    remove_parts(folder)
     if begun and cv.steps_done(run) == config.steps:
         return
-    if not begun and folder.is_dir():  # killed before there was a model: nothing is lost
-        names = {path.name for path in folder.iterdir()}
-        for name in names if names <= BEFORE_THE_FIRST_MODEL else ():
-            (folder / name).unlink()
     yield from train(config, resume=begun)
-
-
-def remove_parts(folder: Path) -> None:
-    """Remove the half-written files of a killed process; at_work() must hold the folder."""
-    for path in folder.glob(".*.part"):
-        path.unlink()
 
 
 @contextmanager
 def at_work(path: Path) -> Iterator[int | None]:
     """Lock the folder; CunetError where another process holds the lock.
 
-    Yields the lock's file descriptor. A process that inherits it holds the lock too; the system
-    releases it when the last of them has ended, however it ended.
+    Yields the lock's file descriptor. A process that inherits it holds the lock too: after a kill
+    the workers still save, and only then the folder is free.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield None
-        return
-    handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CunetError(
-                f"cross-validation '{path}' is running in another process; wait until it has "
-                "ended (after a kill its workers still save), or stop it"
-            ) from None
-        except OSError:  # some network file systems have no locks
-            pass
+    with held(path / LOCK, f"cross-validation '{path}'") as handle:
         yield handle
-    finally:
-        os.close(handle)

@@ -16,17 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from cunet.crossvalidation.runs import CrossValidation, Run, remove_parts
+from cunet.crossvalidation.runs import CrossValidation, Run
 from cunet.data.dataset import Dataset, sha256
 from cunet.data.labels import IGNORE, cells
 from cunet.errors import DataError
-from cunet.files.atomic import write_npz
+from cunet.files.atomic import write_npz, write_text
 from cunet.files.tiff_output import TiffOutput
 from cunet.metrics import isbi2012
 from cunet.metrics.pixel import THRESHOLDS, PixelCounts
 from cunet.net import checkpoint
 from cunet.segmentation.tiling import segment, whole_tile
-from cunet.training.run_folder import write_text
 
 SCORES = (*isbi2012.KEYS, "dice")
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
@@ -206,7 +205,6 @@ def _write_predictions(
 ) -> None:
     classes = len(dataset.class_names)
     files[0].parent.mkdir(exist_ok=True)
-    remove_parts(files[0].parent)
     made = f"cunet crossval: every slice held out, {cv.folds} folds, average {cv.average}"
     each = len(pages) // len(files)
     for number, path in enumerate(files):

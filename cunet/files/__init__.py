@@ -8,7 +8,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from cunet.errors import CunetError, DataError
-from cunet.files.atomic import publish, temporary_name, write_error
+from cunet.files.atomic import Part
 from cunet.files.calibration import Calibration
 from cunet.files.image_file import ImageFile
 from cunet.files.png_input import PngImage
@@ -82,14 +82,8 @@ def write_png(path: str | Path, array: np.ndarray, description: str = "") -> Non
             f"'{path}': a PNG is uint8 (H, W) or (H, W, 3), or uint16 (H, W); "
             f"got {array.dtype} {array.shape}"
         )
-    temporary = temporary_name(path)
-    try:
-        notes = PngInfo()
-        if description:
-            notes.add_itxt("Description", description)
-        Image.fromarray(np.ascontiguousarray(array)).save(temporary, format="PNG", pnginfo=notes)
-        publish(temporary, path)
-    except OSError as error:
-        raise write_error(error, path, array.nbytes) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    notes = PngInfo()
+    if description:
+        notes.add_itxt("Description", description)
+    with Part(path, array.nbytes) as part:
+        Image.fromarray(np.ascontiguousarray(array)).save(part.file, format="PNG", pnginfo=notes)

@@ -3,18 +3,17 @@
 The file is uncompressed and contiguous, pages x [channels x] height x width.
 """
 
-import errno
 import math
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import numpy as np
 import tifffile
 from numpy.typing import ArrayLike, DTypeLike
 
-from cunet.files.atomic import free_bytes, publish, temporary_name, write_error
+from cunet.files.atomic import Part, free_bytes, no_room, write_error
 from cunet.files.calibration import Calibration, write_options
 
 # Offsets of a classic TIFF have 32 bits; 32 MiB are left for its directories.
@@ -48,15 +47,13 @@ class TiffOutput:
         if min(pages, height, width, channels) < 1:
             raise ValueError(f"'{self.path}': {pages=}, {height=}, {width=}, {channels=}; all >= 1")
         self._bytes = math.prod((pages, channels, height, width)) * self.dtype.itemsize
-        self._temporary = temporary_name(self.path)
-        self._file = None
+        self._part: Part | None = Part(self.path, self._bytes)
         try:
             if self._bytes > free_bytes(self.path):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self._offset = self._create(calibration, description)
-            self._file = open(self._temporary, "r+b")
+                raise no_room(self.path, self._bytes)
+            self._offset = self._create(self._part.file, calibration, description)
             if hasattr(os, "posix_fallocate"):  # a full disk shows now, not after hours
-                os.posix_fallocate(self._file.fileno(), self._offset, self._bytes)
+                os.posix_fallocate(self._part.file.fileno(), self._offset, self._bytes)
         except OSError as error:
             self.abort()
             raise write_error(error, self.path, self._bytes) from error
@@ -64,7 +61,7 @@ class TiffOutput:
             self.abort()
             raise
 
-    def _create(self, calibration: Calibration | None, description: str) -> int:
+    def _create(self, file: IO[bytes], calibration: Calibration | None, description: str) -> int:
         """Writes the directories around a hole for the pixels; returns the hole's offset."""
         big = self._bytes > CLASSIC_BYTES
         imagej = not big and self.dtype in _IMAGEJ_TYPES
@@ -78,7 +75,7 @@ class TiffOutput:
             metadata["Info"] = description
         elif description:  # a plain TIFF's description is ASCII
             keywords["description"] = description.encode("ascii", "replace").decode()
-        with tifffile.TiffWriter(self._temporary, bigtiff=big, imagej=imagej) as writer:
+        with tifffile.TiffWriter(file, bigtiff=big, imagej=imagej) as writer:
             offset, _ = writer.write(  # type: ignore[misc]  # a pair, with returnoffset
                 None,
                 shape=shape,
@@ -95,8 +92,9 @@ class TiffOutput:
 
         The block has the dtype of the file: nothing is converted unasked.
         """
-        if self._file is None:
+        if self._part is None:
             raise ValueError(f"'{self.path}' is closed")
+        file = self._part.file
         block = np.asarray(block)
         planes = block[None] if block.ndim == 2 else np.moveaxis(block, -1, 0)
         rows = planes.shape[1] if planes.ndim == 3 else 0
@@ -113,33 +111,23 @@ class TiffOutput:
         try:
             for k, plane in enumerate(planes):
                 row = (page * self.channels + k) * self.height + r0
-                self._file.seek(self._offset + row * self.width * self.dtype.itemsize)
-                self._file.write(np.ascontiguousarray(plane).data)
+                file.seek(self._offset + row * self.width * self.dtype.itemsize)
+                file.write(np.ascontiguousarray(plane).data)
         except OSError as error:
             self.abort()
             raise write_error(error, self.path, self._bytes) from error
 
     def close(self) -> None:
         """Syncs the file to the disk and gives it its name; a second close does nothing."""
-        if self._file is None:
-            return
-        try:
-            self._file.close()
-            publish(self._temporary, self.path)
-        except OSError as error:
-            self.abort()
-            raise write_error(error, self.path, self._bytes) from error
-        self._file = None
+        if self._part is not None:
+            part, self._part = self._part, None
+            part.publish()
 
     def abort(self) -> None:
         """Removes what was written; `path` stays as it was."""
-        if self._file is not None:
-            try:
-                self._file.close()
-            except OSError:  # its buffer finds no room either; nothing in it is needed
-                pass
-            self._file = None
-        self._temporary.unlink(missing_ok=True)
+        if self._part is not None:
+            self._part.discard()
+            self._part = None
 
     def __enter__(self) -> Self:
         return self

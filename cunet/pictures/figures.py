@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cunet.files.atomic import publish, temporary_name, write_error
+from cunet.files.atomic import Part
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,12 +14,5 @@ def save(figure: "Figure", path: str | Path) -> None:
 
     Raises DeviceError if the disk has no room, CunetError if the file cannot be written.
     """
-    path = Path(path)
-    part = temporary_name(path)
-    try:
-        figure.savefig(part, format="png", dpi=110)
-        publish(part, path)
-    except OSError as error:
-        raise write_error(error, path, 0) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with Part(path) as part:
+        figure.savefig(part.file, format="png", dpi=110)

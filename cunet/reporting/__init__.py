@@ -3,6 +3,7 @@
 from html import escape
 from pathlib import Path
 
+from cunet.files.atomic import write_text
 from cunet.metrics.pixel import THRESHOLDS
 from cunet.reporting import cells, classes
 from cunet.reporting.alerts import alerts
@@ -14,7 +15,6 @@ from cunet.reporting.isbi import section as score_section
 from cunet.reporting.key_figures import section as key_figures
 from cunet.reporting.page import DEFINITIONS, PAGE, RUN_DEFINITIONS, table
 from cunet.reporting.setup import settings, size_and_machine
-from cunet.training.run_folder import write_text
 
 
 def write_report(run: str | Path) -> Path:

@@ -1,46 +1,18 @@
-"""Which images are segmented, which files their products become, and what is left to be made."""
+"""Which images are segmented, and which files their products become."""
 
 import glob
+import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cunet.data.dataset import sha256
-from cunet.engines import TENSOR_CORES
 from cunet.errors import CunetError
-from cunet.files import open_image, read_description
-from cunet.files.image_file import ImageFile
-from cunet.files.listing import IMAGES
-from cunet.files.pages import chosen_pages
-from cunet.net.tiles import check_tile, usual_tile
-from cunet.net.unet import UNet
+from cunet.files.listing import images_of, is_image, visible
 from cunet.segmentation.objects import Instances
-from cunet.segmentation.products import ENDINGS, NUMBERED, PRODUCTS, How, outputs
-from cunet.segmentation.segment_file import check_image
-from cunet.segmentation.tiling import plan
+from cunet.segmentation.products import ENDINGS, NUMBERED, PRODUCTS
 
-
-@dataclass(frozen=True)
-class Job:
-    """One image and what is to be made of it.
-
-    targets  product -> file, of every product asked for
-    left     the same, of those still to be made
-    how      how to segment
-    pages    of the image, counted from 0
-    """
-
-    file: Path
-    targets: dict[str, Path]
-    left: dict[str, Path]
-    how: How
-    pages: list[int]
-
-    def outputs(self) -> dict[str, list[Path]]:
-        """The files that make up each product."""
-        return {product: outputs(product, p, self.pages) for product, p in self.targets.items()}
+LONGEST_NAME = 255  # bytes of a file's name
 
 
 def parse_products(text: str) -> list[str]:
@@ -74,16 +46,20 @@ def parse_instances(wanted: Iterable[str], given: dict[str, Any]) -> Instances:
 
 
 def find_images(arguments: Iterable[str]) -> list[Path]:
-    """Files, the images in folders, and what patterns match; CunetError for two of one name."""
+    """Files, the images in folders, and what patterns match; CunetError for two of one name.
+
+    What exists is meant by its name, whatever characters it has; the rest is a pattern.
+    """
     files: list[Path] = []
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            found = without_products(sorted(path.iterdir()))
+            found = without_products(images_of(path))
         elif path.exists() or not glob.has_magic(argument):
             found = [path]
         else:
-            found = without_products(sorted(map(Path, glob.glob(argument, recursive=True))))
+            matches = map(Path, glob.glob(argument, recursive=True))
+            found = without_products(p for p in visible(matches) if p.is_file() and is_image(p))
         if not found:
             raise CunetError(f"'{argument}': no TIFF or PNG file found there; check the name")
         files += found
@@ -92,17 +68,23 @@ def find_images(arguments: Iterable[str]) -> list[Path]:
             raise CunetError(f"no file '{file}'. Check the name and the folder.")
     stems: dict[str, Path] = {}
     for file in files:
-        if stems.setdefault(file.stem, file) != file:
-            raise CunetError(
-                f"'{stems[file.stem]}' and '{file}' would write products of one name; segment them "
-                "in two calls with different --out"
-            )
+        first = stems.setdefault(file.stem, file)
+        if first != file and not first.samefile(file):
+            raise one_name(first, file)
     return list(stems.values())
 
 
+def one_name(first: Path, second: Path) -> CunetError:
+    """The error for two images whose products would have the same names."""
+    return CunetError(
+        f"'{first}' and '{second}' would write products of one name; segment them in two calls "
+        "with different --out"
+    )
+
+
 def without_products(paths: Iterable[Path]) -> list[Path]:
-    """The images among the paths, except products made from another of them."""
-    images = [p for p in paths if p.suffix.lower() in IMAGES]
+    """The images, except products made from another of them."""
+    images = list(paths)
     stems = {p.stem for p in images}
     made = re.compile(rf"(.+)_(?:{'|'.join(PRODUCTS)})(?:_\d{{4}})?")
     frames = {f"mask{stem[1:]}" for stem in stems if re.fullmatch(r"t\d+", stem)}
@@ -118,7 +100,7 @@ def target_paths(file: Path, out: str | Path, wanted: list[str], images: int) ->
     """Where each product of one of the images goes; CunetError where `out` cannot name it."""
     frame = frame_number(file) if "ctc" in wanted else None
     path = Path(out)
-    if path.suffix.lower() in IMAGES:
+    if is_image(path):
         if images != 1 or len(wanted) != 1:
             raise CunetError(
                 f"--out {out} names one file, which needs one image and one product (found "
@@ -134,6 +116,12 @@ def target_paths(file: Path, out: str | Path, wanted: list[str], images: int) ->
     names = {product: f"{file.stem}_{product}{ENDINGS[product]}" for product in wanted}
     if frame is not None:
         names["ctc"] = f"mask{frame}.tif"
+    for name in names.values():
+        if (length := len(os.fsencode(name))) > LONGEST_NAME:
+            raise CunetError(
+                f"'{file}': its product '{name}' would have a name of {length} bytes, file systems "
+                f"take {LONGEST_NAME}; rename the image, or give --out a file name"
+            )
     return {product: path / name for product, name in names.items()}
 
 
@@ -146,80 +134,3 @@ def frame_number(file: Path) -> str:
             "other names use --products labels"
         )
     return frame[1]
-
-
-def prepared(
-    jobs: Iterable[tuple[Path, dict[str, Path]]],
-    net: UNet,
-    model: str | Path,
-    how: How,
-    pages: str | None = None,
-    overwrite: bool = False,
-) -> list[Job]:
-    """Check every image before anything is computed: whether it fits, and what is left to do.
-
-    jobs are the images with the files of their products (`target_paths`); model is the file that
-    the network was loaded from. CunetError or DataError for the first image that does not fit.
-    """
-    made_by = f"model {sha256(Path(model))[:16]}, threshold {how.threshold:g}, "
-    made_by += f"average {how.average}, stride {how.stride}"
-    made_by += f", tile {how.tile}" if how.stride == "paper" else ""  # else no pixel depends on it
-    made_by += f", {net.precision}" if net.precision in TENSOR_CORES else ""
-    plans = []
-    for file, targets in jobs:
-        with open_image(file) as image:
-            check_image(image, net)
-            chosen = chosen_pages(pages, image)
-            how.instances.check_size(image.height, image.width, f"'{file}'")
-            for side in (image.height, image.width) if net.resize is None else ():
-                plan(side, net.shape.depth, how.tile, how.stride, net.shape.padding)
-            if "ctc" in targets:
-                check_one_page(image)
-        text = f"cunet segment {file.name}, pages {pages or 'all'}, {made_by}"
-        own = replace(how, description=text)
-        left = to_do(file, targets, chosen, own, overwrite)
-        plans.append(Job(file, targets, left, own, chosen))
-    return plans
-
-
-def check_one_page(image: ImageFile) -> None:
-    """CunetError where the image has several pages: a frame of a sequence is one."""
-    if image.pages > 1:
-        raise CunetError(
-            f"--products ctc: '{image.path}' has {image.pages} pages, a frame of a sequence has "
-            "one; save the pages as t000.tif, t001.tif ..., or use --products labels"
-        )
-
-
-def to_do(
-    file: Path, targets: dict[str, Path], pages: list[int], how: How, overwrite: bool
-) -> dict[str, Path]:
-    """The products that are still to be made.
-
-    A file that exists must have been made from the same image in the same way; CunetError where
-    it was not, and where a product would replace the image itself.
-    """
-    left = {}
-    for product, target in targets.items():
-        if target.resolve() == file.resolve():
-            raise CunetError(f"'{target}' is the image itself; choose another --out")
-        paths = outputs(product, target, pages)
-        for path in paths if not overwrite else []:
-            text = how.text(product)
-            plain = text.encode("ascii", "replace").decode()
-            if path.exists() and read_description(path) not in (text, plain):
-                raise CunetError(
-                    f"'{path}' exists and was not made by this command with these settings; give "
-                    "--overwrite to replace it, or another --out"
-                )
-        if overwrite or not all(path.exists() for path in paths):
-            left[product] = target
-    return left
-
-
-def fitting_tile(tile: int | None, net: UNet) -> int:
-    """The tile asked for, or the usual one of the network; CunetError for one that does not fit."""
-    if tile is None:
-        return usual_tile(net.shape.depth, net.shape.padding)
-    check_tile(tile, net.shape.depth, net.shape.padding)
-    return tile

@@ -190,6 +190,7 @@ class Overlay(Sink):
     def __init__(self, path: Path, image: ImageFile, net: UNet, pages: int, how: How):
         super().__init__(path, image)
         self.several, self.how, self.classes = pages > 1, how, net.shape.classes
+        self.made: list[Path] = []
 
     def page_done(self, number: int, page: int) -> None:
         image = self.image
@@ -203,6 +204,12 @@ class Overlay(Sink):
         picture[edge] = colours
         path = overlay_path(self.path, page, self.several)
         write_png(path, picture, self.how.text("overlay"))
+        self.made.append(path)
+
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is not None:  # those of earlier pages are not left behind
+            for path in self.made:
+                path.unlink(missing_ok=True)
 
     def _outline(self) -> tuple[np.ndarray, np.ndarray | tuple[int, int, int]]:
         """Where the outline is, (H, W) bool, and its colour or the colours of its pixels."""

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from cunet.threads import set_threads
 from cunet.training.config import Config
 from cunet.training.failure import ADVICE, check_finite, check_output, describe_failure
 from cunet.training.prepared import Prepared, prepare
-from cunet.training.run_folder import RunFolder, read_settings
+from cunet.training.run_folder import RunFolder, is_young, read_settings
 from cunet.training.validation import validate
 
 DROPOUT_STREAM = 2  # the purpose that separates these random numbers from all others of a seed
@@ -87,30 +87,34 @@ def train(
     prepared = prepared or prepare(config)
     progress: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": None, "best_step": None}
     run = None
-    if resume:
-        folder = Path(config.out or "")
-        last = folder / "last.npz"
-        header, arrays = checkpoint.read(last)
-        net = checkpoint.build(last, header, arrays, config.device, config.precision)
-        solver = config.make_solver(net.parameters())
-        checkpoint.restore(last, header, arrays, solver)
-        progress = header["progress"]
-        hashes = prepared.dataset.hashes
-        kept = replace(config, precision=read_settings(folder).get("precision"))
-        run = RunFolder.reopen(folder, kept, hashes, progress["step"])
-    else:
-        net = make_net(config, prepared)
-        config = replace(config, precision=net.precision)
-        solver = config.make_solver(net.parameters())
-        if config.out is not None:
-            run = RunFolder.create(config.out, config, prepared.dataset.hashes)
-            run.save_last(net, solver, progress)  # even a run killed at once can be resumed
-    try:
-        yield from _Training(config, prepared, net, solver, progress, run).records()
-    except GeneratorExit:  # the consumer stopped, between two steps
-        if run is not None:
-            run.save_last(net, solver, progress)
-        raise
+    with ExitStack() as stack:
+        if resume and not is_young(config.out or ""):
+            folder = Path(config.out or "")
+            last = folder / "last.npz"
+            checkpoint.read_header(last)  # its errors come before any about the folder
+            run = RunFolder(folder)
+            stack.callback(run.close)
+            header, arrays = checkpoint.read(last)
+            net = checkpoint.build(last, header, arrays, config.device, config.precision)
+            solver = config.make_solver(net.parameters())
+            checkpoint.restore(last, header, arrays, solver)
+            progress = header["progress"]
+            kept = replace(config, precision=read_settings(folder).get("precision"))
+            run.go_on(kept, prepared.dataset.hashes, progress["step"])
+        else:
+            net = make_net(config, prepared)
+            config = replace(config, precision=net.precision)
+            solver = config.make_solver(net.parameters())
+            if config.out is not None:
+                run = RunFolder.create(config.out, config, prepared.dataset.hashes)
+                stack.callback(run.close)
+                run.save_last(net, solver, progress)  # even a run killed at once can be resumed
+        try:
+            yield from _Training(config, prepared, net, solver, progress, run).records()
+        except GeneratorExit:  # the consumer stopped, between two steps
+            if run is not None:
+                run.save_last(net, solver, progress)
+            raise
 
 
 @dataclass

@@ -9,32 +9,35 @@ start() resolves and checks, measure() measures, make() does both. Nothing is wr
 train(), which makes the run folder.
 """
 
+import os
 import sys
-import time
 from collections.abc import Generator
-from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cunet.backend import cuda_problem, resolve_device
-from cunet.data.labels import IGNORE
-from cunet.data.samples import sample_workers
 from cunet.engines import TENSOR_CORES, resolve_precision
-from cunet.errors import CunetError, NumericError
-from cunet.net.figure1 import memory_bytes
-from cunet.net.memory import explained
-from cunet.segmentation.tiling import segment, whole_tile
+from cunet.errors import CunetError
 from cunet.threads import get_threads, set_threads
 from cunet.training import config as configs
 from cunet.training.config import Config
-from cunet.training.loop import make_net, obstacle_to, shape_of, train
+from cunet.training.cost import measure_speed, memory_needed
+from cunet.training.loop import obstacle_to, train
 from cunet.training.prepared import Prepared, prepare
-from cunet.training.run_folder import RunFolder, next_name, read_settings, steps_done
+from cunet.training.run_folder import (
+    RunFolder,
+    is_young,
+    missing_steps,
+    read_environment,
+    read_settings,
+    refuse_other_data,
+    steps_done,
+)
+from cunet.training.run_names import claimed, next_name
 
-WITH_RESUME = ("steps", "minutes", "threads", "device")  # settings that a resumed run may change
+# Settings that a resumed run may change; data, where the same folder was moved.
+WITH_RESUME = ("data", "steps", "minutes", "threads", "device")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Plan(Start):
     seconds: float  # of a step here, including its share of the validations
     memory: int  # bytes of the process, about
     why_no_tensor_cores: str | None  # None where it uses them
+    unnamed: bool = False  # config.out is the next free name: not yet claimed
 
     @property
     def left(self) -> int:
@@ -67,9 +71,18 @@ class Plan(Start):
         """How long the steps left will take, about."""
         return self.left * self.seconds
 
+    def claimed(self) -> "Plan":
+        """The same with its run folder made, where it had no name given, so that no other training
+        takes it."""
+        if not self.unnamed:
+            return self
+        out = str(claimed("runs", data_name(self.config)))
+        return replace(self, config=replace(self.config, out=out), unnamed=False)
+
     def train(self) -> Generator[dict[str, Any], None, None]:
         """The training, as cunet.train: a record after every step."""
-        return train(self.config, self.prepared, self.resume)
+        plan = self.claimed()
+        return train(plan.config, plan.prepared, plan.resume)
 
     def summary(self) -> dict:
         """What `cunet train --dry-run --json` prints."""
@@ -117,8 +130,9 @@ def start(
     data: folder with the data set. preset: paper, cpu or ucsd; None is cpu on the CPU and paper on
     a GPU. config: TOML file of settings. options: settings by the names of cunet.Config; None
     means not given. resume: a run folder to continue with its own settings and data; beside it only
-    steps, minutes, threads and device may be given. Raises CunetError where settings or files do
-    not fit together, DataError where the data are not valid.
+    steps, minutes, threads and device may be given, and data, where the same folder was moved.
+    Raises CunetError where settings or files do not fit together, DataError where the data are not
+    valid.
     """
     options = {name: value for name, value in options.items() if value is not None}
     if {"steps", "minutes"} <= options.keys():
@@ -126,7 +140,7 @@ def start(
     if resume is not None:
         return _continued(str(resume), {"data": data, "preset": preset, "config": config} | options)
     if data is not None:
-        options["data"] = str(Path(data).resolve())  # so that resume works from anywhere
+        options["data"] = os.path.realpath(data)  # so that resume works from anywhere
     asked = options.get("device", "auto")
     on_cpu = resolve_device(asked) == "cpu"
     source = f"preset {preset}"
@@ -146,10 +160,18 @@ def start(
 
 
 def _continued(resume: str, given: dict[str, Any]) -> Start:
-    allowed = "--steps, --minutes, --threads, --device and --stop-after"
+    allowed = "--data, --steps, --minutes, --threads, --device and --stop-after"
     refuse_with_resume(given, WITH_RESUME, "a run", allowed)
     options = {name: value for name, value in given.items() if value is not None}
+    if "data" in options:
+        options["data"] = os.path.realpath(options["data"])
     config = configs.make(options=read_settings(resume) | options | {"out": resume})
+    RunFolder.refuse_in_use(resume)
+    if not Path(config.data).is_dir():
+        raise CunetError(
+            f"'{config.data}', the data of run '{resume}', is not there; where it was moved, name "
+            "the folder with --data"
+        )
     prepared = prepare(config)
     config = replace(config, device=resolve_device(config.device))
     if config.precision in TENSOR_CORES and obstacle_to(config, prepared) is not None:
@@ -157,7 +179,16 @@ def _continued(resume: str, given: dict[str, Any]) -> Start:
     source = f"continuing {resume}"
     if {"steps", "minutes"} & options.keys():
         source += " with another length: the learning rate follows the new one"
-    return Start(source, config, prepared, steps_done(resume), True)
+    done, path = steps_done(resume), Path(resume)
+    if is_young(resume):
+        source += ", which was stopped before its first step"
+    else:
+        refuse_other_data(
+            path, read_environment(path)["data"], config.data, prepared.dataset.hashes
+        )
+        if lost := missing_steps(path, done):
+            source += f" (the log lacks steps {lost}: was the machine switched off?)"
+    return Start(source, config, prepared, done, True)
 
 
 def refuse_with_resume(
@@ -185,58 +216,19 @@ def measure(start: Start) -> Plan:
     if config.minutes is not None:
         steps = start.done + max(1, round(config.minutes * 60 / seconds))
         config = replace(config, steps=steps, minutes=None)
-    if config.out is None:
-        config = replace(config, out=str(next_name("runs", Path(config.data).resolve().name)))
+    unnamed = config.out is None
+    if unnamed:
+        config = replace(config, out=str(next_name("runs", data_name(config))))
     return Plan(
         **vars(start) | {"config": config},
         threads=get_threads(),
         seconds=seconds,
         memory=memory_needed(config, prepared),
         why_no_tensor_cores=None if config.precision in TENSOR_CORES else against or "as asked",
+        unnamed=unnamed,
     )
 
 
-def memory_needed(config: Config, prepared: Prepared) -> int:
-    """About how many bytes a training takes: those of a step or of the validation, whichever is
-    larger, and on the CPU those of the data too. config.precision must be resolved."""
-    dataset, samples, shape = prepared.dataset, prepared.samples, shape_of(config, prepared)
-    precision = config.precision or config.dtype
-    memory = memory_bytes(shape, config.tile, config.batch, config.solver, precision)["training"]
-    if prepared.held_out:  # validation segments whole slices
-        tile = whole_tile(dataset.images[prepared.held_out[0]], shape)
-        whole = memory_bytes(shape, tile, config.batch, config.solver, precision)
-        memory = max(memory, whole["inference"])
-    if config.device == "cpu":
-        lists = (dataset.images, dataset.labels, dataset.instances or [], samples.images,
-                 samples.labels, samples.weights)  # fmt: skip
-        memory += sum({id(a): a.nbytes for arrays in lists for a in arrays}.values())
-    return memory
-
-
-def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
-    """Seconds of a step here, including its share of the validations, measured on a throw-away
-    network."""
-    net = make_net(config, prepared)
-    solver = config.make_solver(net.parameters())
-    with explained(net, config.tile, config.batch, solver=config.solver):
-        work = net.engine.step(net, solver, config.normalize, IGNORE)
-    done = []
-    number = (steps + 2) * config.iter_size
-    stream = prepared.samples.stream(0, number, sample_workers(config.device))
-    with closing(work), closing(stream):
-        for i, (batch, _) in enumerate(stream):
-            with explained(net, config.tile, config.batch, solver=config.solver):
-                work.accumulate(batch, np.random.default_rng(0))
-            if (i + 1) % config.iter_size == 0:
-                work.update()
-                done.append(time.perf_counter())
-        step = float(np.median(np.diff(done)[1:]))
-        if prepared.held_out:
-            image = prepared.dataset.images[prepared.held_out[0]]
-            for _ in range(1 if config.device == "cpu" else 2):  # a GPU records at the first
-                start = time.perf_counter()
-                with suppress(NumericError):  # diverged already: the training itself will say so
-                    segment(image, net, whole_tile(image, net.shape))
-                one = time.perf_counter() - start
-            step += one * len(prepared.held_out) / min(config.validate_every, config.steps)
-    return step
+def data_name(config: Config) -> str:
+    """The name of the data folder, after which runs are named."""
+    return Path(os.path.realpath(config.data)).name

@@ -8,21 +8,21 @@ metrics.json  the final figures              best.npz     lowest validation pixe
 import csv
 import json
 import os
-import platform
-import re
-import sys
-import time
-from importlib.metadata import PackageNotFoundError, version
+import shlex
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from cunet.errors import CunetError, DataError
-from cunet.files.atomic import publish, temporary_name, write_error
+from cunet.files.atomic import remove_abandoned, write_error, write_text
+from cunet.files.listing import visible
+from cunet.files.lock import held
 from cunet.net import checkpoint
 from cunet.net.unet import UNet
 from cunet.solvers.adam import Adam
 from cunet.solvers.sgd import SGD
 from cunet.training.config import Config, read_toml, write_toml
+from cunet.training.environment import environment
 
 COLUMNS = (
     "step",
@@ -36,75 +36,97 @@ COLUMNS = (
     "val_threshold",
 )
 FLUSH_EVERY = 20  # steps between writes of the log
+LOCK = ".lock"
+BEFORE_THE_FIRST_MODEL = {"env.json", "log.csv", "run.toml"}
 
 
 class RunFolder:
-    """A run folder that a training writes to."""
+    """A run folder that a training writes to; no other process can, until it is closed."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
         self._rows: list[list] = []
+        self._lock = ExitStack()
+        try:
+            self._lock.enter_context(held(self.path / LOCK, f"run folder '{self.path}'"))
+        except OSError as error:
+            raise write_error(error, self.path) from error
+        remove_abandoned(self.path)
+
+    def close(self) -> None:
+        """Let others write to it."""
+        self._lock.close()
 
     @classmethod
     def create(cls, path: str | Path, config: Config, hashes: dict[str, str]) -> "RunFolder":
-        """A new run folder; CunetError where `path` exists, unless it is an empty folder."""
+        """A new run folder; CunetError where `path` exists, unless nothing was trained in it."""
         cls.refuse_existing(path)
-        path = Path(path)
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            Path(path).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CunetError(f"run folder '{path}' cannot be made: {error.strerror}") from error
-        write_text(path / "env.json", json.dumps(environment(config, hashes), indent=2) + "\n")
-        write_text(path / "log.csv", ",".join(COLUMNS) + "\n")
-        write_text(path / "run.toml", write_toml(config))
-        return cls(path)
+            raise write_error(error, Path(path)) from error
+        run = cls(path)
+        try:
+            cls.refuse_existing(path)  # another process may have been here before the lock
+            for name in BEFORE_THE_FIRST_MODEL:
+                (run.path / name).unlink(missing_ok=True)
+            facts = environment(config, hashes)
+            write_text(run.path / "env.json", json.dumps(facts, indent=2) + "\n")
+            write_text(run.path / "log.csv", ",".join(COLUMNS) + "\n")
+            write_text(run.path / "run.toml", write_toml(config))
+        except BaseException:
+            run.close()
+            raise
+        return run
 
     @staticmethod
     def refuse_existing(path: str | Path) -> None:
-        """CunetError where `path` exists already, unless it is an empty folder."""
+        """CunetError where `path` exists already, unless it is an empty folder, or that of a run
+        which ended before it had a model: then nothing can be lost."""
         path = Path(path)
-        if (path / "run.toml").exists():
+        if path.exists() and not path.is_dir():
+            raise CunetError(f"run folder '{path}' is a file; choose a new name for --out")
+        names = {p.name for p in visible(path.iterdir())} if path.is_dir() else set()
+        if names <= BEFORE_THE_FIRST_MODEL:
+            return
+        if "run.toml" in names:
             raise CunetError(
                 f"run folder '{path}' exists; choose another --out, continue it with "
-                f"--resume {path}, or remove it"
+                f"--resume {shlex.quote(str(path))}, or remove it"
             )
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            what = "is a folder with other files" if path.is_dir() else "is a file"
-            raise CunetError(f"run folder '{path}' {what}; choose a new name for --out")
+        raise CunetError(
+            f"run folder '{path}' is a folder with other files; choose a new name for --out"
+        )
 
-    @classmethod
-    def reopen(
-        cls, path: str | Path, config: Config, hashes: dict[str, str], step: int
-    ) -> "RunFolder":
-        """The folder of a run that continues after `step`; later lines of its log are dropped.
+    @staticmethod
+    def refuse_in_use(path: str | Path) -> None:
+        """CunetError where another process is writing to the run at this moment."""
+        with suppress(OSError), held(Path(path) / LOCK, f"run folder '{path}'"):
+            pass
 
-        The given settings replace those in run.toml. DataError where the data are not those that
-        the run began with.
+    def go_on(self, config: Config, hashes: dict[str, str], step: int) -> None:
+        """Continue the run after `step`; later lines of its log are dropped.
+
+        The given settings replace those in run.toml. Steps whose lines were lost, as when the
+        machine stopped, get a line of their number alone. DataError where the data are not those
+        that the run began with.
         """
-        path = Path(path)
-        facts = read_environment(path)
-        begun, now = facts["data"], hashes
-        if differing := changed(begun, now):
-            name = differing[0]
-            what = (
-                "is new" if name not in begun else "is gone" if name not in now else "has changed"
-            )
-            raise DataError(
-                f"'{config.data}': {name} {what} since run '{path}' began; a resumed run would not "
-                "continue it: restore the data or start a new run"
-            )
+        facts = read_environment(self.path)
+        refuse_other_data(self.path, facts["data"], config.data, hashes)
         if config.steps < step:
             raise CunetError(
-                f"run '{path}' has done {step} steps already, more than --steps {config.steps}"
+                f"run '{self.path}' has done {step} steps already, more than --steps {config.steps}"
             )
-        again = environment(config, hashes)
-        facts["resumed"] = [*facts.get("resumed", []), {"step": step} | again]
-        write_text(path / "env.json", json.dumps(facts, indent=2) + "\n")
-        write_text(path / "run.toml", write_toml(config))
-        rows = [row for row in read_log(path) if int(row["step"]) <= step]
-        lines = [",".join(COLUMNS)] + [",".join(row[c] for c in COLUMNS) for row in rows]
-        write_text(path / "log.csv", "\n".join(lines) + "\n")
-        return cls(path)
+        lost = missing_steps(self.path, step)
+        again = {"step": step} | ({"log_lacks": lost} if lost else {}) | environment(config, hashes)
+        facts["resumed"] = [*facts.get("resumed", []), again]
+        write_text(self.path / "env.json", json.dumps(facts, indent=2) + "\n")
+        write_text(self.path / "run.toml", write_toml(config))
+        kept = {int(row["step"]): [row[c] for c in COLUMNS] for row in read_log(self.path)}
+        blank = [""] * (len(COLUMNS) - 1)
+        rows = [kept.get(k) or [str(k), *blank] for k in range(1, step + 1)]
+        lines = [",".join(row) for row in (list(COLUMNS), *rows)]
+        write_text(self.path / "log.csv", "\n".join(lines) + "\n")
 
     def log(self, record: dict) -> None:
         """Add one line; lines reach the disk every few steps and with flush()."""
@@ -114,16 +136,26 @@ class RunFolder:
 
     def flush(self) -> None:
         """Write the lines that are still in memory."""
+        self._append(sync=False)
+
+    def _append(self, sync: bool) -> None:
         rows, self._rows = self._rows, []
+        path = self.path / "log.csv"
         try:
-            with open(self.path / "log.csv", "a", newline="", encoding="utf-8") as file:
+            with open(path, "a", newline="", encoding="utf-8") as file:
                 csv.writer(file, lineterminator="\n").writerows(rows)
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
         except OSError as error:
-            raise write_error(error, self.path / "log.csv", 100 * len(rows)) from error
+            raise write_error(error, path, 100 * len(rows)) from error
 
     def save_last(self, net: UNet, solver: SGD | Adam, progress: dict[str, Any]) -> None:
-        """Replace last.npz, after completing the log up to this step."""
-        self.flush()
+        """Replace last.npz, after completing the log up to this step.
+
+        The log is on the disk before: what last.npz says was done is in it, even after a power cut.
+        """
+        self._append(sync=True)
         checkpoint.save(self.path / "last.npz", net, solver, progress)
 
     def save_best(self, net: UNet, progress: dict[str, Any]) -> None:
@@ -143,8 +175,15 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     return read_toml(path / "run.toml")
 
 
+def is_young(path: str | Path) -> bool:
+    """Whether the run in a folder ended before it had a model, so that it can only start again."""
+    return (Path(path) / "run.toml").is_file() and not (Path(path) / "last.npz").is_file()
+
+
 def steps_done(path: str | Path) -> int:
     """The steps after which the last model of a run was saved."""
+    if is_young(path):
+        return 0
     return checkpoint.read_header(Path(path) / "last.npz")["progress"]["step"]
 
 
@@ -158,54 +197,24 @@ def read_environment(path: str | Path) -> dict[str, Any]:
 
 
 def read_log(path: str | Path) -> list[dict[str, str]]:
-    """The complete lines of log.csv, each as a dictionary of text."""
+    """The complete lines of log.csv, each as a dictionary of text; a torn last line is left out."""
     try:
         with open(Path(path) / "log.csv", newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+            lines = [line for line in file if line.endswith("\n")]
     except OSError as error:
         raise CunetError(f"'{path}' is not a run folder: log.csv: {error.strerror}") from error
+    rows = csv.DictReader(lines)
     return [row for row in rows if None not in row.values() and row.get("loss")]
 
 
-def next_name(parent: str | Path, stem: str) -> Path:
-    """parent/stem-<n> with the first free n, counted from 1."""
-    taken = [re.fullmatch(rf"{re.escape(stem)}-(\d+)", p.name) for p in Path(parent).glob("*")]
-    return Path(parent) / f"{stem}-{max([int(m[1]) for m in taken if m], default=0) + 1}"
-
-
-def newest(parent: str | Path = "runs") -> Path | None:
-    """The run directly below `parent` whose model was written last, or None."""
-    models = [p for p in Path(parent).glob("*/last.npz")]
-    return max(models, key=lambda p: p.stat().st_mtime).parent if models else None
-
-
-def environment(config: Config, hashes: dict[str, str]) -> dict[str, Any]:
-    """Versions, processor, BLAS, device, command line and data hashes."""
-    import threadpoolctl
-
-    from cunet.threads import get_threads
-
-    versions = {"python": platform.python_version()}
-    for name in ("cunet", "numpy", "scipy", "numba", "tifffile", "cupy-cuda12x", "cupy-cuda13x"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return {
-        "started": time.strftime("%Y-%m-%d %H:%M:%S"),
-        "command": sys.argv,
-        "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        "threads": get_threads(),
-        "device": config.device,
-        "blas": [
-            {k: pool.get(k) for k in ("internal_api", "version", "architecture")}
-            for pool in threadpoolctl.threadpool_info()
-            if pool.get("user_api") == "blas"
-        ],
-        "versions": versions,
-        "data": hashes,
-    }
+def missing_steps(path: str | Path, step: int) -> str:
+    """The steps from 1 to `step` that log.csv lacks, as "2-4, 9"; "" where it is complete."""
+    logged = {int(row["step"]) for row in read_log(path)}
+    lost = set(range(1, step + 1)) - logged
+    firsts = sorted(k for k in lost if k - 1 not in lost)
+    lasts = sorted(k for k in lost if k + 1 not in lost)
+    pairs = zip(firsts, lasts, strict=True)
+    return ", ".join(f"{a}-{b}" if a < b else f"{a}" for a, b in pairs)
 
 
 def changed(begun: dict[str, str], now: dict[str, str]) -> list[str]:
@@ -213,13 +222,12 @@ def changed(begun: dict[str, str], now: dict[str, str]) -> list[str]:
     return sorted(k for k in begun.keys() | now.keys() if begun.get(k) != now.get(k))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace a small text file completely, or leave it as it was."""
-    temporary = temporary_name(path)
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        publish(temporary, path)
-    except OSError as error:
-        raise write_error(error, path, len(text)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+def refuse_other_data(run: Path, begun: dict[str, str], data: str, hashes: dict[str, str]) -> None:
+    """DataError where the data folder `data` does not hold what the run began with."""
+    if differing := changed(begun, hashes):
+        name = differing[0]
+        what = "is new" if name not in begun else "is gone" if name not in hashes else "has changed"
+        raise DataError(
+            f"'{data}': {name} {what} since run '{run}' began; a resumed run would not "
+            "continue it: restore the data or start a new run"
+        )

@@ -47,7 +47,6 @@ def test_a_fold_is_the_run_that_train_makes(data, straight, run, tmp_path):
         "crossval.toml",
         "metrics.json",
         "prediction.tif",
-        ".lock",
     }
 
 
@@ -211,7 +210,7 @@ def test_minutes_give_all_folds_the_same_steps(data, run, tmp_path, monkeypatch)
         (["--out", "OLD"], ["exists", "--resume OLD"]),
         (["--out", "DATA"], ["other files"]),
         (["--out", "FILE"], ["is a file"]),
-        (["--resume", "OLD"], ["--resume", "found --data"]),
+        (["--resume", "OLD"], ["--resume", "found --preset"]),
     ],
 )
 def test_wrong_use(data, straight, run, tmp_path, options, words):

@@ -91,7 +91,7 @@ def test_the_plan_says_what_the_dry_run_says(data, run, tmp_path, monkeypatch):
         ({"hold_out": "1"}, "fold and hold_out"),
         ({"steps": 5, "minutes": 1}, "steps and --minutes"),
         ({"average": "mirrors"}, "none, flips, rotations"),
-        ({"resume": "runs/a"}, "found --data"),
+        ({"resume": "runs/a"}, "not a cross-validation"),
     ],
     ids=str,
 )

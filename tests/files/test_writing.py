@@ -101,11 +101,9 @@ def test_a_full_disk_while_writing(tmp_path, monkeypatch):
         pytest.skip("no /dev/full on this system")
     monkeypatch.delattr(os, "posix_fallocate", raising=False)
 
-    def full(path, mode):
-        return open("/dev/full", mode)
-
-    monkeypatch.setattr(tiff_output, "open", full, raising=False)
     out = TiffOutput(tmp_path / "out.tif", 1, 500, 500, "uint8")
+    out._part.file.close()
+    out._part.file = open("/dev/full", "r+b")
     with pytest.raises(DeviceError, match="250,000 bytes"):
         out.write_rows(0, 0, np.ones((500, 500), np.uint8))
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Which images are segmented, what their products are called, and what is left to be made."""
+"""Which images are segmented, and what their products are called."""
 
 from pathlib import Path
 
@@ -6,23 +6,15 @@ import numpy as np
 import pytest
 import tifffile
 
-import cunet
-from cunet.data.dataset import sha256
-from cunet.errors import CunetError, DataError
-from cunet.files import open_image
-from cunet.net.tiles import usual_tile
+from cunet.errors import CunetError
 from cunet.segmentation.inputs import (
     find_images,
-    fitting_tile,
     frame_number,
     parse_instances,
     parse_products,
-    prepared,
     target_paths,
 )
 from cunet.segmentation.objects import Instances
-from cunet.segmentation.products import How
-from cunet.segmentation.segment_file import segment_file
 
 
 @pytest.fixture
@@ -76,35 +68,31 @@ def test_names_of_products():
         frame_number(file)
 
 
-def test_what_is_made_already_is_left_out(folder):
-    net = cunet.UNet(width=2, depth=1)
-    model = folder / "net.npz"
-    cunet.save(model, net)
-    how = How(tile=fitting_tile(60, net))
-    file = folder / "b.tif"
-    jobs = [(file, target_paths(file, folder / "out", ["prob", "mask"], 1))]
-    (folder / "out").mkdir()
-    (job,) = prepared(jobs, net, model, how, "1")
-    assert job.pages == [1] and job.left == job.targets and job.how.tile == 60
-    made_by = "cunet segment b.tif, pages 1, model " + sha256(model)[:16]
-    assert job.how.description.startswith(made_by)
-    with open_image(file) as image:
-        segment_file(image, net, {"prob": job.targets["prob"]}, job.how, job.pages)
-    assert list(prepared(jobs, net, model, how, "1")[0].left) == ["mask"]
-    assert list(prepared(jobs, net, model, how, "1", overwrite=True)[0].left) == ["prob", "mask"]
-    with pytest.raises(CunetError, match="was not made by this command with these settings"):
-        prepared(jobs, net, model, how, "0")
-    with pytest.raises(CunetError, match="the image itself"):
-        prepared([(file, {"mask": file})], net, model, how)
-    with pytest.raises(CunetError, match="has pages 0 to 1"):
-        prepared(jobs, net, model, how, "2")
-    with pytest.raises(CunetError, match="a frame of a sequence has one"):
-        prepared([(file, {"ctc": folder / "mask000.tif"})], net, model, how)
-    with pytest.raises(DataError, match="made for 3"):
-        prepared(jobs, cunet.UNet(width=1, depth=1, in_channels=3), model, how)
-    for wrong in (-0.1, 1.5, np.nan):
-        with pytest.raises(CunetError, match="--threshold"):
-            How(threshold=wrong)
-    with pytest.raises(CunetError, match="tile"):
-        fitting_tile(61, net)
-    assert fitting_tile(None, net) == usual_tile(1) == 404
+def test_an_existing_name_is_no_pattern(tmp_path):
+    names = ["img [1].tif", "img 1.tif", "vol[0].tif"]
+    for number, name in enumerate(names):
+        tifffile.imwrite(tmp_path / name, np.full((9, 9), number, np.uint8))
+    for name in names:
+        assert find_images([str(tmp_path / name)]) == [tmp_path / name]
+    assert find_images([f"{tmp_path}/img [[]*.tif"]) == [tmp_path / "img [1].tif"]
+
+
+def test_what_systems_leave_behind_is_no_image(tmp_path):
+    page = np.zeros((9, 9), np.uint8)
+    for name in ("a.tif", "B.TIF"):
+        tifffile.imwrite(tmp_path / name, page)
+    for name in ("._a.tif", ".DS_Store", "Thumbs.db"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7")
+    (tmp_path / "export.tif").mkdir()
+    (tmp_path / "__MACOSX").mkdir()
+    assert find_images([str(tmp_path)]) == [tmp_path / "B.TIF", tmp_path / "a.tif"]
+    assert find_images([f"{tmp_path}/*"]) == [tmp_path / "B.TIF", tmp_path / "a.tif"]
+
+
+def test_a_product_needs_a_name_that_file_systems_take():
+    file = Path("x" * 240 + ".tif")
+    assert target_paths(file, "out", ["prob"], 1)["prob"].name == "x" * 240 + "_prob.tif"
+    with pytest.raises(CunetError, match="name of 258 bytes, file systems take 255"):
+        target_paths(Path("x" * 246 + ".tif"), "out", ["overlay"], 1)
+    with pytest.raises(CunetError, match="name of 259 bytes"):
+        target_paths(Path("é" * 125 + ".tif"), "out", ["prob"], 1)

@@ -12,8 +12,8 @@ from small_trainings import settings
 
 import cunet
 from cunet.errors import CunetError
+from cunet.training import cost, stop
 from cunet.training import plan as plans
-from cunet.training import stop
 from cunet.training.config import Config
 from cunet.training.prepared import prepare
 from cunet.training.run_folder import read_settings
@@ -96,7 +96,6 @@ def test_a_run_goes_on(data, tmp_path, half_a_second):
     [
         ({"steps": 5, "minutes": 1}, "--steps and --minutes"),
         ({"resume": "r", "weight_decay": 0.1}, "found --weight-decay"),
-        ({"resume": "r", "data": "d"}, "found --data"),
         ({"resume": "r", "config": "c.toml"}, "found --config"),
         ({"resume": "r", "out": "o"}, "found --out"),
         ({"resume": "r"}, "'r' is not a run folder"),
@@ -118,7 +117,7 @@ def test_a_folder_that_exists_is_refused_before_the_data_are_read(tmp_path):
 
 def test_memory_is_that_of_step_or_validation_and_of_the_data_counted_once(data, monkeypatch):
     needed = {"training": 10**9, "inference": 7}
-    monkeypatch.setattr(plans, "memory_bytes", lambda *given: needed)
+    monkeypatch.setattr(cost, "memory_bytes", lambda *given: needed)
 
     def arrays(prepared, *more):
         dataset, samples = prepared.dataset, prepared.samples
@@ -128,12 +127,12 @@ def test_memory_is_that_of_step_or_validation_and_of_the_data_counted_once(data,
     config = settings(data)
     prepared = prepare(config)  # the gaps between cells are opened in a copy of the labels
     own = arrays(prepared, prepared.samples.labels)
-    assert plans.memory_needed(config, prepared) == 10**9 + own
+    assert cost.memory_needed(config, prepared) == 10**9 + own
     needed["inference"] = 2 * 10**9
-    assert plans.memory_needed(config, prepared) == 2 * 10**9 + own
+    assert cost.memory_needed(config, prepared) == 2 * 10**9 + own
     config = settings(data, weight_map="none", fold=None)
     prepared = prepare(config)  # these labels are the data set's, and nothing is held out
-    assert plans.memory_needed(config, prepared) == 10**9 + arrays(prepared)
+    assert cost.memory_needed(config, prepared) == 10**9 + arrays(prepared)
 
 
 def test_stopping_in_another_thread_leaves_signals_alone():

@@ -2,7 +2,11 @@
 
 import json
 import os
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +14,12 @@ from run_folders import arrays_of, header_of, log_without_time, same_arrays
 from small_trainings import settings
 
 import cunet
-from cunet.errors import CunetError
+from cunet.errors import CunetError, DataError
 from cunet.net import checkpoint
 from cunet.training import loop as loop_
+from cunet.training import plan
 from cunet.training.config import Config, make
-from cunet.training.run_folder import RunFolder, read_settings
+from cunet.training.run_folder import RunFolder, missing_steps, read_log, read_settings
 
 pytestmark = pytest.mark.usefixtures("threads_as_before")
 
@@ -124,7 +129,9 @@ def test_the_log_is_written_in_pieces(tmp_path):
     run.flush()
     rows = log_without_time(tmp_path / "run")
     assert [row["step"] for row in rows] == [str(i) for i in range(1, 24)]
-    reopened = RunFolder.reopen(tmp_path / "run", Config(), {}, 21)
+    run.close()
+    reopened = RunFolder(tmp_path / "run")
+    reopened.go_on(Config(), {}, 21)
     assert len(log_without_time(reopened.path)) == 21
 
 
@@ -134,3 +141,148 @@ def test_a_checkpoint_without_solver_cannot_be_resumed(data, tmp_path):
     checkpoint.save(tmp_path / "run" / "last.npz", cunet.load(tmp_path / "run"))
     with pytest.raises(CunetError, match="last.npz"):
         list(loop_.train(replace(config, steps=4), resume=True))
+
+
+def test_the_log_says_where_it_is_torn(data, tmp_path):
+    """Lines that a power cut took come back as step numbers alone, and the run says which."""
+    straight, torn = tmp_path / "straight", tmp_path / "torn"
+    config = settings(data, out=str(straight), steps=8, validate_every=4)
+    list(cunet.train(config))
+    loop = cunet.train(replace(config, out=str(torn)))
+    for _ in range(4):
+        next(loop)
+    loop.close()
+    lines = (torn / "log.csv").read_text().splitlines(keepends=True)
+    (torn / "log.csv").write_text("".join(lines[:2]) + lines[3])  # steps 1 and 3 of 4
+    start = plan.start(resume=str(torn))
+    assert "the log lacks steps 2, 4" in start.source
+    list(loop_.train(replace(config, out=str(torn)), resume=True))
+    rows = (torn / "log.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == [str(k) for k in range(1, 9)]
+    assert rows[1] == "2" + 8 * "," and rows[3] == "4" + 8 * ","
+    found, whole = ({row["step"]: row["loss"] for row in read_log(run)} for run in (torn, straight))
+    assert found == {step: loss for step, loss in whole.items() if step not in ("2", "4")}
+    facts = json.loads((torn / "env.json").read_text())
+    assert facts["resumed"][0]["log_lacks"] == "2, 4"
+    assert missing_steps(straight, 8) == "" and missing_steps(straight, 11) == "9-11"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
+def test_the_log_is_on_the_disk_before_the_model(data, tmp_path, monkeypatch):
+    """Whenever last.npz gets its name, every line of its steps was synced before."""
+    synced, seen = [], []
+    real_fsync, real_replace = os.fsync, os.replace
+
+    def fsync(handle):
+        name = os.readlink(f"/proc/self/fd/{handle}")
+        if name.endswith("log.csv"):
+            synced.append(len((tmp_path / "run" / "log.csv").read_text().splitlines()) - 1)
+        real_fsync(handle)
+
+    def replaced(old, new):
+        if str(new).endswith("last.npz"):
+            step = header_of(old)["progress"]["step"]
+            seen.append((step, synced[-1] if synced else 0))
+        real_replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replaced)
+    list(cunet.train(settings(data, out=str(tmp_path / "run"), steps=9, validate_every=3)))
+    assert [step for step, _ in seen] == [0, 3, 6, 9]
+    assert all(lines >= step for step, lines in seen)
+
+
+def test_no_two_processes_write_to_a_run(data, tmp_path):
+    config = settings(data, out=str(tmp_path / "run"), steps=6)
+    loop = cunet.train(config)
+    for _ in range(3):
+        next(loop)
+    for again in (
+        lambda: next(loop_.train(config, resume=True)),
+        lambda: next(cunet.train(config)),
+        lambda: plan.start(resume=config.out),
+    ):
+        with pytest.raises(CunetError, match="in use by another process|exists") as caught:
+            again()
+        assert caught.value.exit_code == 2
+    loop.close()
+    assert [r["step"] for r in loop_.train(config, resume=True)] == [4, 5, 6]
+    assert [row["step"] for row in log_without_time(tmp_path / "run")] == list("123456")
+    assert not [p.name for p in (tmp_path / "run").iterdir() if p.name.startswith(".")]
+
+
+@pytest.mark.parametrize("written", [[], ["env.json"], ["env.json", "log.csv"], None], ids=str)
+def test_a_run_killed_before_its_first_model_starts_again(data, tmp_path, written):
+    """None: everything but last.npz. Either --resume or --out takes such a folder."""
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    config = settings(data, out=str(straight), steps=4)
+    list(cunet.train(config))
+    names = ["env.json", "log.csv", "run.toml"] if written is None else written
+    resumable = "run.toml" in names
+    for how in ("resume", "out") if resumable else ("out",):
+        loop = cunet.train(replace(config, out=str(killed)))
+        next(loop)
+        loop.close()
+        for path in killed.iterdir():
+            if path.name not in names:
+                path.unlink()
+        (killed / ".log.csv.0123456789abcdef.part").write_text("ste")
+        if how == "resume":
+            start = plan.start(resume=str(killed))
+            assert start.done == 0 and "stopped before its first step" in start.source
+            records = list(loop_.train(start.config, start.prepared, resume=True))
+        else:
+            start = plan.start(**vars(replace(config, out=str(killed))))
+            records = list(loop_.train(start.config))
+        assert [r["step"] for r in records] == [1, 2, 3, 4]
+        same_arrays(straight / "last.npz", killed / "last.npz")
+        assert log_without_time(straight) == log_without_time(killed)
+        assert {p.name for p in killed.iterdir()} == {p.name for p in straight.iterdir()}
+        shutil.rmtree(killed)
+
+
+def test_a_folder_of_somebody_else_is_no_run_that_may_start_again(data, tmp_path):
+    for name in ("env.json", "thesis.docx"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(CunetError, match="is a folder with other files"):
+        plan.start(str(data), out=str(tmp_path), device="cpu")
+
+
+def test_data_that_were_moved_are_found_with_their_new_name(data, tmp_path):
+    shutil.copytree(data, tmp_path / "here")
+    config = settings(tmp_path / "here", out=str(tmp_path / "run"), steps=4)
+    list(cunet.train(config))
+    (tmp_path / "here").rename(tmp_path / "there")
+    with pytest.raises(CunetError, match="here', the data of run .* is not there; .* --data"):
+        plan.start(resume=config.out, steps=6)
+    start = plan.start(str(tmp_path / "there"), resume=config.out, steps=6)
+    records = loop_.train(start.config, start.prepared, resume=True)
+    assert [r["step"] for r in records] == [5, 6]
+    assert read_settings(config.out)["data"] == str(tmp_path / "there")
+    with open(tmp_path / "there" / "train-labels.tif", "ab") as file:
+        file.write(b"more")
+    with pytest.raises(DataError, match="train-labels.tif has changed since run"):
+        plan.start(resume=config.out, steps=8)
+
+
+def test_every_plan_without_a_name_gets_a_folder_of_its_own(data, tmp_path, monkeypatch):
+    """Both have chosen runs/isbi-1, and making a folder takes as long as on a network disk."""
+    monkeypatch.chdir(tmp_path)
+    real = Path.mkdir
+
+    def slow(self, *given, **options):
+        time.sleep(0.1)
+        real(self, *given, **options)
+
+    monkeypatch.setattr(Path, "mkdir", slow)
+    plans = [plan.make(**vars(settings(data, steps=2))) for _ in range(3)]
+    assert len({p.config.out for p in plans}) == 1
+    with ThreadPoolExecutor(3) as pool:
+        outs = [p.config.out for p in pool.map(lambda p: p.claimed(), plans)]
+    assert sorted(outs) == [str(Path("runs") / f"{Path(data).name}-{k}") for k in (1, 2, 3)]
+    shutil.rmtree("runs")
+    for p in plans:
+        list(p.train())
+    assert sorted(path.parent.name for path in Path("runs").glob("*/last.npz")) == [
+        f"{Path(data).name}-{k}" for k in (1, 2, 3)
+    ]

@@ -1,0 +1,175 @@
+"""Locks: that two processes do not write the same files.
+
+The operating system holds a lock as long as its owner lives and gives it up with it, however it
+ends, so that a crash leaves no obstacle; on network disks the server does the same for all its
+machines. Where a file system knows no locks, the existence of a file with the owner's name counts;
+it may be taken over once its owner, a process of this machine, has ended.
+"""
+
+import json
+import os
+import platform
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from cunet.errors import CunetError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    import msvcrt
+
+_FAR = 2**30  # Windows locks bytes, and hides them from readers: one beyond the owner's name
+
+
+class Taken(Exception):
+    """Another process holds the lock."""
+
+
+class NotLockable(Exception):
+    """The file system knows no locks."""
+
+
+def lock(handle: int, wait: bool = False) -> None:
+    """Lock an open file until it is closed. Raises Taken, NotLockable."""
+    try:
+        if os.name == "posix":
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        else:
+            os.lseek(handle, _FAR, os.SEEK_SET)
+            msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)  # type: ignore
+            os.lseek(handle, 0, os.SEEK_SET)
+    except (BlockingIOError, PermissionError) as error:
+        raise Taken from error
+    except OSError as error:
+        raise NotLockable from error
+
+
+@contextmanager
+def held(path: Path, what: str) -> Iterator[int | None]:
+    """Hold the lock file `path` inside the block; it is removed at the end.
+
+    Yields its file descriptor: a process that inherits it holds the lock too, until the last of
+    them has ended. None where the file system knows no locks. Raises CunetError, beginning with
+    `what`, where another process holds the lock, and OSError where the file cannot be made.
+    """
+    handle, locked = _open(path, what)
+    try:
+        if not locked:
+            with _by_existence(path.with_name(path.name + "-owner"), what):
+                yield None
+            return
+        with suppress(OSError):  # a full disk: the lock holds, without a name on it
+            os.ftruncate(handle, 0)
+            os.write(handle, _myself().encode())
+        yield handle
+    finally:
+        # While it is locked: whoever opened it before sees that it has lost its name.
+        if os.name == "posix":
+            path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _open(path: Path, what: str) -> tuple[int, bool]:
+    """The open lock file, and whether it could be locked; CunetError where another has it."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        try:
+            lock(handle)
+        except NotLockable:
+            return handle, False
+        except Taken:
+            os.close(handle)
+            raise _taken(what, path, _owner(path)) from None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), os.stat(path)):
+                return handle, True
+        os.close(handle)  # its holder has just removed it
+
+
+@contextmanager
+def _by_existence(path: Path, what: str) -> Iterator[None]:
+    """The same on file systems without locks: the file is there as long as it is held."""
+    while True:
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            break
+        except FileExistsError:
+            owner = _owner(path)
+            if not _has_ended(owner):
+                raise _taken(what, path, owner) from None
+            _take_away(path)
+    try:
+        os.write(handle, _myself().encode())
+        yield
+    finally:
+        os.close(handle)
+        path.unlink(missing_ok=True)
+
+
+def _take_away(path: Path) -> None:
+    """Remove the lock of a process that has ended, but not one that another has just put there."""
+    moved = path.with_name(f"{path.name}-{secrets.token_hex(8)}")
+    with suppress(FileNotFoundError, FileExistsError):
+        os.rename(path, moved)
+        if not _has_ended(_owner(moved)):
+            os.link(moved, path)
+    moved.unlink(missing_ok=True)
+
+
+def _taken(what: str, path: Path, owner: dict[str, Any]) -> CunetError:
+    by = "another process"
+    if owner:
+        by += f" ({owner.get('process')} on {owner.get('host')}, since {owner.get('since')})"
+    hint = "wait until it has ended, or stop it"
+    if path.name.endswith("-owner"):  # no system gives it up for a machine that was switched off
+        hint += f"; if it has ended, remove '{path}'"
+    return CunetError(f"{what} is in use by {by}; {hint}")
+
+
+def _myself() -> str:
+    """Who holds a lock, for the error that another process prints."""
+    return json.dumps(
+        {
+            "host": platform.node(),
+            "process": os.getpid(),
+            "began": _began(os.getpid()),
+            "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+        }
+    )
+
+
+def _owner(path: Path) -> dict[str, Any]:
+    """What the holder wrote into a lock; {} where it cannot be read."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")[:1000]))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _has_ended(owner: dict[str, Any]) -> bool:
+    """Whether the owner is a process of this machine that is there no more."""
+    process = owner.get("process")
+    if owner.get("host") != platform.node() or type(process) is not int or os.name != "posix":
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return owner.get("began") != _began(process)  # its number went to another process
+
+
+def _began(process: int) -> str:
+    """When a process of this machine began, which tells it from others of its number; "" where the
+    system does not say."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()[19]}"
+    except (OSError, IndexError):
+        return ""

@@ -1,0 +1,62 @@
+"""What a training will cost here: its memory, and the time of a step."""
+
+import time
+from contextlib import closing, suppress
+
+import numpy as np
+
+from cunet.data.labels import IGNORE
+from cunet.data.samples import sample_workers
+from cunet.errors import NumericError
+from cunet.net.figure1 import memory_bytes
+from cunet.net.memory import explained
+from cunet.segmentation.tiling import segment, whole_tile
+from cunet.training.config import Config
+from cunet.training.loop import make_net, shape_of
+from cunet.training.prepared import Prepared
+
+
+def memory_needed(config: Config, prepared: Prepared) -> int:
+    """About how many bytes a training takes: those of a step or of the validation, whichever is
+    larger, and on the CPU those of the data too. config.precision must be resolved."""
+    dataset, samples, shape = prepared.dataset, prepared.samples, shape_of(config, prepared)
+    precision = config.precision or config.dtype
+    memory = memory_bytes(shape, config.tile, config.batch, config.solver, precision)["training"]
+    if prepared.held_out:  # validation segments whole slices
+        tile = whole_tile(dataset.images[prepared.held_out[0]], shape)
+        whole = memory_bytes(shape, tile, config.batch, config.solver, precision)
+        memory = max(memory, whole["inference"])
+    if config.device == "cpu":
+        lists = (dataset.images, dataset.labels, dataset.instances or [], samples.images,
+                 samples.labels, samples.weights)  # fmt: skip
+        memory += sum({id(a): a.nbytes for arrays in lists for a in arrays}.values())
+    return memory
+
+
+def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
+    """Seconds of a step here, including its share of the validations, measured on a throw-away
+    network."""
+    net = make_net(config, prepared)
+    solver = config.make_solver(net.parameters())
+    with explained(net, config.tile, config.batch, solver=config.solver):
+        work = net.engine.step(net, solver, config.normalize, IGNORE)
+    done = []
+    number = (steps + 2) * config.iter_size
+    stream = prepared.samples.stream(0, number, sample_workers(config.device))
+    with closing(work), closing(stream):
+        for i, (batch, _) in enumerate(stream):
+            with explained(net, config.tile, config.batch, solver=config.solver):
+                work.accumulate(batch, np.random.default_rng(0))
+            if (i + 1) % config.iter_size == 0:
+                work.update()
+                done.append(time.perf_counter())
+        step = float(np.median(np.diff(done)[1:]))
+        if prepared.held_out:
+            image = prepared.dataset.images[prepared.held_out[0]]
+            for _ in range(1 if config.device == "cpu" else 2):  # a GPU records at the first
+                start = time.perf_counter()
+                with suppress(NumericError):  # diverged already: the training itself will say so
+                    segment(image, net, whole_tile(image, net.shape))
+                one = time.perf_counter() - start
+            step += one * len(prepared.held_out) / min(config.validate_every, config.steps)
+    return step

@@ -1,0 +1,33 @@
+"""How run folders are named, and which one is the newest."""
+
+import os
+import re
+from pathlib import Path
+
+from cunet.files.atomic import write_error
+
+
+def next_name(parent: str | Path, stem: str) -> Path:
+    """parent/stem-<n> with the first free n, counted from 1."""
+    stem = os.fsdecode(os.fsencode(stem)[:200])  # a folder may have the longest name there is
+    taken = [re.fullmatch(rf"{re.escape(stem)}-(\d+)", p.name) for p in Path(parent).glob("*")]
+    return Path(parent) / f"{stem}-{max([int(m[1]) for m in taken if m], default=0) + 1}"
+
+
+def newest(parent: str | Path = "runs") -> Path | None:
+    """The run directly below `parent` whose model was written last, or None."""
+    models = [p for p in Path(parent).glob("*/last.npz")]
+    return max(models, key=lambda p: p.stat().st_mtime).parent if models else None
+
+
+def claimed(parent: str | Path, stem: str) -> Path:
+    """The same as a new, empty folder that no other process gets."""
+    while True:
+        path = next_name(parent, stem)
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:  # another process was faster
+            continue
+        except OSError as error:
+            raise write_error(error, path) from error
