@@ -9,7 +9,7 @@ import numpy as np
 from cunet.errors import DataError
 
 NO_INTENSITY = 1e30  # from here on, in magnitude: nothing that is measured is so large
-MARGIN = 0.1  # the range of all other values, over the deviation with the value that stands apart
+MARGIN = 0.5  # the range of all other values, over the deviation with the value that stands apart
 
 
 def check_values(pixels: np.ndarray, name: str, first: int = 0) -> None:
@@ -31,7 +31,7 @@ def check_values(pixels: np.ndarray, name: str, first: int = 0) -> None:
     values, counts = np.unique(pixels[bad], return_counts=True)
     value = float(values[counts.argmax()])
     what = "that is no intensity but a mark for 'no data'"
-    if abs(value) > np.finfo(np.float32).max:
+    if abs(value) > float(np.finfo(np.float32).max):
         what = "more than float32 can, in which networks compute (3.4e+38)"
     raise DataError(
         f"{name} holds {value:g} in {where(bad, first)}: {what}; crop these parts, or replace them "

@@ -7,8 +7,7 @@ import numpy as np
 
 SAMPLED_PIXELS = 4_000_000  # about, for percentiles
 ROWS_AT_ONCE = 256  # of an image that are read
-LOST = 1e-6  # of the squared mean: a smaller variance is not found as a difference of squares
-CONSTANT = 1e-13  # of the mean: a smaller deviation is one of rounding
+LOST = 1e-6  # of the squared mean: a smaller variance drowns in the rounding of large numbers
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,9 @@ class Normalization:
         every = max(1, count // SAMPLED_PIXELS)
         sample = np.concatenate([pixels[::every] for pixels in flat])
         low, high = np.percentile(sample, (0.1, 99.9), axis=0)
-        numbers = [tuple(v.tolist()) for v in (mean, _deviation(mean, variance), low, high)]
+        if (variance < LOST * mean * mean).any():
+            mean, variance = _from_differences(lambda: iter(flat), count)
+        numbers = [tuple(v.tolist()) for v in (mean, _deviation(variance), low, high)]
         return cls(numbers[0], numbers[1], numbers[2], numbers[3])
 
     def fitted(self, read_rows: Callable[[int, int], np.ndarray], height: int) -> "Normalization":
@@ -69,8 +70,8 @@ class Normalization:
         mean = total / count
         variance = np.maximum(squares / count - mean * mean, 0)
         if (variance < LOST * mean * mean).any():
-            variance = sum(np.square(part - mean).sum(axis=0) for part in pixels()) / count
-        deviation = _deviation(mean, variance)
+            mean, variance = _from_differences(pixels, count)
+        deviation = _deviation(variance)
         return replace(
             self, mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()), per_image=False
         )
@@ -109,8 +110,21 @@ def wide(dtype: np.dtype) -> bool:
     return dtype.itemsize > (2 if dtype.kind in "iu" else 4)
 
 
-def _deviation(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+def _from_differences(
+    parts: Callable[[], Iterator[np.ndarray]], count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of `count` pixels (n, C), of their differences from the first of them."""
+    first = next(parts())[0].astype(np.float64)
+    total = squares = np.zeros(len(first))
+    for part in parts():
+        apart = part - first
+        total, squares = total + apart.sum(axis=0), squares + np.square(apart).sum(axis=0)
+    mean = total / count
+    return first + mean, np.maximum(squares / count - mean * mean, 0)
+
+
+def _deviation(variance: np.ndarray) -> np.ndarray:
     """The deviation of each channel; 1 of a constant one, which stays constant."""
     deviation = np.sqrt(variance)
-    deviation[deviation <= CONSTANT * np.abs(mean)] = 1.0
+    deviation[deviation == 0] = 1.0
     return deviation

@@ -56,7 +56,6 @@ def describe_failure(net: UNet, batch: tuple, step: int, loss: float, run: RunFo
     where = f"first bad layer: {bad[0]}" if bad else "every layer is finite: look at the weights"
     kept = ""
     if run is not None:
-        run.flush()
         path = run.path / "nonfinite_batch.npz"
         try:
             np.savez(path, **dict(zip(("x", "labels", "weights"), batch, strict=True)))

@@ -115,6 +115,10 @@ def train(
             if run is not None:
                 run.save_last(net, solver, progress)
             raise
+        except NumericError:
+            if run is not None:
+                run.flush()  # the way there
+            raise
 
 
 @dataclass
