@@ -63,7 +63,8 @@ def command(data, out, seed, tile, overwrite, quiet, **given):
     given = {name: value for name, value in given.items() if value is not None}
     prepared = prepare(Config(data=data, tile=tile, seed=seed, **given))
     samples = [prepared.samples.sample(number) for number in range(SAMPLES)]
-    augmentation_sheet(samples, out)
+    with common.claimed(out, overwrite):
+        augmentation_sheet(samples, out)
     for note in prepared.dataset.notes:
         common.say(f"{prepared.dataset.name}: {note}", quiet)
     common.say(f"{out}: {SAMPLES} samples of {tile} x {tile} pixels, seed {seed}", quiet)

@@ -5,8 +5,8 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,17 @@ def refuse_existing(path: str | Path, overwrite: bool) -> None:
     """CunetError if `path` exists and must not be replaced."""
     if Path(path).exists() and not overwrite:
         raise CunetError(f"'{path}' exists; give --overwrite to replace it, or another name")
+
+
+@contextmanager
+def claimed(path: Path, overwrite: bool) -> Iterator[None]:
+    """While the block writes `path`; CunetError as refuse_existing, and where another process is
+    writing it."""
+    from cunet.files.lock import held, lock_of
+
+    with held(lock_of(path), f"'{path}'"):
+        refuse_existing(path, overwrite)
+        yield
 
 
 def say(text: str = "", quiet: bool = False) -> None:

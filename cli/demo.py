@@ -30,12 +30,23 @@ def command(out, steps, seed, overwrite, quiet, as_json):
     Example:
       cunet demo
     """
+    from cunet.files.listing import visible
+    from cunet.files.lock import held
+
+    folder = Path(out)
+    if folder.exists() and (not folder.is_dir() or visible(folder.iterdir())):
+        common.refuse_existing(folder, overwrite)
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder / ".lock", f"folder '{folder}'"):
+        return show(folder, steps, seed, quiet, as_json)
+
+
+def show(folder: Path, steps: int | None, seed: int, quiet: bool, as_json: bool) -> int:
+    """The demonstration, from the stack to the report; returns the exit code."""
     from cunet.reporting import write_report
     from cunet.training.demo import begin
 
-    start, folder, run = time.perf_counter(), Path(out), Path(out) / "run"
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        common.refuse_existing(folder, overwrite)
+    start, run = time.perf_counter(), folder / "run"
     common.say("1. a synthetic stack of electron microscopy sections", quiet)
     demo = begin(folder, steps, seed)
     config, prepared = demo.config, demo.prepared

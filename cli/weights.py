@@ -1,5 +1,6 @@
 """`cunet weights`: the weight map of a label file as an image file."""
 
+import os
 import shlex
 from pathlib import Path
 
@@ -48,10 +49,11 @@ def command(labels, out, form, w0, sigma, overwrite, as_json, quiet):
 
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise CunetError(f"'{out}': weights are written as TIFF; name a file that ends in .tif")
-    if out.resolve() == labels.resolve():
+    if os.path.realpath(out) == os.path.realpath(labels):  # of a loop of links, too
         raise CunetError(f"'{out}' is the label file itself; name another output")
     common.refuse_existing(out, overwrite)
-    found, notes = write_weights(labels, out, form, w0, sigma)
+    with common.claimed(out, overwrite):
+        found, notes = write_weights(labels, out, form, w0, sigma)
     common.notes([f"{labels}: {note}" for note in notes], quiet)
     if as_json:
         common.print_json(found)

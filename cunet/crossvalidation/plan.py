@@ -126,6 +126,8 @@ class Plan:
         cv.path.mkdir(parents=True, exist_ok=True)
         with at_work(cv.path) as lock:
             remove_abandoned(cv.path)
+            if self.fold is not None:  # a new one: another process may have been here meanwhile
+                refuse_existing(cv.path)
             cv.save()
             try:
                 if len(self.places) > 1:
@@ -221,6 +223,7 @@ def resumed(path: str | Path, **changed: Any) -> tuple[CrossValidation, Dataset]
     if config.threads is not None:
         set_threads(config.threads)
     cv = replace(cv, config=config, **own)
+    training.refuse_missing_data(config, f"cross-validation '{path}'")
     dataset = datasets.load(config.data, config.dataset)
     cv.check(dataset)
     return cv, dataset

@@ -8,7 +8,6 @@ import errno
 import os
 import re
 import secrets
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -16,10 +15,9 @@ from typing import IO, Self
 
 import numpy as np
 
-from cunet.errors import CunetError, DeviceError
+from cunet.files.disk import write_error
 from cunet.files.lock import NotLockable, Taken, lock
 
-_DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 # What file systems answer that know no fsync of a folder: CIFS, FUSE, shared folders of machines.
 _NO_SYNC = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EPERM}
 _PART = re.compile(r"\..*\.[0-9a-f]{16}\.part", re.DOTALL)
@@ -144,28 +142,3 @@ def write_text(path: Path, text: str) -> None:
     data = text.encode("utf-8", "surrogateescape")
     with Part(path, len(data)) as part:
         part.file.write(data)
-
-
-def free_bytes(path: Path) -> int:
-    """Bytes free in the folder where `path` is to be written."""
-    return shutil.disk_usage(path.parent).free
-
-
-def write_error(error: OSError, path: Path, needed: int = 0) -> CunetError:
-    """The error to raise when writing `path`, a file of about `needed` bytes, failed."""
-    if error.errno in _DISK_FULL:
-        return no_room(path, needed)
-    kind = DeviceError if error.errno == errno.EIO else CunetError
-    return kind(f"cannot write '{path}': {error.strerror or error}")
-
-
-def no_room(path: Path, needed: int = 0) -> DeviceError:
-    """The error for a full disk."""
-    try:
-        room = f"{free_bytes(path):,} are free on that disk"
-    except OSError:
-        room = "that disk is full"
-    needs = f"it needs {needed:,} bytes, " if needed else ""
-    return DeviceError(
-        f"no room for '{path}': {needs}{room}. Free some space or write to another folder."
-    )

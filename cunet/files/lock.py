@@ -6,6 +6,7 @@ machines. Where a file system knows no locks, the existence of a file with the o
 it may be taken over once its owner, a process of this machine, has ended.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cunet.errors import CunetError
+from cunet.files.disk import write_error
 
 try:
     import fcntl
@@ -49,15 +51,24 @@ def lock(handle: int, wait: bool = False) -> None:
         raise NotLockable from error
 
 
+def lock_of(path: Path) -> Path:
+    """The lock file of a file to be written: hidden beside it, however long its name is."""
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+    return path.with_name(f".{path.name[:40]}.{digest}.lock")
+
+
 @contextmanager
 def held(path: Path, what: str) -> Iterator[int | None]:
     """Hold the lock file `path` inside the block; it is removed at the end.
 
     Yields its file descriptor: a process that inherits it holds the lock too, until the last of
     them has ended. None where the file system knows no locks. Raises CunetError, beginning with
-    `what`, where another process holds the lock, and OSError where the file cannot be made.
+    `what`, where another process holds the lock, and where the file cannot be made.
     """
-    handle, locked = _open(path, what)
+    try:
+        handle, locked = _open(path, what)
+    except OSError as error:
+        raise write_error(error, path.parent) from error
     try:
         if not locked:
             with _by_existence(path.with_name(path.name + "-owner"), what):

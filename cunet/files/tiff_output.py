@@ -13,8 +13,9 @@ import numpy as np
 import tifffile
 from numpy.typing import ArrayLike, DTypeLike
 
-from cunet.files.atomic import Part, free_bytes, no_room, write_error
+from cunet.files.atomic import Part
 from cunet.files.calibration import Calibration, write_options
+from cunet.files.disk import free_bytes, no_room, write_error
 
 # Offsets of a classic TIFF have 32 bits; 32 MiB are left for its directories.
 CLASSIC_BYTES = 2**32 - 2**25

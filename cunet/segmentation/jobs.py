@@ -4,7 +4,6 @@ A product that exists counts as done only where it was made from the same conten
 the same model, in the same way.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -17,7 +16,7 @@ from cunet.engines import TENSOR_CORES
 from cunet.errors import CunetError
 from cunet.files import open_image, read_description
 from cunet.files.image_file import ImageFile
-from cunet.files.lock import held
+from cunet.files.lock import held, lock_of
 from cunet.files.pages import chosen_pages
 from cunet.net.tiles import check_tile, usual_tile
 from cunet.net.unet import UNet
@@ -108,13 +107,8 @@ def claimed(job: Job) -> Iterator[Job]:
     """
     with ExitStack() as stack:
         for target in job.left.values():
-            lock = target.with_name(f".{target.name[:40]}.{_digest(target.name)}.lock")
-            stack.enter_context(held(lock, f"'{target}'"))
+            stack.enter_context(held(lock_of(target), f"'{target}'"))
         yield replace(job, left=to_do(job.left, job.pages, job.how, job.overwrite))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
 
 
 def check_one_page(image: ImageFile) -> None:

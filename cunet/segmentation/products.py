@@ -9,7 +9,7 @@ import numpy as np
 
 from cunet.errors import CunetError
 from cunet.files import write_png
-from cunet.files.atomic import write_error
+from cunet.files.disk import write_error
 from cunet.files.image_file import ImageFile
 from cunet.files.tiff_output import TiffOutput
 from cunet.net.unet import UNet

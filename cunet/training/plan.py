@@ -167,11 +167,7 @@ def _continued(resume: str, given: dict[str, Any]) -> Start:
         options["data"] = os.path.realpath(options["data"])
     config = configs.make(options=read_settings(resume) | options | {"out": resume})
     RunFolder.refuse_in_use(resume)
-    if not Path(config.data).is_dir():
-        raise CunetError(
-            f"'{config.data}', the data of run '{resume}', is not there; where it was moved, name "
-            "the folder with --data"
-        )
+    refuse_missing_data(config, f"run '{resume}'")
     prepared = prepare(config)
     config = replace(config, device=resolve_device(config.device))
     if config.precision in TENSOR_CORES and obstacle_to(config, prepared) is not None:
@@ -189,6 +185,15 @@ def _continued(resume: str, given: dict[str, Any]) -> Start:
         if lost := missing_steps(path, done):
             source += f" (the log lacks steps {lost}: was the machine switched off?)"
     return Start(source, config, prepared, done, True)
+
+
+def refuse_missing_data(config: Config, whose: str) -> None:
+    """CunetError where the data of what is resumed are not there."""
+    if not Path(config.data).is_dir():
+        raise CunetError(
+            f"'{config.data}', the data of {whose}, is not there; where it was moved, name the "
+            "folder with --data"
+        )
 
 
 def refuse_with_resume(

@@ -9,12 +9,13 @@ import csv
 import json
 import os
 import shlex
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from cunet.errors import CunetError, DataError
-from cunet.files.atomic import remove_abandoned, write_error, write_text
+from cunet.files.atomic import remove_abandoned, write_text
+from cunet.files.disk import write_error
 from cunet.files.listing import visible
 from cunet.files.lock import held
 from cunet.net import checkpoint
@@ -47,10 +48,7 @@ class RunFolder:
         self.path = Path(path)
         self._rows: list[list] = []
         self._lock = ExitStack()
-        try:
-            self._lock.enter_context(held(self.path / LOCK, f"run folder '{self.path}'"))
-        except OSError as error:
-            raise write_error(error, self.path) from error
+        self._lock.enter_context(held(self.path / LOCK, f"run folder '{self.path}'"))
         remove_abandoned(self.path)
 
     def close(self) -> None:
@@ -101,7 +99,7 @@ class RunFolder:
     @staticmethod
     def refuse_in_use(path: str | Path) -> None:
         """CunetError where another process is writing to the run at this moment."""
-        with suppress(OSError), held(Path(path) / LOCK, f"run folder '{path}'"):
+        with held(Path(path) / LOCK, f"run folder '{path}'"):
             pass
 
     def go_on(self, config: Config, hashes: dict[str, str], step: int) -> None:

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from cunet.files.atomic import write_error
+from cunet.files.disk import write_error
 
 
 def next_name(parent: str | Path, stem: str) -> Path:
