@@ -24,7 +24,7 @@ from cunet.data.mirror import reflect
 from cunet.data.resize import resize_image, resize_probability
 from cunet.data.values import check_values
 from cunet.errors import CunetError, DataError, NumericError
-from cunet.net.memory import explained
+from cunet.net.memory import explained, refuse_impossible, task_of
 from cunet.net.receptive_field import context
 from cunet.net.shape import Shape
 from cunet.net.sizes import lattice, margin, output_size
@@ -124,6 +124,8 @@ def bands(
     down, across = (
         plan(side, net.shape.depth, tile, stride, net.shape.padding) for side in (height, width)
     )
+    largest = max(down.tile, across.tile)
+    refuse_impossible(task_of(net, largest, 1, training=False), net.device)
     columns = [reflect(first, across.tile, width) for first in across.inputs]
     for source, top, end in down.pieces(height):
         rows = reflect(source, down.tile, height)
@@ -166,6 +168,7 @@ def _resized(image: np.ndarray, net: UNet, side: int, average: str, name: str) -
     small = resize_image(image, side)
     small = net.normalization.fitted(lambda r0, r1: small[r0:r1], side).apply(small, net.dtype)
     tile = tile_for_output(side, net.shape.depth, net.shape.padding)
+    refuse_impossible(task_of(net, tile, 1, training=False), net.device)
     rows = reflect(-margin(net.shape.depth, net.shape.padding), tile, side)
     output = average_views(net, small[rows[:, None], rows[None, :]], AVERAGES[average])
     check_probability(output, small, name, net)

@@ -16,7 +16,7 @@ from cunet.data.samples import Batches, sample_workers
 from cunet.engines import obstacle
 from cunet.errors import NumericError
 from cunet.net import checkpoint
-from cunet.net.memory import explained
+from cunet.net.memory import Task, explained, refuse_impossible
 from cunet.net.shape import Shape
 from cunet.net.unet import UNet
 from cunet.solvers.adam import Adam
@@ -38,9 +38,13 @@ def shape_of(config: Config, prepared: Prepared) -> Shape:
 
 
 def make_net(config: Config, prepared: Prepared) -> UNet:
-    """The untrained network for these settings and data."""
+    """The untrained network for these settings and data; DeviceError where its training has no room
+    at all."""
+    shape, precision = shape_of(config, prepared), config.precision or config.dtype
+    task = Task(shape, config.tile, config.batch, config.solver, precision)
+    refuse_impossible(task, config.device)
     net = UNet(
-        **vars(shape_of(config, prepared)),
+        **vars(shape),
         dtype=config.dtype,
         seed=config.seed,
         device=config.device,
