@@ -68,7 +68,7 @@ def score_run(
     """Segment and score the held-out slices of a finished run; the contents of scores.json."""
     folder = cv.folder(run)
     last = folder / "last.npz"
-    header = checkpoint.read_header(last)["progress"]
+    header = checkpoint.read_progress(last)
     net = checkpoint.load(last, device)
     held_out = cv.held_out(run, len(dataset.images))
     pages: dict[str, np.ndarray] = {}

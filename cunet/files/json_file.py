@@ -11,8 +11,8 @@ from typing import Any
 LARGEST = 64 << 20  # bytes: hashes of half a million data files
 
 
-def read_text(path: Path, largest: int = LARGEST) -> str:
-    """The text of a regular file of at most `largest` bytes.
+def read_text(path: Path, largest: int = LARGEST, errors: str = "strict") -> str:
+    """The text of a regular file of at most `largest` bytes; errors: as in bytes.decode.
 
     OSError where it cannot be read; ValueError, which says why, where it is too large, no file (a
     pipe would be waited for) or not UTF-8.
@@ -24,7 +24,7 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
         raise ValueError("not a regular file")
     if found.st_size > largest:
         raise ValueError(f"{found.st_size:,} bytes, expected at most {largest:,}")
-    with open(path, encoding="utf-8", newline="") as file:
+    with open(path, encoding="utf-8", newline="", errors=errors) as file:
         return file.read(largest)
 
 

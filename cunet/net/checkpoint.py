@@ -81,6 +81,20 @@ def read_header(path: str | Path) -> dict[str, Any]:
     return model_input.read(Path(path), False)[0]
 
 
+def read_progress(path: str | Path) -> dict[str, Any]:
+    """How far the training that wrote a model file was: at least its step and seconds. DataError
+    where the file was not written by a training."""
+    return progress_of(path, read_header(path))
+
+
+def progress_of(path: str | Path, header: dict[str, Any]) -> dict[str, Any]:
+    """As read_progress, from a header that was read."""
+    missing = {"step", "seconds"} - header["progress"].keys()
+    if missing:
+        raise DataError(f"model '{path}' was written by no training: its header has no step")
+    return {"best": None, "best_step": None} | header["progress"]
+
+
 def load(path: str | Path, device: str = "cpu", precision: str | None = None) -> UNet:
     """The network in a model file, the best one of a run folder, or "bundled": cunet's own.
 

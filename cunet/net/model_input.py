@@ -25,6 +25,7 @@ NET |= {"variant": str, "dtype": str, "seed": int}
 NET |= {"padding": str, "batch_norm": bool, "sigmoid": bool, "resize": int}
 MAX_RESIZE = 4096  # pixels of a side that images are scaled to, all in one tile
 MAX_COUNT = 1 << 63
+MAX_STEPS = 10**9  # and seconds
 SOLVERS = ("velocity", "m", "v")  # what solvers keep for every parameter
 NOT_NEGATIVE = (".variance", "solver/v/")  # arrays of which a root is taken
 
@@ -73,7 +74,7 @@ def _header(path: Path, text: str) -> dict[str, Any]:
     _normalization(header.get("normalization"), shape.in_channels)
     check_progress(header.get("progress"))
     if "done" in header:
-        _number("done", header["done"], int, 0, MAX_COUNT)
+        _number("done", header["done"], int, 0, MAX_STEPS)
     if header.get("scaling") is not None:  # loss scale, updates since, updates left out
         scaling = header["scaling"]
         if not isinstance(scaling, list) or len(scaling) != 3:
@@ -138,7 +139,7 @@ def check_progress(found: Any) -> None:
         raise Damaged("header: no progress")
     for name, kind in (("step", int), ("seconds", float), ("best", float), ("best_step", int)):
         if name in found and not (name.startswith("best") and found[name] is None):
-            _number(name, found[name], kind, 0, MAX_COUNT)
+            _number(name, found[name], kind, 0, MAX_STEPS)
 
 
 def _number(

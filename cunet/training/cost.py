@@ -15,6 +15,8 @@ from cunet.training.config import Config
 from cunet.training.loop import make_net, shape_of
 from cunet.training.prepared import Prepared
 
+LONG = 20  # seconds: then two steps are measure enough
+
 
 def memory_needed(config: Config, prepared: Prepared) -> int:
     """About how many bytes a training takes: those of a step or of the validation, whichever is
@@ -50,6 +52,8 @@ def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
             if (i + 1) % config.iter_size == 0:
                 work.update()
                 done.append(time.perf_counter())
+                if len(done) > 2 and done[-1] - done[0] > LONG:
+                    break
         step = float(np.median(np.diff(done)[1:]))
         if prepared.held_out:
             image = prepared.dataset.images[prepared.held_out[0]]

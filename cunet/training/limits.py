@@ -13,6 +13,7 @@ from cunet.solvers.rates import LearningRate
 COUNTS = ("batch", "steps", "step_size", "iter_size", "validate_every", "threads")
 WHOLE_NUMBERS = (*COUNTS, "tile", "seed", "resize")
 MAX_STEP_VALUES = 1000
+MAX_SAMPLES = 4096  # of an update
 LIMITS = {  # the smallest value, and the first that is too large
     **dict.fromkeys(COUNTS, (1, 10**9)),
     "batch": (1, 1025),
@@ -55,6 +56,12 @@ def check_numbers(settings: Mapping[str, Any]) -> None:
         value = settings[name]
         if value is not None and not 0 < value < math.inf:
             raise CunetError(f"{name}: expected a positive number, found {value}")
+    samples = settings["batch"] * settings["iter_size"]
+    if samples > MAX_SAMPLES:
+        raise CunetError(
+            f"batch x iter_size: expected at most {MAX_SAMPLES:,} samples an update, "
+            f"found {samples:,}"
+        )
     if len(settings["step_values"]) > MAX_STEP_VALUES:
         raise CunetError(f"step_values: expected at most {MAX_STEP_VALUES:,} steps")
     for name, value in settings.items():

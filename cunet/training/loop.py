@@ -102,7 +102,7 @@ def train(
             net = checkpoint.build(last, header, arrays, config.device, config.precision)
             solver = config.make_solver(net.parameters())
             checkpoint.restore(last, header, arrays, solver)
-            progress = header["progress"]
+            progress = checkpoint.progress_of(last, header)
             kept = replace(config, precision=read_settings(folder).get("precision"))
             run.go_on(kept, prepared.dataset.hashes, progress["step"])
         else:

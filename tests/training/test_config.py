@@ -239,6 +239,11 @@ def test_learning_rates_that_leave_the_numbers(policy, more):
         Config(lr_policy=policy, **more)
 
 
+def test_an_update_of_too_many_samples():
+    with pytest.raises(CunetError, match="batch x iter_size.*4,096.*found 5,000"):
+        Config(batch=100, iter_size=50)
+
+
 def test_learning_rates_that_do_not():
     Config(lr_policy="sigmoid", gamma=-0.01)  # falls
     Config(lr_policy="fixed", gamma=-1.0)  # not used
