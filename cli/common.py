@@ -1,7 +1,5 @@
 """What commands share: output options, progress, and refusing to overwrite."""
 
-import json
-import math
 import shlex
 import sys
 import time
@@ -101,17 +99,9 @@ def segment_command(data: str, run: str, hold_out: str | None = None) -> str:
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout; NaN and infinity become null."""
-    click.echo(json.dumps(_finite(document), indent=2))
+    from cunet.files.json_file import json_text
 
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return value
+    click.echo(json_text(document))
 
 
 class Progress:
