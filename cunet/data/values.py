@@ -41,7 +41,7 @@ def check_values(pixels: np.ndarray, name: str, first: int = 0) -> None:
 
 def where(bad: np.ndarray, first: int = 0) -> str:
     """Which pixels of (H, W, C) are marked: how many, and their rows counted from `first`."""
-    marked = bad.any(axis=2)
+    marked = np.any(bad, axis=2)
     rows, count = np.flatnonzero(marked.any(axis=1)) + first, int(marked.sum())
     place = f"row {rows[0]}" if rows[0] == rows[-1] else f"rows {rows[0]} to {rows[-1]}"
     return f"{count:,} pixel{'s' * (count > 1)} ({place})"

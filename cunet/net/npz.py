@@ -23,6 +23,7 @@ from cunet.errors import CunetError, DataError, DeviceError
 
 MAX_INDEX = 1 << 20  # bytes of the ZIP's table of members: about 10,000 of them
 MAX_UNPACKED = 100  # bytes that may come out of one byte of the file; weights shrink by a tenth
+PIECE = 1 << 20  # bytes read at a time
 MAX_TEXT = 1 << 20  # bytes of a member that holds text
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # all that NumPy writes
 
@@ -97,12 +98,13 @@ class NpzFile:
     def read(self, name: str, head: Head) -> np.ndarray:
         """The array of a member that has this head."""
         array = np.empty(prod(head.shape), head.dtype)
-        view, done = memoryview(array.view(np.uint8)), 0
+        view, done = array.view(np.uint8), 0
         try:
             with self._zip.open(self._members[name]) as file:
                 file.read(head.start)
-                while done < head.bytes and (count := file.readinto(view[done:])):
-                    done += count
+                while done < head.bytes and (part := file.read(min(PIECE, head.bytes - done))):
+                    view[done : done + len(part)] = np.frombuffer(part, np.uint8)
+                    done += len(part)
                 if done < head.bytes or file.read(1):  # reading to the end compares the checksum
                     raise Damaged(f"'{name}' is cut off")
         except MemoryError:

@@ -1,5 +1,6 @@
 """What the report shows of a run: read from its folder, and computed with its last network."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,9 +25,13 @@ from cunet.training.run_folder import missing_steps, read_log, read_settings
 from cunet.training.weights import weigh
 
 MAX_EXAMPLES = 3
-# What of env.json and metrics.json is used, and must be of these types
-ENVIRONMENT = {"command": list, "blas": list, "versions": dict, "data": dict}
-METRICS = {"last": dict}
+ENVIRONMENT: dict[str, type] = {
+    "command": list,
+    "blas": list,
+    "versions": dict,
+    "data": dict,
+}  # what is used of it
+METRICS: dict[str, type] = {"last": dict}
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,7 @@ def collect(run: str | Path) -> Facts:
     return Facts(path, config, log, environment, metrics, network, data, found, remarks)
 
 
-def _read_json(path: Path, kinds: dict[str, type], remarks: list[str]) -> dict:
+def _read_json(path: Path, kinds: Mapping[str, type], remarks: list[str]) -> dict:
     """The object in a JSON file without what is not of the kind it should be."""
     try:
         found = read_json(path)
@@ -180,7 +185,8 @@ def _read_json(path: Path, kinds: dict[str, type], remarks: list[str]) -> dict:
         return {}
     for name, kind in kinds.items():
         value = found.get(name, kind())
-        if not isinstance(value, kind) or (name == "blas" and {*map(type, value)} - {dict}):
+        good = isinstance(value, kind)
+        if not good or (name == "blas" and not all(isinstance(pool, dict) for pool in value)):
             del found[name]
             remarks.append(f"{path.name} is damaged: its '{name}' is left out.")
     return found

@@ -12,6 +12,7 @@ from cunet.solvers.rates import LearningRate
 
 COUNTS = ("batch", "steps", "step_size", "iter_size", "validate_every", "threads")
 WHOLE_NUMBERS = (*COUNTS, "tile", "seed", "resize")
+KINDS: tuple[Any, Any] = (Real, Integral)
 MAX_STEP_VALUES = 1000
 MAX_SAMPLES = 4096  # of an update
 LIMITS = {  # the smallest value, and the first that is too large
@@ -37,11 +38,10 @@ def check_numbers(settings: Mapping[str, Any]) -> None:
     """CunetError for a setting, by its name, that is no number within LIMITS, and for text that no
     file name can be."""
     for name, (smallest, below) in LIMITS.items():
-        value = settings[name]
-        kinds = Integral if name in WHOLE_NUMBERS else Real
+        value, kind = settings[name], KINDS[name in WHOLE_NUMBERS]
         if value is None:
             continue
-        if not isinstance(value, kinds) or isinstance(value, bool):
+        if not isinstance(value, kind) or isinstance(value, bool):
             what = "whole number" if name in WHOLE_NUMBERS else "number"
             raise CunetError(f"{name}: expected a {what}, found {value!r:.40}")
         if not smallest <= value < below:  # NaN is not

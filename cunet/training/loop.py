@@ -193,9 +193,9 @@ class _Training:
                 f"the network returns NaN or infinity after step {progress['step']}. {ADVICE}"
             ) from error
         progress["seconds"] = time.perf_counter() - start
-        error = found["val_pixel_error"]
-        if progress["best"] is None or error < progress["best"]:
-            progress |= {"best": error, "best_step": progress["step"]}
+        pixel_error = found["val_pixel_error"]
+        if progress["best"] is None or pixel_error < progress["best"]:
+            progress |= {"best": pixel_error, "best_step": progress["step"]}
             if self.run is not None:
                 self.run.save_best(self.net, progress)
         return found
