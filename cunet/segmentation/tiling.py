@@ -218,6 +218,8 @@ def segment(
         net = cunet.load("bundled")
         cells = cunet.segment(image, net, average="rotations")[..., 1] > 0.5
     """
+    if image.dtype.kind not in "buif":
+        raise CunetError(f"segment: expected an image of real numbers, found {image.dtype}")
     image = image[..., None] if image.ndim == 2 else image
     if image.ndim != 3 or image.shape[2] != net.shape.in_channels or 0 in image.shape:
         raise CunetError(

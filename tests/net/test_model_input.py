@@ -15,6 +15,7 @@ import cunet
 from cunet.errors import CunetError, DataError, NumericError
 from cunet.net import checkpoint
 from cunet.net.array_shapes import parameter_shapes, statistic_shapes
+from cunet.net.normalization import Normalization
 from cunet.net.shape import Shape
 
 ARGUMENTS = {
@@ -216,7 +217,7 @@ HOSTILE = {
     "header of no characters": {
         "header.npy": head_of("<U2", ()) + struct.pack("<2L", 0x110000, 0xFFFFFFFF)
     },
-    "header too long": {"header.npy": npy(np.array(" " * 300_000))},
+    "header too long": {"header.npy": npy(np.array(" " * 1_100_000))},
     "header of many": {"header.npy": npy(np.array(["{}", "{}"]))},
     "header of bytes": {"header.npy": npy(np.array(b"{}"))},
     "nested header": {"header.npy": npy(np.array(DEEP))},
@@ -314,6 +315,14 @@ def test_a_solver_must_be_whole(path):
 
 
 # What is written
+
+
+def test_as_many_channels_as_a_network_may_have(tmp_path):
+    net = cunet.UNet(width=1, depth=1, in_channels=4096)
+    third = (1 / 3,) * 4096
+    net.normalization = Normalization(third, third, third, third)
+    cunet.save(tmp_path / "net.npz", net)
+    assert cunet.load(tmp_path / "net.npz").normalization == net.normalization
 
 
 @pytest.mark.parametrize("value", [NAN, float("inf")])

@@ -84,6 +84,13 @@ def test_weights_that_overflow_are_told_as_the_model(more):
             cunet.segment(grey(), net, 28, average)
 
 
+@pytest.mark.parametrize("dtype", ["c8", "O", "U4", "M8[s]"])
+def test_what_is_no_number(dtype):
+    with pytest.raises(cunet.CunetError, match="real numbers") as caught:
+        cunet.segment(np.zeros((30, 30)).astype(dtype), make_net())
+    assert caught.value.exit_code == 2
+
+
 def test_no_file_is_left_behind(tmp_path):
     image = grey("f4")
     image[59, 0] = np.finfo("f4").min
