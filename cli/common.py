@@ -1,5 +1,6 @@
 """What commands share: output options, progress, and refusing to overwrite."""
 
+import glob
 import shlex
 import sys
 import time
@@ -70,19 +71,22 @@ def next_command(command: str, quiet: bool = False) -> None:
 
 def next_in_earnest(quiet: bool) -> None:
     """Print the next command after --dry-run: the same one without it."""
-    again = [part for part in sys.argv[1:] if part not in ("-n", "--dry-run", "--json")]
+    short = {"-nq": "-q", "-qn": "-q"}  # flags in one
+    again = [short.get(p, p) for p in sys.argv[1:] if p not in ("-n", "--dry-run", "--json")]
     next_command(shlex.join(["cunet", *again]), quiet)
 
 
 def segment_command(data: str, run: str, hold_out: str | None = None) -> str:
     """The command that applies a run to the data set's test images, to those that the training held
     out by name, or else to its images."""
-    from cunet.data import ctc, dsb2018
+    from cunet.data import ctc_files, dsb2018
+    from cunet.files import listing
 
     folder, products = Path(data), []
     names = ("test-volume.tif", "train-volume.tif", "images")
-    found = [folder / name for name in names if (folder / name).exists()]
-    sequences = ctc.sequences(folder) if folder.is_dir() else []
+    found = [listing.tiff_named(folder, name) for name in names[:2]] + [folder / names[2]]
+    found = [path for path in found if path.exists()]
+    sequences = ctc_files.sequences(folder) if folder.is_dir() else []
     if sequences:
         asked = [part.strip().split("/")[0] for part in (hold_out or "").split(",")]
         held_out = (path for path in sequences if path.name in asked)
@@ -90,8 +94,14 @@ def segment_command(data: str, run: str, hold_out: str | None = None) -> str:
         found = [folder if sequence == folder.resolve() else folder / sequence.name]
         products = ["--products", "ctc", "--out", f"{sequence.name}_RES"]
     elif folder.is_dir() and dsb2018.matches(folder):
-        one = next(iter(dsb2018.image_folders(folder).values()))
-        found = [one.parent / "*" / "images" / "*.png"]
+        folders = dsb2018.image_folders(folder).values()
+        files = [path for one in folders for path in listing.images_of(one / "images")]
+        endings = {path.suffix for path in files}
+        name = f"*{endings.pop()}" if len(endings) == 1 else "*"
+        above = glob.escape(str(next(iter(folders)).parent))
+        found = [Path(above, "*", "images", name)]
+        if folder in folders:
+            found = [folder / "images"]
         products = ["--products", "labels", "--out", "labels"]
     image = str(found[0]) if found else "IMAGE.tif"
     return shlex.join(["cunet", "segment", image, "--model", run, *products])

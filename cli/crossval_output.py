@@ -122,7 +122,9 @@ def show(document: dict) -> None:
 def next_step(cv: "CrossValidation", dataset: "Dataset", document: dict) -> str:
     """The next command to run."""
     if dataset.kind == "isbi2012" and document["limits"] is None:
-        truth = Path(cv.config.data) / "train-labels.tif"
+        from cunet.files.listing import tiff_named
+
+        truth = tiff_named(Path(cv.config.data), "train-labels.tif")
         paths = [str(cv.path / "prediction.tif"), str(truth)]
         return shlex.join(["cunet", "evaluate", "isbi", *paths])
     return common.segment_command(cv.config.data, str(cv.folder(cv.runs[0])))

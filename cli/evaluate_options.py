@@ -1,5 +1,6 @@
 """The options for pages and pictures that the commands of `cunet evaluate` share."""
 
+import os
 from pathlib import Path
 
 import click
@@ -21,7 +22,7 @@ def check_plot(plot: Path | None, overwrite: bool, *inputs: Path) -> None:
         return
     if plot.suffix.lower() != ".png":
         raise CunetError(f"'{plot}': the plot is a PNG picture; name a file that ends in .png")
-    if plot.resolve() in [path.resolve() for path in inputs]:
+    if os.path.realpath(plot) in map(os.path.realpath, inputs):
         raise CunetError(f"'{plot}' is one of the input files; name another plot")
     if plot.is_dir():
         raise CunetError(f"'{plot}' is a folder; name a file for the plot")

@@ -90,7 +90,7 @@ def command(
     from cunet.files.atomic import remove_abandoned
     from cunet.files.listing import is_image
     from cunet.segmentation import inputs, jobs
-    from cunet.segmentation.products import NUMBERED, How
+    from cunet.segmentation.how import NUMBERED, How
 
     wanted = inputs.parse_products(products)
     instances = inputs.parse_instances(wanted, objects)
@@ -138,7 +138,7 @@ def announce(net: "UNet", name: str, quiet: bool) -> None:
 
 def evaluation(files: list[Path], out: str) -> str | None:
     """The command that scores the frames of a sequence; None without their truth beside them."""
-    from cunet.data.ctc import annotations, ground_truth
+    from cunet.data.ctc_files import annotations, ground_truth
 
     sequence = files[0].parent
     truth = ground_truth(sequence.resolve())
@@ -169,10 +169,11 @@ def next_products(wanted: list[str]) -> str:
 def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:
     """Segment one file; returns its entry in the JSON document."""
     from cunet.files import open_image
-    from cunet.segmentation.segment_file import segment_file
+    from cunet.segmentation.segment_file import check_image, segment_file
 
     start = time.perf_counter()
-    with open_image(job.file) as image:
+    with open_image(job.file) as file:
+        image = check_image(file, net)
         common.say(
             f"{job.file}: {image.pages} page(s) of {image.height} x {image.width}, axes "
             f"{image.axes}, {image.dtype}",

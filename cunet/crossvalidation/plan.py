@@ -15,7 +15,7 @@ from cunet.crossvalidation.runs import (
     load,
     refuse_existing,
 )
-from cunet.crossvalidation.scores import collect, scores_of
+from cunet.crossvalidation.scores import collect, prediction_files, scores_of
 from cunet.crossvalidation.workers import Place, Progress, one_by_one, places, side_by_side
 from cunet.data import load as datasets
 from cunet.data.dataset import Dataset
@@ -167,6 +167,7 @@ def make(
         allowed = "--data, --jobs, --threads, --device, --seeds and --average"
         training.refuse_with_resume(named, WITH_RESUME, "a cross-validation", allowed)
         cv, dataset = resumed(resume, data=data, **own, **options)
+    prediction_files(cv, dataset)  # names that cannot be files are told before anything is trained
     todo = [run for run in cv.runs if scores_of(cv, run) is None]
     return Plan(cv, dataset, todo, places(cv.config, jobs, len(todo)), jobs, fold, unnamed)
 
@@ -203,7 +204,7 @@ def _new(
         settings, steps=resolved.steps, precision=resolved.precision, minutes=None, fold=None
     )
     if settings.resize:  # slices are scored at their own size
-        dataset = datasets.load(settings.data, settings.dataset)
+        dataset = datasets.load(settings.data, settings.dataset, settings.labels)
     return replace(cv, config=settings), dataset, fold, not (out or start.config.out)
 
 
@@ -224,7 +225,7 @@ def resumed(path: str | Path, **changed: Any) -> tuple[CrossValidation, Dataset]
         set_threads(config.threads)
     cv = replace(cv, config=config, **own)
     training.refuse_missing_data(config, f"cross-validation '{path}'")
-    dataset = datasets.load(config.data, config.dataset)
+    dataset = datasets.load(config.data, config.dataset, config.labels)
     cv.check(dataset)
     return cv, dataset
 

@@ -8,6 +8,8 @@ held_out.npz  the predicted slices: "<average>/<slice>" (H, W) float32, the prob
 scores.json   their scores, and the SHA-256 of the model they are of
 """
 
+import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,14 @@ from cunet.crossvalidation.runs import CrossValidation, Run
 from cunet.crossvalidation.stored import has_pages, numbers, object_in, read_page, read_scores
 from cunet.data.dataset import Dataset, sha256
 from cunet.data.labels import IGNORE, cells
-from cunet.errors import DataError
+from cunet.errors import CunetError, DataError
 from cunet.files.atomic import write_npz, write_text
 from cunet.files.json_file import finite, json_text
 from cunet.files.tiff_output import TiffOutput
 from cunet.metrics import isbi2012
 from cunet.metrics.pixel import THRESHOLDS, PixelCounts
 from cunet.net import checkpoint
+from cunet.segmentation.inputs import LONGEST_NAME
 from cunet.segmentation.tiling import segment, whole_tile
 
 SCORES = (*isbi2012.KEYS, "dice")
@@ -200,17 +203,34 @@ def _stack(cv: CrossValidation, average: str, dataset: Dataset) -> list[np.ndarr
 
 
 def prediction_files(cv: CrossValidation, dataset: Dataset) -> list[Path]:
-    """prediction.tif with a page per slice, or predictions/<slice>.tif where sizes differ."""
+    """prediction.tif with a page per slice, or predictions/<slice>.tif where sizes differ.
+
+    Raises CunetError where the slices' names cannot be those of files.
+    """
     if len({image.shape for image in dataset.images}) == 1:
         return [cv.path / "prediction.tif"]
-    return [cv.path / "predictions" / f"{name}.tif" for name in dataset.slice_names]
+    files = [cv.path / "predictions" / f"{name}.tif" for name in dataset.slice_names]
+    often = Counter(files)
+    for path, name in zip(files, dataset.slice_names, strict=True):
+        if often[path] > 1:
+            raise CunetError(
+                f"two slices are named '{name}', and their predictions would be one file, "
+                f"'{path}'. Rename an image and its labels."
+            )
+        if len(os.fsencode(path.name)) > LONGEST_NAME:
+            raise CunetError(
+                f"slice '{name}': its prediction would be a file whose name is longer than "
+                f"{LONGEST_NAME} bytes. Rename the image and its labels."
+            )
+    return files
 
 
 def _write_predictions(
     cv: CrossValidation, dataset: Dataset, files: list[Path], pages: list[np.ndarray]
 ) -> None:
     classes = len(dataset.class_names)
-    files[0].parent.mkdir(exist_ok=True)
+    for path in files:  # a slice may be named 01/t000
+        path.parent.mkdir(parents=True, exist_ok=True)
     made = f"cunet crossval: every slice held out, {cv.folds} folds, average {cv.average}"
     each = len(pages) // len(files)
     for number, path in enumerate(files):

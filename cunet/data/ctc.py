@@ -3,22 +3,34 @@
     01/t000.tif                 frames              01_GT/SEG/man_seg000.tif   cell numbers, 0: none
     01_GT/TRA/man_track000.tif  markers, optional   01_RES/mask000.tif         what a program found
 
+TIFF names may end in any spelling, such as .TIF or .tiff.
+
 The data folder is the one that holds 01 and 01_GT, or one sequence, such as DIC-C2DH-HeLa/01. Only
 annotated frames are read. An annotated frame need not have all of its cells annotated: pixels known
 to be unannotated are ignored in training (see `unknown`).
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
-from cunet.data.dataset import Dataset, Slice, checked, listing, sha256, shares
-from cunet.data.labels import IGNORE, read_labels
+from cunet.data.coding import Colours, colours_of, refuse_mixed
+from cunet.data.ctc_files import (
+    ground_truth,
+    numbered,
+    numbered_folders,
+    of_frame,
+    only_annotations,
+    sequences,
+)
+from cunet.data.dataset import Dataset, Slice, checked, listing, sha256, shares, some
+from cunet.data.labels import IGNORE, LabelFile, read_label_file
+from cunet.data.suspicion import many_pieces
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
+from cunet.files.listing import files_of
 
 CLASS_NAMES = ("background", "cell")
 PARTLY_ANNOTATED = 0.5  # a frame with fewer cells than this share of the usual number is
@@ -46,6 +58,8 @@ def load(folder: str | Path) -> Dataset:
     skipped = [pixels for sequence in read for pixels in sequence.unknown]
     files = [path for sequence in read for path in sequence.files]
     notes = [note for sequence in read for note in sequence.notes]
+    notes += _unused(folder, found)
+    refuse_mixed((file for sequence in read for file in sequence.colours), "annotations")
     images, labels, _, summary = checked(slices)
     for page, skip in zip(labels, skipped, strict=True):
         page[skip] = IGNORE
@@ -63,33 +77,26 @@ def load(folder: str | Path) -> Dataset:
     )
 
 
-def sequences(folder: Path) -> list[Path]:
-    """The annotated sequences that a folder holds, by name; the folder itself if it is one."""
-    folder = folder.resolve()
-    if annotations(ground_truth(folder)):
-        return [folder]
-    inside = sorted(p for p in folder.iterdir() if p.is_dir() and re.fullmatch(r"\d+", p.name))
-    return [path for path in inside if annotations(ground_truth(path))]
-
-
-def ground_truth(sequence: Path) -> Path:
-    """01 -> 01_GT."""
-    return sequence.with_name(sequence.name + "_GT")
-
-
-def annotations(truth: Path) -> dict[str, Path]:
-    """Frame number as written ("007") -> man_seg file of a folder such as 01_GT, in order."""
-    files = [(re.fullmatch(r"man_seg(\d+)\.tif", p.name), p) for p in truth.glob("SEG/*.tif")]
-    return {match[1]: path for match, path in sorted(files, key=lambda f: f[1].name) if match}
+def _unused(folder: Path, found: list[Path]) -> list[str]:
+    """A note on sequences that have a folder for annotations and none that is read."""
+    inside = [] if found == [folder.resolve()] else numbered_folders(folder.resolve())
+    empty = [path.name for path in inside if path not in found and ground_truth(path).is_dir()]
+    return [f"not used, no annotations SEG/man_seg000.tif: {', '.join(empty)}"] if empty else []
 
 
 def read_cells(path: Path) -> np.ndarray:
     """The cell numbers (H, W) of a file of one page; 0 is no cell. Raises DataError."""
-    pages, _ = read_labels(path)
-    if len(pages) != 1 or pages[0].min() < 0:
-        found = f"{len(pages)} pages" if len(pages) != 1 else f"the number {pages[0].min()}"
-        raise DataError(f"'{path}': expected one page of cell numbers from 0 up, found {found}.")
-    return pages[0]
+    return _cells_of(read_label_file(path))
+
+
+def _cells_of(file: LabelFile) -> np.ndarray:
+    page, count = file.pages[0], len(file.pages)
+    if count != 1 or page.min() < 0:
+        found = f"{count} pages" if count != 1 else f"the number {page.min()}"
+        raise DataError(
+            f"'{file.path}': expected one page of cell numbers from 0 up, found {found}."
+        )
+    return page
 
 
 def unknown(cells: np.ndarray, markers: np.ndarray | None, usual: float) -> np.ndarray:
@@ -118,6 +125,7 @@ class _Sequence:
 
     cells    (H, W) cell numbers of each frame
     unknown  (H, W) bool: the pixels of each frame that are not known to be background
+    colours  the name of every annotation and how viewers show its numbers
     """
 
     slices: list[Slice]
@@ -125,33 +133,63 @@ class _Sequence:
     unknown: list[np.ndarray]
     notes: list[str]
     files: list[Path]
+    colours: list[tuple[str, Colours]]
 
 
 def _read(sequence: Path) -> _Sequence:
     truth, frames, files = ground_truth(sequence), [], []
-    for number, path in annotations(truth).items():
-        image_path, marker = sequence / f"t{number}.tif", truth / "TRA" / f"man_track{number}.tif"
-        if not image_path.is_file():
-            raise CunetError(f"no file '{image_path}', the frame that '{path}' annotates.")
+    images, tracks = numbered(sequence, "t"), numbered(truth / "TRA", "man_track")
+    for number, path in only_annotations(truth).items():
+        image_path, marker = of_frame(images, number), of_frame(tracks, number)
+        if image_path is None:
+            missing = sequence / f"t{number}.tif"
+            raise CunetError(f"no file '{missing}', the frame that '{path}' annotates.")
         frames.append((f"{sequence.name}/t{number}", image_path, path, marker))
-        files += [file for file in (image_path, path, marker) if file.is_file()]
-    cells = [read_cells(path) for _, _, path, _ in frames]
+        files += [file for file in (image_path, path, marker) if file is not None]
+    read = [read_label_file(path) for _, _, path, _ in frames]
+    cells = [_cells_of(file) for file in read]
     usual = float(np.median([len(np.unique(page[page > 0])) for page in cells]))
     slices, skipped, partial = [], [], []
     for (name, image_path, path, marker), page in zip(frames, cells, strict=True):
         with open_image(image_path) as image:
             if image.pages != 1:
                 raise DataError(f"'{image_path}' has {image.pages} pages; a frame is one page.")
-            pixels = image.read(0)
+            pixels, colours = image.read(0), colours_of(image, [np.zeros(1, np.uint8)])
         labels = (page > 0).astype(np.uint8)
-        skipped.append(unknown(page, read_cells(marker) if marker.is_file() else None, usual))
+        skipped.append(unknown(page, None if marker is None else _markers(marker, page), usual))
         if skipped[-1].any():
             partial.append(name)
-        slices.append(Slice(name, pixels, labels, f"'{image_path}'", f"'{path}'"))
-    rest = len(list(sequence.glob("t*.tif"))) - len(frames)
+        slices.append(Slice(name, pixels, labels, f"'{image_path}'", f"'{path}'", colours))
+    rest = len(images) - len(frames)
     notes = [f"sequence {sequence.name}: {len(frames)} annotated frames, {rest} others not used"]
+    notes += [f"{file.path.name}: {note}" for file in read for note in file.coded][:3]
+    if many_pieces(cells):
+        notes.append(
+            f"warning: each number in {truth.name}/SEG is several pieces: are these masks, not "
+            "cell numbers? Touching cells are then one"
+        )
+    used = {path for _, _, path, _ in frames}
+    others = [path.name for path in files_of(truth / "SEG") if path not in used]
+    if others:
+        notes.append(f"{truth.name}/SEG: not used: {some(others)}")
+    unmarked = [name for name, _, _, marker in frames if marker is None]
+    if tracks and unmarked:
+        notes.append(f"{truth.name}/TRA: no markers of {some(unmarked)}")
     if partial:
         notes.append(
             f"annotated in part; pixels without a marked cell have no label: {', '.join(partial)}"
         )
-    return _Sequence(slices, cells, skipped, notes, files)
+    named = [(f"'{file.path}'", file.colours) for file in read]
+    return _Sequence(slices, cells, skipped, notes, files, named)
+
+
+def _markers(path: Path, cells: np.ndarray) -> np.ndarray:
+    """The markers (H, W) of an annotated frame. DataError where they are of another size."""
+    markers = read_cells(path)
+    if markers.shape != cells.shape:
+        raise DataError(
+            f"markers '{path}' are {markers.shape[0]} x {markers.shape[1]} but the annotation of "
+            f"this frame is {cells.shape[0]} x {cells.shape[1]} (height x width); expected equal "
+            "sizes."
+        )
+    return markers

@@ -5,14 +5,17 @@ H W are a slice's height and width, C its channels; slices may differ in size, n
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from cunet.data.labels import class_ids
+from cunet.data.coding import Colours, refuse_mixed
+from cunet.data.labels import class_ids, refuse_cell_numbers
+from cunet.data.suspicion import stray
 from cunet.data.values import check_values, standing_apart
 from cunet.errors import DataError
+from cunet.files.listing import IMAGES, is_file, visible
 
 LAYOUTS = (
     "expected the ISBI 2012 layout (train-volume.tif and train-labels.tif), the Cell Tracking "
@@ -20,6 +23,9 @@ LAYOUTS = (
     "(<id>/images/<id>.png and <id>/masks/*.png), or the folders images/ and labels/ with TIFF or "
     "PNG files of matching names"
 )
+
+
+_LOSSY_OR_UNKNOWN = (".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,30 @@ def listing(folder: Path) -> str:
     names = sorted(p.name + ("/" if p.is_dir() else "") for p in folder.iterdir())
     if not names:
         return "an empty folder"
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    return some(names, 6)
+
+
+def image_files(folder: Path) -> tuple[list[Path], list[str]]:
+    """The TIFF and PNG files in a folder, in any spelling, by name; a note on what else lies there.
+
+    Raises DataError for pictures in a format that is not read.
+    """
+    files, others = [], []
+    for path in visible(folder.iterdir()):
+        suffix = path.suffix.lower()
+        if suffix in _LOSSY_OR_UNKNOWN:
+            raise DataError(f"'{path}' is not TIFF or PNG; expected these. Convert or remove it.")
+        if suffix in IMAGES and is_file(path):
+            files.append(path)
+        else:
+            others.append(path.name)
+    return files, [f"{folder.name}/: not used: {some(others, 5)}"] if others else []
+
+
+def some(names: Sequence[str], shown: int = 3) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def sha256(path: Path) -> str:
@@ -60,23 +89,32 @@ def sha256(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Slice:
-    """One image and its raw labels as read, with the names that errors use."""
+    """One image and its raw labels as read, with the names that errors use.
+
+    image_colours, label_colours: how viewers show the numbers; {} where that is not known
+    """
 
     name: str
     image: np.ndarray
     labels: np.ndarray
     image_name: str
     label_name: str
+    image_colours: Colours = field(default_factory=dict)
+    label_colours: Colours = field(default_factory=dict)
 
 
 def checked(
-    slices: Sequence[Slice],
+    slices: Sequence[Slice], meaning: str | None = None
 ) -> tuple[list[np.ndarray], list[np.ndarray], int, list[str]]:
     """(images, labels as class ids, number of classes, notes), after every check of the pixels.
 
+    meaning "classes": the ids are classes and 255 beside them is ignore, whatever they look like.
     Raises DataError, naming the file and the values, for labels of another size than their image,
-    mixed dtypes or channel counts, infinite, NaN or "no data" pixels, all that `class_ids` refuses.
+    mixed dtypes or channel counts, infinite, NaN or "no data" pixels, files coded the other way
+    round, all that `class_ids` refuses, cell numbers, and masks whose stray pixels make them class
+    ids.
     """
+    slices, notes = _grey_where_others_are(slices)
     first = slices[0]
     for s in slices:
         if s.labels.shape != s.image.shape[:2]:
@@ -91,8 +129,20 @@ def checked(
                 "the same in all images. Convert one of them."
             )
         check_values(s.image, f"image {s.image_name}")
-    labels, classes, coding = class_ids([s.labels for s in slices], [s.label_name for s in slices])
-    notes = [_summary([s.image for s in slices]), coding]
+    names = [s.label_name for s in slices]
+    refuse_mixed(((s.image_name, s.image_colours) for s in slices), "images")
+    refuse_mixed(((s.label_name, s.label_colours) for s in slices), "labels")
+    labels, classes, coding = class_ids([s.labels for s in slices], names)
+    notes += [_summary([s.image for s in slices]), coding]
+    if meaning != "classes":
+        reason, warnings = stray(labels, names)
+        if reason:
+            raise DataError(
+                f"labels of {reason}. Is this a mask of 0 and 255 with stray pixels? Save it with "
+                "0 and 255 alone. If these are classes, give --labels classes."
+            )
+        numbered = refuse_cell_numbers(labels, names)
+        notes += [*warnings, *([numbered] if numbered else [])]
     flat = [s.image_name for s in slices if s.image.min() == s.image.max()]
     if flat:
         notes.append(f"{len(flat)} images have a single grey value: {', '.join(flat[:3])}")
@@ -105,6 +155,22 @@ def checked(
             "contrast is left to the rest; crop these parts, or replace the value"
         )
     return [s.image for s in slices], labels, classes, notes
+
+
+def _grey_where_others_are(slices: Sequence[Slice]) -> tuple[Sequence[Slice], list[str]]:
+    """Images of three equal channels among grey ones are read as grey, which a note says."""
+    channels = {s.image.shape[2] for s in slices}
+    if channels != {1, 3}:
+        return slices, []
+    taken, names = [], []
+    for s in slices:
+        grey = s.image[..., :1]
+        if s.image.shape[2] == 3 and (s.image == grey).all():
+            names.append(s.image_name)
+            s = replace(s, image=grey.copy())
+        taken.append(s)
+    note = f"grey saved as colour: the equal channels are read as one: {some(names)}"
+    return taken, [note] if names else []
 
 
 def shares(labels: Sequence[np.ndarray], classes: int) -> np.ndarray:

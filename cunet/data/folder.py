@@ -3,15 +3,26 @@
 A file of several pages is several slices.
 """
 
+import unicodedata
 from pathlib import Path
 
-from cunet.data.dataset import LAYOUTS, Dataset, Slice, checked, listing, sha256, shares
-from cunet.data.labels import read_labels
+import numpy as np
+
+from cunet.data.coding import colours_of
+from cunet.data.dataset import (
+    LAYOUTS,
+    Dataset,
+    Slice,
+    checked,
+    image_files,
+    listing,
+    sha256,
+    shares,
+    some,
+)
+from cunet.data.labels import read_label_file
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
-from cunet.files.listing import IMAGES
-
-_LOSSY_OR_UNKNOWN = (".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 
 def matches(folder: Path) -> bool:
@@ -19,8 +30,8 @@ def matches(folder: Path) -> bool:
     return (folder / "images").is_dir() and (folder / "labels").is_dir()
 
 
-def load(folder: str | Path) -> Dataset:
-    """Loads and checks all pairs, in the order of their names.
+def load(folder: str | Path, meaning: str | None = None) -> Dataset:
+    """Loads and checks all pairs, in the order of their names. meaning: see dataset.checked.
 
     Raises CunetError if a folder is missing or empty, DataError if files have no partner, are
     invalid or do not fit together.
@@ -39,11 +50,14 @@ def load(folder: str | Path) -> Dataset:
             f"{stem}.png there ({len(images)} images, {len(labels)} label files)."
         )
     slices: list[Slice] = []
+    said: dict[str, list[str]] = {}  # note -> the files that it is on
     for stem in sorted(images):
         pair, remarks = _pair(stem, images[stem], labels[stem])
         slices += pair
-        notes += [note for note in remarks if note not in notes]
-    pixels, ids, classes, found = checked(slices)
+        for note, file in remarks:
+            said.setdefault(note, []).append(file)
+    pixels, ids, classes, found = checked(slices, meaning)
+    notes += [_of_files(note, files) for note, files in said.items()]
     shown = ", ".join(f"{100 * s:.1f} %" for s in shares(ids, classes))
     return Dataset(
         name=folder.resolve().name,
@@ -64,31 +78,36 @@ def load(folder: str | Path) -> Dataset:
 def _files(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """The image files of a folder by stem, and a note on what else lies there."""
     files: dict[str, Path] = {}
-    others = []
-    for path in sorted(p for p in folder.iterdir() if not p.name.startswith(".")):
-        suffix = path.suffix.lower()
-        if suffix in _LOSSY_OR_UNKNOWN:
-            raise DataError(f"'{path}' is not TIFF or PNG; expected these. Convert or remove it.")
-        if suffix not in IMAGES or not path.is_file():
-            others.append(path.name)
-            continue
-        stem = path.stem.removesuffix(".ome")
+    found, note = image_files(folder)
+    for path in found:
+        stem = unicodedata.normalize(
+            "NFC", path.stem.removesuffix(".ome")
+        )  # macOS takes letters apart
         if stem in files:
             raise DataError(f"'{path}' and '{files[stem]}' have the same stem; keep one of them.")
         files[stem] = path
     if not files:
         raise CunetError(f"'{folder}' holds no TIFF or PNG file; found {listing(folder)}.")
-    note = [f"{folder.name}/: not used: {', '.join(others[:5])}"] if others else []
     return files, note
 
 
-def _pair(stem: str, image_path: Path, label_path: Path) -> tuple[list[Slice], list[str]]:
-    """The slices of one image file and its label file, and notes on both."""
+def _of_files(note: str, files: list[str]) -> str:
+    """A note with the name of the file that it is on, where it says one."""
+    return note + (f" ({some(files, 1)})" if files[0] else "")
+
+
+def _pair(
+    stem: str, image_path: Path, label_path: Path
+) -> tuple[list[Slice], list[tuple[str, str]]]:
+    """The slices of one image file and its label file; notes, each with a file's name or ""."""
     with open_image(image_path) as image:
         images = [image.read(page) for page in range(image.pages)]
-        notes = [f"images/: {note}" for note in (f"axes {image.axes}", *image.notes)]
-    labels, label_notes = read_labels(label_path)
-    notes += [f"labels/: {note}" for note in label_notes]
+        notes = [(f"images/: {note}", "") for note in (f"axes {image.axes}", *image.notes)]
+        image_colours = colours_of(image, [np.zeros(1, np.uint8)])
+    file = read_label_file(label_path)
+    labels = file.pages
+    notes += [(f"labels/: {note}", "") for note in file.notes]
+    notes += [(f"labels/: {note}", label_path.name) for note in file.coded]
     if len(images) != len(labels):
         raise DataError(
             f"'{label_path}' and '{image_path}' differ in pages, {len(labels)} against "
@@ -102,6 +121,8 @@ def _pair(stem: str, image_path: Path, label_path: Path) -> tuple[list[Slice], l
             y,
             f"'{image_path}'" + (f" page {i}" if many else ""),
             f"'{label_path}'" + (f" page {i}" if many else ""),
+            image_colours,
+            file.colours,
         )
         for i, (x, y) in enumerate(zip(images, labels, strict=True))
     ], notes

@@ -9,6 +9,7 @@ from cunet.data.dataset import Dataset, Slice, checked, listing, sha256, shares
 from cunet.data.labels import IGNORE, read_labels
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
+from cunet.files.listing import is_file, tiff_named
 
 VOLUME, LABELS = "train-volume.tif", "train-labels.tif"
 CLASS_NAMES = ("membrane", "cell")
@@ -16,18 +17,19 @@ CLASS_NAMES = ("membrane", "cell")
 
 def matches(folder: Path) -> bool:
     """Whether the folder is meant to have this layout: one of the two files is enough."""
-    return (folder / VOLUME).is_file() or (folder / LABELS).is_file()
+    return any(is_file(tiff_named(folder, name)) for name in (VOLUME, LABELS))
 
 
-def load(folder: str | Path) -> Dataset:
+def load(folder: str | Path, meaning: str | None = None) -> Dataset:
     """Loads and checks the labelled stack; the test volume has no labels and is not read.
 
+    There are no classes but two, so that meaning (see dataset.checked) matters for ignore alone.
     Raises CunetError if a file is missing, DataError if one is invalid or they do not fit together.
     """
     folder = Path(folder)
-    volume, truth = folder / VOLUME, folder / LABELS
+    volume, truth = tiff_named(folder, VOLUME), tiff_named(folder, LABELS)
     for path in (volume, truth):
-        if not path.is_file():
+        if not is_file(path):
             raise CunetError(
                 f"no file '{path}': the ISBI 2012 layout is {VOLUME} and {LABELS}; "
                 f"found {listing(folder)}."
@@ -46,12 +48,14 @@ def load(folder: str | Path) -> Dataset:
         [
             Slice(f"slice {i:02d}", x, y, f"'{volume}' page {i}", f"'{truth}' page {i}")
             for i, (x, y) in enumerate(zip(images, raw, strict=True))
-        ]
+        ],
+        meaning,
     )
     notes += found
     if classes != 2:
         raise DataError(
-            f"'{truth}' holds {classes} classes; ISBI 2012 has two: 0 membrane, 255 (or 1) cell."
+            f"'{truth}' holds {classes} classes; ISBI 2012 has two: 0 membrane, 255 (or 1) cell. "
+            "Are they cell numbers? Save cells as 255, the rest as 0."
         )
     share = 100 * shares(labels, 2)[1]
     notes.append(f"class 0 is membrane, class 1 is cell: {share:.1f} % of the pixels are cell")
@@ -67,5 +71,5 @@ def load(folder: str | Path) -> Dataset:
         class_names=CLASS_NAMES,
         slice_names=tuple(f"slice {i:02d}" for i in range(len(images))),
         notes=tuple(notes),
-        hashes={VOLUME: sha256(volume), LABELS: sha256(truth)},
+        hashes={path.name: sha256(path) for path in (volume, truth)},
     )

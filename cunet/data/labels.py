@@ -5,38 +5,86 @@ beside other ids means ignore. The whole data set has one coding. Everything els
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from cunet.data.coding import Colours, colours_of
+from cunet.data.suspicion import ALIKE, FEW, HALF, counted_up, objects_on_ground, whole
 from cunet.errors import DataError
 from cunet.files import open_image
+from cunet.files.image_file import ImageFile
 
 IGNORE = 255
 MAX_CLASSES = 64  # more distinct values are grey values or instance numbers, not classes
+SAVE_AS_MASK = "Save cells as 255, the rest as 0."
+LARGEST = 2**53  # up to here floating point holds every whole number
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """What a label file holds: pages (H, W) of integers, notes, and how viewers show the numbers.
+
+    `coded` are the notes on a coding that is not the usual one, such as white-is-zero.
+    """
+
+    path: Path
+    pages: list[np.ndarray]
+    notes: tuple[str, ...]
+    coded: tuple[str, ...]
+    colours: Colours
 
 
 def read_labels(path: Path) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """The pages of a label file, (H, W) integers, and notes on it."""
+    """The pages of a label file, (H, W) integers, and all notes on it."""
+    found = read_label_file(path)
+    return found.pages, found.notes + found.coded
+
+
+def read_label_file(path: Path) -> LabelFile:
+    """A whole label file. Raises DataError for colours and for values that are no whole numbers."""
     with open_image(path, indices=True) as image:
-        if image.channels != 1:
-            raise DataError(
-                f"'{path}' is a label file with {image.channels} channels (colours); expected one "
-                "number per pixel: 0 and 255, or class ids 0, 1, 2 ... Save it as 8-bit grey."
-            )
-        pages = [image.read(page)[..., 0] for page in range(image.pages)]
-        notes = [n for n in image.notes if "memory" not in n]
+        pages = [_one_channel(image, page) for page in range(image.pages)]
+        said = [n for n in image.notes if "memory" not in n]
+        colours = colours_of(image, pages)
+        grey = image.channels
+    coded = [n for n in said if "colour table" in n or "white-is-zero" in n]
+    notes = [n for n in said if n not in coded]
+    if grey > 1:
+        notes.append(f"grey saved as colour: the {grey} equal channels are read as one")
     if pages[0].dtype.kind == "f":
         for number, page in enumerate(pages):
-            if not np.all(np.isfinite(page)) or np.any(page != np.floor(page)):
-                odd = page[~np.isfinite(page) | (page != np.floor(page))]
+            whole = np.isfinite(page) & (page == np.floor(page))
+            if not whole.all():
                 raise DataError(
-                    f"'{path}', page {number}: labels are whole numbers, found {odd[0]:g}; "
-                    "a probability map or an interpolated mask? Save class ids or 0 and 255."
+                    f"'{path}', page {number}: labels are whole numbers, found "
+                    f"{page[~whole][0]:g}; a probability map or an interpolated mask? Save class "
+                    "ids or 0 and 255."
+                )
+            if np.abs(page).max() > LARGEST:
+                raise DataError(
+                    f"'{path}', page {number}: labels are whole numbers up to 2^53, found "
+                    f"{page.flat[np.abs(page).argmax()]:g}. Save class ids or 0 and 255."
                 )
         pages = [page.astype(np.int64) for page in pages]
         notes.append("whole numbers stored as floating point")
-    return pages, tuple(notes)
+    return LabelFile(path, pages, tuple(notes), tuple(coded), colours)
+
+
+def _one_channel(image: ImageFile, page: int) -> np.ndarray:
+    """A page (H, W); of a grey picture that was saved in colours one of its equal channels."""
+    values = image.read(page)
+    first = values[..., 0]
+    differ = (values != first[..., None]).any(axis=2) if image.channels > 1 else np.zeros(1, bool)
+    if differ.any():
+        row, column = np.argwhere(differ)[0]
+        raise DataError(
+            f"'{image.path}' is a label file with {image.channels} channels (colours), at row "
+            f"{row}, column {column} {', '.join(map(str, values[row, column].tolist()))}; expected "
+            "one number per pixel: 0 and 255, or class ids 0, 1, 2 ... Save it as 8-bit grey."
+        )
+    return first if image.channels == 1 else first.copy()
 
 
 def class_ids(
@@ -48,8 +96,8 @@ def class_ids(
     for lossy masks, ids with gaps, mixed codings and data of a single class.
     """
     found = [np.unique(page, return_counts=True) for page in pages]
-    for (values, counts), name in zip(found, names, strict=True):
-        _refuse_grey(values, counts, name)
+    for pixels, (values, counts), name in zip(pages, found, names, strict=True):
+        _refuse_grey(pixels, values, counts, name)
     sets = [set(values.tolist()) for values, _ in found]
     union = set().union(*sets)
     if len(union) < 2:
@@ -70,7 +118,7 @@ def class_ids(
         raise DataError(
             f"labels of {names[page]}: expected 0 and 255, or class ids 0, 1, 2 ... without gaps "
             f"(255 is ignore); found {_listed(sets[page])}, in the whole data set {_listed(union)} "
-            f"but no {gap}. Renumber the classes; resize masks without interpolation."
+            f"but no {gap}. {_hint(pages, sets)}"
         )
     if len(ids) == 1:
         raise DataError(
@@ -80,7 +128,7 @@ def class_ids(
     if len(ids) > MAX_CLASSES:
         raise DataError(
             f"labels of {names[0]} and the other pages hold {len(ids)} ids; expected at most "
-            f"{MAX_CLASSES} classes. Are they instance numbers? Save cells as 255, the rest as 0."
+            f"{MAX_CLASSES} classes. Are they instance numbers? {SAVE_AS_MASK}"
         )
     note = f"labels are class ids 0 to {len(ids) - 1}"
     if 255 in union:
@@ -89,7 +137,52 @@ def class_ids(
     return [page.astype(np.uint8) for page in pages], len(ids), note
 
 
-def _refuse_grey(values: np.ndarray, counts: np.ndarray, name: str) -> None:
+def refuse_cell_numbers(pages: Sequence[np.ndarray], names: Sequence[str]) -> str:
+    """DataError where class ids (H, W) are numbered cells by their shapes; a warning or "".
+
+    Each number is then one piece in nearly every page, which classes never are. With only two
+    numbers this may be chance.
+    """
+    sets = [set(np.flatnonzero(np.bincount(p.ravel(), minlength=256)).tolist()) for p in pages]
+    numbers = set().union(*sets) - {0, IGNORE}
+    share = whole(pages) if len(numbers) > 1 else 0.0
+    if share < (HALF if len(numbers) > 2 else ALIKE):
+        return _numbered_among_others(pages, names, sets)
+    most = max(range(len(sets)), key=lambda i: len(sets[i]))
+    count = len(sets[most] - {0, IGNORE})
+    said = (
+        f"labels look like cell numbers, not classes: {names[most]} holds {count} numbers beside "
+        f"0, in all {len(pages)} pages there are {len(numbers)}, and "
+        f"{'each is' if share == 1 else 'most are'} one piece"
+    )
+    sure = share >= ALIKE or counted_up([values - {0, IGNORE} for values in sets])
+    if len(numbers) == 2 or not sure:
+        return f"warning: {said}. If they are: {SAVE_AS_MASK[0].lower()}{SAVE_AS_MASK[1:]}"
+    raise DataError(f"{said}. {SAVE_AS_MASK} If these are classes, give --labels classes.")
+
+
+def _numbered_among_others(
+    pages: Sequence[np.ndarray], names: Sequence[str], sets: Sequence[set[int]]
+) -> str:
+    """A warning where one page numbers cells and most do not; else ""."""
+    many = (i for i, values in enumerate(sets) if len(values - {0, IGNORE}) > FEW)
+    odd = next((i for i in many if whole([pages[i]]) >= ALIKE), None)
+    if odd is None:
+        return ""
+    return (
+        f"warning: {names[odd]} holds {len(sets[odd] - {0, IGNORE})} numbers beside 0, and each is "
+        "one piece: are they cell numbers, not classes?"
+    )
+
+
+def _hint(pages: Sequence[np.ndarray], sets: Sequence[set[int]]) -> str:
+    """What to do about ids with gaps."""
+    if len(set().union(*sets) - {0, IGNORE}) > 2 and whole(pages) >= ALIKE:
+        return f"Each is one piece: are they cell (instance) numbers? {SAVE_AS_MASK}"
+    return "Renumber the classes; resize masks without interpolation."
+
+
+def _refuse_grey(page: np.ndarray, values: np.ndarray, counts: np.ndarray, name: str) -> None:
     """Refuses masks after JPEG or interpolation: greys between the two values of most pixels."""
     if values[0] < 0:
         raise DataError(f"labels of {name} are negative ({_listed(values)}); expected 0, 1, 2 ...")
@@ -102,11 +195,12 @@ def _refuse_grey(values: np.ndarray, counts: np.ndarray, name: str) -> None:
     gaps = not np.array_equal(ids, np.arange(len(ids)))
     if len(ids) > MAX_CLASSES or (gaps and len(values) > 4 and high - low > 100):
         hint = "instance numbers, or a grey image instead of a mask"
-        if share > 0.5 and high - low > 100:
+        if share > 0.5 and high - low > 100 and not objects_on_ground([page]):
             hint = f"a lossy (JPEG) or interpolated mask: {100 * share:.1f} % are {low} or {high}"
         raise DataError(
             f"labels of {name} hold {len(values)} values ({_listed(values)}), as from {hint}. "
-            "Expected 0 and 255, or class ids; save masks as PNG or TIFF, resize without smoothing."
+            "Expected 0 and 255, or class ids. Save cells as 255, the rest as 0; save masks as PNG "
+            "or TIFF, resize without smoothing."
         )
 
 

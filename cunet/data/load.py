@@ -8,12 +8,21 @@ from cunet.data.dataset import LAYOUTS, Dataset, listing
 from cunet.errors import CunetError
 
 
-def load(folder: str | Path, kind: str | None = None) -> Dataset:
+def load(folder: str | Path, kind: str | None = None, meaning: str | None = None) -> Dataset:
     """Loads and checks the data set in `folder`; `kind` overrides what its files say.
 
+    meaning "classes": label files hold classes even where they look like cell numbers.
     Raises CunetError if the folder is missing or of no known layout, DataError for invalid content.
     """
-    path = Path(folder)
+    try:
+        return _load(Path(folder), kind, meaning)
+    except PermissionError as error:
+        raise CunetError(
+            f"data folder '{folder}': '{error.filename}' may not be read. Give yourself the right."
+        ) from error
+
+
+def _load(path: Path, kind: str | None, meaning: str | None) -> Dataset:
     if not path.is_dir():
         found = "a file" if path.exists() else "nothing there"
         raise CunetError(f"data folder '{path}': expected a folder, found {found}. Check the path.")
@@ -24,4 +33,6 @@ def load(folder: str | Path, kind: str | None = None) -> Dataset:
         raise CunetError(f"data folder '{path}': {LAYOUTS}; found {listing(path)}.")
     if kind not in kinds:
         raise CunetError(f"no kind of data set '{kind}'; there are {', '.join(kinds)}.")
-    return kinds[kind].load(path)
+    if kind in ("isbi2012", "folder"):
+        return kinds[kind].load(path, meaning)
+    return kinds[kind].load(path)  # these number their cells

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cunet.data.labels import read_labels
+from cunet.data.suspicion import many_pieces
 from cunet.data.weight_map import (
     FORMS,
     Border,
@@ -17,6 +18,7 @@ from cunet.data.weight_map import (
 )
 from cunet.errors import CunetError, DataError
 from cunet.files import TiffOutput, open_image
+from cunet.files.frames import frames
 
 
 def weight_map(
@@ -70,12 +72,16 @@ def write_weights(
     term = border(form, w0, sigma)
     pages, notes = read_labels(Path(labels))
     with open_image(labels, indices=True) as file:
-        calibration = file.calibration
+        chosen = frames(file, range(file.pages))
     instances, masks = instances_of(pages, str(labels))
+    if not masks and many_pieces(instances):
+        notes = (*notes, "each number is several pieces: are these classes, not cell ids?")
     balance, maps = maps_of(instances, form, term)
     ranges = []
     count, (height, width) = len(pages), pages[0].shape
-    with TiffOutput(out, count, height, width, np.float32, calibration=calibration) as output:
+    with TiffOutput(
+        out, count, height, width, np.float32, calibration=chosen.calibration, axes=chosen.axes
+    ) as output:
         for number, weights in enumerate(maps):
             output.write_rows(number, 0, weights)
             ranges += [float(weights.min()), float(weights.max())]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cunet.data.labels import IGNORE, MAX_CLASSES
+from cunet.data.suspicion import objects_on_ground
 from cunet.errors import CunetError, DataError
 from cunet.evaluation.probability import (
     check_sizes,
@@ -16,7 +17,7 @@ from cunet.evaluation.probability import (
     matching_pages,
     nothing_counts,
 )
-from cunet.evaluation.sources import Source, label_pages, name_of, open_pair
+from cunet.evaluation.sources import Source, coded_alike, label_pages, name_of, open_pair
 from cunet.files.image_file import ImageFile
 from cunet.files.pages import chosen_pages, page_text
 from cunet.metrics.classes import accuracy, class_scores, confusion, mean_iou
@@ -60,6 +61,7 @@ def number_of_classes(prob: Source, truth: Source, given: int | None = None) -> 
         return given
     with open_pair(prob, truth, indices=True) as (image, _):
         if image.channels > 1:
+            check_classes(image, image.channels)
             return image.channels
         if image.dtype.kind == "f" or largest_integer(image) == 1:
             return 2
@@ -76,6 +78,12 @@ def number_of_classes(prob: Source, truth: Source, given: int | None = None) -> 
             f"'{image.path}' ids up to {highest}, from which the number of classes does not "
             f"follow. Give it, as in --classes {max(highest, *ids) + 1}; give the mask or prob of "
             "cunet segment, not its labels, which number objects."
+        )
+    if len(ids) > 3 and objects_on_ground(pages):
+        raise DataError(
+            f"'{name_of(truth, 'truth')}' seems to number objects: each of its {len(ids) - 1} ids "
+            "is one piece. cunet evaluate dsb scores objects; to score pixels save them as 255, "
+            f"the rest as 0. If these are classes, give --classes {len(ids)}."
         )
     return len(ids)
 
@@ -111,7 +119,7 @@ def compare(
     ignored = pixels - int(matrix.sum())
     note = f"{name}: labels are class ids of {classes} classes"
     notes.append(note + (f"; 255 is ignore ({ignored:,} pixels)" if ignored else ""))
-    return Compared(matrix, len(chosen), pixels, notes)
+    return Compared(matrix, len(chosen), pixels, notes + coded_alike(prob, truth))
 
 
 def check_classes(image: ImageFile, classes: int) -> None:

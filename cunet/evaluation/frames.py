@@ -7,10 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from cunet.data.ctc import annotations, read_cells
+from cunet.data.ctc import read_cells
+from cunet.data.ctc_files import annotations, numbered, of_frame, only_annotations
 from cunet.data.dataset import listing
 from cunet.errors import CunetError, DataError
-from cunet.evaluation.sources import WARNING, Source, both_paths, is_path, label_pages, warn
+from cunet.evaluation.sources import (
+    WARNING,
+    Source,
+    both_paths,
+    coded_alike,
+    is_path,
+    label_pages,
+    warn,
+)
 from cunet.metrics.ctc import Frame, summary
 
 Files = dict[int, tuple[Path, Path]] | dict[int, tuple[np.ndarray, np.ndarray]]
@@ -49,16 +58,18 @@ def scores(pairs: Files, result: str) -> tuple[dict[str, Any], list[str]]:
     """The document of evaluate_ctc, and a warning where `result` seems to hold masks."""
     scored: dict[int, Frame] = {}
     values: set[int] = set()
+    alike: list[str] = []
     for number, both in pairs.items():
         cells, found = read_frame(*both)
         scored[number] = Frame.of(cells, found)
         values |= set(found[found > 0][:1].tolist())
+        alike += coded_alike(both[1], both[0])
     document = summary(list(scored.values()))
     document["per_frame"] = [{"frame": n, **summary([one])} for n, one in scored.items()]
     if not one_object_each(document["per_frame"]):
-        return document, []
+        return document, alike[:1]
     zero_255 = ", 0 and 255" if values == {255} else ""
-    return document, [
+    return document, alike[:1] + [
         f"{WARNING}no frame of '{result}' holds more than one object ({document['objects']} "
         f"are annotated): are these masks{zero_255}, not cell numbers? Number the cells first, "
         "as the product ctc of cunet segment does"
@@ -84,7 +95,7 @@ def find_pairs(result: Path, truth: Path, frames: str | Sequence[int] | None = N
         if not folder.is_dir():
             what = "is a file" if folder.exists() else "is not there"
             raise CunetError(f"'{folder}' {what}; expected a folder. Check the path.")
-    annotated = {int(digits): path for digits, path in annotations(truth).items()}
+    annotated = {int(digits): path for digits, path in only_annotations(truth).items()}
     if not annotated:
         whole = truth.resolve()
         near = whole.parent if whole.name == "SEG" else whole.with_name(whole.name + "_GT")
@@ -94,20 +105,15 @@ def find_pairs(result: Path, truth: Path, frames: str | Sequence[int] | None = N
             f"{hint}"
         )
     chosen = chosen_frames(frames, list(annotated))
-    files = [(re.fullmatch(r"mask(\d+)\.tif", p.name), p) for p in sorted(result.iterdir())]
-    masks = {match[1]: path for match, path in files if match}
+    masks = numbered(result, "mask")
     pairs, missing = {}, []
     for number in chosen:
-        digits = annotated[number].stem.removeprefix("man_seg")
-        same = [path for other, path in masks.items() if int(other) == number]
-        if digits not in masks and len(same) > 1:
-            raise CunetError(
-                f"'{same[0]}' and '{same[1]}' are both of frame {number}; keep one of them."
-            )
-        if same:
-            pairs[number] = annotated[number], masks.get(digits, same[0])
-        else:
+        digits = re.sub(r"\D", "", annotated[number].stem)
+        found = of_frame(masks, digits)
+        if found is None:
             missing.append(digits)
+        else:
+            pairs[number] = annotated[number], found
     if missing:
         there = f"the folder holds {listing(result)}"
         if pairs:

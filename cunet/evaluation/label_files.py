@@ -1,5 +1,6 @@
 """Which label image belongs to which truth: two files, two folders, or arrays."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 from cunet.data.dataset import listing
 from cunet.data.dsb2018 import image_folders
 from cunet.errors import CunetError, DataError
-from cunet.files.listing import IMAGES
+from cunet.files.listing import images_of
 
 ENDINGS = ("_labels", "", "_mask")  # of a file's stem; an image has one label file, the first
 OTHER_PRODUCTS = ("_prob", "_overlay")  # of `cunet segment`, which hold no labels
@@ -86,10 +87,10 @@ def label_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """
     found: dict[str, list[tuple[int, Path]]] = {}
     skipped = 0
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGES):
+    for path in images_of(folder):
         if path.stem.endswith(OTHER_PRODUCTS):
             skipped += 1
-        elif not path.name.startswith("."):
+        else:
             name, rank = key_of(path)
             found.setdefault(name, []).append((rank, path))
     for files in found.values():
@@ -105,6 +106,6 @@ def label_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
 
 def key_of(path: Path) -> tuple[str, int]:
     """The name of the image that a label file belongs to, and the rank of its ending."""
-    stem = path.stem.removesuffix(".ome")
+    stem = unicodedata.normalize("NFC", path.stem.removesuffix(".ome"))  # macOS takes letters apart
     ending = next((e for e in ENDINGS if e and stem.endswith(e) and stem != e), "")
     return stem.removesuffix(ending), ENDINGS.index(ending)

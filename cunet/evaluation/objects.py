@@ -6,12 +6,24 @@ from typing import Any
 
 import numpy as np
 
-from cunet.data.dsb2018 import kaggle_cells
+from cunet.data.coding import refuse_mixed
+from cunet.data.dsb2018 import image_file, kaggle_cells
+from cunet.data.suspicion import many_pieces
 from cunet.data.weight_map import components
 from cunet.errors import DataError
 from cunet.evaluation.label_files import Pair, array_pairs, find_pairs
-from cunet.evaluation.sources import Source, both_paths, is_path, label_pages, name_of
+from cunet.evaluation.sources import (
+    WARNING,
+    Source,
+    both_paths,
+    coded_alike,
+    is_path,
+    label_pages,
+    name_of,
+    warn,
+)
 from cunet.files import open_image
+from cunet.files.listing import images_of
 from cunet.metrics.dsb2018 import Tally, summary
 from cunet.threads import parallel
 
@@ -43,8 +55,11 @@ def evaluate_objects(
     """
     if is_path(pred) or is_path(truth):
         pairs, left_out, _ = find_pairs(*both_paths(pred, truth, "pred and truth"))
-        return scores(pairs, left_out, progress)[0]
-    return scores(array_pairs(pred, truth), 0, progress)[0]
+    else:
+        pairs, left_out = array_pairs(pred, truth), 0
+    document, notes = scores(pairs, left_out, progress)
+    warn(notes)
+    return document
 
 
 def scores(
@@ -62,15 +77,25 @@ def scores(
         found, truth, notes = read_pair(pairs[i])
         source = pairs[i].truth
         numbered = is_path(source) and source.is_dir()
-        counted[i] = tallies(found, truth, numbered), notes
+        both = tallies(found, truth, numbered)
+        torn = [
+            not any(key[side] for key in both) and many_pieces(pages)
+            for side, pages in enumerate((found, [] if numbered else truth))
+        ]
+        counted[i] = both, notes, torn
         if progress is not None:
             progress(next(done), len(pairs))
 
     with warnings.catch_warnings():  # all threads share the filters, which PngImage changes
         parallel(one, range(len(pairs)))
-    notes = [note for _, noticed in counted for note in noticed]
-    masks = tuple(all(any(key[side] for key in each) for each, _ in counted) for side in (0, 1))
-    chosen = [each[masks] for each, _ in counted]
+    noticed = [note for _, noticed, _ in counted for note in noticed]
+    warned = [note for note in noticed if note.startswith(WARNING)]
+    notes = [note for note in noticed if note not in warned[3:]]
+    if len(warned) > 3:
+        notes.append(f"{WARNING}{len(warned) - 3} more files like these")
+    masks = tuple(all(any(key[side] for key in each) for each, _, _ in counted) for side in (0, 1))
+    chosen = [each[masks] for each, _, _ in counted]
+    notes += _no_objects(pairs, [torn for _, _, torn in counted])
     sides = (("PRED", lambda tally: tally.found), ("TRUTH", lambda tally: tally.truth))
     for (side, objects), mask in zip(sides, masks, strict=True):
         if mask and any(objects(tally) for pages in chosen for tally in pages):
@@ -83,6 +108,20 @@ def scores(
     document = summary(list(named.values())) | {"not_predicted": left_out}
     document["per_image"] = [_one_image(name, tally) for name, tally in named.items()]
     return document, notes
+
+
+def _no_objects(pairs: list[Pair], torn: list[list[bool]]) -> list[str]:
+    """A warning for each side whose numbers are several pieces each in some image."""
+    warnings = []
+    for side, name in enumerate(("PRED", "TRUTH")):
+        images = [pair.name for pair, each in zip(pairs, torn, strict=True) if each[side]]
+        if images:
+            warnings.append(
+                f"{WARNING}{name} {images[0]}{f' and {len(images) - 1} more' * (len(images) > 1)}: "
+                "each number is several pieces, which objects are not: are these classes, or a "
+                "mask with stray values? Number the objects, or save 0 and 255"
+            )
+    return warnings
 
 
 def _one_image(name: str, tally: Tally) -> dict[str, Any]:
@@ -126,15 +165,22 @@ def read_pair(pair: Pair) -> tuple[list[np.ndarray], list[np.ndarray], list[str]
     pages, noticed = label_pages(pair.pred, names[0])
     notes = [f"{names[0]}: {note}" for note in noticed]
     if is_path(pair.truth) and pair.truth.is_dir():
-        picture = pair.truth / "images" / f"{pair.truth.resolve().name}.png"
         shape = pages[0].shape
-        if picture.is_file():
-            with open_image(picture) as image:
+        if images_of(pair.truth / "images"):
+            with open_image(image_file(pair.truth)) as image:
                 shape = image.height, image.width
-        cells, more = kaggle_cells(pair.truth, shape)
-        truth, noticed = [cells], tuple(more)
+        nuclei = kaggle_cells(pair.truth, shape)
+        refuse_mixed(nuclei.colours, "masks")
+        if not nuclei.colours and any(page.any() for page in pages):
+            raise DataError(
+                f"'{pair.truth / 'masks'}' holds no mask, so that there is no truth for "
+                f"'{names[0]}'. Remove this prediction; an image without any nucleus has a mask "
+                "of zeros."
+            )
+        truth, noticed = [nuclei.cells], tuple(nuclei.notes)
     else:
         truth, noticed = label_pages(pair.truth, names[1])
+        notes += coded_alike(pair.pred, pair.truth)
     notes += [f"{names[1]}: {note}" for note in noticed]
     if len(truth) != len(pages):
         raise DataError(

@@ -43,7 +43,9 @@ def evaluate_pixels(
     check_threshold(threshold)
     number = several_classes.number_of_classes(prob, truth, classes)
     if number > 2:
-        return several_classes.compare(prob, truth, number, pages).document()
+        compared = several_classes.compare(prob, truth, number, pages)
+        warn(compared.notes)
+        return compared.document()
     pair = read_pair(prob, truth, pages)
     warn(pair.notes)
     return scores(sweep(pair.probability, pair.white, pair.counted), threshold)

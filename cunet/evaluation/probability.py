@@ -5,8 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from cunet.data.labels import IGNORE, class_ids
+from cunet.data.suspicion import objects_on_ground, stray
 from cunet.errors import CunetError, DataError
-from cunet.evaluation.sources import WARNING, ArrayImage, Source, label_pages, name_of, open_pair
+from cunet.evaluation.sources import (
+    WARNING,
+    ArrayImage,
+    Source,
+    coded_alike,
+    label_pages,
+    name_of,
+    open_pair,
+)
 from cunet.files.image_file import ImageFile
 from cunet.files.pages import chosen_pages, page_text
 
@@ -52,6 +61,7 @@ def read_pair(prob: Source, truth: Source, pages: str | list[int] | None = None)
         chosen = chosen_pages(pages, labels)
         taken = matching_pages(image, labels, chosen, pages)
         check_sizes(image, labels)
+        refuse_numbers(image, taken)
         probability, scale = read_probability(image, taken)
         notes = [
             f"{image.path}: {image.pages} page(s) of {image.height} x {image.width}, axes "
@@ -65,8 +75,23 @@ def read_pair(prob: Source, truth: Source, pages: str | list[int] | None = None)
         )
     white, counted, found = read_truth(truth, chosen)
     name = name_of(truth, "truth")
-    notes += [f"{name}: {note}" for note in found]
+    notes += [note if note.startswith(WARNING) else f"{name}: {note}" for note in found]
+    notes += coded_alike(prob, truth)
     return Pair(probability, white, counted, chosen, name, notes)
+
+
+def refuse_numbers(image: ImageFile, pages: list[int]) -> None:
+    """DataError where integers number objects instead of being probabilities."""
+    if image.dtype.kind == "f":
+        return
+    values = [image.read(page)[..., 0] for page in pages]
+    numbers = len(np.unique(np.concatenate([np.unique(page) for page in values])))
+    if numbers > 3 and objects_on_ground(values):
+        raise DataError(
+            f"'{image.path}' numbers objects: it holds {numbers} values, and each is one piece; "
+            "expected the probability of white. Give the product prob or mask of cunet segment; "
+            "cunet evaluate dsb scores objects."
+        )
 
 
 def check_sizes(image: ImageFile, labels: ImageFile) -> None:
@@ -166,6 +191,10 @@ def read_truth(truth: Source, chosen: list[int]) -> tuple[np.ndarray, np.ndarray
         names = [f"'{path}' page {number}" for number in range(len(pages))]
         ids, classes, coding = class_ids(pages, names)
         notes.append(coding + ("; white is every class but 0" if classes > 2 else ""))
+        reason, warnings = stray(ids, names)
+        notes += warnings
+        if reason:
+            notes.append(f"{WARNING}{reason}. Is this a mask of 0 and 255 with stray pixels?")
     labels = np.stack([ids[page] for page in chosen])
     counted = labels != IGNORE
     if not counted.any():

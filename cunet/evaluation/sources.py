@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cunet.data.coding import colours_of, exchanged
 from cunet.data.labels import read_labels
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
@@ -61,7 +62,7 @@ def open_pair(
     """
     with ExitStack() as stack:
         if is_path(prob):
-            image = stack.enter_context(open_image(Path(prob), indices))
+            image = _grey(stack.enter_context(open_image(Path(prob), indices)))
         if is_path(truth):
             labels = stack.enter_context(open_image(Path(truth), indices=True))
         else:
@@ -85,6 +86,36 @@ def _with_channels(array: np.ndarray, labels: ImageFile) -> np.ndarray:
             f"the classes, found {array.dtype} {array.shape}"
         )
     return array[..., 1:] if array.shape[3] == 2 else array
+
+
+def _grey(image: ImageFile) -> ImageFile:
+    """The image with one channel, where it is grey that was saved as three equal colours."""
+    if image.channels != 3 or image.dtype.kind == "f":
+        return image
+    pages = [image.read(page) for page in range(image.pages)]
+    if any((page != page[..., :1]).any() for page in pages):
+        return image
+    return ArrayImage(np.stack([page[..., :1] for page in pages]), str(image.path))
+
+
+def coded_alike(pred: Source, truth: Source) -> list[str]:
+    """A warning where two files are coded the other way round, such as white-is-zero."""
+    if not (is_path(pred) and is_path(truth)):
+        return []
+    colours = []
+    for path in (Path(pred), Path(truth)):
+        with open_image(path, indices=True) as image:
+            table = image.colour_table() is not None
+            pages = (image.read(page) for page in range(image.pages if table else 0))
+            colours.append(colours_of(image, pages))
+    how = exchanged(*colours)
+    if not how:
+        return []
+    return [
+        f"{WARNING}'{pred}' and '{truth}' are coded the other way round: {how} (white-is-zero, or "
+        "a colour table). The stored numbers are compared, which may be the opposite of what "
+        "viewers show"
+    ]
 
 
 def label_pages(source: Source, name: str) -> tuple[list[np.ndarray], tuple[str, ...]]:

@@ -1,16 +1,20 @@
 """Images in and out: TIFF and PNG. Arrays are (pages,) H, W, C in the dtype of the file."""
 
+import os
+import stat
 from pathlib import Path
 
 import numpy as np
-import tifffile
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from cunet.errors import CunetError, DataError
 from cunet.files.atomic import Part
 from cunet.files.calibration import Calibration
+from cunet.files.descriptions import KEYWORD, read_description, stored_text, writable
+from cunet.files.grey import as_grey
 from cunet.files.image_file import ImageFile
+from cunet.files.png_chunks import PNG
 from cunet.files.png_input import PngImage
 from cunet.files.tiff_input import TiffImage
 from cunet.files.tiff_output import TiffOutput
@@ -19,13 +23,14 @@ __all__ = [
     "Calibration",
     "ImageFile",
     "TiffOutput",
+    "as_grey",
     "open_image",
     "read_description",
+    "stored_text",
     "write_png",
 ]
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PNG = b"\x89PNG\r\n\x1a\n"
 _OTHERS = {b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"BM": "BMP", b"\x89HDF": "HDF5", b"PK": "ZIP"}
 
 
@@ -37,6 +42,8 @@ def open_image(path: str | Path, indices: bool = False) -> ImageFile:
     """
     path = Path(path)
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode) and not path.is_dir():
+            raise CunetError(f"'{path}' is no file but a pipe or device. Save the image first.")
         with open(path, "rb") as file:
             start = file.read(8)
     except FileNotFoundError:
@@ -47,25 +54,12 @@ def open_image(path: str | Path, indices: bool = False) -> ImageFile:
         raise DataError(f"'{path}' is empty (0 bytes); expected a TIFF or PNG. Copy it again.")
     if start.startswith(_TIFF):
         return TiffImage(path)
-    if start == _PNG:
+    if start == PNG:
         return PngImage(path, indices)
     found = next((name for magic, name in _OTHERS.items() if start.startswith(magic)), None)
     if found:
         raise DataError(f"'{path}' is a {found} file; expected a TIFF or PNG. Save it as TIFF.")
     raise DataError(f"'{path}' is neither TIFF nor PNG; expected one of these. Save it as TIFF.")
-
-
-def read_description(path: str | Path) -> str:
-    """The text that TiffOutput or write_png stored in a file; "" where there is none."""
-    try:
-        if Path(path).suffix.lower() == ".png":
-            with Image.open(path) as image:
-                return image.info.get("Description", "")
-        with tifffile.TiffFile(path) as file:
-            notes = file.imagej_metadata or {}
-            return notes.get("Info") or file.pages.first.description
-    except (OSError, ValueError, tifffile.TiffFileError):
-        return ""
 
 
 def write_png(path: str | Path, array: np.ndarray, description: str = "") -> None:
@@ -75,8 +69,9 @@ def write_png(path: str | Path, array: np.ndarray, description: str = "") -> Non
     """
     path, array = Path(path), np.asarray(array)
     colour = array.ndim == 3 and array.shape[2] == 3
-    if not (array.dtype == np.uint8 and (array.ndim == 2 or colour)) and not (
-        array.dtype == np.uint16 and array.ndim == 2
+    if not array.size or (
+        not (array.dtype == np.uint8 and (array.ndim == 2 or colour))
+        and not (array.dtype == np.uint16 and array.ndim == 2)
     ):
         raise ValueError(
             f"'{path}': a PNG is uint8 (H, W) or (H, W, 3), or uint16 (H, W); "
@@ -84,6 +79,6 @@ def write_png(path: str | Path, array: np.ndarray, description: str = "") -> Non
         )
     notes = PngInfo()
     if description:
-        notes.add_itxt("Description", description)
+        notes.add_itxt(KEYWORD, writable(description))
     with Part(path, array.nbytes) as part:
         Image.fromarray(np.ascontiguousarray(array)).save(part.file, format="PNG", pnginfo=notes)

@@ -21,6 +21,7 @@ class ImageFile:
     calibration  the pixel size
     streamed     whether rows can be read without the whole page in memory
     notes        what to tell the user, such as a dropped alpha channel
+    doubts       those of the notes that may mean a wrong result: to be told as warnings
     """
 
     path: Path
@@ -33,6 +34,15 @@ class ImageFile:
     calibration: Calibration
     streamed: bool
     notes: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def page_axes(self) -> tuple[tuple[str, int], ...]:
+        """The axes that make up the pages and their lengths, such as (("T", 2), ("Z", 3)).
+
+        The last one is the fastest. I and Q are pages without a name; one page has no axes.
+        """
+        return (("Q", self.pages),) if self.pages > 1 else ()
 
     def read(self, page: int) -> np.ndarray:
         """One page (H, W, C) in the dtype of the file."""
@@ -40,14 +50,32 @@ class ImageFile:
 
     def read_rows(self, page: int, r0: int, r1: int) -> np.ndarray:
         """Rows r0 ... r1-1 of a page, (r1 - r0, W, C); decodes only what holds these rows."""
-        if not 0 <= page < self.pages:
-            raise CunetError(f"'{self.path}' has pages 0 to {self.pages - 1}, not {page}")
+        self.check_page(page)
         if not 0 <= r0 <= r1 <= self.height:
             raise ValueError(f"'{self.path}' has {self.height} rows, not rows {r0} to {r1}")
         return self._rows(page, r0, r1)
 
+    def check_page(self, page: int) -> None:
+        """Raises CunetError where the image has no such page."""
+        if not 0 <= page < self.pages:
+            raise CunetError(f"'{self.path}' has pages 0 to {self.pages - 1}, not {page}")
+
+    def sample(self, page: int) -> np.ndarray:
+        """About 48 rows (rows, W, C) spread over a page, in the dtype of the file."""
+        rows = np.unique(np.linspace(0, self.height - 1, 48).astype(int))
+        return np.concatenate([self.read_rows(page, r, r + 1) for r in rows])
+
     def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
         raise NotImplementedError
+
+    @property
+    def white_is_zero(self) -> bool:
+        """Whether viewers show 0 as white; the values are read as they are stored."""
+        return False
+
+    def colour_table(self) -> np.ndarray | None:
+        """The colours (n, 3) uint8 in which viewers show the values; None without a table."""
+        return None
 
     def close(self) -> None:
         """Closes the file; nothing can be read after it."""

@@ -21,8 +21,16 @@ def visible(paths: Iterable[Path]) -> list[Path]:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The visible files of a folder, by name; none where it is no folder."""
-    return [path for path in visible(folder.iterdir()) if path.is_file()] if folder.is_dir() else []
+    """The visible files of a folder, by name; none where it is no folder.
+
+    A link to nothing is among them: whoever opens it says that the file is missing.
+    """
+    return [path for path in visible(folder.iterdir()) if is_file(path)] if folder.is_dir() else []
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path is a file, or a link to a file that is gone."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def folders_of(folder: Path) -> list[Path]:
@@ -33,6 +41,19 @@ def folders_of(folder: Path) -> list[Path]:
 def images_of(folder: Path) -> list[Path]:
     """The TIFF and PNG files of a folder, by name; none where it is no folder."""
     return [path for path in files_of(folder) if is_image(path)]
+
+
+def tiff_named(folder: Path, name: str) -> Path:
+    """The file of a folder with this name, such as train.tif, else one that differs in spelling.
+
+    That is the case of its letters, or .tiff for .tif. Where there is none, the name as it is.
+    """
+    exact = folder / name
+    if is_file(exact):
+        return exact
+    stem = Path(name).stem.lower()
+    alike = (p for p in images_of(folder) if p.stem.lower() == stem and p.suffix.lower() != ".png")
+    return next(alike, exact)
 
 
 def is_image(path: Path) -> bool:

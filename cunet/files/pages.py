@@ -39,14 +39,22 @@ def chosen_pages(pages: str | int | Iterable[int] | None, image: ImageFile) -> l
     try:
         for part in text.split(","):
             first, _, last = part.partition("-")
-            numbers += range(int(first), int(last or first) + 1)
+            start, end = int(first), int(last or first)
+            if end >= image.pages:  # asked first: a range of any length costs nothing
+                raise CunetError(
+                    f"--pages {text}: '{image.path}' has pages 0 to {image.pages - 1}; give some "
+                    "of them, as in 0,5,10-12"
+                )
+            if start > end:
+                raise CunetError(
+                    f"--pages {text}: {part.strip()} counts down; give the smaller page first, as "
+                    "in 0,5,10-12"
+                )
+            numbers += range(start, end + 1)
+    except CunetError:
+        raise
     except ValueError:
         raise CunetError(f"--pages: expected 0,5,10-12, found '{text}'") from None
-    if not numbers or max(numbers) >= image.pages:
-        raise CunetError(
-            f"--pages {text}: '{image.path}' has pages 0 to {image.pages - 1}; give some of them, "
-            "as in 0,5,10-12"
-        )
     return numbers
 
 

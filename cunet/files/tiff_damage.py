@@ -1,22 +1,31 @@
 """What may be wrong with a TIFF: checked when it is opened, before any pixel is read.
 
-tifffile reads a cut or damaged file as far as it can; here it is refused.
+tifffile reads a cut or damaged file as far as it can; here it is refused, and so is a file that
+claims more pixels than its bytes can hold.
 """
 
 import logging
 import math
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
 
 from cunet.errors import DataError
+from cunet.files.tiff_stack import Stack
 
 # tifffile also logs the damage it meets; an error that says so is enough.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+# The most bytes that one byte can become, by TIFF's number of the compression: deflate's longest
+# match has 258 bytes and takes two bits; a code of LZW has 12 bits and names at most 3,838 bytes;
+# a pair of PackBits' bytes makes 128. Others know no limit, or a very high one.
+_MOST_PER_BYTE = {1: 1, 5: 2560, 8: 1032, 32946: 1032, 32773: 64}
+_FAX = (2, 3, 4)  # a row of fax takes a bit at least
+_SLACK = 4096  # bytes; nobody is harmed by so few
 
 
 @contextmanager
@@ -30,54 +39,59 @@ def damage_refused(path: Path) -> Iterator[None]:
         raise DataError(f"'{path}' is a damaged or truncated TIFF: {error}") from error
 
 
-def only_series(tif: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
-    """The one image in the file, at full resolution; thumbnails do not count.
+def check_pages(tif: tifffile.TiffFile, stack: Stack, path: Path) -> list[str]:
+    """Raises DataError unless every page is there and its strips and tiles can hold it.
 
-    Raises DataError where the file is cut, or holds several images or other pages than it says.
+    Returns notes on pieces that were never written.
     """
-    if len(tif.pages) == 0 or not _directories_end(tif):
-        raise DataError(
-            f"'{path}' is a truncated TIFF: after {len(tif.pages)} pages it points beyond "
-            "its end. Copy or save it again."
-        )
-    every = [s for s in tif.series if s.keyframe is not None and not s.keyframe.is_reduced]
-    if len(every) != 1:
-        shapes = ", ".join(str(s.shape) for s in every[:4])
-        raise DataError(
-            f"'{path}' holds {len(every)} images of different kinds ({shapes}); expected "
-            "pages of one size, type and compression. Save each in a file of its own."
-        )
-    series = every[0]
-    metadata = {"imagej": tif.is_imagej, "shaped": tif.is_shaped, "ome": tif.is_ome}
-    for kind, present in metadata.items():
-        if present and series.kind in ("generic", "uniform"):  # tifffile's last resort
+    size = tif.filehandle.size
+    if 0 in stack.shape:
+        raise DataError(f"'{path}' has no pixels: {stack.axes} {stack.shape}. Save it again.")
+    if stack.dataoffset is not None:
+        end = stack.dataoffset + math.prod(stack.shape) * np.dtype(stack.dtype).itemsize
+        _check_end(end, size, path)
+        return []
+    end, missing, every = 0, 0, 0
+    for index, page in enumerate(stack.pages):
+        if page is None or page.parent is not tif:
             raise DataError(
-                f"'{path}' is damaged: its {kind} metadata announce other pages than the "
-                f"{len(tif.pages)} found. Copy or save it again."
+                f"'{path}': page {index} is missing or lies in another file of a set. "
+                "Save all pages in one TIFF."
             )
-    return series
+        key = page.keyframe
+        if contiguous(page):
+            end = max(end, page.dataoffsets[0] + key.nbytes)
+            continue
+        pieces = math.prod(key.chunked)
+        places = [*zip(page.dataoffsets, page.databytecounts, strict=False)][:pieces]
+        if len(places) < pieces:
+            raise DataError(f"'{path}' is damaged: page {index} lacks strips or tiles")
+        written = [(at, count) for at, count in places if at and count]
+        if not written:
+            raise DataError(
+                f"'{path}': the pixels of page {index} were never written; the file keeps their "
+                "place, and nothing is there. Save it again."
+            )
+        end = max(end, *map(sum, written))
+        lacking = pieces - len(written)
+        missing, every = missing + lacking, every + pieces
+        whole, piece = _packed_bytes(key)
+        claimed, stored = whole - lacking * piece, sum(count for _, count in written)
+        most = _MOST_PER_BYTE.get(int(key.compression), math.inf) * stored
+        if int(key.compression) in _FAX:
+            most = 8 * stored * (-(-key.imagewidth // 8))
+        if end <= size and claimed > most + _SLACK * len(written):
+            raise DataError(
+                f"'{path}' claims {key.shape} pixels in {stored:,} bytes (page {index}), which "
+                f"can hold {most:,} bytes, not {claimed:,}. Save it again."
+            )
+    _check_end(end, size, path)
+    if missing:
+        return [f"{missing} of its {every} strips or tiles were never written: read as empty"]
+    return []
 
 
-def check_pages(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> None:
-    """Raises DataError unless every page is there and every strip and tile lies in the file."""
-    size, key = tif.filehandle.size, series.keyframe
-    if series.dataoffset is not None:
-        end = series.dataoffset + math.prod(series.shape) * np.dtype(series.dtype).itemsize
-    else:
-        end, pieces = 0, math.prod(key.chunked)
-        for index, page in enumerate(series.pages):
-            if page is None or page.parent is not tif:
-                raise DataError(
-                    f"'{path}': page {index} is missing or lies in another file of a set. "
-                    "Save all pages in one TIFF."
-                )
-            if contiguous(page):
-                end = max(end, page.dataoffsets[0] + key.nbytes)
-            elif min(len(page.dataoffsets), len(page.databytecounts)) < pieces:
-                raise DataError(f"'{path}' is damaged: page {index} lacks strips or tiles")
-            else:
-                places = zip(page.dataoffsets, page.databytecounts, strict=True)
-                end = max(end, *map(sum, places))
+def _check_end(end: int, size: int, path: Path) -> None:
     if end > size:
         raise DataError(
             f"'{path}' is truncated: its pixels need {end:,} bytes, the file has "
@@ -85,19 +99,20 @@ def check_pages(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: P
         )
 
 
+def _packed_bytes(key: Any) -> tuple[int, int]:
+    """The least bytes of a page and the most of one strip or tile, before compression."""
+    each = key.bitspersample if isinstance(key.bitspersample, tuple) else (key.bitspersample,)
+    bits = sum(each) / len(each)  # of a sample; those of a pixel may differ
+    samples = key.samplesperpixel if key.planarconfig == 1 else 1
+    rows, width = (
+        (key.tilelength, key.tilewidth) if key.is_tiled else (key.rowsperstrip, key.imagewidth)
+    )
+    return int(math.prod(key.shape) * bits / 8), int(rows * (width * samples * bits / 8 + 1))
+
+
 def contiguous(page: tifffile.TiffPage | tifffile.TiffFrame) -> bool:
     """Whether a page's pixels are one uncompressed piece; tifffile looks at the first page only."""
     starts, counts = page.dataoffsets, page.databytecounts
-    return page.is_final and all(
+    return bool(page.is_final and len(starts) and starts[0]) and all(
         a + n == b for a, n, b in zip(starts, counts, starts[1:], strict=False)
     )
-
-
-def _directories_end(tif: tifffile.TiffFile) -> bool:
-    """Whether the chain of directories ends as it should; tifffile takes a break for its end."""
-    layout, file = tif.tiff, tif.filehandle
-    file.seek(tif.pages[-1].offset)
-    (tags,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
-    file.seek(tags * layout.tagsize, 1)
-    (following,) = struct.unpack(layout.offsetformat, file.read(layout.offsetsize))
-    return following == 0

@@ -2,7 +2,7 @@
 
 A page of the image is one slice with all its channels. Samples within a pixel (axis S) and channels
 of an ImageJ or OME hyperstack (axis C) are channels; Z, T, and the nameless axis of a plain
-multi-page file (I, Q) are pages. Anything else is refused.
+multi-page file (I, Q) are pages; an axis of length 1 says nothing. Anything else is refused.
 """
 
 import math
@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from cunet.errors import DataError
+from cunet.errors import DataError, DeviceError
 from cunet.files.calibration import read_calibration
 from cunet.files.image_file import ImageFile
-from cunet.files.tiff_damage import check_pages, contiguous, damage_refused, only_series
+from cunet.files.tiff_damage import check_pages, contiguous, damage_refused
+from cunet.files.tiff_directories import count_directories
+from cunet.files.tiff_stack import only_stack
 
 _PAGE_AXES = "IQZT"
 _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated alpha
@@ -34,20 +36,20 @@ class TiffImage(ImageFile):
         self.path = path
         self._kept: tuple[int, np.ndarray] | None = None
         with damage_refused(path):
+            directories = count_directories(path)
             self._tif = tifffile.TiffFile(path)
         try:
             with damage_refused(path):
-                self._series = only_series(self._tif, path)
-                self._set_layout()
-                check_pages(self._tif, self._series, path)
+                self._stack = only_stack(self._tif, path, directories)
+                self._set_layout(check_pages(self._tif, self._stack, path))
         except BaseException:
             self.close()
             raise
 
-    def _set_layout(self) -> None:
+    def _set_layout(self, notes: list[str]) -> None:
         """Finds the axes and everything that the whole file has in common."""
-        series, key = self._series, self._series.keyframe
-        axes, shape = series.axes, series.shape
+        stack, key = self._stack, self._stack.keyframe
+        axes, shape = stack.axes, stack.shape
         outer = axes.removesuffix("S").removesuffix("YX").removesuffix("S")
         inner = axes[len(outer) :]
         known = all(a in _PAGE_AXES + "C" for a in outer) and len(set(outer)) == len(outer)
@@ -56,7 +58,7 @@ class TiffImage(ImageFile):
                 f"'{self.path}' has axes {axes} of {shape}; expected pages (Z, T), channels (C or "
                 "S), rows Y and columns X. Save it as an ImageJ or OME TIFF with these axes."
             )
-        dtype = None if series.dtype is None else np.dtype(series.dtype)
+        dtype = stack.dtype
         if dtype is None or dtype.kind not in "buif" or key.imagedepth != 1:
             found = dtype or f"{key.bitspersample} bits, sample format {key.sampleformat}"
             raise DataError(
@@ -71,26 +73,32 @@ class TiffImage(ImageFile):
         self._samples = shape[axes.index("S")] if "S" in inner else 1
         self._planar = inner == "SYX"
         self.channels = self._outer.get("C", self._samples)
-        self.calibration = read_calibration(self._tif, series)
-        notes = []
+        self.calibration, left_out = read_calibration(self._tif, key, stack.kind)
+        notes += left_out
+        doubts = [*stack.doubts]
         extra = tuple(int(e) for e in key.extrasamples)
-        self._alpha = bool(extra) and extra[-1] in _ALPHA and "S" in inner
-        if self._alpha:
+        if extra and extra[-1] in _ALPHA and "S" in inner:
             self.channels -= 1
             notes.append(f"alpha channel dropped, {self.channels} channels kept")
         if key.photometric == tifffile.PHOTOMETRIC.PALETTE:
-            notes.append("colour table ignored: the stored values are read")
+            doubts.append("colour table ignored: the stored values are read")
         if key.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-            notes.append("marked white-is-zero: the stored values are read, not inverted")
-        tile_rows = key.tilelength if key.is_tiled else min(key.rowsperstrip, self.height)
-        self.streamed = key.is_final or tile_rows < self.height
+            doubts.append("marked white-is-zero: the stored values are read, not inverted")
+        self.streamed = stack.dataoffset is not None or all(
+            k.is_final or (k.tilelength if k.is_tiled else k.rowsperstrip) < self.height
+            for k in {id(page.keyframe): page.keyframe for page in stack.pages}.values()
+        )
         if not self.streamed:
             notes.append("one compressed piece per page: a whole page is held in memory")
-        self.notes = tuple(notes)
+        self.doubts, self.notes = tuple(doubts), (*notes, *doubts)
+
+    @property
+    def page_axes(self) -> tuple[tuple[str, int], ...]:
+        return tuple((axis, size) for axis, size in self._outer.items() if axis != "C")
 
     @property
     def _stored(self) -> np.dtype:
-        return np.dtype(self._series.dtype).newbyteorder(self._tif.byteorder)
+        return np.dtype(self._stack.dtype).newbyteorder(self._tif.byteorder)
 
     def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
         if self.streamed:
@@ -101,15 +109,19 @@ class TiffImage(ImageFile):
         return self._kept[1][r0:r1].copy()
 
     def _read(self, page: int, r0: int, r1: int) -> np.ndarray:
-        rows = np.empty((r1 - r0, self.width, self.channels), self.dtype)
         try:
+            rows = np.empty((r1 - r0, self.width, self.channels), self.dtype)
             if "C" in self._outer:
                 for c in range(self.channels):
                     self._read_plane(self._plane(page, c), r0, r1, rows[..., c : c + 1])
             else:
                 self._read_plane(page, r0, r1, rows)
-        except MemoryError:
-            raise
+        except MemoryError as error:
+            needed = (r1 - r0) * self.width * self.channels * self.dtype.itemsize
+            raise DeviceError(
+                f"no memory for '{self.path}': {r1 - r0} rows of page {page} need {needed:,} "
+                "bytes at once. Save it in strips or tiles, or cut it."
+            ) from error
         except Exception as error:  # each codec has its own errors
             raise DataError(f"'{self.path}': page {page} cannot be decoded: {error}") from error
         return rows
@@ -123,12 +135,12 @@ class TiffImage(ImageFile):
 
     def _read_plane(self, plane: int, r0: int, r1: int, out: np.ndarray) -> None:
         """Rows r0 ... r1-1 of one TIFF page into out (r1 - r0, W, samples kept)."""
-        series = self._series
-        if series.dataoffset is not None:
+        stack = self._stack
+        if stack.dataoffset is not None:
             pixels = self.height * self.width * self._samples
-            self._read_raw(series.dataoffset + plane * pixels * self._stored.itemsize, r0, r1, out)
+            self._read_raw(stack.dataoffset + plane * pixels * self._stored.itemsize, r0, r1, out)
             return
-        page: Any = series.pages[plane]  # check_pages has found every one
+        page: Any = stack.pages[plane]  # check_pages has found every one
         if contiguous(page):
             self._read_raw(page.dataoffsets[0], r0, r1, out)
             return
@@ -180,6 +192,18 @@ class TiffImage(ImageFile):
         )
         for data, index in pieces:
             yield key.decode(data, index, **options)
+
+    @property
+    def white_is_zero(self) -> bool:
+        key = self._series.keyframe
+        return bool(key.photometric == tifffile.PHOTOMETRIC.MINISWHITE)
+
+    def colour_table(self) -> np.ndarray | None:
+        key = self._series.keyframe
+        colours = np.asarray(key.colormap) if key.colormap is not None else np.zeros(0)
+        if key.photometric != tifffile.PHOTOMETRIC.PALETTE or colours.shape[:1] != (3,):
+            return None
+        return (colours.reshape(3, -1).T.astype(np.uint16) >> 8).astype(np.uint8)
 
     def close(self) -> None:
         self._kept = None

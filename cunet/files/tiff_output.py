@@ -5,6 +5,8 @@ The file is uncompressed and contiguous, pages x [channels x] height x width.
 
 import math
 import os
+import struct
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -15,6 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from cunet.files.atomic import Part
 from cunet.files.calibration import Calibration, write_options
+from cunet.files.descriptions import stored_text, writable
 from cunet.files.disk import free_bytes, no_room, write_error
 
 # Offsets of a classic TIFF have 32 bits; 32 MiB are left for its directories.
@@ -26,9 +29,10 @@ class TiffOutput:
     """A TIFF file that appears at `path` when all is written, and not at all if something fails.
 
     `pages` slices of `height` x `width`; with `channels` > 1 every slice has a plane per channel
-    (axes ZCYX). Up to 4 GB it is an ImageJ hyperstack if ImageJ knows the dtype, beyond that a
-    BigTIFF. `calibration` and `description` go into its metadata. Raises DeviceError, with the
-    bytes needed and free, if the disk has no room, and CunetError if it cannot be written.
+    (axes ZCYX). `axes` are those of the pages and their lengths, (("Z", pages),) unless given. Up
+    to 4 GB it is an ImageJ hyperstack if ImageJ knows the dtype and the order of the axes (TZC),
+    beyond that a BigTIFF. `calibration` and `description` go into its metadata. Raises DeviceError,
+    with the bytes needed and free, if the disk has no room, and CunetError if it cannot be written.
     """
 
     def __init__(
@@ -41,18 +45,28 @@ class TiffOutput:
         channels: int = 1,
         calibration: Calibration | None = None,
         description: str = "",
+        axes: Sequence[tuple[str, int]] | None = None,
     ) -> None:
         self.path = Path(path)
         self.dtype = np.dtype(dtype)
         self.pages, self.height, self.width, self.channels = pages, height, width, channels
         if min(pages, height, width, channels) < 1:
             raise ValueError(f"'{self.path}': {pages=}, {height=}, {width=}, {channels=}; all >= 1")
+        axes = [*(axes or [("Z", pages)])]
+        if math.prod(size for _, size in axes) != pages:
+            raise ValueError(f"'{self.path}': {pages=} are not {axes=}")
         self._bytes = math.prod((pages, channels, height, width)) * self.dtype.itemsize
         self._part: Part | None = Part(self.path, self._bytes)
         try:
             if self._bytes > free_bytes(self.path):
                 raise no_room(self.path, self._bytes)
-            self._offset = self._create(self._part.file, calibration, description)
+            try:
+                self._offset = self._create(self._part.file, axes, calibration, description)
+            except (ValueError, TypeError, ArithmeticError, struct.error):
+                # a size or unit that no tag can hold: it is decoration, the pixels are not
+                self._part.file.seek(0)
+                self._part.file.truncate()
+                self._offset = self._create(self._part.file, axes, None, description)
             if hasattr(os, "posix_fallocate"):  # a full disk shows now, not after hours
                 os.posix_fallocate(self._part.file.fileno(), self._offset, self._bytes)
         except OSError as error:
@@ -62,24 +76,30 @@ class TiffOutput:
             self.abort()
             raise
 
-    def _create(self, file: IO[bytes], calibration: Calibration | None, description: str) -> int:
+    def _create(
+        self,
+        file: IO[bytes],
+        axes: list[tuple[str, int]],
+        calibration: Calibration | None,
+        description: str,
+    ) -> int:
         """Writes the directories around a hole for the pixels; returns the hole's offset."""
         big = self._bytes > CLASSIC_BYTES
-        imagej = not big and self.dtype in _IMAGEJ_TYPES
-        shape: tuple[int, ...] = (self.pages, self.height, self.width)
-        axes = "ZYX"
+        named = "".join(axis for axis, _ in axes)
+        imagej = not big and self.dtype in _IMAGEJ_TYPES and named in ("T", "Z", "TZ")
+        shape = [*(size for _, size in axes), self.height, self.width]
         if self.channels > 1:
-            shape, axes = (self.pages, self.channels, self.height, self.width), "ZCYX"
+            named, shape = named + "C", [*shape[:-2], self.channels, *shape[-2:]]
         keywords, metadata = write_options(calibration, imagej)
-        metadata["axes"] = axes
+        metadata["axes"] = named + "YX"
         if description and imagej:
-            metadata["Info"] = description
+            metadata["Info"] = writable(description)
         elif description:  # a plain TIFF's description is ASCII
-            keywords["description"] = description.encode("ascii", "replace").decode()
+            keywords["description"] = stored_text(description)
         with tifffile.TiffWriter(file, bigtiff=big, imagej=imagej) as writer:
             offset, _ = writer.write(  # type: ignore[misc]  # a pair, with returnoffset
                 None,
-                shape=shape,
+                shape=tuple(shape),
                 dtype=self.dtype,
                 photometric="minisblack",
                 metadata=metadata,

@@ -35,7 +35,7 @@ class Contingency:
     def of(cls, truth: np.ndarray, found: np.ndarray) -> "Contingency":
         """From two label images (H, W) of integers, 0 = background."""
         inside = truth > 0
-        a, b = truth[inside].astype(np.int64), found[inside].astype(np.int64)
+        a, b = _small(truth[inside]), _small(found[inside])
         both = b > 0
         pairs = a[both] * (int(b.max(initial=0)) + 1) + b[both]
         counts = np.unique(pairs, return_counts=True)[1]
@@ -73,6 +73,14 @@ class Contingency:
         if h_truth == 0 or h_found == 0:
             return 0.0
         return 2 * (h_truth + h_found - entropy(self.counts, self.singles)) / (h_truth + h_found)
+
+
+def _small(numbers: np.ndarray) -> np.ndarray:
+    """The numbers as int64, counted anew where they are large: sums list all up to the largest."""
+    if numbers.size and numbers.max() > max(numbers.size, 1 << 16):
+        known = np.unique(numbers[numbers > 0])
+        return np.where(numbers > 0, np.searchsorted(known, numbers) + 1, 0)
+    return numbers.astype(np.int64)
 
 
 def f_score(tp: int, fp: int, fn: int) -> float:

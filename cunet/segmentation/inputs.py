@@ -9,8 +9,8 @@ from typing import Any
 
 from cunet.errors import CunetError
 from cunet.files.listing import images_of, is_image, visible
+from cunet.segmentation.how import ENDINGS, NUMBERED, PRODUCTS
 from cunet.segmentation.objects import Instances
-from cunet.segmentation.products import ENDINGS, NUMBERED, PRODUCTS
 
 LONGEST_NAME = 255  # bytes of a file's name
 
@@ -127,7 +127,7 @@ def target_paths(file: Path, out: str | Path, wanted: list[str], images: int) ->
 
 def frame_number(file: Path) -> str:
     """t007.tif -> 007, as the Cell Tracking Challenge names the frames of a sequence."""
-    frame = re.fullmatch(r"t(\d+)\.tif", file.name)
+    frame = re.fullmatch(r"t(\d+)\.tiff?", file.name, re.IGNORECASE)
     if frame is None:
         raise CunetError(
             f"--products ctc: expected frames named t000.tif, t001.tif ..., found '{file}'; for "

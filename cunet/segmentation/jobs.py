@@ -14,14 +14,15 @@ from pathlib import Path
 from cunet.data.dataset import sha256
 from cunet.engines import TENSOR_CORES
 from cunet.errors import CunetError
-from cunet.files import open_image, read_description
+from cunet.files import open_image, read_description, stored_text
 from cunet.files.image_file import ImageFile
 from cunet.files.lock import held, lock_of
 from cunet.files.pages import chosen_pages
 from cunet.net.tiles import check_tile, usual_tile
 from cunet.net.unet import UNet
+from cunet.segmentation.how import How
 from cunet.segmentation.inputs import one_name
-from cunet.segmentation.products import How, outputs
+from cunet.segmentation.products import outputs
 from cunet.segmentation.segment_file import check_image
 from cunet.segmentation.tiling import plan
 
@@ -130,10 +131,9 @@ def to_do(targets: dict[str, Path], pages: list[int], how: How, overwrite: bool)
     for product, target in targets.items():
         paths = outputs(product, target, pages)
         for path in paths if not overwrite else []:
-            text = how.text(product)
-            plain = text.encode("ascii", "replace").decode()
+            text = stored_text(how.text(product))
             found = read_description(path) if path.exists() else text
-            if found not in (text, plain):
+            if found != text:
                 raise CunetError(
                     f"'{path}' exists and was {_difference(found, text)}; give --overwrite to "
                     "replace it, or another --out"

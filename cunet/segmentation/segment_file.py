@@ -16,10 +16,13 @@ import numpy as np
 
 from cunet.data.values import NO_INTENSITY
 from cunet.errors import DataError
+from cunet.files import as_grey
+from cunet.files.frames import frames
 from cunet.files.image_file import ImageFile
 from cunet.metrics.pixel import ONE_CLASS
 from cunet.net.unet import UNet
-from cunet.segmentation.products import How, make_sink, sampled_rows
+from cunet.segmentation.how import How
+from cunet.segmentation.products import make_sink
 from cunet.segmentation.tiling import bands
 
 
@@ -31,17 +34,30 @@ class Summary:
     warnings: list[str] = field(default_factory=list)
 
 
-def check_image(image: ImageFile, net: UNet) -> None:
-    """DataError where the image does not have the channels that the network was made for."""
-    if image.channels != net.shape.in_channels:
+def check_image(image: ImageFile, net: UNet) -> ImageFile:
+    """The image as the network takes it: three equal channels become one where it wants one.
+
+    DataError where it does not have the channels that the network was made for.
+    """
+    wanted = net.shape.in_channels
+    if wanted == 1:
+        image = as_grey(image, blank=False)
+    if image.channels == wanted:
+        return image
+    if image.channels == 1 and wanted == 3:
         fix = "save it in colour, with three equal channels"
-        if image.channels != 1 or net.shape.in_channels != 3:
-            fix = "if these are slices, not colours, save them with photometric='minisblack' and "
-            fix += "axes ZYX"
-        raise DataError(
-            f"'{image.path}' has {image.channels} channel(s) (axes {image.axes}), the model was "
-            f"made for {net.shape.in_channels}; {fix}"
-        )
+    elif "S" not in image.axes:
+        fix = f"save {wanted} of its channels, or pages instead of channels (axes ZYX)"
+    else:
+        fix = "save it in grey" if wanted == 1 else f"save it with {wanted} channels"
+        fix += ", or give a --model trained on such images"
+        if not image.path.suffix.lower().startswith(".png"):
+            fix += "; if these are slices, not colours, save them with photometric='minisblack' "
+            fix += "and axes ZYX"
+    raise DataError(
+        f"'{image.path}' has {image.channels} channel(s) (axes {image.axes}), the model was "
+        f"made for {wanted}; {fix}"
+    )
 
 
 def segment_file(
@@ -58,15 +74,18 @@ def segment_file(
     plane per class and mask holds the most probable class. progress(rows done, rows in all) is
     called after every band.
     """
-    check_image(image, net)
+    image = check_image(image, net)
     pages = list(range(image.pages)) if pages is None else pages
     counts, rows_done = np.zeros(net.shape.classes, np.int64), 0
+    chosen = frames(image, pages)
+    said = [*image.doubts, *filter(None, [chosen.note])]
+    warnings = [f"{image.path.name}: {text}" for text in said]
+    warnings += range_warnings(image, net, pages[0])  # reads some rows, before room is reserved
     with ExitStack() as stack:
         sinks = [
-            stack.enter_context(make_sink(product, path, image, net, len(pages), how))
+            stack.enter_context(make_sink(product, path, image, net, chosen, how))
             for product, path in targets.items()
         ]
-        warnings = range_warnings(image, net, pages[0])
         for number, page in enumerate(pages):
             pieces = bands(
                 partial(image.read_rows, page),
@@ -102,7 +121,7 @@ def classes(probability: np.ndarray, threshold: float) -> np.ndarray:
 
 def range_warnings(image: ImageFile, net: UNet, page: int) -> list[str]:
     """A warning where the image's intensities lie far from the training images'."""
-    sample = sampled_rows(image, page)
+    sample = image.sample(page).astype(np.float64)
     if not (np.abs(sample) < NO_INTENSITY).all():  # NaN is not
         return []  # an error that names the rows follows
     low, high = np.percentile(sample.reshape(-1, image.channels), (0.1, 99.9), axis=0)

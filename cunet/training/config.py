@@ -28,6 +28,7 @@ CHOICES = {
     "normalize": NORMALIZE,
     "normalization": ("data", "image"),
     "precision": (None, *PRECISIONS),
+    "labels": (None, "classes"),
 }
 
 
@@ -46,6 +47,7 @@ class Config:
 
     data: str = ""
     dataset: str | None = None  # kind of data set; None: found from the folder
+    labels: str | None = None  # "classes": ids are classes though they look like cell numbers
     out: str | None = None  # run folder; None: keep nothing
     width: int = 64
     depth: int = 4

@@ -17,7 +17,8 @@ from cunet.files import open_image
 from cunet.metrics.pixel import baselines
 from cunet.net.checkpoint import load
 from cunet.net.tiles import tile_for_output
-from cunet.segmentation.products import How, outputs
+from cunet.segmentation.how import How
+from cunet.segmentation.products import outputs
 from cunet.segmentation.segment_file import segment_file
 from cunet.training.config import Config, make
 from cunet.training.loop import train

@@ -1,6 +1,7 @@
 """Which slices of a data set train, and which are held out to be scored."""
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -46,22 +47,48 @@ def split(config: Config, names: Sequence[str]) -> tuple[list[int], list[int]]:
     return training, held_out
 
 
-def named(setting: str, patterns: str | None, names: Sequence[str]) -> set[int]:
+def named(setting: str, given: str | None, names: Sequence[str]) -> set[int]:
     """The slices meant by a list such as "01/t034, 02": names, folders of names, or patterns.
 
-    Raises CunetError for an entry that matches no slice.
+    A name that exists means that slice, even with brackets or commas in it; what is no name may be
+    a folder, then a pattern, whose brackets are first taken for a part of the names. Raises
+    CunetError for an entry that matches no slice.
     """
-    found: set[int] = set()
-    for pattern in filter(None, map(str.strip, (patterns or "").split(","))):
-        fits = {
-            i
-            for i, name in enumerate(names)
-            if fnmatchcase(name, pattern) or name.startswith(pattern.rstrip("/") + "/")
-        }
-        if not fits:
-            shown = ", ".join(names[:3]) + (f" ... {names[-1]}" if len(names) > 3 else "")
-            raise CunetError(
-                f"{setting}: no slice is named '{pattern}'; there are {len(names)}: {shown}"
-            )
-        found |= fits
-    return found
+    parts = (given or "").split(",")
+    longest = 1 + max((name.count(",") for name in names), default=0)
+    meant: list[set[int] | None] = [None] * len(parts)  # by the parts from each one to the end
+    meant.append(set())
+    wrong = ""
+    for start in reversed(range(len(parts))):
+        ends = range(min(len(parts), start + longest), start, -1)  # the longest entry first
+        found = {end: _fitting(",".join(parts[start:end]), names) for end in ends}
+        blank = not parts[start].strip()
+        if not blank and not any(found.values()):
+            wrong = parts[start].strip()
+        for end, fits in found.items():
+            rest = meant[end]
+            if rest is not None and (fits or (blank and end == start + 1)):
+                meant[start] = fits | rest
+                break
+    if meant[0] is None:
+        shown = ", ".join(names[:3]) + (f" ... {names[-1]}" if len(names) > 3 else "")
+        raise CunetError(
+            f"{setting}: no slice is named '{wrong or given}'; there are {len(names)}: {shown}"
+        )
+    return meant[0]
+
+
+def _fitting(entry: str, names: Sequence[str]) -> set[int]:
+    """The slices that one entry of a list means; empty where it means none."""
+    entry = unicodedata.normalize("NFC", entry)  # as the names are
+    short = entry.strip()
+    folder, literal = short.rstrip("/") + "/", short.replace("[", "[[]")
+    readings: tuple[Callable[[str], bool], ...] = (
+        lambda name: name == entry,
+        lambda name: name.strip() == short,
+        lambda name: name.startswith(folder),
+        lambda name: fnmatchcase(name, literal),
+        lambda name: fnmatchcase(name, short),
+    )
+    every = ({i for i, name in enumerate(names) if fits(name)} for fits in readings)
+    return next(filter(None, every), set()) if short else set()

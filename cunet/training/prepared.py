@@ -34,7 +34,7 @@ def prepare(config: Config, dataset: Dataset | None = None) -> Prepared:
     settings do not fit the data, DataError where the data are not valid.
     """
     if dataset is None:
-        dataset = load(config.data, config.dataset)
+        dataset = load(config.data, config.dataset, config.labels)
     else:
         for image, name in zip(dataset.images, dataset.slice_names, strict=True):
             check_values(image, f"image '{name}'")

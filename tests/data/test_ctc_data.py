@@ -172,6 +172,85 @@ def test_a_folder_that_is_none(tmp_path):
         load(tmp_path, "ctc")
 
 
+def test_markers_of_another_size(tmp_path):
+    write(tmp_path, "01", "001", TWO, markers=TWO[:-3])
+    with pytest.raises(DataError, match=r"man_track001.tif' are 17 x 24 but .* is 20 x 24"):
+        load(tmp_path)
+
+
+# Names
+
+
+def rename(folder, old, new):
+    (folder / old).rename(folder / new)
+
+
+@pytest.mark.parametrize("ending", [".TIF", ".tiff", ".Tif"])
+def test_names_in_any_spelling(folder, ending):
+    write(folder, "01", "002", TWO[::-1], markers=TWO[::-1] * 3)
+    expected = load(folder)
+    for part, frame in (("01/t", "010"), ("01_GT/SEG/man_seg", "002"), ("02/t", "011")):
+        rename(folder, f"{part}{frame}.tif", f"{part}{frame}{ending}")
+    rename(folder, "01_GT/TRA/man_track002.tif", f"01_GT/TRA/MAN_track002{ending}")
+    data = load(folder)
+    assert data.slice_names == expected.slice_names and data.notes == expected.notes
+    for part in ("images", "labels", "instances"):
+        for found, usual in zip(getattr(data, part), getattr(expected, part), strict=True):
+            np.testing.assert_array_equal(found, usual)
+    assert f"01_GT/TRA/MAN_track002{ending}" in data.hashes
+
+
+def test_two_files_of_one_frame(folder):
+    for name in ("01_GT/SEG/man_seg002", "01/t002"):
+        twin = folder / f"{name}.TIFF"
+        twin.write_bytes((folder / f"{name}.tif").read_bytes())
+        with pytest.raises(CunetError, match=rf"{name}.TIFF.*{name}.tif.*both of frame 2"):
+            load(folder)
+        twin.unlink()
+    rename(folder, "01_GT/SEG/man_seg010.tif", "01_GT/SEG/man_seg2.tif")
+    with pytest.raises(CunetError, match="man_seg002.tif.*man_seg2.tif.*both of frame 2"):
+        load(folder)
+
+
+def test_annotations_that_are_not_read_are_named(folder):
+    rename(folder, "01_GT/SEG/man_seg010.tif", "01_GT/SEG/man_seg_010.tif")
+    (folder / "03").mkdir()
+    (folder / "03_GT").mkdir()
+    notes = load(folder).notes
+    assert "01_GT/SEG: not used: man_seg_010.tif" in notes
+    assert "not used, no annotations SEG/man_seg000.tif: 03" in notes
+
+
+def test_links_to_nothing_are_missing_files(folder):
+    path = folder / "01_GT/SEG/man_seg010.tif"
+    path.unlink()
+    path.symlink_to("gone.tif")
+    with pytest.raises(CunetError, match="no file '.*man_seg010.tif'"):
+        load(folder)
+    path.unlink()
+    path.symlink_to(path.name)
+    with pytest.raises(CunetError, match="cannot read '.*man_seg010.tif'"):
+        load(folder)
+
+
+def test_frames_and_annotations_coded_the_other_way_round(folder):
+    for name, what in (("01_GT/SEG/man_seg002.tif", "annotations"), ("01/t010.tif", "images")):
+        before = (folder / name).read_bytes()
+        array = tifffile.imread(folder / name)
+        tifffile.imwrite(folder / name, array, photometric="miniswhite")
+        with pytest.raises(DataError, match=rf"{what} '.*{name}'.*white-is-zero"):
+            load(folder)
+        (folder / name).write_bytes(before)
+
+
+def test_masks_in_the_place_of_cell_numbers_are_said(folder):
+    many = cells((1, 1, 5, 5), (7, 1, 11, 5), (1, 8, 5, 12))
+    for number in ("002", "010"):
+        write(folder, "01", number, (255 * (many > 0)).astype(np.uint8))
+    (warning,) = [note for note in load(folder).notes if note.startswith("warning")]
+    assert "01_GT/SEG" in warning and "masks" in warning
+
+
 # The real thing
 
 

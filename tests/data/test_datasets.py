@@ -163,7 +163,7 @@ def test_wrong_values_are_refused_with_file_and_values(tmp_path):
         "one class": ([halves(high=0), halves(high=0)], ["im0.png", "one class", "is 0"]),
         "only 255": ([halves(low=255)], ["im0.png", "one class", "255"]),
         "mixed": ([halves(), halves(high=1)], ["im0.png", "0, 255", "im1.png", "0, 1"]),
-        "rgb": ([np.stack([halves()] * 3, -1)], ["im0.png", "3 channels"]),
+        "rgb": ([np.stack([halves(), halves(), 0 * halves()], -1)], ["im0.png", "3 channels"]),
         "a photograph": ([grey(20, 30)], ["im0.png", "values (0, 1,"]),
     }
     for name, (labels, words) in cases.items():
@@ -221,6 +221,59 @@ def test_images_must_agree_and_be_finite(tmp_path):
     refused(pairs(tmp_path / "c", [halves()], [sick], ".tif"), "im0.tif", "1 pixel", "NaN")
 
 
+def test_grey_saved_as_colour_among_grey_images(tmp_path):
+    images = [grey(20, 30), np.dstack([grey(20, 30, seed=1)] * 3)]
+    data = load(pairs(tmp_path, [halves(), halves()], images))
+    assert [image.shape for image in data.images] == [(20, 30, 1)] * 2
+    np.testing.assert_array_equal(data.images[1][..., 0], grey(20, 30, seed=1))
+    (note,) = [note for note in data.notes if "saved as colour" in note]
+    assert "im1.png" in note and "im0.png" not in note
+    colours = load(pairs(tmp_path / "all", [halves()], images[1:]))
+    assert colours.images[0].shape == (20, 30, 3)
+
+
+def test_folders_that_may_not_be_read(tmp_path, monkeypatch):
+    """Whoever runs this may read everything, so the system's answer is given in its place."""
+    pairs(tmp_path, [halves()])
+    before = os.listdir
+
+    def listdir(path):
+        if Path(path).name == "labels":
+            raise PermissionError(13, "Permission denied", str(path))
+        return before(path)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    monkeypatch.setattr(os, "scandir", listdir)
+    with pytest.raises(CunetError, match="labels' may not be read"):
+        load(tmp_path, "folder")
+
+
+def test_accents_that_a_system_takes_apart(tmp_path):
+    """macOS stores "é" as "e" and an accent; the two names are the same to a reader."""
+    pairs(tmp_path, [halves(), halves()])
+    for part, name in (("images", "cafe\u0301"), ("labels", "caf\u00e9")):
+        (tmp_path / part / "im1.png").rename(tmp_path / part / f"{name}.png")
+    assert load(tmp_path).slice_names == ("caf\u00e9", "im0")
+
+
+@pytest.mark.parametrize(
+    "volume,labels",
+    [("train-volume.TIF", "train-labels.tif"), ("Train-Volume.tiff", "TRAIN-LABELS.TIFF")],
+)
+def test_the_isbi_layout_in_any_spelling(tmp_path, volume, labels):
+    from cunet.cli.common import segment_command
+
+    usual = load(isbi(tmp_path / "a", np.stack([halves(), halves()[:, ::-1]])))
+    folder = isbi(tmp_path / "b", np.stack([halves(), halves()[:, ::-1]]))
+    (folder / "train-volume.tif").rename(folder / volume)
+    (folder / "train-labels.tif").rename(folder / labels)
+    data = load(folder)
+    assert data.kind == "isbi2012" and set(data.hashes) == {volume, labels}
+    assert sorted(data.hashes.values()) == sorted(usual.hashes.values())
+    np.testing.assert_array_equal(np.stack(data.labels), np.stack(usual.labels))
+    assert str(folder / volume) in segment_command(str(folder), "r")
+
+
 def test_partners_are_required(tmp_path):
     pairs(tmp_path, [halves(), halves()])
     os.remove(tmp_path / "labels" / "im1.png")
@@ -228,6 +281,44 @@ def test_partners_are_required(tmp_path):
     write(tmp_path / "labels" / "im1.png", halves())
     write(tmp_path / "labels" / "im1.tif", halves())
     refused(tmp_path, "im1.tif", "im1.png", "same stem")
+
+
+@pytest.mark.parametrize("suffix", [".TIF", ".Tiff", ".PNG"])
+def test_endings_in_any_spelling(tmp_path, suffix):
+    pairs(tmp_path, [halves(), halves()[:, ::-1]], suffix=suffix.lower())
+    for path in [*tmp_path.glob("*/*")]:
+        path.rename(path.with_suffix(suffix))
+    assert load(tmp_path).slice_names == ("im0", "im1")
+
+
+def test_links_to_nothing_are_not_left_out(tmp_path):
+    pairs(tmp_path, [halves(), halves()])
+    for part in ("images", "labels"):
+        (tmp_path / part / "im1.png").unlink()
+        (tmp_path / part / "im1.png").symlink_to("gone.png")
+    with pytest.raises(CunetError, match="no file '.*images/im1.png'"):
+        load(tmp_path)
+
+
+def test_a_data_folder_that_is_none(run, tmp_path):
+    (tmp_path / "circle").symlink_to("circle")
+    write(tmp_path / "scan.tif", grey(9, 9))
+    for name, found in (
+        ("circle", "nothing there"),
+        ("none", "nothing there"),
+        ("scan.tif", "a file"),
+    ):
+        code, _, err = run("train", "--data", tmp_path / name, "--dry-run")
+        assert code == 2 and f"{name}': expected a folder, found {found}" in err
+
+
+def test_what_is_not_used_is_counted(tmp_path):
+    pairs(tmp_path, [halves()])
+    for i in range(8):
+        (tmp_path / "labels" / f"note{i}.txt").write_text("")
+    (tmp_path / "labels" / "._im0.png").write_bytes(b"left behind")
+    (note,) = [note for note in load(tmp_path).notes if "not used" in note]
+    assert note.endswith("note3.txt, note4.txt and 3 more") and "._" not in note
 
 
 def test_a_folder_of_no_known_layout(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from cunet.data import dsb2018
@@ -165,6 +166,80 @@ def test_masks_that_do_not_fit_are_refused(tmp_path):
     refused(tmp_path / "c", DataError, "m0.png", "3 channels")
     write(tmp_path / "d", "one", picture(), [])
     refused(tmp_path / "d", DataError, "one class only")
+
+
+def resaved(path, suffix, **options):
+    """The file in another format or spelling; the old one goes."""
+    with Image.open(path) as image:
+        array = np.asarray(image)
+    path.unlink()
+    new = path.with_suffix(suffix)
+    if suffix.lower() == ".png":
+        Image.fromarray(array).save(new, format="PNG")
+    else:
+        tifffile.imwrite(new, array, **options)
+    return new
+
+
+@pytest.mark.parametrize("suffix", [".PNG", ".tif", ".TIF", ".tiff", ".Png"])
+def test_names_in_any_spelling(tmp_path, suffix):
+    expected = load(training(tmp_path))
+    resaved(tmp_path / "b7" / "masks" / "m0.png", suffix)
+    resaved(tmp_path / "a9" / "images" / "a9.png", suffix)
+    data = load(tmp_path)
+    assert data.kind == "dsb2018" and data.slice_names == expected.slice_names
+    for part in ("images", "labels", "instances"):
+        for found, usual in zip(getattr(data, part), getattr(expected, part), strict=True):
+            np.testing.assert_array_equal(found, usual)
+    assert any(note.endswith("that do not end in .png are read too: a9, b7") for note in data.notes)
+    assert not any("do not end" in note for note in expected.notes)
+    assert load(tmp_path / "a9").slice_names == ("a9",)
+
+
+def test_an_image_without_masks_is_named(tmp_path):
+    write(training(tmp_path), "c0", picture(5), [])
+    assert "no mask at all, trained as background alone: c0" in load(tmp_path).notes
+    Image.fromarray(mask(BOXES[0], value=0)).save(tmp_path / "c0" / "masks" / "none.png")
+    notes = load(tmp_path).notes
+    assert not any("no mask at all" in note for note in notes)
+    assert "c0: 1 masks are empty" in notes
+
+
+def test_what_lies_beside_the_masks(tmp_path):
+    masks = training(tmp_path) / "b7" / "masks"
+    for name in ("._m0.png", ".DS_Store", "Thumbs.db"):
+        (masks / name).write_bytes(b"left behind")
+    assert (
+        load(tmp_path).notes == load(tmp_path).notes and len(dsb2018.mask_files(masks.parent)) == 3
+    )
+    (masks / "readme.txt").write_text("from a friend")
+    assert "b7: masks/: not used: readme.txt" in load(tmp_path).notes
+    (masks / "gone.png").symlink_to("nowhere.png")
+    refused(tmp_path, CunetError, "no file", "masks/gone.png")
+    (masks / "gone.png").unlink()
+    (masks / "m9.jpg").write_bytes(b"\xff\xd8\xff")
+    refused(tmp_path, DataError, "m9.jpg", "not TIFF or PNG")
+
+
+def test_masks_saved_in_colours_and_masks_coded_the_other_way_round(tmp_path):
+    expected = load(training(tmp_path))
+    path = tmp_path / "b7" / "masks" / "m1.png"
+    grey = np.asarray(Image.open(path))
+    Image.fromarray(np.dstack([grey] * 3 + [np.full_like(grey, 255)])).save(path)
+    data = load(tmp_path)
+    np.testing.assert_array_equal(data.instances[1], expected.instances[1])
+    assert any(note.startswith("b7: m1.png: alpha") and "equal" in note for note in data.notes)
+    Image.fromarray(grey).save(path)
+    inverted = resaved(path, ".tif", photometric="miniswhite")
+    refused(tmp_path, DataError, f"masks '{inverted}'", "white-is-zero", "a9")
+    tifffile.imwrite(inverted, np.stack([grey, grey]), photometric="minisblack")
+    refused(tmp_path, DataError, "m1.tif' has 2 pages")
+
+
+def test_one_file_with_all_nuclei_is_said(tmp_path):
+    write(training(tmp_path), "d1", picture(5), [mask(BOXES[0]) + mask(BOXES[1])])
+    (warning,) = [note for note in load(tmp_path).notes if note.startswith("warning")]
+    assert "each mask is several pieces: d1." in warning
 
 
 def test_other_layouts_are_not_taken_for_this_one(tmp_path):

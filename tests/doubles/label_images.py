@@ -19,3 +19,15 @@ def random_labels(rng, side=10, numbers=(1, 2, 5, 9)):
 def noisy(rng, image):
     """The image with numbers of another one at some pixels: none, or up to every second."""
     return np.where(rng.random(image.shape) < rng.random() / 2, random_labels(rng), image)
+
+
+def discs(count, seed=0, side=64):
+    """Numbered discs (side, side) uint16 that neither overlap nor touch."""
+    rng, found = np.random.default_rng(seed), np.zeros((side, side), np.uint16)
+    rows, columns = np.mgrid[:side, :side]
+    while found.max() < count:
+        row, column = rng.integers(6, side - 6, 2)
+        distance = np.hypot(rows - row, columns - column)
+        if not found[distance < 7].any():
+            found[distance < 4] = found.max() + 1
+    return found

@@ -150,7 +150,8 @@ def test_what_only_two_classes_have_is_refused(run, save, tmp_path, monkeypatch,
 def test_what_does_not_fit_is_refused(run, save, save_prob):
     probability, truth = stack()
     labels, prob = save("t.tif", truth), save_prob("p.tif", probability)
-    rgb = save("rgb.tif", np.zeros((12, 9, 3), "u1"), photometric="rgb")
+    colours = np.arange(12 * 9 * 3, dtype="u2").astype("u1").reshape(12, 9, 3)
+    rgb = save("rgb.tif", colours, photometric="rgb")
     high, logits, pages = truth.copy(), 9 * probability, probability.copy()
     high[1, 2, 3] = 7
     pages[2, :, 5, 6] = 0.9

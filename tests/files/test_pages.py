@@ -32,7 +32,9 @@ def test_pages_are_read_in_the_order_asked_for(stack, pages, chosen):
     assert found.dtype == np.uint16 and np.array_equal(found, array[chosen][..., None])
 
 
-@pytest.mark.parametrize("pages", ["5", 5, [0, 9], -1, "", "1,x", "2-1", []])
+@pytest.mark.parametrize(
+    "pages", ["5", 5, [0, 9], -1, "", "1,x", "2-1", [], "0,3-2", "0-100000000", "0-9" + "9" * 5000]
+)
 def test_pages_that_are_not_there_are_refused(stack, pages):
     with pytest.raises(CunetError, match="--pages.*0,5,10-12"):
         cunet.read_image(str(stack[0]), pages)

@@ -32,6 +32,18 @@ def close(found, expected):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("dtype,largest", [("u4", 2**32 - 1), ("i8", 2**62), ("u8", 2**64 - 1)])
+def test_numbers_of_any_size_score_as_small_ones(dtype, largest):
+    """Without room for the numbers between them, and without an overflow."""
+    rng = np.random.default_rng(4)
+    truth, found = rng.integers(0, 5, (2, 20, 30))
+    far = np.array([0, 7, largest // 3, largest - 1, largest], dtype)
+    small, large = Contingency.of(truth, found), Contingency.of(far[truth], far[found])
+    assert small.pairs() == large.pairs() and small.singles == large.singles
+    assert small.rand_f_score() == large.rand_f_score()
+    assert small.information_f_score() == pytest.approx(large.information_f_score(), rel=1e-14)
+
+
 def test_the_thresholds_are_theirs():
     assert THRESHOLDS.tolist() == VALUES["thresholds"]
     assert len(CASES) == 36

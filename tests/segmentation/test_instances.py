@@ -8,8 +8,8 @@ from cunet.errors import CunetError
 from cunet.pictures.colours import CLASSES, class_colours, object_colours
 from cunet.pictures.outlines import outline
 from cunet.segmentation.clumps import convexity, heights
+from cunet.segmentation.how import numbers
 from cunet.segmentation.objects import METHODS, Instances, find
-from cunet.segmentation.products import numbers
 from cunet.threads import set_threads
 
 

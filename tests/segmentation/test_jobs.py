@@ -10,9 +10,9 @@ import cunet
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
 from cunet.net.tiles import usual_tile
+from cunet.segmentation.how import How
 from cunet.segmentation.inputs import target_paths
 from cunet.segmentation.jobs import claimed, fitting_tile, prepared
-from cunet.segmentation.products import How
 from cunet.segmentation.segment_file import segment_file
 
 

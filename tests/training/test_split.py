@@ -37,6 +37,60 @@ def test_slices_held_out_by_name(given, held_out):
     assert parts(hold_out=given) == ([n for n in NAMES if n not in held_out], held_out)
 
 
+ODD = (
+    "vol[0]", "vol[1]", "vol[2]", "img 1", "img [1]", "img [2]", "cell 0, day 1", "cell 1, day 1",
+    "cell 1", "a*", "ab", " blank", "tail ", "x, y", "y, z", "x", "set [1]/a", "set [1]/b", "end,",
+    "q?", "q1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("setting", ["hold_out", "drop"])
+def test_a_name_that_exists_means_that_slice(name, setting):
+    training, held_out = parts(ODD, **{setting: name})
+    assert held_out == ([name] if setting == "hold_out" else [])
+    assert sorted(training) == sorted({*ODD} - {name})
+
+
+@pytest.mark.parametrize("comma", [",", ", "])
+def test_lists_of_any_names_can_be_pasted_back(comma):
+    for chosen in (ODD[:6], ODD[3:8], ODD[6:9], ODD[9:15], ODD[15:], ODD[1::2]):
+        given = comma.join(chosen)
+        if comma == ", " and chosen[0] == "img 1":
+            given += comma  # nothing between two commas is nothing
+        assert parts(ODD, hold_out=given)[1] == [n for n in ODD if n in chosen]
+
+
+@pytest.mark.parametrize(
+    "given,held_out",
+    [
+        ("vol[*]", ["vol[0]", "vol[1]", "vol[2]"]),
+        ("vol[[]0], img*]", ["vol[0]", "img [1]", "img [2]"]),
+        ("img [1]*", ["img [1]"]),
+        ("img [0-9]", ["img 1"]),
+        ("cell ?, day 1", ["cell 0, day 1", "cell 1, day 1"]),
+        ("set [1]", ["set [1]/a", "set [1]/b"]),
+        ("set [1]/, ab", ["ab", "set [1]/a", "set [1]/b"]),
+        ("x, y, z", ["y, z", "x"]),  # "x, y" would leave a z that is none
+        ("  tail  ", ["tail "]),
+        (",ab,, x,", ["ab", "x"]),
+    ],
+)
+def test_patterns_and_folders_with_brackets_and_commas(given, held_out):
+    assert parts(ODD, hold_out=given)[1] == held_out
+
+
+def test_accents_however_they_are_typed():
+    assert parts(["caf\u00e9", "b"], hold_out="cafe\u0301")[1] == ["caf\u00e9"]
+
+
+def test_the_part_of_a_list_that_is_no_slice_is_named():
+    for given, wrong in (("ab, cell 7, day 1", "cell 7"), ("vol[3]", "vol[3]"), ("x, zz", "zz")):
+        with pytest.raises(CunetError) as caught:
+            parts(ODD, hold_out=given)
+        assert f"no slice is named '{wrong}'" in str(caught.value)
+
+
 def test_dropped_slices_are_in_neither_part_and_shift_no_fold():
     training, held_out = parts(fold="0/5", drop="01/t002,02/t012")
     assert held_out == ["02/t002"] and len(training) == 7

@@ -1,0 +1,68 @@
+"""In which colours viewers show the numbers of a label file: one coding in a data set.
+
+Two masks that look alike can hold opposite numbers: one is marked white-is-zero, or its colour
+table has the colours the other way round. Numbers are read as stored, so such files must not be
+mixed.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from cunet.errors import DataError
+from cunet.files.image_file import ImageFile
+
+Colour = tuple[int, ...]  # red, green and blue, 0 to 255
+Colours = dict[int, Colour]  # number -> the colour in which it is shown
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+
+
+def colours_of(image: ImageFile, pages: Iterable[np.ndarray] = ()) -> Colours:
+    """How an open file shows the numbers in its pages; without a colour table only 0 is known."""
+    table = image.colour_table()
+    if table is None:
+        return {0: WHITE if image.white_is_zero else BLACK}
+    used = {int(n) for page in pages for n in np.unique(page)} & {*range(len(table))}
+    return {n: tuple(table[n].tolist()) for n in sorted(used)}
+
+
+def exchanged(one: Colours, other: Colours) -> str:
+    """How two files contradict each other, in words; "" where they do not.
+
+    They do where a colour is one number here and another there, or 0 is black here and white there.
+    """
+    if {one.get(0), other.get(0)} == {BLACK, WHITE}:
+        return "0 is white in one and black in the other"
+    here, there = _numbers(one), _numbers(other)
+    for colour in here.keys() & there.keys():
+        if here[colour] != there[colour]:
+            return f"the colour {colour} is {here[colour]} in one and {there[colour]} in the other"
+    return ""
+
+
+def _numbers(colours: Colours) -> dict[Colour, int]:
+    """Colour -> number, of the colours that stand for one number only."""
+    shown = list(colours.values())
+    return {colour: n for n, colour in colours.items() if shown.count(colour) == 1}
+
+
+def refuse_mixed(files: Iterable[tuple[str, Colours]], what: str = "labels") -> None:
+    """DataError, naming two files, where some of the files are coded the other way round.
+
+    files: the name of each and its colours.
+    """
+    groups: dict[tuple, list[str]] = {}
+    for name, colours in files:
+        groups.setdefault(tuple(sorted(colours.items())), []).append(name)
+    kinds = sorted(groups, key=lambda kind: -len(groups[kind]))  # the odd ones last
+    for number, odd in enumerate(kinds):
+        for usual in kinds[:number]:
+            how = exchanged(dict(odd), dict(usual))
+            if how:
+                count = len(groups[odd])
+                more = f" and {count - 1} more" if count > 1 else ""
+                raise DataError(
+                    f"{what} {groups[odd][0]}{more} and {groups[usual][0]} are coded the other "
+                    f"way round: {how} (white-is-zero, or a colour table). They may look alike, "
+                    "but their numbers are exchanged. Save all in one coding, black is zero."
+                )

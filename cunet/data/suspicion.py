@@ -1,0 +1,119 @@
+"""Labels that are not what they seem: cell numbers taken for classes, 255 taken for "ignore".
+
+What a file means cannot be told from its values alone. Here the shapes and the counts of the values
+speak: a number that is one piece in every page numbers a cell, and 255 that covers much where the
+classes cover next to nothing is a mask.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from scipy import ndimage
+
+IGNORE = 255
+MOST_NUMBERS = 200  # looked at in a page, since each takes time
+MOST_VALUES = 1 << 16
+ENOUGH = 20  # numbers of several pieces
+SMALL = 4  # pixels; fewer are no object
+ALIKE = 0.8  # of the numbers of all pages are one piece where they are cells, of classes far fewer
+HALF = 0.5  # ... which is seen in some classes too
+FEW = 4  # classes that may be counted up by chance
+RARE = 0.001  # of the pixels that have a class: classes above 0 that are as rare are stray values
+FAR_MORE = 10  # times as many pixels of 255 beside them
+SHOWN = 3  # names in a warning
+
+
+def pieces(page: np.ndarray, leave_out: Sequence[int] = (0, IGNORE)) -> Iterator[int]:
+    """In how many 8-connected pieces each number of a page (H, W) lies.
+
+    Of very many numbers some are taken, evenly.
+    """
+    numbers, place = np.arange(1, 1 + MOST_VALUES), page
+    if page.min() < 0 or page.max() > MOST_VALUES:  # renumbered from 1, which takes time
+        numbers, place = np.unique(page, return_inverse=True)
+        place = place.reshape(page.shape) + 1
+    place = place.astype(np.int32)
+    boxes = ndimage.find_objects(place)
+    wanted = [k for k, box in enumerate(boxes) if box and numbers[k] not in leave_out]
+    for k in wanted[:: 1 + len(wanted) // MOST_NUMBERS]:
+        yield ndimage.label(place[boxes[k]] == k + 1, np.ones((3, 3)))[1]
+
+
+def whole(pages: Sequence[np.ndarray]) -> float:
+    """The share of the numbers of all pages that are one piece: nearly 1 where they number cells.
+
+    0 and 255 are left out; 0 where there is nothing else.
+    """
+    seen = apart = 0
+    for seen, count in enumerate((count for page in pages for count in pieces(page)), 1):
+        apart += count > 1
+        if apart > ENOUGH and apart > seen / 2:  # classes, which need not be counted to the end
+            return 0.0
+    return 1 - apart / seen if seen else 0.0
+
+
+def counted_up(sets: Sequence[set[int]]) -> bool:
+    """Whether pages hold the numbers 1 to n, with another n in some, as cells are counted."""
+    highest = {max(numbers) for numbers in sets if numbers}
+    full = all(numbers == set(range(1, len(numbers) + 1)) for numbers in sets)
+    return full and len(highest) > 1 and max(highest) > FEW
+
+
+def objects_on_ground(pages: Sequence[np.ndarray]) -> bool:
+    """Whether integers (H, W) number objects that lie on a ground of 0, and are no probabilities.
+
+    Both may have numbers of one piece each, but those of probabilities rise from 0 step by step:
+    few of them have 0 beside them, and many are single pixels.
+    """
+    numbers = beside = small = 0
+    for page in pages:
+        known, counts = np.unique(page[page > 0], return_counts=True)
+        ground = ndimage.binary_dilation(page == 0, np.ones((3, 3)))
+        numbers += len(known)
+        small += int(np.count_nonzero(counts < SMALL))
+        beside += len(np.unique(page[ground & (page > 0)]))
+    return numbers > 0 and max(small, numbers - beside) < numbers / 2 and whole(pages) >= ALIKE
+
+
+def many_pieces(pages: Sequence[np.ndarray]) -> bool:
+    """Whether numbers that should be objects are two pieces or more on average, as classes are."""
+    found = [count for page in pages for count in pieces(page, (0,))]
+    return len(found) > 0 and sum(found) >= 2 * len(found)
+
+
+def stray(pages: Sequence[np.ndarray], names: Sequence[str]) -> tuple[str, list[str]]:
+    """Whether 255 may be a class and not "ignore": (why it surely is or "", warnings).
+
+    pages are class ids (H, W) uint8, where 255 is ignore.
+    """
+    counts = np.array([np.bincount(page.ravel(), minlength=256) for page in pages])
+    ignored = counts[:, IGNORE]
+    classes, above = counts[:, :IGNORE].sum(axis=1), counts[:, 1:IGNORE].sum(axis=1)
+    if not ignored.any():
+        return "", []
+
+    def said(i: int) -> str:
+        share = 100 * ignored[i] / pages[i].size
+        return (
+            f"{names[i]}: 255 covers {share:.1f} % of the pixels and counts as ignore, since "
+            f"{above[i]} pixels have a class above 0"
+        )
+
+    few = (above > 0) & (above < RARE * classes) & (ignored >= FAR_MORE * above)
+    total = above.sum()
+    if total < RARE * classes.sum() and ignored.sum() >= FAR_MORE * total:
+        first = said(int(np.argmax(above > 0)))
+        return f"{first}; in all {len(pages)} pages there are {total} of them", []
+    warnings = [
+        f"warning: {said(i)}; is this a mask of 0 and 255 with stray pixels?"
+        for i in np.flatnonzero(few)[:SHOWN]
+    ]
+    alone = np.flatnonzero((ignored > 0) & (above == 0))
+    if len(alone):
+        more = f" and {len(alone) - SHOWN} more" if len(alone) > SHOWN else ""
+        warnings.append(
+            "warning: nothing but 0 and 255, which counts as ignore, in "
+            f"{', '.join(names[i] for i in alone[:SHOWN])}{more}; others hold class ids beside it. "
+            "If these are masks, use one coding in the whole data set"
+        )
+    return "", warnings

@@ -1,0 +1,59 @@
+"""Grey pictures and masks that a program saved as RGB or RGBA, read as the one channel they are."""
+
+import numpy as np
+
+from cunet.errors import DataError
+from cunet.files.image_file import ImageFile
+
+
+def as_grey(image: ImageFile, blank: bool = True) -> ImageFile:
+    """The image itself, or one that reads its three equal channels as one.
+
+    For what expects one channel. Some rows of the first page are compared now, each of the others
+    when it is read: colours there are a DataError that names page and row, and nothing is held.
+    `blank` says whether rows of one value, which show nothing of colours, count as grey.
+    """
+    if image.channels != 3 or "S" not in image.axes:
+        return image
+    rows = image.sample(0)
+    if not _equal(rows).all() or not (blank or rows.min() != rows.max()):
+        return image
+    return GreyImage(image)
+
+
+class GreyImage(ImageFile):
+    """An open image of three equal channels, read as one channel."""
+
+    def __init__(self, image: ImageFile) -> None:
+        self.image = image
+        self.path, self.pages, self.height, self.width = (
+            image.path, image.pages, image.height, image.width
+        )  # fmt: skip
+        self.channels, self.dtype, self.streamed = 1, image.dtype, image.streamed
+        self.axes = image.axes.replace("S", "")
+        self.calibration, self.doubts = image.calibration, image.doubts
+        self.notes = (*image.notes, "three equal channels: read as one, grey")
+
+    @property
+    def page_axes(self) -> tuple[tuple[str, int], ...]:
+        return self.image.page_axes
+
+    def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
+        rows = self.image.read_rows(page, r0, r1)
+        equal = _equal(rows)
+        if not equal.all():
+            row = r0 + int(np.argmin(equal.all(axis=1)))
+            raise DataError(
+                f"'{self.path}' was taken for grey, as its channels are equal at first, but page "
+                f"{page} has colours in row {row}. Save it in grey."
+            )
+        return rows[..., :1]
+
+    def close(self) -> None:
+        self.image.close()
+
+
+def _equal(rows: np.ndarray) -> np.ndarray:
+    """Which pixels (rows, W) have the same value in all channels; NaN is equal to NaN."""
+    first = rows[..., :1]
+    return ((rows == first) | ((rows != rows) & (first != first))).all(axis=2)
