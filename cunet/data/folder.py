@@ -102,7 +102,9 @@ def _pair(
     """The slices of one image file and its label file; notes, each with a file's name or ""."""
     with open_image(image_path) as image:
         images = [image.read(page) for page in range(image.pages)]
-        notes = [(f"images/: {note}", "") for note in (f"axes {image.axes}", *image.notes)]
+        plain = (f"axes {image.axes}", *(n for n in image.notes if n not in image.doubts))
+        notes = [(f"images/: {note}", "") for note in plain]
+        notes += [(f"warning: images/: {note}", image_path.name) for note in image.doubts]
         image_colours = colours_of(image, [np.zeros(1, np.uint8)])
     file = read_label_file(label_path)
     labels = file.pages

@@ -36,7 +36,9 @@ def load(folder: str | Path, meaning: str | None = None) -> Dataset:
             )
     with open_image(volume) as image:
         images = [image.read(page) for page in range(image.pages)]
-        notes = [f"{VOLUME}: axes {image.axes}", *(f"{VOLUME}: {note}" for note in image.notes)]
+        notes = [f"{VOLUME}: axes {image.axes}"]
+        for note in image.notes:
+            notes.append(f"{'warning: ' if note in image.doubts else ''}{VOLUME}: {note}")
     raw, label_notes = read_labels(truth)
     notes += [f"{LABELS}: {note}" for note in label_notes]
     if len(raw) != len(images):

@@ -195,11 +195,11 @@ class TiffImage(ImageFile):
 
     @property
     def white_is_zero(self) -> bool:
-        key = self._series.keyframe
+        key = self._stack.keyframe
         return bool(key.photometric == tifffile.PHOTOMETRIC.MINISWHITE)
 
     def colour_table(self) -> np.ndarray | None:
-        key = self._series.keyframe
+        key = self._stack.keyframe
         colours = np.asarray(key.colormap) if key.colormap is not None else np.zeros(0)
         if key.photometric != tifffile.PHOTOMETRIC.PALETTE or colours.shape[:1] != (3,):
             return None
