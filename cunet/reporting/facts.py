@@ -25,12 +25,7 @@ from cunet.training.run_folder import missing_steps, read_log, read_settings
 from cunet.training.weights import weigh
 
 MAX_EXAMPLES = 3
-ENVIRONMENT: dict[str, type] = {
-    "command": list,
-    "blas": list,
-    "versions": dict,
-    "data": dict,
-}  # what is used of it
+ENVIRONMENT: dict[str, type] = {"command": list, "blas": list, "versions": dict, "data": dict}
 METRICS: dict[str, type] = {"last": dict}
 
 
