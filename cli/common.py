@@ -1,8 +1,6 @@
 """What commands share: output options, progress, and refusing to overwrite."""
 
 import glob
-import json
-import math
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -118,17 +116,9 @@ def segment_command(data: str, run: str, hold_out: str | None = None) -> str:
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout; NaN and infinity become null."""
-    streams.answer(json.dumps(_finite(document), indent=2), needed=True)
+    from cunet.files.json_file import json_text
 
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return value
+    streams.answer(json_text(document), needed=True)
 
 
 class Progress:

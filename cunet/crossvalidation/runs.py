@@ -9,15 +9,14 @@ Every run equals one of `cunet train --fold k/n --seed s`. Scores: cunet/crossva
 """
 
 import re
-import tomllib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from cunet.data.dataset import Dataset
-from cunet.errors import CunetError, DataError
+from cunet.errors import CunetError, DataError, DeviceError
 from cunet.files.atomic import write_text
 from cunet.files.listing import visible
 from cunet.files.lock import held
@@ -28,6 +27,7 @@ from cunet.training.loop import train
 from cunet.training.run_folder import LOCK, changed, read_environment, read_settings, steps_done
 
 SETTINGS = "crossval.toml"
+MOST = 10_000  # folds, or seeds
 # These settings may differ between runs; the data are compared by their hashes.
 MAY_DIFFER = {"data", "dataset", "out", "device", "threads", "minutes"}
 
@@ -58,8 +58,10 @@ class CrossValidation:
     def __post_init__(self) -> None:
         for name, smallest in (("folds", 2), ("seeds", 1)):
             value = getattr(self, name)
-            if type(value) is not int or value < smallest:
-                raise CunetError(f"{name}: expected {smallest} or more, found {value!r}")
+            if type(value) is not int or not smallest <= value <= MOST:
+                raise CunetError(
+                    f"{name}: expected {smallest} or more, at most {MOST:,}, found {value!r:.40}"
+                )
         for name in ("hold_out", "train_share", "drop"):
             if getattr(self.config, name) is not None:
                 raise CunetError(f"{name}: a cross-validation makes folds of all slices; remove it")
@@ -156,13 +158,16 @@ def load(path: str | Path) -> CrossValidation:
     path = Path(path)
     if not (path / SETTINGS).is_file():
         return _of_runs(path)
+    types = {field.name: field.type for field in fields(Config)}
     try:
-        text = (path / SETTINGS).read_text(encoding="utf-8", errors="surrogateescape")
-        found = tomllib.loads(text)
+        found = settings_file.read(
+            path / SETTINGS, types | {"folds": int, "seeds": int, "average": str}, own=True
+        )
         own = {name: found.pop(name) for name in ("folds", "seeds", "average")}
-        lists = {k: tuple(v) for k, v in found.items() if isinstance(v, list)}
-        return CrossValidation(path, Config(**found | lists), **own)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return CrossValidation(path, Config(**found), **own)
+    except DeviceError:  # the disk, not the file
+        raise
+    except (CunetError, KeyError) as error:
         raise CunetError(f"'{path / SETTINGS}' is damaged: {error}") from error
 
 

@@ -8,9 +8,7 @@ held_out.npz  the predicted slices: "<average>/<slice>" (H, W) float32, the prob
 scores.json   their scores, and the SHA-256 of the model they are of
 """
 
-import json
 import os
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,10 +17,12 @@ from typing import Any
 import numpy as np
 
 from cunet.crossvalidation.runs import CrossValidation, Run
+from cunet.crossvalidation.stored import has_pages, numbers, object_in, read_page, read_scores
 from cunet.data.dataset import Dataset, sha256
 from cunet.data.labels import IGNORE, cells
 from cunet.errors import CunetError, DataError
 from cunet.files.atomic import write_npz, write_text
+from cunet.files.json_file import finite, json_text
 from cunet.files.tiff_output import TiffOutput
 from cunet.metrics import isbi2012
 from cunet.metrics.pixel import THRESHOLDS, PixelCounts
@@ -71,7 +71,7 @@ def score_run(
     """Segment and score the held-out slices of a finished run; the contents of scores.json."""
     folder = cv.folder(run)
     last = folder / "last.npz"
-    header = checkpoint.read_header(last)["progress"]
+    header = checkpoint.read_progress(last)
     net = checkpoint.load(last, device)
     held_out = cv.held_out(run, len(dataset.images))
     pages: dict[str, np.ndarray] = {}
@@ -91,7 +91,7 @@ def score_run(
         scores[average] = evaluate(mine, dataset, held_out, counting)
     document = {"model": sha256(last), "steps": header["step"], "seconds": header["seconds"]}
     document |= {"held_out": held_out, "scores": scores}
-    write_text(folder / "scores.json", json.dumps(document, indent=2) + "\n")
+    write_text(folder / "scores.json", json_text(document) + "\n")
     return document
 
 
@@ -103,15 +103,13 @@ def _counting(progress: Progress, doing: str, before: int, total: int) -> Callab
 def scores_of(cv: CrossValidation, run: Run) -> dict[str, Any] | None:
     """The contents of a run's scores.json; None where it must be trained or scored (again)."""
     folder = cv.folder(run)
-    found = _read_json(folder / "scores.json")
-    try:
-        with np.load(folder / "held_out.npz", allow_pickle=False) as file:
-            wanted = {f"{a}/{i}" for a in cv.averages for i in found["held_out"]}
-            scored = wanted <= set(file.files) and set(cv.averages) <= found["scores"].keys()
-        same = found["model"] == sha256(folder / "last.npz")
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    found = read_scores(folder / "scores.json", cv.averages)
+    if found is None or found["steps"] != cv.config.steps:
         return None
-    return found if scored and same and found["steps"] == cv.config.steps else None
+    wanted = [f"{average}/{i}" for average in cv.averages for i in found["held_out"]]
+    if not has_pages(folder / "held_out.npz", wanted) or not (folder / "last.npz").is_file():
+        return None
+    return found if found["model"] == sha256(folder / "last.npz") else None
 
 
 def collect(cv: CrossValidation, dataset: Dataset, progress: Progress) -> dict[str, Any]:
@@ -122,9 +120,11 @@ def collect(cv: CrossValidation, dataset: Dataset, progress: Progress) -> dict[s
     document = _summary(cv, dataset)
     path = cv.path / "metrics.json"
     predictions = prediction_files(cv, dataset)
-    before = _read_json(path)
+    before = object_in(path)
     stack = before.pop("stack", None)
-    if stack and before == document and all(file.is_file() for file in predictions):
+    stack = {a: numbers(stack.get(a)) for a in cv.averages} if isinstance(stack, dict) else {}
+    known = bool(stack) and all(stack.values()) and before == finite(document)
+    if known and all(file.is_file() for file in predictions):
         return document | {"stack": stack}  # nothing is left to do
     slices = range(len(dataset.images))
     path.unlink(missing_ok=True)  # it belongs to older predictions
@@ -135,13 +135,14 @@ def collect(cv: CrossValidation, dataset: Dataset, progress: Progress) -> dict[s
         counting = _counting(progress, "all slices at once", number * len(slices), total)
         stack[average] = evaluate(_stack(cv, average, dataset), dataset, slices, counting)
     document |= {"stack": stack}
-    write_text(path, json.dumps(document, indent=2) + "\n")
+    write_text(path, json_text(document) + "\n")
     return document
 
 
 def _summary(cv: CrossValidation, dataset: Dataset) -> dict[str, Any]:
     """metrics.json without the scores of the whole stack."""
     entries = []
+    scores_wanted = {"pixel_error", "dice"} if limits(dataset) else set(SCORES)
     for run in cv.runs:
         found = scores_of(cv, run)
         if found is None:
@@ -150,6 +151,10 @@ def _summary(cv: CrossValidation, dataset: Dataset) -> dict[str, Any]:
         entry |= {name: found[name] for name in ("model", "steps", "seconds", "held_out")}
         for average in cv.averages:
             scores = found["scores"][average]
+            if lacking := scores_wanted - scores.keys():
+                path = cv.folder(run) / "scores.json"
+                what = f"{', '.join(sorted(lacking))} missing"
+                raise DataError(f"'{path}' is damaged ({what}); remove it and resume '{cv.path}'")
             entry[average] = {key: scores[key] for key in (*SCORES, "thresholds") if key in scores}
         entries.append(entry)
     folds = entries[: cv.folds]
@@ -190,9 +195,10 @@ def _stack(cv: CrossValidation, average: str, dataset: Dataset) -> list[np.ndarr
     """The held-out prediction of every slice, from the folds of the first seed."""
     pages: list = [None] * len(dataset.images)
     for run in cv.runs[: cv.folds]:
-        with np.load(cv.folder(run) / "held_out.npz", allow_pickle=False) as file:
-            for i in cv.held_out(run, len(pages)):
-                pages[i] = file[f"{average}/{i}"]
+        for i in cv.held_out(run, len(pages)):
+            shape = dataset.images[i].shape[:2]
+            shape += (len(dataset.class_names),) if len(dataset.class_names) > 2 else ()
+            pages[i] = read_page(cv.folder(run) / "held_out.npz", f"{average}/{i}", shape)
     return pages
 
 
@@ -234,11 +240,3 @@ def _write_predictions(
         with TiffOutput(path, each, height, width, np.float32, channels, description=made) as file:
             for k, page in enumerate(mine):
                 file.write_rows(k, 0, page)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; {} where it is missing or damaged."""
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}

@@ -57,6 +57,11 @@ class Augmentation:
             raise CunetError(f"elastic must be grid, simard or none, found {self.elastic!r}")
         if self.grid < 2:
             raise CunetError(f"grid must be 2 or more, a node at each corner, found {self.grid}")
+        for name in ("sigma", "brightness", "noise"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise CunetError(f"{name} must be 0 or more, found {getattr(self, name)}")
+        for name in ("contrast", "brightness", "curve", "noise", "zoom", "shear", "blur"):
+            object.__setattr__(self, name, getattr(self, name) + 0.0)  # -0.0 becomes 0.0
         if not (0 <= self.contrast < 1 and 0 <= self.curve < 1):
             raise CunetError(
                 "contrast and curve must be in 0 <= value < 1, or grey values could turn over, "

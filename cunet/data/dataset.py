@@ -13,6 +13,7 @@ import numpy as np
 from cunet.data.coding import Colours, refuse_mixed
 from cunet.data.labels import class_ids, refuse_cell_numbers
 from cunet.data.suspicion import stray
+from cunet.data.values import check_values, standing_apart
 from cunet.errors import DataError, of_system
 from cunet.files.listing import IMAGES, is_file, visible
 
@@ -112,8 +113,9 @@ def checked(
 
     meaning "classes": the ids are classes and 255 beside them is ignore, whatever they look like.
     Raises DataError, naming the file and the values, for labels of another size than their image,
-    mixed dtypes or channel counts, infinite or NaN pixels, files coded the other way round, all
-    that `class_ids` refuses, cell numbers, and masks whose stray pixels make them class ids.
+    mixed dtypes or channel counts, infinite, NaN or "no data" pixels, files coded the other way
+    round, all that `class_ids` refuses, cell numbers, and masks whose stray pixels make them class
+    ids.
     """
     slices, notes = _grey_where_others_are(slices)
     first = slices[0]
@@ -129,9 +131,7 @@ def checked(
                 f"{first.image_name} has {first.image.shape[2]} of {first.image.dtype}; expected "
                 "the same in all images. Convert one of them."
             )
-        if s.image.dtype.kind == "f" and not np.all(np.isfinite(s.image)):
-            bad = int(np.sum(~np.isfinite(s.image)))
-            raise DataError(f"image {s.image_name} holds {bad} values that are NaN or infinite.")
+        check_values(s.image, f"image {s.image_name}")
     names = [s.label_name for s in slices]
     refuse_mixed(((s.image_name, s.image_colours) for s in slices), "images")
     refuse_mixed(((s.label_name, s.label_colours) for s in slices), "labels")
@@ -149,6 +149,14 @@ def checked(
     flat = [s.image_name for s in slices if s.image.min() == s.image.max()]
     if flat:
         notes.append(f"{len(flat)} images have a single grey value: {', '.join(flat[:3])}")
+    apart = [(s.image_name, found) for s in slices if (found := standing_apart(s.image))]
+    if apart:
+        name, found = apart[0]
+        more = f" (and {len(apart) - 1} more images like it)" if apart[1:] else ""
+        notes.append(
+            f"warning: image {name} holds {found}{more}: if that is a mark for 'no data', little "
+            "contrast is left to the rest; crop these parts, or replace the value"
+        )
     return [s.image for s in slices], labels, classes, notes
 
 

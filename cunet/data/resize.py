@@ -14,12 +14,16 @@ from cunet.data.dataset import Dataset
 
 
 def resize_image(image: np.ndarray, side: int) -> np.ndarray:
-    """image (H, W, C) of any real dtype scaled to (side, side, C) float32, grey values kept.
+    """image (H, W, C) of any real dtype scaled to (side, side, C) float32, grey values kept; where
+    float32 has too few digits (whole numbers of 32 bits, float64) to float64.
 
     Larger: bilinear. Smaller: a mean whose weights fall linearly to 0 at the centre of the next new
     pixel, so that details finer than the new pixels do not alias.
     """
-    return _scaled(image, side, side)
+    if image.dtype.itemsize <= (2 if image.dtype.kind in "iu" else 4):
+        return _scaled(image, side, side)
+    centre = image.mean(axis=(0, 1), dtype=np.float64)  # Pillow scales the small differences
+    return centre + _scaled(image.astype(np.float64) - centre, side, side)
 
 
 def resize_labels(labels: np.ndarray, side: int) -> np.ndarray:
@@ -42,7 +46,7 @@ def resize_probability(probability: np.ndarray, height: int, width: int) -> np.n
 
 
 def resized(dataset: Dataset, side: int) -> Dataset:
-    """The data set with images (float32), labels and cell numbers of side x side pixels.
+    """The data set with images (see resize_image), labels and cell numbers of side x side pixels.
 
     A note says so, and how many cells of which slices were too small to keep a pixel.
     """

@@ -59,9 +59,11 @@ class Part:
             os.replace(self.hidden, self.path)
             self.file.close()
             sync_folder(self.path.parent)
-        except OSError as error:
+        except BaseException as error:
             self.discard()
-            raise write_error(error, self.path, self.needed) from error
+            if isinstance(error, OSError):
+                raise write_error(error, self.path, self.needed) from error
+            raise
 
     def discard(self) -> None:
         """Remove what was written; `path` stays as it was."""

@@ -14,14 +14,13 @@ import numpy as np
 
 from cunet.backend import resolve_device, to_device, to_host
 from cunet.engines import check_precision
-from cunet.errors import CunetError, DataError, DeviceError
+from cunet.errors import CunetError, DataError, NumericError
 from cunet.files.atomic import write_npz
+from cunet.net import model_input
+from cunet.net.model_input import FORMAT, LATER
 from cunet.net.normalization import Normalization
 from cunet.net.unet import UNet
 
-FORMAT = 1
-# Arguments of UNet that the first version did not know: kept only where they are not the usual.
-LATER = {"padding": "valid", "batch_norm": False, "sigmoid": False, "resize": None}
 BUNDLED = Path(__file__).parents[1] / "models" / "isbi2012.npz"
 
 
@@ -37,13 +36,15 @@ def save(
     The file holds the parameters, the net's arguments and its normalisation; it appears complete or
     not at all, and replaces an older one. progress: numbers and text to keep in its header. half
     rounds the parameters to float16, for a file of half the size; a net loaded from it computes in
-    its own dtype as before. Raises DeviceError where the disk has no room.
+    its own dtype as before. Raises DeviceError where the disk has no room, NumericError where an
+    array holds NaN or infinity, which no file should: an older one is kept.
 
         cunet.save("net.npz", net)
     """
     arrays = {p.name: to_host(p.value) for p in net.parameters()}
     if half:
-        arrays = {name: value.astype(np.float16) for name, value in arrays.items()}
+        with np.errstate(over="ignore"):
+            arrays = {name: value.astype(np.float16) for name, value in arrays.items()}
     arrays |= {name: to_host(value) for name, value in net.statistics().items()}
     values = net.settings()
     settings = {name: value for name, value in values.items() if name not in LATER}
@@ -59,44 +60,39 @@ def save(
         if getattr(solver, "scaling", None) is not None:
             header["scaling"] = solver.scaling
         arrays |= {f"solver/{name}": to_host(v) for name, v in solver.state().items()}
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise NumericError(
+                f"'{path}' is not written: array '{name}' of the network holds NaN or infinity"
+                f"{' as float16' if half else ''}"
+            )
     arrays["header"] = np.array(json.dumps(header))
     write_npz(Path(path), arrays)
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The header and the arrays of a model file; CunetError where it is missing, DataError where
-    it is damaged or not a model."""
-    return _read(path, True)
+    """The header and the arrays of a model file, checked; CunetError where it is missing, DataError
+    where it is damaged or not a model."""
+    return model_input.read(Path(path), True)
 
 
 def read_header(path: str | Path) -> dict[str, Any]:
     """The header of a model file alone; errors as in read()."""
-    return _read(path, False)[0]
+    return model_input.read(Path(path), False)[0]
 
 
-def _read(path: str | Path, with_arrays: bool) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    path = Path(path)
-    if not path.is_file():
-        raise CunetError(
-            f"model '{path}' does not exist; expected a .npz file or a run folder that "
-            "`cunet train` wrote"
-        )
-    try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            header = json.loads(str(file["header"]))
-            found = header.get("format")
-            names = [name for name in file.files if name != "header"] if with_arrays else []
-            arrays = {name: file[name] for name in names}
-    except Exception as error:  # damaged bytes make zipfile, NumPy and json raise many types
-        raise DataError(
-            f"model '{path}' is damaged or not a cunet model ({type(error).__name__}); "
-            "use another copy or train again"
-        ) from error
-    if found != FORMAT:
-        raise DataError(
-            f"model '{path}' has format {found}, this cunet reads {FORMAT}; update cunet"
-        )
-    return header, arrays
+def read_progress(path: str | Path) -> dict[str, Any]:
+    """How far the training that wrote a model file was: at least its step and seconds. DataError
+    where the file was not written by a training."""
+    return progress_of(path, read_header(path))
+
+
+def progress_of(path: str | Path, header: dict[str, Any]) -> dict[str, Any]:
+    """As read_progress, from a header that was read."""
+    missing = {"step", "seconds"} - header["progress"].keys()
+    if missing:
+        raise DataError(f"model '{path}' was written by no training: its header has no step")
+    return {"best": None, "best_step": None} | header["progress"]
 
 
 def load(path: str | Path, device: str = "cpu", precision: str | None = None) -> UNet:
@@ -122,18 +118,12 @@ def build(
     device: str,
     precision: str | None = None,
 ) -> UNet:
-    """The network that a header and its arrays describe."""
-    device = resolve_device(device)
-    try:
-        net = UNet(**header["net"], device=device, precision=precision)
-        stored = dict(header["normalization"])
-        per_image = bool(stored.pop("per_image", False))
-        numbers = {k: tuple(map(float, v)) for k, v in stored.items()}
-        net.normalization = Normalization(**numbers, per_image=per_image)
-    except DeviceError:  # what is wrong is not the file
-        raise
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
-        raise DataError(f"model '{path}': the header is damaged ({error})") from error
+    """The network that a header and its arrays, from read(), describe."""
+    net = UNet(**header["net"], device=resolve_device(device), precision=precision)
+    stored = dict(header["normalization"])
+    per_image = stored.pop("per_image", False)
+    numbers = {k: tuple(map(float, v)) for k, v in stored.items()}
+    net.normalization = Normalization(**numbers, per_image=per_image)
     put(path, {p.name: p.value for p in net.parameters()} | net.statistics(), arrays)
     return net
 

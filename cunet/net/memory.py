@@ -19,6 +19,7 @@ from cunet.net.tiles import smallest_tile, tile_for_output, valid_tiles
 from cunet.net.unet import UNet
 
 CERTAIN = 0.8  # estimates are within 20 %, so advice uses only this share of the memory
+IMPOSSIBLE = 0.5  # not even this share of the estimate is there
 NARROWEST = 8  # channels; narrower networks are never suggested
 # Libraries below CuPy have no type of their own for it, but say so
 REFUSALS = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED")
@@ -107,6 +108,21 @@ def _room_of_cpu() -> int:
     if most != resource.RLIM_INFINITY:
         room = min(room, held + most - 1024 * _kilobytes("/proc/self/status", "VmSize"))
     return room
+
+
+def refuse_impossible(task: Task, device: str) -> None:
+    """DeviceError, before anything is made, for what needs far more memory than the CPU has.
+
+    The system may promise such memory and end the process when it is used. A GPU does not.
+    """
+    if device != "cpu":
+        return
+    try:
+        free = _room_of_cpu() + 1024 * _kilobytes("/proc/meminfo", "SwapFree")
+    except Exception:  # another system than Linux
+        return
+    if IMPOSSIBLE * task.needed() > free:
+        raise DeviceError(explain(MemoryError(), task, free, device))
 
 
 def _kilobytes(path: str, name: str) -> int:

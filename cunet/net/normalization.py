@@ -1,12 +1,13 @@
 """How images become the numbers a network was trained on: fixed then, stored in the model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 SAMPLED_PIXELS = 4_000_000  # about, for percentiles
 ROWS_AT_ONCE = 256  # of an image that are read
+LOST = 1e-6  # of the squared mean: a smaller variance drowns in the rounding of large numbers
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class Normalization:
         every = max(1, count // SAMPLED_PIXELS)
         sample = np.concatenate([pixels[::every] for pixels in flat])
         low, high = np.percentile(sample, (0.1, 99.9), axis=0)
-        deviation = np.sqrt(variance)
-        deviation[deviation == 0] = 1.0  # a constant channel stays constant
-        numbers = [tuple(v.tolist()) for v in (mean, deviation, low, high)]
+        if (variance < LOST * mean * mean).any():
+            mean, variance = _from_differences(lambda: iter(flat), count)
+        numbers = [tuple(v.tolist()) for v in (mean, _deviation(variance), low, high)]
         return cls(numbers[0], numbers[1], numbers[2], numbers[3])
 
     def fitted(self, read_rows: Callable[[int, int], np.ndarray], height: int) -> "Normalization":
@@ -52,27 +53,40 @@ class Normalization:
         each channel of that image. read_rows(r0, r1) returns pixels (r1 - r0, W, C)."""
         if not self.per_image:
             return self
+        blocks = [
+            (first, min(height, first + ROWS_AT_ONCE)) for first in range(0, height, ROWS_AT_ONCE)
+        ]
+
+        def pixels() -> Iterator[np.ndarray]:
+            for first, last in blocks:
+                yield read_rows(first, last).reshape(-1, len(self.mean)).astype(np.float64)
+
         total = squares = np.zeros(len(self.mean))
         count = 0
-        for first in range(0, height, ROWS_AT_ONCE):
-            rows = read_rows(first, min(height, first + ROWS_AT_ONCE)).astype(np.float64)
-            pixels = rows.reshape(-1, rows.shape[2])
-            count += len(pixels)
-            total = total + pixels.sum(axis=0)
-            squares = squares + np.square(pixels).sum(axis=0)
+        for part in pixels():
+            count += len(part)
+            total = total + part.sum(axis=0)
+            squares = squares + np.square(part).sum(axis=0)
         mean = total / count
-        deviation = np.sqrt(np.maximum(squares / count - mean * mean, 0))
-        deviation[deviation == 0] = 1.0
+        variance = np.maximum(squares / count - mean * mean, 0)
+        if (variance < LOST * mean * mean).any():
+            mean, variance = _from_differences(pixels, count)
+        deviation = _deviation(variance)
         return replace(
             self, mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()), per_image=False
         )
 
     def apply(self, image: np.ndarray, dtype: str = "float32") -> np.ndarray:
-        """The normalised image, (..., C) of any dtype in, of `dtype` out."""
-        scaled = image.astype(dtype)
-        scaled -= np.asarray(self.mean, dtype)
-        scaled /= np.asarray(self.deviation, dtype)
-        return scaled
+        """The normalised image, (..., C) of any dtype in, of `dtype` out.
+
+        What float32 cannot hold is subtracted in float64: 1e9 + 0.5 would be rounded to 1e9.
+        """
+        work = np.float64 if wide(image.dtype) else np.dtype(dtype)
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # its user looks
+            scaled = image.astype(work)
+            scaled -= np.asarray(self.mean, work)
+            scaled /= np.asarray(self.deviation, work)
+            return scaled.astype(dtype, copy=False)
 
     def far_from_training(self, low: np.ndarray, high: np.ndarray) -> str | None:
         """One line of warning where an image's 0.1 and 99.9 percentiles (per channel) lie far from
@@ -89,3 +103,28 @@ class Normalization:
                     "was the image rescaled or converted?"
                 )
         return None
+
+
+def wide(dtype: np.dtype) -> bool:
+    """Whether numbers of this type have more digits than a float32."""
+    return dtype.itemsize > (2 if dtype.kind in "iu" else 4)
+
+
+def _from_differences(
+    parts: Callable[[], Iterator[np.ndarray]], count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of `count` pixels (n, C), of their differences from the first of them."""
+    first = next(parts())[0].astype(np.float64)
+    total = squares = np.zeros(len(first))
+    for part in parts():
+        apart = part - first
+        total, squares = total + apart.sum(axis=0), squares + np.square(apart).sum(axis=0)
+    mean = total / count
+    return first + mean, np.maximum(squares / count - mean * mean, 0)
+
+
+def _deviation(variance: np.ndarray) -> np.ndarray:
+    """The deviation of each channel; 1 of a constant one, which stays constant."""
+    deviation = np.sqrt(variance)
+    deviation[deviation == 0] = 1.0
+    return deviation

@@ -1,12 +1,13 @@
 """The shape of a network: all that decides its layers, under one name."""
 
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 
 from cunet.errors import CunetError
 from cunet.ops.padding import border
 
 VARIANTS = ("paper", "release2015")
+LIMITS = {"width": (1, 4096), "depth": (1, 12), "in_channels": (1, 4096), "classes": (2, 255)}
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,12 @@ class Shape:
 
     def __post_init__(self) -> None:
         border((3, 3), self.padding)  # CunetError for any other padding
-        for name, least in (("width", 1), ("depth", 1), ("in_channels", 1), ("classes", 2)):
+        for name, (least, most) in LIMITS.items():
             value = getattr(self, name)
-            if not isinstance(value, Integral) or value < least:
-                raise CunetError(f"U-Net {name}: expected {least} or more, found {value!r}")
-        if not 0 <= self.dropout < 1:
+            whole = isinstance(value, Integral) and not isinstance(value, bool)
+            if not whole or not least <= value <= most:
+                raise CunetError(f"U-Net {name}: expected {least} to {most:,}, found {value!r:.40}")
+        if not isinstance(self.dropout, Real) or not 0 <= self.dropout < 1:
             raise CunetError(f"U-Net dropout: expected 0 to below 1, found {self.dropout}")
         if self.variant not in VARIANTS:
             raise CunetError(f"U-Net variant: expected one of {VARIANTS}, found '{self.variant}'")

@@ -4,6 +4,8 @@ from cunet.errors import CunetError
 from cunet.net.receptive_field import context
 from cunet.net.sizes import fits, lattice, output_size, shrinkage
 
+LARGEST = 1 << 17  # pixels; at width 1 its first layer alone takes 69 GB
+
 
 def smallest_tile(depth: int, padding: str = "valid") -> int:
     """The smallest input side that fits: 188 at depth 4, 16 with "same" padding."""
@@ -28,6 +30,8 @@ def valid_tiles(depth: int, low: int, high: int, padding: str = "valid") -> list
 
 def check_tile(size: int, depth: int, padding: str = "valid") -> None:
     """CunetError that names the nearest sizes that fit where `size` does not."""
+    if size > LARGEST:
+        raise CunetError(f"tile: expected at most {LARGEST:,} pixels a side, found {size!r:.40}")
     if fits(size, depth, padding):
         return
     above = tile_for_output(size - shrinkage(depth, padding), depth, padding)

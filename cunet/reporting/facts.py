@@ -1,6 +1,6 @@
 """What the report shows of a run: read from its folder, and computed with its last network."""
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from cunet.backend import resolve_device
 from cunet.data.dataset import Dataset
 from cunet.data.labels import cells
 from cunet.errors import CunetError, DeviceError
+from cunet.files.json_file import read_json
 from cunet.metrics.pixel import PixelCounts
 from cunet.net import checkpoint
 from cunet.net.unet import UNet
@@ -20,10 +21,12 @@ from cunet.reporting.slices import Segmented, in_order
 from cunet.segmentation.tiling import segment, whole_tile
 from cunet.training.config import Config
 from cunet.training.prepared import Prepared, prepare
-from cunet.training.run_folder import read_log, read_settings
+from cunet.training.run_folder import missing_steps, read_log, read_settings
 from cunet.training.weights import weigh
 
 MAX_EXAMPLES = 3
+ENVIRONMENT: dict[str, type] = {"command": list, "blas": list, "versions": dict, "data": dict}
+METRICS: dict[str, type] = {"last": dict}
 
 
 @dataclass(frozen=True)
@@ -43,16 +46,13 @@ class Log:
 
     @classmethod
     def read(cls, run: Path) -> "Log":
-        """The log of a run folder; CunetError where there is none or it is damaged."""
+        """The log of a run folder; CunetError where there is none, DataError where it is none."""
         rows = read_log(run)
-        validated = [row for row in rows if row.get("val_pixel_error")]
         names = list(cls.__dataclass_fields__)
-        try:
-            columns = [[float(row[n] or "nan") for row in rows] for n in names[:5]]
-            columns.append([float(row["step"]) for row in validated])
-            columns += [[float(row[n]) for row in validated] for n in names[6:]]
-        except (KeyError, TypeError, ValueError) as error:
-            raise CunetError(f"'{run / 'log.csv'}' is damaged ({error}); restore it") from error
+        validated = [row for row in rows if all(row[name] for name in names[6:])]
+        columns = [[float(row[n] or "nan") for row in rows] for n in names[:5]]
+        columns.append([float(row["step"]) for row in validated])
+        columns += [[float(row[n]) for row in validated] for n in names[6:]]
         return cls(*map(np.array, columns))
 
     @property
@@ -151,10 +151,11 @@ def collect(run: str | Path) -> Facts:
     path = Path(run)
     config, log = Config(**read_settings(path)), Log.read(path)
     remarks: list[str] = []
-    environment = _read_json(path / "env.json", remarks)
-    metrics = {}
-    if (path / "metrics.json").is_file():
-        metrics = _read_json(path / "metrics.json", remarks)
+    environment, metrics = _read_json(path / "env.json", ENVIRONMENT, remarks), {}
+    if (path / "metrics.json").exists():
+        metrics = _read_json(path / "metrics.json", METRICS, remarks)
+    if len(log.step) and (lost := missing_steps(path, int(log.step[-1]))):
+        remarks.append(f"log.csv lacks steps {lost:.80}: these lines were lost or are damaged.")
     network, data, found = None, None, None
     try:
         header, arrays = checkpoint.read(path / "last.npz")
@@ -170,12 +171,20 @@ def collect(run: str | Path) -> Facts:
     return Facts(path, config, log, environment, metrics, network, data, found, remarks)
 
 
-def _read_json(path: Path, remarks: list[str]) -> dict:
+def _read_json(path: Path, kinds: Mapping[str, type], remarks: list[str]) -> dict:
+    """The object in a JSON file without what is not of the kind it should be."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        found = read_json(path)
+    except (OSError, ValueError) as error:
         remarks.append(f"{path.name} could not be read: {error}")
         return {}
+    for name, kind in kinds.items():
+        value = found.get(name, kind())
+        good = isinstance(value, kind)
+        if not good or (name == "blas" and not all(isinstance(pool, dict) for pool in value)):
+            del found[name]
+            remarks.append(f"{path.name} is damaged: its '{name}' is left out.")
+    return found
 
 
 def _device(config: Config) -> str:

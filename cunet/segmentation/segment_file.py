@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cunet.data.values import NO_INTENSITY
 from cunet.errors import DataError
 from cunet.files import as_grey
 from cunet.files.frames import frames
@@ -121,7 +122,7 @@ def classes(probability: np.ndarray, threshold: float) -> np.ndarray:
 def range_warnings(image: ImageFile, net: UNet, page: int) -> list[str]:
     """A warning where the image's intensities lie far from the training images'."""
     sample = image.sample(page).astype(np.float64)
-    if not np.isfinite(sample).all():
+    if not (np.abs(sample) < NO_INTENSITY).all():  # NaN is not
         return []  # an error that names the rows follows
     low, high = np.percentile(sample.reshape(-1, image.channels), (0.1, 99.9), axis=0)
     text = net.normalization.far_from_training(low, high)

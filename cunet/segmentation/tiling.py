@@ -22,8 +22,9 @@ import numpy as np
 
 from cunet.data.mirror import reflect
 from cunet.data.resize import resize_image, resize_probability
-from cunet.errors import CunetError, DataError
-from cunet.net.memory import explained
+from cunet.data.values import check_values
+from cunet.errors import CunetError, DataError, NumericError
+from cunet.net.memory import explained, refuse_impossible, task_of
 from cunet.net.receptive_field import context
 from cunet.net.shape import Shape
 from cunet.net.sizes import lattice, margin, output_size
@@ -34,6 +35,8 @@ from cunet.net.unet import UNet
 FLIPS = [(False, rows, columns) for rows in (False, True) for columns in (False, True)]
 AVERAGES = {"none": FLIPS[:1], "flips": FLIPS, "rotations": FLIPS + [(True, *f[1:]) for f in FLIPS]}
 STRIDES = ("exact", "paper")
+ROUNDING = 1e-3  # that a probability may lie outside 0 to 1
+FAR_OUT = 1e6  # deviations from the mean: no image is there
 
 
 @dataclass(frozen=True)
@@ -107,21 +110,27 @@ def bands(
     """
     if average not in AVERAGES:
         raise CunetError(f"average: expected one of {tuple(AVERAGES)}, found '{average}'")
+
+    def checked_rows(r0: int, r1: int) -> np.ndarray:
+        pixels = read_rows(r0, r1)
+        check_values(pixels, name, r0)
+        return pixels
+
     if net.resize is not None:
-        yield 0, _resized(read_rows(0, height), net, net.resize, average, name)
+        yield 0, _resized(checked_rows(0, height), net, net.resize, average, name)
         return
-    normalization = net.normalization.fitted(read_rows, height)
+    normalization = net.normalization.fitted(checked_rows, height)
     lost = margin(net.shape.depth, net.shape.padding)
     down, across = (
         plan(side, net.shape.depth, tile, stride, net.shape.padding) for side in (height, width)
     )
+    largest = max(down.tile, across.tile)
+    refuse_impossible(task_of(net, largest, 1, training=False), net.device)
     columns = [reflect(first, across.tile, width) for first in across.inputs]
     for source, top, end in down.pieces(height):
         rows = reflect(source, down.tile, height)
         low, high = int(rows.min()), int(rows.max()) + 1
-        pixels = read_rows(low, high)
-        check_finite(pixels, low, name)
-        pixels = normalization.apply(pixels, net.dtype)
+        pixels = normalization.apply(checked_rows(low, high), net.dtype)
         band = np.empty((end - top, width, net.shape.classes), net.dtype)
         skip = top - source - lost
         for (first, left, right), picked in zip(across.pieces(width), columns, strict=True):
@@ -129,14 +138,26 @@ def bands(
             output = average_views(net, cut, AVERAGES[average])
             aside = left - first - lost
             band[:, left:right] = output[skip : skip + end - top, aside : aside + right - left]
+        check_probability(band, pixels, f"{name}, rows {top} to {end - 1}", net)
         yield top, band
 
 
-def check_finite(pixels: np.ndarray, first: int, name: str) -> None:
-    """DataError where rows of an image, from row `first` on, hold NaN or infinity."""
-    if not np.isfinite(pixels).all():
-        rows = f"{first} to {first + len(pixels) - 1}"
-        raise DataError(f"{name} holds NaN or infinity in rows {rows}; clean it")
+def check_probability(found: np.ndarray, pixels: np.ndarray, name: str, net: UNet) -> None:
+    """An error where what the network made of normalised pixels is no probability: DataError where
+    the pixels lie too far out, else NumericError. name is what it calls the place."""
+    if found.min() >= -ROUNDING and found.max() <= 1 + ROUNDING:  # false for NaN
+        return
+    far = float(np.abs(pixels).max())
+    if not far < FAR_OUT:
+        raise DataError(
+            f"{name}: pixels lie {far:.2g} deviations from the mean of the training images, and "
+            "the network returns NaN; look for single wrong pixels or another unit of intensity"
+        )
+    more = ", or give --precision float32" if net.precision in ("float16", "bfloat16") else ""
+    raise NumericError(
+        f"{name}: the network returns NaN or numbers outside 0 to 1, its weights are too large; "
+        f"use another model, or train again with a smaller --lr{more}"
+    )
 
 
 def _resized(image: np.ndarray, net: UNet, side: int, average: str, name: str) -> np.ndarray:
@@ -144,12 +165,13 @@ def _resized(image: np.ndarray, net: UNet, side: int, average: str, name: str) -
 
     The image is scaled to the same square, and its probabilities back.
     """
-    check_finite(image, 0, name)
     small = resize_image(image, side)
     small = net.normalization.fitted(lambda r0, r1: small[r0:r1], side).apply(small, net.dtype)
     tile = tile_for_output(side, net.shape.depth, net.shape.padding)
+    refuse_impossible(task_of(net, tile, 1, training=False), net.device)
     rows = reflect(-margin(net.shape.depth, net.shape.padding), tile, side)
     output = average_views(net, small[rows[:, None], rows[None, :]], AVERAGES[average])
+    check_probability(output, small, name, net)
     return resize_probability(output[:side, :side], *image.shape[:2])
 
 
@@ -170,7 +192,8 @@ def _one_view(
     """The probabilities (P, Q, K) of one view of a tile (H, W, C), turned back."""
     view = tile[:: -1 if rows else 1, :: -1 if columns else 1]
     view = view.swapaxes(0, 1) if transposed else view
-    with explained(net, max(view.shape[:2]), training=False):
+    quiet = np.errstate(over="ignore", invalid="ignore")  # check_probability looks at the result
+    with quiet, explained(net, max(view.shape[:2]), training=False):
         p = net.engine.predict(net, np.ascontiguousarray(view)[None])[0]
     p = p.swapaxes(0, 1) if transposed else p
     return p[:: -1 if rows else 1, :: -1 if columns else 1]
@@ -188,12 +211,15 @@ def segment(
     2015, which leave seams.
 
     Returns probabilities from 0 to 1 in the dtype of the net; they sum to 1 over the classes.
-    Raises CunetError for a shape, tile, average or stride that does not fit, DataError for NaN and
-    infinity in the image, DeviceError where the memory does not suffice.
+    Raises CunetError for a shape, tile, average or stride that does not fit, DataError for NaN,
+    infinity and "no data" in the image, NumericError where the weights are so large that the result
+    is no probability, DeviceError where the memory does not suffice.
 
         net = cunet.load("bundled")
         cells = cunet.segment(image, net, average="rotations")[..., 1] > 0.5
     """
+    if image.dtype.kind not in "buif":
+        raise CunetError(f"segment: expected an image of real numbers, found {image.dtype}")
     image = image[..., None] if image.ndim == 2 else image
     if image.ndim != 3 or image.shape[2] != net.shape.in_channels or 0 in image.shape:
         raise CunetError(

@@ -4,7 +4,6 @@ Settings are resolved as defaults < preset < configuration file < options. TOML 
 below, which are the command line's option names with underscores.
 """
 
-import math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from cunet.solvers.adam import Adam
 from cunet.solvers.rates import LearningRate
 from cunet.solvers.sgd import SGD
 from cunet.training import settings_file
+from cunet.training.limits import check_numbers, check_rate
 from cunet.training.presets import PRESETS
 
 CHOICES = {
@@ -29,16 +29,6 @@ CHOICES = {
     "normalization": ("data", "image"),
     "precision": (None, *PRECISIONS),
     "labels": (None, "classes"),
-}
-COUNTS = ("batch", "steps", "step_size", "iter_size", "validate_every", "threads")
-WHOLE_NUMBERS = (*COUNTS, "seed", "resize")
-LIMITS = {  # the smallest value, and the first that is too large
-    **dict.fromkeys(COUNTS, (1, math.inf)),
-    **dict.fromkeys(("seed", "resize", "weight_decay", "clip", "w0"), (0, math.inf)),
-    **dict.fromkeys(("elastic_sigma", "brightness", "noise", "zoom", "blur"), (0, math.inf)),
-    **dict.fromkeys(("momentum", "contrast", "curve", "shear"), (0, 1)),
-    **dict.fromkeys(("gamma", "power"), (-math.inf, math.inf)),
-    "border_sigma": (1e-6, math.inf),
 }
 
 
@@ -115,6 +105,7 @@ class Config:
         )  # fmt: skip
 
     def __post_init__(self) -> None:
+        check_numbers(vars(self))
         self.shape()
         check_dtype(self.dtype)
         check_tile(self.tile, self.depth, self.padding)
@@ -128,24 +119,11 @@ class Config:
                     f"{name}: expected one of {', '.join(filter(None, allowed))}, found "
                     f"'{getattr(self, name)}'"
                 )
-        for name, (smallest, below) in LIMITS.items():
-            value = getattr(self, name)
-            if name in WHOLE_NUMBERS and value is not None and type(value) is not int:
-                raise CunetError(f"{name}: expected a whole number, found {value!r}")
-            if value is not None and not smallest <= value < below:
-                upper = f" and below {below:g}" if math.isfinite(below) else ""
-                raise CunetError(f"{name}: expected {smallest:g} or more{upper}, found {value}")
-        if self.train_share is not None and not 0 < self.train_share < 1:
-            raise CunetError(f"train_share: expected a share from 0 to 1, found {self.train_share}")
-        for name in ("lr", "minutes"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise CunetError(f"{name}: expected a positive number, found {value}")
         if list(self.step_values) != sorted(set(self.step_values)):
             raise CunetError(f"step_values: expected rising steps, found {self.step_values}")
         if self.resize and self.resize < 16:
             raise CunetError(f"resize: expected 0 (off) or 16 or more, found {self.resize}")
-        self.learning_rate()
+        check_rate(self.learning_rate(), self.steps)
         self.augmentation()
 
     @property

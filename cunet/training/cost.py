@@ -1,18 +1,21 @@
 """What a training will cost here: its memory, and the time of a step."""
 
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 
 import numpy as np
 
 from cunet.data.labels import IGNORE
 from cunet.data.samples import sample_workers
+from cunet.errors import NumericError
 from cunet.net.figure1 import memory_bytes
 from cunet.net.memory import explained
 from cunet.segmentation.tiling import segment, whole_tile
 from cunet.training.config import Config
 from cunet.training.loop import make_net, shape_of
 from cunet.training.prepared import Prepared
+
+LONG = 20  # seconds: then two steps are measure enough
 
 
 def memory_needed(config: Config, prepared: Prepared) -> int:
@@ -49,12 +52,15 @@ def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
             if (i + 1) % config.iter_size == 0:
                 work.update()
                 done.append(time.perf_counter())
+                if len(done) > 2 and done[-1] - done[0] > LONG:
+                    break
         step = float(np.median(np.diff(done)[1:]))
         if prepared.held_out:
             image = prepared.dataset.images[prepared.held_out[0]]
             for _ in range(1 if config.device == "cpu" else 2):  # a GPU records at the first
                 start = time.perf_counter()
-                segment(image, net, whole_tile(image, net.shape))
+                with suppress(NumericError):  # diverged already: the training itself will say so
+                    segment(image, net, whole_tile(image, net.shape))
                 one = time.perf_counter() - start
             step += one * len(prepared.held_out) / min(config.validate_every, config.steps)
     return step

@@ -4,9 +4,41 @@ from typing import Any
 
 import numpy as np
 
-from cunet.backend import array_module, to_device
+from cunet.backend import array_module, to_device, to_host
+from cunet.errors import DeviceError, NumericError
 from cunet.net.unet import UNet
+from cunet.segmentation.tiling import FAR_OUT
+from cunet.solvers.adam import Adam
+from cunet.solvers.sgd import SGD
 from cunet.training.run_folder import RunFolder
+
+ADVICE = (
+    "Lower --lr, or clip the gradient with --clip 1; a solver's effective step is "
+    "lr / (1 - momentum)"
+)
+
+
+def check_finite(net: UNet, solver: SGD | Adam, step: int) -> None:
+    """NumericError where the network or its solver holds NaN or infinity after an update."""
+    arrays = {p.name: p.value for p in net.parameters()} | net.statistics() | solver.state()
+    for name, array in arrays.items():
+        if not bool(array_module(array).isfinite(array).all()):
+            raise NumericError(
+                f"array '{name}' holds NaN or infinity after step {step}, though the loss before "
+                f"it was a number. {ADVICE}"
+            )
+
+
+def check_output(net: UNet, batch: tuple, step: int) -> None:
+    """NumericError where the network answers a batch with NaN or infinity after an update."""
+    x = to_device(batch[0], net.device).astype(net.dtype, copy=False)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = net.engine.leave(net(x, remember=False))
+    except (DeviceError, MemoryError):
+        return  # a check must not end a training that had just enough memory
+    if not bool(array_module(logits).isfinite(logits).all()):
+        raise NumericError(f"the network returns NaN or infinity after step {step}. {ADVICE}")
 
 
 def describe_failure(net: UNet, batch: tuple, step: int, loss: float, run: RunFolder | None) -> str:
@@ -24,14 +56,17 @@ def describe_failure(net: UNet, batch: tuple, step: int, loss: float, run: RunFo
     where = f"first bad layer: {bad[0]}" if bad else "every layer is finite: look at the weights"
     kept = ""
     if run is not None:
-        run.flush()
         path = run.path / "nonfinite_batch.npz"
         try:
             np.savez(path, **dict(zip(("x", "labels", "weights"), batch, strict=True)))
             kept = f"; the batch is kept in '{path}'"
         except OSError as error:
             kept = f"; the batch could not be kept ({error.strerror})"
-    return (
-        f"loss is {loss} at step {step} ({where}){kept}. Lower --lr, or clip the gradient with "
-        "--clip 1; a solver's effective step is lr / (1 - momentum)"
-    )
+    far = float(np.abs(to_host(x)).max())
+    if not far < FAR_OUT:
+        return (
+            f"loss is {loss} at step {step}{kept}: pixels of its images lie {far:.2g} deviations "
+            "from the mean, which no learning rate mends; look for single wrong pixels or a mark "
+            "for 'no data' in the images, and at --brightness, --contrast and --noise"
+        )
+    return f"loss is {loss} at step {step} ({where}){kept}. {ADVICE}"

@@ -16,14 +16,14 @@ from cunet.data.samples import Batches, sample_workers
 from cunet.engines import obstacle
 from cunet.errors import NumericError
 from cunet.net import checkpoint
-from cunet.net.memory import explained
+from cunet.net.memory import Task, explained, refuse_impossible
 from cunet.net.shape import Shape
 from cunet.net.unet import UNet
 from cunet.solvers.adam import Adam
 from cunet.solvers.sgd import SGD
 from cunet.threads import set_threads
 from cunet.training.config import Config
-from cunet.training.failure import describe_failure
+from cunet.training.failure import ADVICE, check_finite, check_output, describe_failure
 from cunet.training.prepared import Prepared, prepare
 from cunet.training.run_folder import RunFolder, is_young, read_settings
 from cunet.training.validation import validate
@@ -38,9 +38,13 @@ def shape_of(config: Config, prepared: Prepared) -> Shape:
 
 
 def make_net(config: Config, prepared: Prepared) -> UNet:
-    """The untrained network for these settings and data."""
+    """The untrained network for these settings and data; DeviceError where its training has no room
+    at all."""
+    shape, precision = shape_of(config, prepared), config.precision or config.dtype
+    task = Task(shape, config.tile, config.batch, config.solver, precision)
+    refuse_impossible(task, config.device)
     net = UNet(
-        **vars(shape_of(config, prepared)),
+        **vars(shape),
         dtype=config.dtype,
         seed=config.seed,
         device=config.device,
@@ -72,7 +76,8 @@ def train(
 
     Raises CunetError where settings, data and folder do not fit together, DataError where the
     data are not valid, DeviceError where device, memory or disk do not suffice, and NumericError
-    when the loss is not finite.
+    when the loss, the network or its probabilities are not finite; best.npz and last.npz are then
+    those of the last validation at which they were.
 
         records = cunet.train(cunet.Config(data="isbi2012/", out="runs/first", width=16, tile=412))
         for record in records:
@@ -97,7 +102,7 @@ def train(
             net = checkpoint.build(last, header, arrays, config.device, config.precision)
             solver = config.make_solver(net.parameters())
             checkpoint.restore(last, header, arrays, solver)
-            progress = header["progress"]
+            progress = checkpoint.progress_of(last, header)
             kept = replace(config, precision=read_settings(folder).get("precision"))
             run.go_on(kept, prepared.dataset.hashes, progress["step"])
         else:
@@ -114,6 +119,10 @@ def train(
             if run is not None:
                 run.save_last(net, solver, progress)
             raise
+        except NumericError:
+            if run is not None:
+                run.flush()  # the way there
+            raise
 
 
 @dataclass
@@ -126,6 +135,7 @@ class _Training:
     solver: SGD | Adam
     progress: dict[str, Any]
     run: RunFolder | None
+    batch: tuple = ()  # the last one
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Make the steps after progress["step"] and yield a record for each."""
@@ -158,6 +168,7 @@ class _Training:
         rng = np.random.default_rng([config.seed, DROPOUT_STREAM, step])
         for _ in range(config.iter_size):
             batch, wait = batches.take()
+            self.batch = batch
             with explained(self.net, config.tile, config.batch, solver=config.solver):
                 loss += work.accumulate(batch, rng, batches.prepare) / config.iter_size
             waited += wait
@@ -166,14 +177,25 @@ class _Training:
         return loss, work.update(), waited
 
     def _validate(self, start: float) -> dict:
-        """Scores of the held-out slices, if there are any; keeps the best network so far."""
+        """Scores of the held-out slices, if there are any; keeps the best network so far.
+
+        NumericError where the network became useless since: then no file is replaced.
+        """
+        progress = self.progress
+        check_finite(self.net, self.solver, progress["step"])
         if not self.prepared.held_out:
+            check_output(self.net, self.batch, progress["step"])
             return {}
-        found, progress = validate(self.net, self.prepared), self.progress
+        try:
+            found = validate(self.net, self.prepared)
+        except NumericError as error:
+            raise NumericError(
+                f"the network returns NaN or infinity after step {progress['step']}. {ADVICE}"
+            ) from error
         progress["seconds"] = time.perf_counter() - start
-        error = found["val_pixel_error"]
-        if progress["best"] is None or error < progress["best"]:
-            progress |= {"best": error, "best_step": progress["step"]}
+        pixel_error = found["val_pixel_error"]
+        if progress["best"] is None or pixel_error < progress["best"]:
+            progress |= {"best": pixel_error, "best_step": progress["step"]}
             if self.run is not None:
                 self.run.save_best(self.net, progress)
         return found

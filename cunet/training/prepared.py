@@ -8,6 +8,7 @@ from cunet.data.dataset import Dataset
 from cunet.data.load import load
 from cunet.data.resize import resized
 from cunet.data.samples import Samples
+from cunet.data.values import check_values
 from cunet.net.normalization import Normalization
 from cunet.net.sizes import output_size
 from cunet.training.config import Config
@@ -34,6 +35,9 @@ def prepare(config: Config, dataset: Dataset | None = None) -> Prepared:
     """
     if dataset is None:
         dataset = load(config.data, config.dataset, config.labels)
+    else:
+        for image, name in zip(dataset.images, dataset.slice_names, strict=True):
+            check_values(image, f"image '{name}'")
     if config.resize:
         dataset = resized(dataset, config.resize)
     training, held_out = split(config, dataset.slice_names)

@@ -6,7 +6,6 @@ metrics.json  the final figures              best.npz     lowest validation pixe
 """
 
 import csv
-import json
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from cunet.errors import CunetError, DataError, of_system
 from cunet.files.atomic import remove_abandoned, write_text
 from cunet.files.disk import write_error
+from cunet.files.json_file import json_text, read_json
 from cunet.files.listing import visible
 from cunet.files.lock import held
 from cunet.net import checkpoint
@@ -22,20 +22,11 @@ from cunet.net.unet import UNet
 from cunet.solvers.adam import Adam
 from cunet.solvers.sgd import SGD
 from cunet.terminal import shell_line
+from cunet.training import log_file
 from cunet.training.config import Config, read_toml, write_toml
 from cunet.training.environment import environment
+from cunet.training.log_file import COLUMNS
 
-COLUMNS = (
-    "step",
-    "seconds",
-    "lr",
-    "loss",
-    "wait",
-    "val_loss",
-    "val_dice",
-    "val_pixel_error",
-    "val_threshold",
-)
 FLUSH_EVERY = 20  # steps between writes of the log
 LOCK = ".lock"
 BEFORE_THE_FIRST_MODEL = {"env.json", "log.csv", "run.toml"}
@@ -69,7 +60,7 @@ class RunFolder:
             for name in BEFORE_THE_FIRST_MODEL:
                 (run.path / name).unlink(missing_ok=True)
             facts = environment(config, hashes)
-            write_text(run.path / "env.json", json.dumps(facts, indent=2) + "\n")
+            write_text(run.path / "env.json", json_text(facts) + "\n")
             write_text(run.path / "log.csv", ",".join(COLUMNS) + "\n")
             write_text(run.path / "run.toml", write_toml(config))
         except BaseException:
@@ -118,7 +109,7 @@ class RunFolder:
         lost = missing_steps(self.path, step)
         again = {"step": step} | ({"log_lacks": lost} if lost else {}) | environment(config, hashes)
         facts["resumed"] = [*facts.get("resumed", []), again]
-        write_text(self.path / "env.json", json.dumps(facts, indent=2) + "\n")
+        write_text(self.path / "env.json", json_text(facts) + "\n")
         write_text(self.path / "run.toml", write_toml(config))
         kept = {int(row["step"]): [row[c] for c in COLUMNS] for row in read_log(self.path)}
         blank = [""] * (len(COLUMNS) - 1)
@@ -162,7 +153,7 @@ class RunFolder:
 
     def save_metrics(self, metrics: dict[str, Any]) -> None:
         """Replace metrics.json."""
-        write_text(self.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+        write_text(self.path / "metrics.json", json_text(metrics) + "\n")
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
@@ -182,39 +173,36 @@ def steps_done(path: str | Path) -> int:
     """The steps after which the last model of a run was saved."""
     if is_young(path):
         return 0
-    return checkpoint.read_header(Path(path) / "last.npz")["progress"]["step"]
+    return checkpoint.read_progress(Path(path) / "last.npz")["step"]
 
 
 def read_environment(path: str | Path) -> dict[str, Any]:
-    """The contents of env.json; CunetError where it is missing or damaged."""
+    """The contents of env.json; CunetError where it is missing, DataError where it is damaged."""
+    path = Path(path) / "env.json"
     try:
-        facts = json.loads((Path(path) / "env.json").read_text(encoding="utf-8"))
-        return facts | {"data": dict(facts["data"])}
+        facts = read_json(path)
     except OSError as error:
-        raise of_system(error, f"'{path}' is not a run folder: env.json") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise CunetError(f"'{path}' is not a run folder: env.json: {error}") from error
+        raise of_system(error, f"'{path.parent}' is not a run folder: env.json") from error
+    except ValueError as error:
+        raise DataError(f"'{path}' is damaged ({error}); restore it") from error
+    if not isinstance(facts.get("data"), dict) or not isinstance(facts.get("resumed", []), list):
+        raise DataError(f"'{path}' is damaged (no hashes of the data); restore it")
+    return facts
 
 
 def read_log(path: str | Path) -> list[dict[str, str]]:
-    """The complete lines of log.csv, each as a dictionary of text; a torn last line is left out."""
-    try:
-        with open(Path(path) / "log.csv", newline="", encoding="utf-8") as file:
-            lines = [line for line in file if line.endswith("\n")]
-    except OSError as error:
-        raise of_system(error, f"'{path}' is not a run folder: log.csv") from error
-    rows = csv.DictReader(lines)
-    return [row for row in rows if None not in row.values() and row.get("loss")]
+    """The lines of log.csv that are whole, see log_file.read."""
+    return log_file.read(Path(path) / "log.csv")
 
 
 def missing_steps(path: str | Path, step: int) -> str:
     """The steps from 1 to `step` that log.csv lacks, as "2-4, 9"; "" where it is complete."""
-    logged = {int(row["step"]) for row in read_log(path)}
-    lost = set(range(1, step + 1)) - logged
-    firsts = sorted(k for k in lost if k - 1 not in lost)
-    lasts = sorted(k for k in lost if k + 1 not in lost)
-    pairs = zip(firsts, lasts, strict=True)
-    return ", ".join(f"{a}-{b}" if a < b else f"{a}" for a, b in pairs)
+    found, before = [], 0
+    for k in [*(int(row["step"]) for row in read_log(path) if int(row["step"]) <= step), step + 1]:
+        if k - before > 1:
+            found.append(f"{before + 1}-{k - 1}" if k - before > 2 else f"{k - 1}")
+        before = k
+    return ", ".join(found)
 
 
 def changed(begun: dict[str, str], now: dict[str, str]) -> list[str]:

@@ -181,14 +181,14 @@ def test_a_full_disk_leaves_nothing_behind(trained, run, tmp_path, monkeypatch):
     assert list((tmp_path / "o").iterdir()) == []
 
 
-def test_a_model_of_another_width_is_refused(trained, run, tmp_path):
+def test_a_model_whose_header_tells_another_width_is_damaged(trained, run, tmp_path):
     _, folder, _ = trained
     header = header_of(folder / "best.npz")
     header["net"]["width"] = 4
     arrays = arrays_of(folder / "best.npz")
     np.savez(tmp_path / "wide.npz", header=np.array(json.dumps(header)), **arrays)
     code, _, err = run("segment", trained[0] / "train-volume.tif", "--model", tmp_path / "wide.npz")
-    assert code == 2 and "another width" in err and "wide.npz" in err
+    assert code == 3 and "shape (3, 3, 1, 2)" in err and "wide.npz' is damaged" in err
 
 
 def test_an_interrupted_overlay_is_completed(trained, run, tmp_path):

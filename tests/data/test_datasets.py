@@ -194,6 +194,23 @@ def test_pages_and_sizes_that_do_not_fit_are_refused(tmp_path):
         refused(tmp_path / "d", "train-labels.tif", reason)
 
 
+def test_a_mark_for_no_data_is_named(tmp_path):
+    two, images = [halves(), halves()], [grey(20, 30), grey(20, 30)]
+    lost = images[1].astype(np.float32)
+    lost[4:6, :10] = np.finfo("f4").min
+    both = [images[0].astype(np.float32), lost]
+    folder = pairs(tmp_path / "lowest", two, both, ".tif")
+    refused(folder, "im1.tif", "-3.40282e+38", "20 pixels (rows 4 to 5)", "no data")
+    far = [images[0].astype(np.int16), images[1].astype(np.int16)]
+    assert not any(
+        "warning" in note for note in load(pairs(tmp_path / "a", two, far, ".tif")).notes
+    )
+    far[1][4:6, :10] = -9999
+    notes = load(pairs(tmp_path / "apart", two, far, ".tif")).notes
+    (note,) = [note for note in notes if note.startswith("warning: ")]
+    assert "im1.tif' holds -9999 in 20 pixels (rows 4 to 5), all others 0 to 199" in note
+
+
 def test_images_must_agree_and_be_finite(tmp_path):
     two = [halves(), halves()]
     refused(pairs(tmp_path / "a", two, [grey(20, 30), grey(20, 30, 3)]), "im1.png", "3 channels")
@@ -201,7 +218,7 @@ def test_images_must_agree_and_be_finite(tmp_path):
     refused(pairs(tmp_path / "b", two, other), "im1.png", "uint16", "uint8")
     sick = np.ones((20, 30), np.float32)
     sick[2, 3] = np.nan
-    refused(pairs(tmp_path / "c", [halves()], [sick], ".tif"), "im0.tif", "1 values", "NaN")
+    refused(pairs(tmp_path / "c", [halves()], [sick], ".tif"), "im0.tif", "1 pixel", "NaN")
 
 
 def test_grey_saved_as_colour_among_grey_images(tmp_path):

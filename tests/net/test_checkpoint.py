@@ -209,9 +209,9 @@ def test_a_model_of_another_shape_is_a_usage_error(tmp_path):
             checkpoint.put(path, other, arrays)
         assert caught.value.exit_code == 2
     rewritten_header(path, lambda h: h | {"net": h["net"] | {"width": 5}})
-    with pytest.raises(CunetError, match=r"contract0.conv1.filters.*\(3, 3, 1, 2\)") as caught:
-        cunet.load(path)
-    assert caught.value.exit_code == 2
+    with pytest.raises(DataError, match=r"contract0.conv1.filters.*\(3, 3, 1, 2\)") as caught:
+        cunet.load(path)  # here the file contradicts itself
+    assert caught.value.exit_code == 3
 
 
 @pytest.mark.parametrize(

@@ -197,6 +197,41 @@ def test_a_damaged_model_costs_the_pictures_only(finished, tmp_path):
     assert page.tags.count("img") == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("metrics.json", '{"last": null}', "metrics.json is damaged: its 'last' is left out"),
+        ("metrics.json", "NaN", "metrics.json could not be read"),
+        ("metrics.json", "[" * 100_000, "metrics.json could not be read"),
+        ("env.json", '{"blas": [1, {}]}', "env.json is damaged: its 'blas'"),
+        ("env.json", '{"versions": [], "data": 1}', "its 'versions'"),
+        ("env.json", '{"command": "x", "started": {}, "threads": []}', "its 'command'"),
+        ("env.json", "\udcff", "env.json could not be read"),
+    ],
+)
+def test_damaged_facts_are_left_out(finished, tmp_path, name, text, words):
+    run = shutil.copytree(finished, tmp_path / "run")
+    (run / name).write_text(text, encoding="utf-8", errors="surrogateescape")
+    page = page_of(run)
+    assert words in page.words and "Pixel error, last" in page.words
+
+
+def test_spoilt_lines_of_the_log_are_left_out(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    lines = (run / "log.csv").read_bytes().splitlines(keepends=True)
+    lines[2] = b"2,nan,nan,nan,nan,,,,\n"
+    lines[4] = lines[4].replace(b".", b"\xff")
+    lines[-1] = lines[-1].replace(b",", b",nan,", 1)
+    (run / "log.csv").write_bytes(b"".join(lines))
+    assert "log.csv lacks steps 2, 4" in page_of(run).words
+    (run / "log.csv").write_bytes(lines[0])
+    assert "No step was logged" in page_of(run).words
+    (run / "log.csv").write_bytes(b"".join(lines[1:]))
+    with pytest.raises(CunetError, match="log.csv' is damaged") as caught:
+        write_report(run)
+    assert caught.value.exit_code == 3
+
+
 def test_text_from_outside_is_escaped(tmp_path):
     data = five_slices(tmp_path / "<i>data & more")
     run = train(tmp_path / "<b>run & 'all'", data)

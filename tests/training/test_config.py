@@ -1,7 +1,9 @@
 """Settings: presets, files, precedence, and what is refused."""
 
+import os
 from dataclasses import asdict, fields
 
+import numpy as np
 import pytest
 
 from cunet.errors import CunetError
@@ -14,6 +16,12 @@ from cunet.training.config import Config
 def write(tmp_path, text):
     path = tmp_path / "settings.toml"
     path.write_text(text, encoding="utf-8")
+    return path
+
+
+def write_bytes(tmp_path, text):
+    path = tmp_path / "settings.toml"
+    path.write_bytes(text.encode())  # no line ends are translated
     return path
 
 
@@ -173,6 +181,119 @@ def test_values_that_no_training_has_are_refused_before_any_work(options):
     ((name, value),) = options.items()
     assert name in str(caught.value).replace(" ", "_") or str(value) in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+BIG, NAN, INF = 10**400, float("nan"), float("inf")
+WRONG = {
+    "width": [BIG, 2.5, True, "8"],
+    "depth": [99999, BIG, 13],
+    "tile": [BIG, 10**9, 572.0],
+    "batch": [BIG, 5000, 1.5],
+    "steps": [10**30, BIG, True],
+    "minutes": [1e300, INF, NAN, -1],
+    "validate_every": [BIG, 0],
+    "iter_size": [BIG, 10**5],
+    "threads": [10**9],
+    "seed": [2**63, BIG, 0.5],
+    "resize": [4097, BIG],
+    "lr": [INF, NAN],
+    "momentum": [NAN, BIG],
+    "weight_decay": [1e300, INF, NAN],
+    "clip": [1e300, "1"],
+    "dropout": [NAN, INF, "0.5"],
+    "w0": [1e300, NAN],
+    "border_sigma": [1e300, 0.0],
+    "brightness": [1e300, NAN, -1e-9],
+    "noise": [1e300],
+    "zoom": [1e6],
+    "blur": [1e6],
+    "elastic_sigma": [1e9],
+    "train_share": [NAN, 0.0, 1.0],
+    "step_values": [tuple(range(1, 2000))],
+    "data": ["a\0b"],
+    "out": ["\0"],
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_values_that_would_hang_or_fill_the_memory(name):
+    for value in WRONG[name]:
+        with pytest.raises(CunetError) as caught:
+            Config(**{name: value})
+        assert name in str(caught.value) and len(str(caught.value)) < 200, value
+
+
+@pytest.mark.parametrize(
+    ("policy", "more"),
+    [
+        ("exp", {"gamma": 2.0}),  # 2^30000 is no float
+        ("step", {"gamma": 10.0, "step_size": 10}),
+        ("multistep", {"gamma": -0.5, "step_values": (1, 2)}),
+        ("inv", {"gamma": -1e-3}),  # 1 / 0 at step 1000
+        ("inv", {"gamma": 1.0, "power": -500.0}),
+        ("poly", {"power": -900.0}),
+    ],
+)
+def test_learning_rates_that_leave_the_numbers(policy, more):
+    with pytest.raises(CunetError, match="gamma"):
+        Config(lr_policy=policy, **more)
+
+
+def test_an_update_of_too_many_samples():
+    with pytest.raises(CunetError, match="batch x iter_size.*4,096.*found 5,000"):
+        Config(batch=100, iter_size=50)
+
+
+def test_learning_rates_that_do_not():
+    Config(lr_policy="sigmoid", gamma=-0.01)  # falls
+    Config(lr_policy="fixed", gamma=-1.0)  # not used
+    Config(lr_policy="exp", gamma=1.0001)
+
+
+def test_minus_nothing_is_nothing():
+    how = Config(brightness=-0.0, noise=-0.0, zoom=-0.0).augmentation()
+    assert str(how.brightness) == str(how.noise) == str(how.zoom) == "0.0"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "steps = 1" + "0" * 5000,
+        "lr = 1" + "0" * 400,
+        "step_values = " + "[" * 5000 + "]" * 5000,
+        "step_values = [[1]]",
+        "steps = 1979-05-27",
+        "lr = 07:32:00",
+        "data.more = 1",
+        "[[data]]\nx = 1",
+        "data = {x = 1}",
+        "lr = inf",
+        "lr = nan",
+        'data = "\\u0000"',
+        'data = "' + "x" * 2_000_000 + '"',
+        "width = 1\nwidth = 2",
+        "#" * 1_100_000,
+    ],
+    ids=range(15),
+)
+def test_files_made_to_do_harm(tmp_path, text):
+    with pytest.raises(CunetError) as caught:
+        configs.make(file=write(tmp_path, text))
+    assert caught.value.exit_code == 2 and len(str(caught.value)) < 1500
+
+
+def test_settings_are_a_regular_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")  # a reader would wait for a writer
+    for path in (tmp_path / "pipe.toml", "/dev/zero"):
+        with pytest.raises(CunetError, match="not a regular file"):
+            configs.make(file=path)
+
+
+def test_every_character_and_number_survives_a_file(tmp_path):
+    text = "".join(map(chr, range(1, 256)))
+    config = Config(data=text, lr=np.float64(0.1), w0=np.float32(0.5), steps=7, step_values=(3,))
+    again = configs.make(file=write_bytes(tmp_path, configs.write_toml(config)))
+    assert again == config and type(again.lr) is float
 
 
 def test_folds():

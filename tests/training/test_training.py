@@ -16,7 +16,8 @@ import cunet
 from cunet.engines import definition
 from cunet.engines.cpu import dropout
 from cunet.errors import NumericError
-from cunet.net import unet
+from cunet.net import checkpoint, unet
+from cunet.solvers.sgd import SGD
 from cunet.training import loop as loop_
 from cunet.training import prepared as training
 from cunet.training import validation
@@ -148,26 +149,94 @@ def test_the_model_of_a_run_segments_as_the_trained_net(data, tmp_path):
 # Numbers that go wrong
 
 
+def caught_net(monkeypatch):
+    """A list that the network of the next training is put into."""
+    nets, make_net = [], loop_.make_net
+
+    def caught(config, prepared):
+        nets.append(make_net(config, prepared))
+        return nets[-1]
+
+    monkeypatch.setattr(loop_, "make_net", caught)
+    return nets
+
+
 def test_a_poisoned_weight_is_named_with_step_and_layer(data, tmp_path, monkeypatch):
     """Not-a-number arises in one layer; the batch that met it is kept."""
-    run, make_net = tmp_path / "run", loop_.make_net
-
-    def poisoned(config, prepared):
-        net = make_net(config, prepared)
-        net.layers()[4].b.value[0] = np.nan
-        return net
-
-    monkeypatch.setattr(loop_, "make_net", poisoned)
+    run, nets = tmp_path / "run", caught_net(monkeypatch)
     config = settings(data, out=str(run), fold=None)
-    with pytest.raises(NumericError, match="step 1 .*expand0.up") as caught:
-        list(cunet.train(config))
+    records = cunet.train(config)
+    next(records)
+    nets[0].layers()[4].b.value[0] = np.nan
+    with pytest.raises(NumericError, match="step 2 .*expand0.up") as caught:
+        next(records)
     assert caught.value.exit_code == 5
     kept = arrays_of(run / "nonfinite_batch.npz")
     for name, array in zip(
-        ("x", "labels", "weights"), training.prepare(config).samples.stacked(0), strict=True
+        ("x", "labels", "weights"), training.prepare(config).samples.stacked(1), strict=True
     ):
         np.testing.assert_array_equal(kept[name], array)
     assert str(run / "nonfinite_batch.npz") in str(caught.value)
+    assert len(log_without_time(run)) == 1
+
+
+@pytest.mark.parametrize("fold", [None, "0/2"])
+@pytest.mark.parametrize("what", ["parameter", "velocity", "output"])
+def test_an_update_that_spoils_the_network_replaces_no_file(
+    data, tmp_path, monkeypatch, fold, what
+):
+    """The loss before the last update was a number: only looking at what it left tells."""
+    run, nets, update = tmp_path / "run", caught_net(monkeypatch), SGD.step
+
+    def spoiling(solver):
+        rate = update(solver)
+        if solver.done == 4:
+            if what == "output":  # finite weights whose products are not
+                for p in nets[0].parameters():
+                    p.value *= np.float32(1e30) / np.abs(p.value).max()
+            else:
+                arrays = [p.value for p in nets[0].parameters()]
+                (arrays if what == "parameter" else solver.velocity)[-1][...] = np.nan
+        return rate
+
+    monkeypatch.setattr(SGD, "step", spoiling)
+    config = settings(data, out=str(run), fold=fold, steps=4, validate_every=2)
+    seen, before = 0, {}
+    with pytest.raises(NumericError, match="after step 4.*--lr") as caught:
+        for record in cunet.train(config):
+            seen = record["step"]
+            before = {p.name: p.read_bytes() for p in run.glob("*.npz")}
+    assert caught.value.exit_code == 5 and seen == 3
+    assert {p.name: p.read_bytes() for p in run.glob("*.npz")} == before
+    assert ("best.npz" in before) == (fold is not None)
+    assert checkpoint.read_header(run / "last.npz")["progress"]["step"] == 2
+    assert not (run / "metrics.json").exists() and len(log_without_time(run)) == 3
+    monkeypatch.setattr(SGD, "step", update)
+    assert [r["step"] for r in cunet.train(config, resume=True)] == [3, 4]  # and it goes on
+
+
+def test_a_stop_after_such_an_update_keeps_the_last_good_network(data, tmp_path, monkeypatch):
+    run, nets = tmp_path / "run", caught_net(monkeypatch)
+    records = cunet.train(settings(data, out=str(run), fold=None))
+    next(records)
+    before = (run / "last.npz").read_bytes()
+    nets[0].parameters()[0].value[...] = np.inf
+    with pytest.raises(NumericError, match="last.npz' is not written: array 'contract0.conv1"):
+        records.close()
+    assert (run / "last.npz").read_bytes() == before
+
+
+def test_images_far_out_are_not_told_as_a_learning_rate(data, tmp_path, monkeypatch):
+    """A hot pixel among near-constant ones: what overflows is the image, not the solver."""
+    config = settings(data, out=str(tmp_path / "run"), fold=None, augment=False)
+    prepared = training.prepare(config)
+    for image in prepared.samples.images:
+        image[...] = np.float32(3.3e38)
+    with pytest.raises(
+        NumericError, match="step 1.*3.3e.38 deviations.*no learning rate"
+    ) as caught:
+        list(cunet.train(config, prepared))
+    assert caught.value.exit_code == 5 and "--lr" not in str(caught.value)
 
 
 @pytest.mark.parametrize("out", [True, False])

@@ -1,0 +1,85 @@
+"""The numbers that settings may be: what is larger is a slip, and would hang or fill the memory."""
+
+import math
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+from cunet.errors import CunetError
+from cunet.net.model_input import MAX_RESIZE
+from cunet.net.tiles import LARGEST
+from cunet.solvers.rates import LearningRate
+
+COUNTS = ("batch", "steps", "step_size", "iter_size", "validate_every", "threads")
+WHOLE_NUMBERS = (*COUNTS, "tile", "seed", "resize")
+KINDS: tuple[Any, Any] = (Real, Integral)
+MAX_STEP_VALUES = 1000
+MAX_SAMPLES = 4096  # of an update
+LIMITS = {  # the smallest value, and the first that is too large
+    **dict.fromkeys(COUNTS, (1, 10**9)),
+    "batch": (1, 1025),
+    "tile": (1, LARGEST + 1),
+    "iter_size": (1, 1001),
+    "threads": (1, 1025),
+    "seed": (0, 2**63),
+    "resize": (0, MAX_RESIZE + 1),
+    "minutes": (0, 10**7),
+    **dict.fromkeys(("weight_decay", "clip", "w0"), (0, 1e6)),
+    **dict.fromkeys(("brightness", "noise", "elastic_sigma"), (0, 1000)),
+    "zoom": (0, 10),
+    "blur": (0, 100),
+    **dict.fromkeys(("momentum", "contrast", "curve", "shear"), (0, 1)),
+    **dict.fromkeys(("gamma", "power"), (-1000, 1000)),
+    "border_sigma": (1e-6, 1e6),
+}
+
+
+def check_numbers(settings: Mapping[str, Any]) -> None:
+    """CunetError for a setting, by its name, that is no number within LIMITS, and for text that no
+    file name can be."""
+    for name, (smallest, below) in LIMITS.items():
+        value, kind = settings[name], KINDS[name in WHOLE_NUMBERS]
+        if value is None:
+            continue
+        if not isinstance(value, kind) or isinstance(value, bool):
+            what = "whole number" if name in WHOLE_NUMBERS else "number"
+            raise CunetError(f"{name}: expected a {what}, found {value!r:.40}")
+        if not smallest <= value < below:  # NaN is not
+            raise CunetError(
+                f"{name}: expected {smallest:,} or more and below {below:,}, found {value!r:.40}"
+            )
+    if settings["train_share"] is not None and not 0 < settings["train_share"] < 1:
+        raise CunetError(
+            f"train_share: expected a share from 0 to 1, found {settings['train_share']}"
+        )
+    for name in ("lr", "minutes"):
+        value = settings[name]
+        if value is not None and not 0 < value < math.inf:
+            raise CunetError(f"{name}: expected a positive number, found {value}")
+    samples = settings["batch"] * settings["iter_size"]
+    if samples > MAX_SAMPLES:
+        raise CunetError(
+            f"batch x iter_size: expected at most {MAX_SAMPLES:,} samples an update, "
+            f"found {samples:,}"
+        )
+    if len(settings["step_values"]) > MAX_STEP_VALUES:
+        raise CunetError(f"step_values: expected at most {MAX_STEP_VALUES:,} steps")
+    for name, value in settings.items():
+        if isinstance(value, str) and "\0" in value:
+            raise CunetError(f"{name}: expected text without a NUL character, found {value!r:.40}")
+
+
+def check_rate(rate: LearningRate, steps: int) -> None:
+    """CunetError where the learning rate becomes negative, infinite or no number in these steps."""
+    if rate.gamma < 0 and rate.policy in ("step", "multistep", "exp", "inv"):
+        raise CunetError(f"gamma: expected 0 or more for {rate.policy}, found {rate.gamma}")
+    for step in (0, steps - 1):  # in between it only rises or only falls
+        try:
+            fits = 0 <= rate(step) < math.inf
+        except (OverflowError, ZeroDivisionError):
+            fits = False
+        if not fits:
+            raise CunetError(
+                f"lr_policy {rate.policy}: no learning rate at step {step + 1} with gamma "
+                f"{rate.gamma} and power {rate.power}; expected values that let it fall"
+            )
