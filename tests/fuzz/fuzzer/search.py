@@ -16,10 +16,11 @@ ALONE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NU
 def nursery(kind: str, seed: int, first: int, count: int, *folder: str) -> subprocess.Popen:
     """The process that runs these cases, one after the other. It must hold no threads, which is
     decided before NumPy is loaded: by the environment."""
+    program = [sys.executable, "-P", "-m", "fuzzer.nursery"]
     paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = dict.fromkeys(ALONE, "1") | {"PYTHONPATH": os.pathsep.join(paths)}
     return subprocess.Popen(
-        [sys.executable, "-m", "fuzzer.nursery", kind, *map(str, (seed, first, count)), *folder],
+        [*program, kind, *map(str, (seed, first, count)), *folder],
         env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
