@@ -153,9 +153,9 @@ def _lines(pipe: int, child: int, seconds: float) -> Iterator[dict | str]:
 
 
 def _busy(process: int) -> float:
-    """The seconds of processor time that a process has used."""
+    """The seconds of processor time that a process and those it waited for have used."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def begin(kind: Kind, shared: Path) -> None:

@@ -22,6 +22,7 @@ from fuzzer.command import succeed
 from fuzzer.spoiled import gone, odd_csv, odd_json, odd_toml
 
 DRAWING = ("cunet.reporting.cells", "cunet.reporting.curves", "cunet.reporting.isbi")
+KEPT = (".toml", ".json", ".csv", ".npz", ".tif")  # what a run keeps; not locks and reports
 SCRIPT = "<script>alert(1)</script>"
 
 
@@ -105,7 +106,7 @@ class Runs(Kind):
 
     def _crossval(self, rng: np.random.Generator, folder: Path) -> Case:
         shutil.copytree(self.shared / "cv", folder / "cv")
-        files = sorted(p for p in (folder / "cv").rglob("*") if p.suffix != ".html" and p.is_file())
+        files = sorted(p for p in (folder / "cv").rglob("*") if p.suffix in KEPT)
         weights = np.array(
             [8.0 if p.name in ("crossval.toml", "scores.json") else 1 for p in files]
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from fuzzer.values import changed, hostile, toml_value
 
-SLOW = ("width", "depth", "batch", "iter_size", "tile", "resize")
+SLOW = ("width", "depth", "batch", "iter_size", "tile", "resize", "seeds")
 
 
 def gone(rng: np.random.Generator, file: Path) -> str:
