@@ -14,6 +14,7 @@ from cunet.cli import limits, signals, streams
 from cunet.errors import CunetError, DeviceError, of_system
 from cunet.terminal import printable
 
+LONGEST = 2000  # characters of an error
 COMMANDS = {
     "train": "train a network on a folder of images and labels",
     "crossval": "train and score every fold of a data set",
@@ -85,7 +86,9 @@ def run() -> int:
     except click.ClickException as error:
         streams.message(usage(error))
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
+        if isinstance(error.__cause__, EOFError):  # click takes it for an interruption
+            return bug()
         streams.message("interrupted")
         return 130
     except CunetError as error:
@@ -98,10 +101,15 @@ def run() -> int:
     except Exception as error:
         if (known := limits.explained(error)) is not None:
             return failed(known)
-        for line in traceback.format_exc().splitlines():
-            streams.message(printable(line))
-        streams.message("This is a bug in cunet; please report the lines above.")
-        return 1
+        return bug()
+
+
+def bug() -> int:
+    """Print what went wrong in cunet itself; returns the exit code."""
+    for line in traceback.format_exc().splitlines():
+        streams.message(printable(line))
+    streams.message("This is a bug in cunet; please report the lines above.")
+    return 1
 
 
 def failed(error: CunetError) -> int:
@@ -109,7 +117,10 @@ def failed(error: CunetError) -> int:
     for note in getattr(error, "__notes__", ()):
         for line in note.splitlines():
             streams.message(printable(line))
-    streams.message(f"Error: {printable(error)}")
+    text = printable(error)
+    if len(text) > LONGEST:  # it repeats a value from a file
+        text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 4 :]}"
+    streams.message(f"Error: {text}")
     return error.exit_code
 
 

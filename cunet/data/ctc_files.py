@@ -26,7 +26,7 @@ def numbered_folders(folder: Path) -> list[Path]:
 
 def ground_truth(sequence: Path) -> Path:
     """01 -> 01_GT."""
-    return sequence.with_name(sequence.name + "_GT")
+    return sequence.parent / (sequence.name + "_GT")
 
 
 def annotations(truth: Path) -> dict[str, Path]:

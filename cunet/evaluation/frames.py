@@ -98,7 +98,7 @@ def find_pairs(result: Path, truth: Path, frames: str | Sequence[int] | None = N
     annotated = {int(digits): path for digits, path in only_annotations(truth).items()}
     if not annotated:
         whole = truth.resolve()
-        near = whole.parent if whole.name == "SEG" else whole.with_name(whole.name + "_GT")
+        near = whole.parent if whole.name == "SEG" else whole.parent / (whole.name + "_GT")
         hint = f" Did you mean '{near}'?" if annotations(near) else ""
         raise CunetError(
             f"'{truth}': expected annotations SEG/man_seg000.tif in it, found {listing(truth)}."

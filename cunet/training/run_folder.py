@@ -8,6 +8,7 @@ metrics.json  the final figures              best.npz     lowest validation pixe
 import csv
 import os
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -157,11 +158,15 @@ class RunFolder:
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
-    """The settings of a run, from its run.toml; CunetError where it is no run folder."""
-    path = Path(path)
-    if not (path / "run.toml").is_file():
-        raise CunetError(f"'{path}' is not a run folder: it has no run.toml")
-    return read_toml(path / "run.toml", own=True)
+    """The settings of a run, from its run.toml; CunetError where it is no run folder, DataError
+    where a setting is missing that is always written."""
+    path = Path(path) / "run.toml"
+    if not path.is_file():
+        raise CunetError(f"'{path.parent}' is not a run folder: it has no run.toml")
+    found = read_toml(path, own=True)
+    if missing := [f.name for f in fields(Config) if f.default is not None and f.name not in found]:
+        raise DataError(f"'{path}' is damaged: it lacks {missing[0]}; restore it")
+    return found
 
 
 def is_young(path: str | Path) -> bool:
