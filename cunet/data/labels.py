@@ -62,7 +62,7 @@ def read_label_file(path: Path) -> LabelFile:
                     f"{page[~whole][0]:g}; a probability map or an interpolated mask? Save class "
                     "ids or 0 and 255."
                 )
-            if np.abs(page).max() > LARGEST:
+            if float(np.abs(page).max()) > LARGEST:
                 raise DataError(
                     f"'{path}', page {number}: labels are whole numbers up to 2^53, found "
                     f"{page.flat[np.abs(page).argmax()]:g}. Save class ids or 0 and 255."

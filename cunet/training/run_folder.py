@@ -159,13 +159,17 @@ class RunFolder:
 
 def read_settings(path: str | Path) -> dict[str, Any]:
     """The settings of a run, from its run.toml; CunetError where it is no run folder, DataError
-    where a setting is missing that is always written."""
+    where one is missing that is always written, or not valid."""
     path = Path(path) / "run.toml"
     if not path.is_file():
         raise CunetError(f"'{path.parent}' is not a run folder: it has no run.toml")
     found = read_toml(path, own=True)
     if missing := [f.name for f in fields(Config) if f.default is not None and f.name not in found]:
         raise DataError(f"'{path}' is damaged: it lacks {missing[0]}; restore it")
+    try:
+        Config(**found)
+    except CunetError as error:
+        raise DataError(f"'{path}' is damaged: {error}") from error
     return found
 
 
