@@ -15,7 +15,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and read
 def assert_nothing_found(kind, seed, cases):
     findings, codes = search(kind, seed, cases)
     print(f"{kind}, seed {seed}: {cases} cases, exit codes {dict(sorted(codes.items()))}")
-    assert cases / 20 < codes["0"] < cases  # both answers were tried
+    assert codes["0"] > cases / 20
+    assert codes["0"] < cases or kind == "calibration"  # decoration is hardly ever refused
     shown = "\n\n".join(map(str, findings[:20]))
     assert not findings, f"{len(findings)} findings in {cases} cases of {kind}:\n{shown}"
 

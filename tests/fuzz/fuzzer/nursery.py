@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from cunet import threads
+from cunet.cli import limits
 from fuzzer import judge
 from fuzzer.case import Case, Finding, Kind
 from fuzzer.command import run_command
@@ -77,6 +78,7 @@ def _child(kind: Kind, seed: int, numbers: range, work: Path, pipe: int) -> None
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + ADDRESSES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    limits.limited = dict  # the limit is ours; cunet would fork for every case
 
     def tell(document) -> None:
         os.write(pipe, json.dumps(document).encode() + b"\n")
@@ -140,7 +142,8 @@ def _lines(pipe: int, child: int, seconds: float) -> Iterator[dict | str]:
     while True:
         if not select.select([pipe], [], [], seconds / 20)[0]:
             waited, worked = time.monotonic() - since, _busy(child) - used
-            if worked > seconds or (waited > seconds and worked < seconds / 30) or waited > 600:
+            idle = waited > seconds and worked < seconds / 30 and not _wants_to_run(child)
+            if worked > seconds or idle or waited > 600:
                 yield f"stopped after {waited:.0f} s, of which it worked {worked:.1f} s"
                 return
             continue
@@ -156,6 +159,11 @@ def _busy(process: int) -> float:
     """The seconds of processor time that a process and those it waited for have used."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _wants_to_run(process: int) -> bool:
+    """Whether a process would compute if a processor were free for it."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "R"
 
 
 def begin(kind: Kind, shared: Path) -> None:

@@ -83,7 +83,7 @@ class Runs(Kind):
         text, what, key = odd_toml(rng, good)
         (folder / "settings.toml").write_bytes(text)
         command = ["train", "--config", "settings.toml", "--dry-run", "--json"]
-        names = ["settings.toml", key, key.replace("_", " "), "../shared", "U-Net"]
+        names = ["settings.toml", key, key.replace("_", " "), "../shared", "U-Net", "'xxxx"]
         return Case(command, names, f"settings: {what}", verdict=sound_json)
 
     def _run(self, rng: np.random.Generator, folder: Path) -> Case:
@@ -98,7 +98,7 @@ class Runs(Kind):
             (["train", "--resume", "run", "--steps", "6", "--json"], sound_run),
             (["segment", "image.tif", "--model", "run", "--out", "out", "--json"], sound_json),
         ][rng.choice(4, p=[0.4, 0.2, 0.25, 0.15])]
-        names = [name, "'run'", "run/", key, key.replace("_", " "), "../shared"]
+        names = [name, "'run'", "run/", key, key.replace("_", " "), "../shared", "'image.tif'", "'xxxx"]
         may = ("run/*", "out", "out/image_*")
         return Case(
             command, names, f"{name}: {what}", may, ("run/report.html", "run/*.npz"), True, verdict
