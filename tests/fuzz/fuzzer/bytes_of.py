@@ -8,8 +8,8 @@ INTEGERS = (0, 1, 2, 3, 7, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**31
 
 def damaged(rng: np.random.Generator, data: bytes) -> tuple[bytes, str]:
     """(the damaged bytes, what was done); most damage falls into the first kilobyte or the last."""
-    body = bytearray(data)
-    size = max(1, len(body))
+    body = bytearray(data or b"?")
+    size = len(body)
     spot = int(rng.integers(size))
     if rng.random() < 0.6:
         spot = int(rng.integers(min(size, 1024)))
@@ -18,7 +18,7 @@ def damaged(rng: np.random.Generator, data: bytes) -> tuple[bytes, str]:
     match rng.integers(7):
         case 0:
             for _ in range(int(rng.choice([1, 1, 2, 8]))):
-                body[spot % len(body)] ^= 1 << int(rng.integers(8))
+                body[spot] ^= 1 << int(rng.integers(8))
                 spot = int(rng.integers(size))
             return bytes(body), f"bits flipped around byte {spot}"
         case 1:

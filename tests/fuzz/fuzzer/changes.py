@@ -125,7 +125,7 @@ def other_pixels(rng, file: Path, data: Path) -> str:
     if name.startswith("0 and 255"):
         array.reshape(-1)[5] = 1
     if file.suffix == ".png":
-        array = array.reshape(array.shape[-2:]) if name != "colour" and array.ndim > 2 else array
+        array = array if name == "colour" else array.reshape(-1, *array.shape[-2:])[0]
     write(file, array)
     return f"pixels: {name}"
 
