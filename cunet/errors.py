@@ -85,6 +85,11 @@ def of_system(error: OSError, doing: str = "") -> CunetError:
     return CunetError(text)
 
 
+def no_memory(path: object) -> DeviceError:
+    """The error to raise where there is no memory to read a file."""
+    return DeviceError(f"no memory to read '{path}': close other programs, or cut the file")
+
+
 def visible_name(path: object) -> str:
     """The name of a file as its user knows it: of a hidden temporary one (.a.tif.77.part), that of
     the file it was to become."""

@@ -132,7 +132,8 @@ def _checked(found: Found, imagej: bool, notes: list[str]) -> Calibration:
         y = x and _metric(found.y, "pixel size", notes, inverse=True)
     if x and y and x[1] != y[1]:
         y = _converted(y, x[1], inverse=True)
-        if y is None:
+        if y is None or not _writable(y[0]):
+            y = None
             notes.append(f"pixel size left out: in x {_said(found.x)}, in y {_said(found.y)}")
     if x is None or y is None:
         x = y = None
@@ -166,10 +167,11 @@ def _metric(
             value = value / factor if inverse else value * factor
         metres = METRES[unit] / value if inverse else METRES[unit] * value
         if _SMALLEST <= metres <= _LARGEST:
-            if inverse and value > _MOST_PER_UNIT:
-                value, unit = METRES["nm"] / metres, "nm"
+            if inverse and not _writable(value):
+                unit = "nm" if value > 1 else "m"
+                value = METRES[unit] / metres
             return value, unit
-    elif value is not None and 1 / _MOST_PER_UNIT < value < _MOST_PER_UNIT and known is None:
+    elif value is not None and _writable(value) and known is None:
         if unit.casefold() in NO_UNITS:
             if not unit or not inverse:
                 return value, ""
@@ -177,6 +179,11 @@ def _metric(
             return value, unit
     notes.append(f"{what} left out: found {_said(found)}")
     return None
+
+
+def _writable(value: float) -> bool:
+    """Whether a ratio of two 32-bit numbers can be this one."""
+    return 1 / _MOST_PER_UNIT < value < _MOST_PER_UNIT
 
 
 def _converted(

@@ -6,14 +6,15 @@ from xml.etree import ElementTree
 from cunet.errors import DataError
 
 _MOST_STEPS = 10**6  # along an axis that annotations describe
+_MOST_LARGER = 64  # times the pixels of the first page: of several images one may be a thumbnail
 
 
 class Doubtful(Exception):
     """The XML does not describe the pages of its file; the text says why."""
 
 
-def check(xml: str, pages: int, path: Any) -> None:
-    """Compares the XML with the `pages` that the file has.
+def check(xml: str, pages: int, pixels: int, path: Any) -> None:
+    """Compares the XML with the `pages` that the file has, the first one of so many `pixels`.
 
     Raises Doubtful where it says other things, and DataError where pages then cannot be told from
     channels, or where the file is one of a set.
@@ -38,22 +39,24 @@ def check(xml: str, pages: int, path: Any) -> None:
             f"'{path}': some of its pages lie in another file of a set: {str(names[:3])[1:-1]}. "
             "Save all pages in one TIFF."
         )
-    for pixels in (e for e in root.iter() if _name(e) == "Pixels"):
-        _check_pixels(pixels, pages, path)
+    for image in (e for e in root.iter() if _name(e) == "Pixels"):
+        _check_pixels(image, pages, pixels, path)
 
 
-def _check_pixels(pixels: ElementTree.Element, pages: int, path: Any) -> None:
+def _check_pixels(image: ElementTree.Element, pages: int, pixels: int, path: Any) -> None:
     """Compares one image of the XML with the pages of the file."""
     try:
-        z, c, t = (int(pixels.attrib[f"Size{axis}"]) for axis in "ZCT")
-        samples = [int(e.get("SamplesPerPixel", 1)) for e in pixels if _name(e) == "Channel"]
-        data = [e.attrib for e in pixels if _name(e) == "TiffData"]
+        x, y, z, c, t = (int(image.attrib[f"Size{axis}"]) for axis in "XYZCT")
+        samples = [int(e.get("SamplesPerPixel", 1)) for e in image if _name(e) == "Channel"]
+        data = [e.attrib for e in image if _name(e) == "TiffData"]
         counts = [int(d.get("PlaneCount", d.get("NumPlanes", int("IFD" in d)))) for d in data]
         last = max([int(d.get("IFD", 0)) + n for d, n in zip(data, counts, strict=True)], default=0)
     except (KeyError, ValueError) as error:
         raise Doubtful(f"its OME-XML is not complete ({error})") from error
     if min(z, c, t) < 1:
         raise Doubtful(f"its OME-XML announces {z} slices, {c} channels, {t} frames")
+    if not 0 < x * y <= _MOST_LARGER * pixels:
+        raise Doubtful(f"its OME-XML announces images of {x} x {y} pixels")
     planes = z * (c // max(samples[:1] + [1])) * t
     mapped = sum(n or pages for n in counts)
     if planes <= pages and last <= pages and mapped <= 2 * pages + 16:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from cunet.errors import DataError, machine_failed, of_system
+from cunet.errors import DataError, machine_failed, no_memory, of_system
 from cunet.files.calibration import Calibration
 from cunet.files.image_file import ImageFile
 from cunet.files.png_chunks import data_bytes, picture_alone
@@ -84,8 +84,8 @@ class PngImage(ImageFile):
         return self._kept[r0:r1].copy()
 
     def _decode(self) -> np.ndarray:
-        values = np.empty((self.height, self.width, self.channels), self.dtype)
         try:
+            values = np.empty((self.height, self.width, self.channels), self.dtype)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 image = Image.open(picture_alone(self.path), formats=["PNG"])
@@ -94,6 +94,8 @@ class PngImage(ImageFile):
                     part = np.asarray(image.crop((0, rows.start, self.width, rows.stop)))
                     part = part.reshape(*values[rows].shape[:2], -1)
                     values[rows] = part[..., : self.channels]
+        except MemoryError as error:
+            raise no_memory(self.path) from error
         except UnidentifiedImageError as error:
             raise DataError(f"'{self.path}' is a damaged PNG. Save it again.") from error
         except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from cunet.errors import DataError, machine_failed, of_system
+from cunet.errors import DataError, DeviceError, machine_failed, no_memory, of_system
 from cunet.files.tiff_stack import Stack
 
 # tifffile also logs the damage it meets; an error that says so is enough.
@@ -33,8 +33,10 @@ def damage_refused(path: Path) -> Iterator[None]:
     """Turns whatever tifffile raises inside into a DataError that names the file."""
     try:
         yield
-    except (DataError, MemoryError):
+    except (DataError, DeviceError):
         raise
+    except MemoryError as error:
+        raise no_memory(path) from error
     except Exception as error:  # a damaged directory fails in too many ways to list
         if machine_failed(error):
             raise of_system(error, f"cannot read '{path}'") from error

@@ -21,6 +21,8 @@ _NEEDED = [256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 322, 323,
 # Bytes of one value by TIFF's number of its type; unknown types have no values.
 _SIZES = np.array([0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8, *[0] * 237])
 
+_FRACTIONS = [5, 10, 11, 12]  # rationals and floats
+
 
 def count_directories(path: Path) -> int:
     """The number of directories in the chain, >= 1.
@@ -49,7 +51,7 @@ def count_directories(path: Path) -> int:
             values += bytes_of[bytes_of <= size].sum()
             broken = layout.broken(entries, bytes_of, size)
             if len(broken):
-                _refuse(path, f"on page {len(found) - 1} the value of tag {broken[0]} is not there")
+                _refuse(path, f"on page {len(found) - 1} the value of tag {broken[0]} is not sound")
             own += len(head) + len(block) + len(end)
             levels = entries["count"][entries["code"] == _SUBDIRECTORIES].sum()
             (at,) = layout.next.unpack(end)
@@ -85,8 +87,8 @@ class _Layout:
         (self.first,) = self.next.unpack(start[at : at + self.next.size])
 
     def broken(self, entries: np.ndarray, bytes_of: np.ndarray, size: int) -> np.ndarray:
-        """The tags needed for pixels whose values have no type, or lie beyond the file."""
-        wrong = bytes_of == 0
+        """The tags needed for pixels whose values are no whole numbers, or lie beyond the file."""
+        wrong = (bytes_of == 0) | np.isin(entries["type"], _FRACTIONS)
         if self._inside is not None:
             outside = bytes_of > self._inside
             wrong |= outside & (entries["value"].astype(float) + bytes_of > size)

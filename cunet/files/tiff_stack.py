@@ -51,7 +51,8 @@ def only_stack(tif: tifffile.TiffFile, path: Path, pages: int) -> Stack:
     doubt, series = "", []
     try:
         if tif.is_ome:
-            ome.check(tif.pages.first.description, pages, path)
+            first = tif.pages.first
+            ome.check(first.description, pages, first.imagewidth * first.imagelength, path)
         series = _series(tif, pages)
     except ome.Doubtful as error:
         doubt = str(error)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cunet.errors import CunetError, DataError
+from cunet.errors import CunetError, DataError, no_memory
 from cunet.net.array_shapes import parameter_shapes, statistic_shapes
 from cunet.net.npz import Damaged, Head, NpzFile, damaged_model, unreadable
 from cunet.net.shape import Shape
@@ -48,6 +48,8 @@ def read(path: Path, with_arrays: bool) -> tuple[dict[str, Any], Arrays]:
             heads = _heads(header, file)
             file.check_total(list(heads.values()))
             arrays = {name: file.read(name, h) for name, h in heads.items()} if with_arrays else {}
+    except MemoryError as error:
+        raise no_memory(path) from error
     except OSError as error:
         raise unreadable(error, f"model '{path}'") from error
     except Damaged as error:

@@ -210,6 +210,19 @@ def test_rationals_that_are_no_resolution(tmp_path, ratio, said):
     assert found == Calibration() and bool(notes) == said
 
 
+def test_sizes_that_no_rational_in_their_unit_can_hold(tmp_path):
+    """Tags hold ratios of 32-bit numbers; in a unit that is too small or large they become 0."""
+    far = ome(tmp_path / "a.tif", 'PhysicalSizeX="6e-12" PhysicalSizeXUnit="m" PhysicalSizeY="350" '
+              'PhysicalSizeYUnit="m"')  # fmt: skip
+    found, notes = read(far)
+    assert found.xres is None and "pixel size left out" in notes[0]
+    wide = ome(tmp_path / "b.tif", 'PhysicalSizeX="9e9" PhysicalSizeY="9e9"')
+    with open_image(wide) as image:
+        assert image.calibration.unit == "m"
+        found = metres_of(written(tmp_path / "o.tif", "float32", image))
+    assert found[:2] == pytest.approx((9000, 9000), rel=1e-3)
+
+
 def test_the_interval_of_frames_in_seconds(tmp_path):
     for text, expected in {
         'TimeIncrement="2"': 2,

@@ -87,6 +87,7 @@ CLAIMS = {  # contents, the word of the error
         "250,000 pages",
     ),
     "no type.tif": (tiff(9, 8, count=72, more=[(339, 77, 1, 3)], data=bytes(72)), "tag 339"),
+    "float.tif": (tiff(9, 8, count=72, more=[(339, 11, 1, 0x3F800000)], data=bytes(72)), "tag 339"),
     "elsewhere.tif": (tiff(9, 8, count=72, more=[(339, 3, 9, 5000)], data=bytes(72)), "tag 339"),
     "nothing.tif": (tiff(0, 0, count=72, data=bytes(72)), "no pixels"),
     "claim.png": (png(100_000, 100_000, PIXELS), "too large"),

@@ -37,6 +37,7 @@ WRONG = {
     "too many": (ome_xml('SizeZ="30" SizeC="1" SizeT="1"'), "30 pages"),
     "none": (ome_xml('SizeZ="0" SizeC="1" SizeT="1"'), "0 slices"),
     "other side": (ome_xml().replace('SizeX="8"', 'SizeX="80"'), "OME"),
+    "very high": (ome_xml().replace('SizeY="9"', 'SizeY="1000000000"'), "8 x 1000000000 pixels"),
     "stale": ("ImageJ=1.54f\nimages=30\nslices=30\nhyperstack=true\n", "ImageJ"),
     "words": ("ImageJ=1.54f\nimages=3\nslices=three\n", "metadata"),
     "too few": ("ImageJ=1.54f\nimages=2\nslices=2\n", "2 pages"),
