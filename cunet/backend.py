@@ -51,26 +51,30 @@ def cuda_problem() -> str | None:
     return None
 
 
+def check_device(name: str) -> None:
+    """CunetError where no device has such a name, whether this machine has it or not."""
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,9})?", name):
+        raise CunetError(
+            f"device '{name}' is not known: expected auto, cpu, cuda or cuda:0, cuda:1 ..."
+        )
+
+
 def resolve_device(name: str) -> str:
     """The device "cpu" or "cuda:i" that "auto", "cpu", "cuda" or "cuda:i" means.
 
     A GPU becomes the current one of this thread. CunetError for another name, DeviceError for a
     GPU that cannot be used.
     """
+    check_device(name)
     if name == "cpu":
         return name
     if name == "auto":
         return "cuda:0" if cuda_problem() is None else "cpu"
-    match = re.fullmatch(r"cuda(?::(\d+))?", name)
-    if match is None:
-        raise CunetError(
-            f"device '{name}' is not known: expected auto, cpu, cuda or cuda:0, cuda:1 ..."
-        )
     problem = cuda_problem()
     if problem is not None:
         raise DeviceError(f"device '{name}': {problem}")
     cuda = import_cupy().cuda
-    index, count = int(match[1] or 0), cuda.runtime.getDeviceCount()
+    index, count = gpu_number(name) or 0, cuda.runtime.getDeviceCount()
     if index >= count:
         raise DeviceError(f"device '{name}': this machine has {count} GPU(s), numbered from 0")
     cuda.Device(index).use()  # all that follows in this thread runs there

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from cunet.backend import check_device
 from cunet.data.augment import OFF, Augmentation
 from cunet.engines import PRECISIONS, check_dtype
 from cunet.errors import CunetError
@@ -108,6 +109,7 @@ class Config:
         check_numbers(vars(self))
         self.shape()
         check_dtype(self.dtype)
+        check_device(self.device)
         check_tile(self.tile, self.depth, self.padding)
         parse_fold(self.fold)
         splits = [n for n in ("fold", "hold_out", "train_share") if getattr(self, n) is not None]

@@ -25,8 +25,9 @@ LIMITS = {  # the smallest value, and the first that is too large
     "resize": (0, MAX_RESIZE + 1),
     "minutes": (0, 10**7),
     **dict.fromkeys(("weight_decay", "clip", "w0"), (0, 1e6)),
-    **dict.fromkeys(("brightness", "noise", "elastic_sigma"), (0, 1000)),
-    "zoom": (0, 10),
+    **dict.fromkeys(("brightness", "noise"), (0, 1000)),
+    "elastic_sigma": (0, 100),  # pixels; with zoom it says how far from its tile a sample reaches
+    "zoom": (0, 4),
     "blur": (0, 100),
     **dict.fromkeys(("momentum", "contrast", "curve", "shear"), (0, 1)),
     **dict.fromkeys(("gamma", "power"), (-1000, 1000)),
