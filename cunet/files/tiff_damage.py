@@ -79,7 +79,7 @@ def check_pages(tif: tifffile.TiffFile, stack: Stack, path: Path) -> list[str]:
         end = max(end, *map(sum, written))
         lacking = pieces - len(written)
         missing, every = missing + lacking, every + pieces
-        whole, piece = _packed_bytes(key)
+        whole, piece = packed_bytes(key)
         claimed, stored = whole - lacking * piece, sum(count for _, count in written)
         most = _MOST_PER_BYTE.get(int(key.compression), math.inf) * stored
         if int(key.compression) in _FAX:
@@ -103,7 +103,7 @@ def _check_end(end: int, size: int, path: Path) -> None:
         )
 
 
-def _packed_bytes(key: Any) -> tuple[int, int]:
+def packed_bytes(key: Any) -> tuple[int, int]:
     """The least bytes of a page and the most of one strip or tile, before compression."""
     each = key.bitspersample if isinstance(key.bitspersample, tuple) else (key.bitspersample,)
     bits = sum(each) / len(each)  # of a sample; those of a pixel may differ

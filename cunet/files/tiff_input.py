@@ -16,11 +16,12 @@ import tifffile
 from cunet.errors import DataError, DeviceError, machine_failed, of_system
 from cunet.files.calibration import read_calibration
 from cunet.files.image_file import ImageFile
-from cunet.files.tiff_damage import check_pages, contiguous, damage_refused
+from cunet.files.tiff_damage import check_pages, contiguous, damage_refused, packed_bytes
 from cunet.files.tiff_directories import count_directories
 from cunet.files.tiff_stack import only_stack
 
 _PAGE_AXES = "IQZT"
+_LITTLE = 1 << 24  # bytes, which no machine lacks
 _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated alpha
 
 
@@ -118,6 +119,12 @@ class TiffImage(ImageFile):
                 self._read_plane(page, r0, r1, rows)
         except MemoryError as error:
             needed = (r1 - r0) * self.width * self.channels * self.dtype.itemsize
+            needed += packed_bytes(self._stack.keyframe)[1]
+            if needed < _LITTLE:
+                raise DataError(
+                    f"'{self.path}': page {page} cannot be decoded: it asks for far more memory "
+                    f"than its pixels take ({needed:,} bytes). Save it again."
+                ) from error
             raise DeviceError(
                 f"no memory for '{self.path}': {r1 - r0} rows of page {page} need {needed:,} "
                 "bytes at once. Save it in strips or tiles, or cut it."

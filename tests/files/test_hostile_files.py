@@ -11,7 +11,7 @@ import tifffile
 from inputs import noise
 from PIL import Image
 
-from cunet.errors import CunetError, DataError
+from cunet.errors import CunetError, DataError, DeviceError
 from cunet.files import open_image, read_description
 from cunet.files.pages import read_image
 
@@ -115,6 +115,31 @@ def test_a_piece_that_cannot_be_decoded_is_the_word_of_the_first_row(tmp_path, c
     (tmp_path / "a.tif").write_bytes(tiff(60000, 60000, compression, count=14, data=bytes(14)))
     with open_image(tmp_path / "a.tif") as image, pytest.raises(CunetError, match="a.tif"):
         image.read_rows(0, 0, 1)
+
+
+@pytest.mark.parametrize(("side", "kind"), [(24, DataError), (5000, DeviceError)])
+def test_no_memory_is_the_fault_of_a_small_page_itself(tmp_path, monkeypatch, side, kind):
+    def fail(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("cunet.files.tiff_input.TiffImage._read_plane", fail)
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((side, side), np.uint8), compression="zlib")
+    with open_image(tmp_path / "a.tif") as image, pytest.raises(CunetError, match="a.tif") as error:
+        image.read(0)
+    assert type(error.value) is kind
+
+
+def test_no_memory_to_open_a_file_names_it(tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise MemoryError
+
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((9, 9), np.uint8))
+    Image.new("L", (9, 9)).save(tmp_path / "b.png")
+    monkeypatch.setattr("cunet.files.tiff_input.only_stack", fail)
+    monkeypatch.setattr("cunet.files.png_input.picture_alone", fail)
+    for name in ("a.tif", "b.png"):
+        with pytest.raises(DeviceError, match=name):
+            read_image(tmp_path / name)
 
 
 READ = {  # what is wrong is not what holds the pixels
