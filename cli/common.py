@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from cunet.cli import streams
 from cunet.cli.words import duration
 from cunet.errors import CunetError
+from cunet.process import streams
 from cunet.terminal import printable, shell_line
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
