@@ -67,7 +67,8 @@ class Part:
         """Remove what was written; `path` stays as it was."""
         with suppress(OSError):  # its buffer finds no room either; nothing in it is needed
             self.file.close()
-        self.hidden.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that fails is told as the first error told it
+            self.hidden.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self

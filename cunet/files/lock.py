@@ -81,8 +81,9 @@ def held(path: Path, what: str) -> Iterator[int | None]:
     finally:
         # While it is locked: whoever opened it before sees that it has lost its name.
         if os.name == "posix":
-            path.unlink(missing_ok=True)
-        os.close(handle)
+            _remove(path)
+        with suppress(OSError):  # closed all the same
+            os.close(handle)
 
 
 def _open(path: Path, what: str) -> tuple[int, bool]:
@@ -118,8 +119,9 @@ def _by_existence(path: Path, what: str) -> Iterator[None]:
         os.write(handle, _myself().encode())
         yield
     finally:
-        os.close(handle)
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            os.close(handle)
+        _remove(path)
 
 
 def _take_away(path: Path) -> None:
@@ -129,7 +131,13 @@ def _take_away(path: Path) -> None:
         os.rename(path, moved)
         if not _has_ended(_owner(moved)):
             os.link(moved, path)
-    moved.unlink(missing_ok=True)
+    _remove(moved)
+
+
+def _remove(path: Path) -> None:
+    """Remove a lock file. Where the disk fails it stays, in nobody's way: no process holds it."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _taken(what: str, path: Path, owner: dict[str, Any]) -> CunetError:
