@@ -61,14 +61,17 @@ def lock_of(path: Path) -> Path:
 def held(path: Path, what: str) -> Iterator[int | None]:
     """Hold the lock file `path` inside the block; it is removed at the end.
 
+    what  what is locked, for errors: its kind and then its name in quotes, or the name alone
+
     Yields its file descriptor: a process that inherits it holds the lock too, until the last of
     them has ended. None where the file system knows no locks. Raises CunetError, beginning with
-    `what`, where another process holds the lock, and where the file cannot be made.
+    `what`, where another process holds the lock, and where the file cannot be made: the words of
+    write_error for what is locked.
     """
     try:
         handle, locked = _open(path, what)
     except OSError as error:
-        raise write_error(error, path.parent) from error
+        raise write_error(error, Path(what.partition("'")[2][:-1])) from error
     try:
         if not locked:
             with _by_existence(path.with_name(path.name + "-owner"), what):
@@ -106,31 +109,52 @@ def _open(path: Path, what: str) -> tuple[int, bool]:
 @contextmanager
 def _by_existence(path: Path, what: str) -> Iterator[None]:
     """The same on file systems without locks: the file is there as long as it is held."""
-    while True:
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            break
-        except FileExistsError:
+    try:
+        while not _put(path, _myself()):
             owner = _owner(path)
             if not _has_ended(owner):
-                raise _taken(what, path, owner) from None
+                raise _taken(what, path, owner)
             _take_away(path)
+    except OSError as error:
+        raise write_error(error, Path(what.partition("'")[2][:-1])) from error
     try:
-        os.write(handle, _myself().encode())
         yield
+    finally:
+        _remove(path)
+
+
+def _put(path: Path, text: str) -> bool:
+    """Make a file that says who holds a lock; False where one is there.
+
+    It is a link to nowhere, since that appears with its text in one step: a process killed between
+    making a file and writing its name into it would leave a lock that nobody can judge.
+    """
+    with suppress(OSError, NotImplementedError):  # FAT, Windows: a file after all
+        os.symlink(text, path)
+        return True
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:
+        return False
+    try:
+        os.write(handle, text.encode())
+    except OSError:
+        _remove(path)
+        raise
     finally:
         with suppress(OSError):
             os.close(handle)
-        _remove(path)
+    return True
 
 
 def _take_away(path: Path) -> None:
     """Remove the lock of a process that has ended, but not one that another has just put there."""
     moved = path.with_name(f"{path.name}-{secrets.token_hex(8)}")
-    with suppress(FileNotFoundError, FileExistsError):
+    with suppress(FileNotFoundError):
         os.rename(path, moved)
-        if not _has_ended(_owner(moved)):
-            os.link(moved, path)
+        owner = _owner(moved)
+        if not _has_ended(owner):
+            _put(path, json.dumps(owner))
     _remove(moved)
 
 
@@ -165,7 +189,8 @@ def _myself() -> str:
 def _owner(path: Path) -> dict[str, Any]:
     """What the holder wrote into a lock; {} where it cannot be read."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")[:1000]))
+        text = os.readlink(path) if path.is_symlink() else path.read_text(encoding="utf-8")
+        return dict(json.loads(text[:1000]))
     except (OSError, ValueError, TypeError):
         return {}
 

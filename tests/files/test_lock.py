@@ -87,21 +87,25 @@ def test_it_is_gone_afterwards_and_can_be_held_again(tmp_path, kind):
         ({"process": "7"}, True),
     ],
 )
-def test_without_locks_the_owner_decides(tmp_path, monkeypatch, change, taken):
+@pytest.mark.parametrize("links", [True, False])
+def test_without_locks_the_owner_decides(tmp_path, monkeypatch, change, taken, links):
     def none(*given):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(locks.fcntl, "flock", none)
+    if not links:
+        monkeypatch.setattr(os, "symlink", none)
     owner = tmp_path / ".lock-owner"
-    owner.write_text(json.dumps(json.loads(locks._myself()) | change))
+    assert locks._put(owner, json.dumps(json.loads(locks._myself()) | change))
+    assert owner.is_symlink() == links and not locks._put(owner, "mine")
     if taken:
         with pytest.raises(CunetError, match=f"if it has ended, remove '{owner}'"):
             with held(tmp_path / ".lock", "it"):
                 pass
-        assert owner.exists()
+        assert owner.name in os.listdir(tmp_path)
     else:
         with held(tmp_path / ".lock", "it"):
-            assert json.loads(owner.read_text())["process"] == os.getpid()
+            assert locks._owner(owner)["process"] == os.getpid()
         assert list(tmp_path.iterdir()) == []
 
 
