@@ -79,7 +79,8 @@ class Disk:
     ) -> Answer:
         """Run `cunet ARGUMENTS` in the folder cwd, whose disk fails at the call `target`.
 
-        lasting: it fails from then on. lacks: NO_LOCKS. trace: a new file for all calls. patches: a Python file to run before.
+        lasting: it fails from then on. lacks: NO_LOCKS. trace: a new file for all calls.
+        patches: a Python file to run before.
         """
         request = {
             "arguments": [str(part) for part in arguments],

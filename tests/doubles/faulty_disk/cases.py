@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tifffile
-from faulty_disk import Disk
-from faulty_disk.points import Case, light
 from isbi_data import isbi_folder
 
 from cunet.data.synthetic import membranes
+from faulty_disk import Disk
+from faulty_disk.points import Case, light
 
 TINY = "--preset cpu --solver sgd --width 2 --depth 1 --tile 34 --steps 4 --validate-every 2"
 TINY = [*TINY.split(), "--device", "cpu", "--threads", "1"]
@@ -64,7 +64,7 @@ def cases(disk: Disk, base: Path) -> dict[str, Case]:
     again = [*other, "--overwrite"]
     ctc = ["segment", pictures / "01", *model, "--products", "ctc,mask", "--out", "01_RES"]
     png = ["segment", pictures / "one.tif", *model, "--products", "mask", "--out", "one.png"]
-    crossval = ["crossval", "--data", data, "--folds", "2", *TINY, "--out", "cv"]
+    crossval = ["crossval", "--data", data, "--folds", "2", *TINY, "--steps", "2", "--out", "cv"]
     weights = ["weights", data / "train-labels.tif", "-o", "weights.tif"]
     augment = ["augment", "--data", data, "--tile", "34", "--depth", "1", "-o", "sheet.png"]
     demo = ["demo", "--out", "demo", "--steps", "2", "--threads", "1"]

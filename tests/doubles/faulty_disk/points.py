@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from faulty_disk import COUNT, FAIL, KILL, NO_LOCKS, TEAR, Answer, Disk
 from faulty_disk.power_cut import Call, PowerCut, calls, lay_out
 
@@ -80,7 +81,7 @@ def contents(folder: Path) -> dict:
 def holds(path: Path):
     """What a file holds, without times. Raises an error of any type where it is not whole."""
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays.pop("header"))) if "header" in arrays else {}
         return without_times(header), {
@@ -272,7 +273,8 @@ def said(
     path = Path(answer.hit.split("\t")[1])
     names = named(folder, path)
     if lasting:  # the first failure may be one that does no harm
-        names |= {f"{name}'" for name in wanted} | {f"'{Path(name).parts[0]}'" for name in wanted}
+        tops = {Path(name).parts[0] for name in wanted}
+        names |= {f"'{top}'" for top in tops} | {f"'{top}/" for top in tops}
     if not any(name in words[0] for name in names):
         yield f"no word of {sorted(names)[:2]} in: {words[0]}"
 
@@ -280,11 +282,13 @@ def said(
 def named(folder: Path, path: Path) -> set[str]:
     """The names that an error may give to a file, any of them."""
     name = path.name.removesuffix(" (deleted)")
-    there = str(path.parent.relative_to(folder))
+    there = os.path.relpath(path.parent, folder)
     if name.startswith(".lock"):
         return {f"'{there}'"}
     if match := HIDDEN.fullmatch(name):
         return {match[1] + "'", f"'{there}'"} if "lock" in match[2] else {match[1] + "'"}
+    if path == folder:
+        return {"'"}
     if path.is_dir():  # its names are synced after one of them changed
         return {f"'{path.relative_to(folder)}'", f"'{path.relative_to(folder)}/"}
     return {str(path.relative_to(folder))}
