@@ -25,7 +25,14 @@ from cunet.segmentation.tiling import AVERAGES
 from cunet.training import settings_file
 from cunet.training.config import Config, parse_fold
 from cunet.training.loop import train
-from cunet.training.run_folder import LOCK, changed, read_environment, read_settings, steps_done
+from cunet.training.run_folder import (
+    LOCK,
+    RunFolder,
+    changed,
+    read_environment,
+    read_settings,
+    steps_done,
+)
 
 SETTINGS = "crossval.toml"
 # These settings may differ between runs; the data are compared by their hashes.
@@ -198,6 +205,8 @@ def train_run(
     config = replace(cv.settings(run), device=device, threads=threads)
     begun = (folder / "last.npz").is_file()
     if begun and cv.steps_done(run) == config.steps:
+        if (folder / LOCK).exists():  # of a process killed at the end of the run, or of one at work
+            RunFolder.refuse_in_use(folder)
         return
     yield from train(config, resume=begun)
 
