@@ -67,12 +67,16 @@ def cases(disk: Disk, base: Path) -> dict[str, Case]:
     crossval = ["crossval", "--data", data, "--folds", "2", *TINY, "--steps", "2", "--out", "cv"]
     weights = ["weights", data / "train-labels.tif", "-o", "weights.tif"]
     augment = ["augment", "--data", data, "--tile", "34", "--depth", "1", "-o", "sheet.png"]
+    unnamed = {"resume": or_resume(train, "runs/data-1", "run.toml")["resume"]}
+
+    def last_run(folder: Path) -> Path:
+        """A run that was killed before it had settings is not found again, but left alone."""
+        return max((folder / "runs").glob("data-*"), default=folder)
+
     demo = ["demo", "--out", "demo", "--steps", "2", "--threads", "1"]
     found = [
         Case("train", empty, named, or_resume(named, "run", "run.toml")),
-        Case("train-unnamed", empty, train, {
-            "resume": or_resume(train, "runs/data-1", "run.toml")["resume"]
-        }),
+        Case("train-unnamed", empty, train, unnamed, last_run),
         Case("resume", stopped, resume, same(*resume)),
         Case("segment", empty, segment, same(*segment)),
         Case("overwrite", older, again, same(*again)),

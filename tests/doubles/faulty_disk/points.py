@@ -39,17 +39,18 @@ HIDDEN = re.compile(r"\.(.*)\.([0-9a-f]{16}\.part|[0-9a-f]{8}\.lock(-owner.*)?)"
 class Case:
     """A command that is interrupted.
 
-    template     folder whose content is there before; the command runs in a copy of it
-    arguments    of the command
-    goes_on      name -> (folder, the answer of the same command) -> the commands that a user gives
-    result       what a folder holds, without times, to be compared
+    template   folder whose content is there before; the command runs in a copy of it
+    arguments  of the command
+    goes_on    name -> the command that a user gives afterwards, which may depend on the folder
+    where      the folder in it where the result is
+    patches    a Python file that is run before the command
     """
 
     name: str
     template: Path
     arguments: list
     goes_on: dict[str, Callable[[Path], list]]
-    result: Callable[[Path], dict] = lambda folder: contents(folder)
+    where: Callable[[Path], Path] = lambda folder: folder
     patches: Path | None = light
 
 
@@ -92,7 +93,7 @@ def holds(path: Path):
     if path.suffix == ".json":
         return without_times(json.loads(path.read_text()))
     if path.suffix == ".toml":
-        return tomllib.loads(path.read_text())
+        return {k: v for k, v in tomllib.loads(path.read_text()).items() if k != "out"}
     if path.name == "log.csv":
         return [drop(line) for line in path.read_text().splitlines()]
     if path.suffix == ".html":
@@ -136,7 +137,7 @@ def straight(disk: Disk, case: Case, base: Path, lacks: int = 0) -> Straight:
     done = list(calls(trace))
     points = [(call.other, call.path) for call in done if call.what == "point"]
     assert len(points) == answer.count
-    return Straight(folder, done, points, case.result(folder))
+    return Straight(folder, done, points, contents(case.where(folder)))
 
 
 def faults_at(
@@ -213,7 +214,11 @@ def recovers(
         return
     yield from differs(case, wanted, folder, way)
     # without locks nobody can know whether the file of another process is still written
-    left = [name for name in hidden(folder) if not (lacks & NO_LOCKS and name.endswith(".part"))]
+    left = [
+        name
+        for name in hidden(case.where(folder))
+        if not (lacks & NO_LOCKS and name.endswith(".part"))
+    ]
     if left:
         yield f"{way}: left behind: {left}"
 
@@ -221,7 +226,7 @@ def recovers(
 def differs(case: Case, wanted: dict, folder: Path, way: str) -> Iterator[str]:
     """What is not as in a folder of a command that nothing interrupted."""
     try:
-        found = case.result(folder)
+        found = contents(case.where(folder))
     except Exception as error:
         yield f"{way}: a file is not whole: {type(error).__name__}: {error}"
         return
@@ -273,7 +278,7 @@ def said(
     path = Path(answer.hit.split("\t")[1])
     names = named(folder, path)
     if lasting:  # the first failure may be one that does no harm
-        tops = {Path(name).parts[0] for name in wanted}
+        tops = {Path(name).parts[0] for name in wanted} | {p.name for p in folder.iterdir()}
         names |= {f"'{top}'" for top in tops} | {f"'{top}/" for top in tops}
     if not any(name in words[0] for name in names):
         yield f"no word of {sorted(names)[:2]} in: {words[0]}"
