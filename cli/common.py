@@ -54,7 +54,7 @@ def claimed(path: Path, overwrite: bool) -> Iterator[None]:
     writing it."""
     from cunet.files.lock import held, lock_of
 
-    with held(lock_of(path), f"'{path}'"):
+    with held(lock_of(path), path):
         refuse_existing(path, overwrite)
         yield
 
