@@ -10,8 +10,8 @@ from importlib import import_module
 
 import click
 
-from cunet.cli import limits, signals, streams
 from cunet.errors import CunetError, DeviceError, of_system
+from cunet.process import limits, signals, streams
 from cunet.terminal import printable
 
 LONGEST = 2000  # characters of an error

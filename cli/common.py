@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from cunet.cli import streams
 from cunet.cli.words import duration
 from cunet.errors import CunetError
+from cunet.process import streams
 from cunet.terminal import printable, shell_line
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
@@ -54,7 +54,7 @@ def claimed(path: Path, overwrite: bool) -> Iterator[None]:
     writing it."""
     from cunet.files.lock import held, lock_of
 
-    with held(lock_of(path), f"'{path}'"):
+    with held(lock_of(path), path):
         refuse_existing(path, overwrite)
         yield
 

@@ -37,7 +37,7 @@ def command(out, steps, seed, overwrite, quiet, as_json):
     if folder.exists() and (not folder.is_dir() or visible(folder.iterdir())):
         common.refuse_existing(folder, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
-    with held(folder / ".lock", f"folder '{folder}'"):
+    with held(folder / ".lock", folder, "folder"):
         return show(folder, steps, seed, quiet, as_json)
 
 

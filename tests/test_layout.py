@@ -56,6 +56,7 @@ MAY_IMPORT = {
     "crossvalidation": "reporting training segmentation metrics net data files",
     "bench": "net solvers engines ops",
     "doctor": "net solvers engines ops",
+    "process": "training",
 }
 ABOVE = {"cli", "__main__"}  # these may import everything
 
@@ -195,7 +196,7 @@ def test_the_command_line_stays_short():
     lines = [
         path.read_text(encoding="utf-8").count("\n") for path in FILES["cunet.cli"].glob("*.py")
     ]
-    assert sum(lines) <= 2300
+    assert sum(lines) <= 2200
 
 
 @pytest.mark.parametrize("name", [n for n in MODULES if n.startswith("cunet.")])

@@ -24,7 +24,14 @@ from cunet.segmentation.tiling import AVERAGES
 from cunet.training import settings_file
 from cunet.training.config import Config, parse_fold
 from cunet.training.loop import train
-from cunet.training.run_folder import LOCK, changed, read_environment, read_settings, steps_done
+from cunet.training.run_folder import (
+    LOCK,
+    RunFolder,
+    changed,
+    read_environment,
+    read_settings,
+    steps_done,
+)
 
 SETTINGS = "crossval.toml"
 MOST = 10_000  # folds, or seeds
@@ -203,6 +210,8 @@ def train_run(
     config = replace(cv.settings(run), device=device, threads=threads)
     begun = (folder / "last.npz").is_file()
     if begun and cv.steps_done(run) == config.steps:
+        if (folder / LOCK).exists():  # of a process killed at the end of the run, or of one at work
+            RunFolder.refuse_in_use(folder)
         return
     yield from train(config, resume=begun)
 
@@ -214,5 +223,5 @@ def at_work(path: Path) -> Iterator[int | None]:
     Yields the lock's file descriptor. A process that inherits it holds the lock too: after a kill
     the workers still save, and only then the folder is free.
     """
-    with held(path / LOCK, f"cross-validation '{path}'") as handle:
+    with held(path / LOCK, path, "cross-validation") as handle:
         yield handle

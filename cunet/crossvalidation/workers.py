@@ -151,8 +151,9 @@ class Worker:
         code = self.process.wait()
         self.listener.join()
         text = self.log.read_bytes()[self.printed_before :].decode(errors="replace").strip()
-        if self.log.stat().st_size == 0:
-            self.log.unlink()
+        with suppress(OSError):  # an empty file is in nobody's way
+            if self.log.stat().st_size == 0:
+                self.log.unlink()
         return code, text
 
     def error(self, code: int, text: str) -> CunetError:

@@ -153,10 +153,7 @@ def checked(
     if apart:
         name, found = apart[0]
         more = f" (and {len(apart) - 1} more images like it)" if apart[1:] else ""
-        notes.append(
-            f"warning: image {name} holds {found}{more}: if that is a mark for 'no data', little "
-            "contrast is left to the rest; crop these parts, or replace the value"
-        )
+        notes.append(f"warning: image {name} holds {found}{more}")
     return [s.image for s in slices], labels, classes, notes
 
 

@@ -9,6 +9,10 @@ import numpy as np
 from cunet.errors import DataError
 
 NO_INTENSITY = 1e30  # from here on, in magnitude: nothing that is measured is so large
+MEANT = (
+    ": if that is a mark for 'no data', little contrast is left to the rest; crop these parts, or "
+    "replace the value"
+)
 MARGIN = 0.5  # the range of all other values, over the deviation with the value that stands apart
 
 
@@ -47,11 +51,12 @@ def where(bad: np.ndarray, first: int = 0) -> str:
     return f"{count:,} pixel{'s' * (count > 1)} ({place})"
 
 
-def standing_apart(image: np.ndarray) -> str | None:
-    """The lowest or highest value of an image (H, W, C) and how many pixels hold it, where it lies
-    so far from all others that little contrast is left to these; None where there is none.
+def standing_apart(image: np.ndarray, holders: str = "") -> str | None:
+    """In words, the lowest or highest value of an image (H, W, C) that lies so far from all others
+    that little contrast is left to these; None where there is none.
 
-    0 is what empty parts of an image hold by nature, and an image of two values is a drawing.
+    holders: which pixels hold it, where the image is but a sample. 0 is what empty parts of an
+    image hold by nature, and an image of two values is a drawing.
     """
     for plane in np.moveaxis(image, 2, 0):
         lowest, highest = plane.min(), plane.max()
@@ -63,5 +68,6 @@ def standing_apart(image: np.ndarray) -> str | None:
             high = plane.max(where=others, initial=lowest)
             spread = float(high) - float(low)
             if 0 < spread < MARGIN * float(plane.std(dtype=np.float64)):
-                return f"{value:g} in {where(~others[..., None])}, all others {low:g} to {high:g}"
+                place = holders or where(~others[..., None])
+                return f"{value:g} in {place}, all others {low:g} to {high:g}{MEANT}"
     return None

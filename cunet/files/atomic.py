@@ -48,6 +48,15 @@ class Part:
         except OSError as error:
             raise write_error(error, self.path, needed) from error
 
+    def add(self, data: bytes | memoryview) -> None:
+        """Write, to the disk at once; errors as in the block."""
+        try:
+            self.file.write(data)
+            self.file.flush()
+        except OSError as error:
+            self.discard()
+            raise write_error(error, self.path, self.needed) from error
+
     def publish(self) -> None:
         """Sync the file to the disk and give it its name. The folder is synced as well, or a power
         cut could lose the new name."""
@@ -69,7 +78,8 @@ class Part:
         """Remove what was written; `path` stays as it was."""
         with suppress(OSError):  # its buffer finds no room either; nothing in it is needed
             self.file.close()
-        self.hidden.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that fails is told as the first error told it
+            self.hidden.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self

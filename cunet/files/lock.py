@@ -58,21 +58,32 @@ def lock_of(path: Path) -> Path:
 
 
 @contextmanager
-def held(path: Path, what: str) -> Iterator[int | None]:
+def held(path: Path, locked: Path, kind: str = "") -> Iterator[int | None]:
     """Hold the lock file `path` inside the block; it is removed at the end.
 
+    locked  what it locks, for errors
+    kind    of it, such as "run folder"
+
     Yields its file descriptor: a process that inherits it holds the lock too, until the last of
-    them has ended. None where the file system knows no locks. Raises CunetError, beginning with
-    `what`, where another process holds the lock, and where the file cannot be made.
+    them has ended. None where the file system knows no locks. Raises CunetError where another
+    process holds the lock, and where the file cannot be made.
     """
+    what = f"{kind} '{locked}'".strip()
     try:
-        handle, locked = _open(path, what)
+        handle, lockable = _open(path, what)
     except OSError as error:
-        raise write_error(error, path.parent) from error
+        raise write_error(error, locked) from error
     try:
-        if not locked:
-            with _by_existence(path.with_name(path.name + "-owner"), what):
+        if not lockable:
+            owner = path.with_name(path.name + "-owner")
+            try:
+                _take(owner, what)
+            except OSError as error:
+                raise write_error(error, locked) from error
+            try:
                 yield None
+            finally:
+                _remove(owner)
             return
         with suppress(OSError):  # a full disk: the lock holds, without a name on it
             os.ftruncate(handle, 0)
@@ -81,8 +92,9 @@ def held(path: Path, what: str) -> Iterator[int | None]:
     finally:
         # While it is locked: whoever opened it before sees that it has lost its name.
         if os.name == "posix":
-            path.unlink(missing_ok=True)
-        os.close(handle)
+            _remove(path)
+        with suppress(OSError):  # closed all the same
+            os.close(handle)
 
 
 def _open(path: Path, what: str) -> tuple[int, bool]:
@@ -102,34 +114,54 @@ def _open(path: Path, what: str) -> tuple[int, bool]:
         os.close(handle)  # its holder has just removed it
 
 
-@contextmanager
-def _by_existence(path: Path, what: str) -> Iterator[None]:
-    """The same on file systems without locks: the file is there as long as it is held."""
-    while True:
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            break
-        except FileExistsError:
-            owner = _owner(path)
-            if not _has_ended(owner):
-                raise _taken(what, path, owner) from None
-            _take_away(path)
+def _take(path: Path, what: str) -> None:
+    """Put the file that is the lock where a file system knows no other; CunetError as in held."""
+    while not _put(path, _myself()):
+        owner = _owner(path)
+        if not _has_ended(owner):
+            raise _taken(what, path, owner)
+        _take_away(path)
+
+
+def _put(path: Path, text: str) -> bool:
+    """Make a file that says who holds a lock; False where one is there.
+
+    It is a link to nowhere, since that appears with its text in one step: a process killed between
+    making a file and writing its name into it would leave a lock that nobody can judge.
+    """
+    with suppress(OSError, NotImplementedError):  # FAT, Windows: a file after all
+        os.symlink(text, path)
+        return True
     try:
-        os.write(handle, _myself().encode())
-        yield
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:
+        return False
+    try:
+        os.write(handle, text.encode())
+    except OSError:
+        _remove(path)
+        raise
     finally:
-        os.close(handle)
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            os.close(handle)
+    return True
 
 
 def _take_away(path: Path) -> None:
     """Remove the lock of a process that has ended, but not one that another has just put there."""
     moved = path.with_name(f"{path.name}-{secrets.token_hex(8)}")
-    with suppress(FileNotFoundError, FileExistsError):
+    with suppress(FileNotFoundError):
         os.rename(path, moved)
-        if not _has_ended(_owner(moved)):
-            os.link(moved, path)
-    moved.unlink(missing_ok=True)
+        owner = _owner(moved)
+        if not _has_ended(owner):
+            _put(path, json.dumps(owner))
+    _remove(moved)
+
+
+def _remove(path: Path) -> None:
+    """Remove a lock file. Where the disk fails it stays, in nobody's way: no process holds it."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _taken(what: str, path: Path, owner: dict[str, Any]) -> CunetError:
@@ -157,7 +189,8 @@ def _myself() -> str:
 def _owner(path: Path) -> dict[str, Any]:
     """What the holder wrote into a lock; {} where it cannot be read."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")[:1000]))
+        text = os.readlink(path) if path.is_symlink() else path.read_text(encoding="utf-8")
+        return dict(json.loads(text[:1000]))
     except (OSError, ValueError, TypeError):
         return {}
 

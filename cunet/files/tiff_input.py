@@ -22,6 +22,7 @@ from cunet.files.tiff_stack import only_stack
 
 _PAGE_AXES = "IQZT"
 _LITTLE = 1 << 24  # bytes, which no machine lacks
+_GDAL_NODATA = 42113  # tag of geographic images: the value of pixels that hold none
 _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated alpha
 
 
@@ -85,6 +86,8 @@ class TiffImage(ImageFile):
             doubts.append("colour table ignored: the stored values are read")
         if key.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
             doubts.append("marked white-is-zero: the stored values are read, not inverted")
+        if no_data := str(key.tags.valueof(_GDAL_NODATA, default="")).strip():
+            doubts.append(f"'no data' is {no_data:.20} in it; such pixels count as intensities")
         self.streamed = stack.dataoffset is not None or all(
             k.is_final or (k.tilelength if k.is_tiled else k.rowsperstrip) < self.height
             for k in {id(page.keyframe): page.keyframe for page in stack.pages}.values()

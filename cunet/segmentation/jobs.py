@@ -7,7 +7,7 @@ the same model, in the same way.
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -107,8 +107,12 @@ def claimed(job: Job) -> Iterator[Job]:
     CunetError where another process is making one, or has just made it in another way.
     """
     with ExitStack() as stack:
-        for target in job.left.values():
-            stack.enter_context(held(lock_of(target), f"'{target}'"))
+        for product, target in job.targets.items():
+            if product in job.left:
+                stack.enter_context(held(lock_of(target), target))
+            elif lock_of(target).exists():  # of a process killed after this product was done
+                with suppress(CunetError), held(lock_of(target), target):
+                    pass
         yield replace(job, left=to_do(job.left, job.pages, job.how, job.overwrite))
 
 

@@ -1,5 +1,6 @@
 """The product overlay: outlines of what was found, drawn on the image."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ class Overlay(Sink):
     def __init__(self, path: Path, image: ImageFile, net: UNet, pages: int, how: How):
         super().__init__(path, image)
         self.several, self.how, self.classes = pages > 1, how, net.shape.classes
-        self.made: list[Path] = []
+        self.new: list[Path] = []  # where no file was before
 
     def page_done(self, number: int, page: int) -> None:
         image = self.image
@@ -38,12 +39,13 @@ class Overlay(Sink):
         edge, colours = self._outline()
         picture[edge] = colours
         path = overlay_path(self.path, page, self.several)
+        if not path.exists():
+            self.new.append(path)
         write_png(path, picture, self.how.text("overlay"))
-        self.made.append(path)
 
     def __exit__(self, *error: Any) -> None:
-        if error[0] is not None:  # those of earlier pages are not left behind
-            for path in self.made:
+        for path in self.new if error[0] else []:  # those of earlier pages are not left behind
+            with suppress(OSError):  # the first error is told
                 path.unlink(missing_ok=True)
 
     def _outline(self) -> tuple[np.ndarray, np.ndarray | tuple[int, int, int]]:

@@ -1,6 +1,5 @@
 """The files of a segmentation: each product receives bands of probabilities and becomes a file."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from cunet.errors import CunetError
 from cunet.files import write_png
-from cunet.files.disk import write_error
+from cunet.files.atomic import Part
 from cunet.files.frames import Frames
 from cunet.files.image_file import ImageFile
 from cunet.files.tiff_output import TiffOutput
@@ -85,19 +84,13 @@ class PagePng(Sink):
 class Labels(Sink):
     """labels or ctc: objects numbered on each page; uint16, labels uint32 if a page has too many.
 
-    Which type it is turns out at the last page; until then the numbers wait in a temporary file.
+    Which type it is turns out at the last page; until then the numbers wait in a hidden file.
     """
 
     def __init__(self, product: str, path: Path, image: ImageFile, frames: Frames, how: How):
         super().__init__(path, image)
         self.product, self.frames, self.how, self.highest = product, frames, how, 0
-        try:
-            self.waiting = tempfile.TemporaryFile(dir=path.parent)
-        except OSError as error:
-            raise write_error(error, path, self._bytes()) from error
-
-    def _bytes(self) -> int:
-        return 4 * self.frames.pages * self.image.height * self.image.width
+        self.waiting = Part(path, 4 * frames.pages * image.height * image.width)
 
     def page_done(self, number: int, page: int) -> None:
         numbered = numbers(self.page, self.how.instances)
@@ -107,27 +100,24 @@ class Labels(Sink):
                 f"'{self.path}': {self.highest:,} objects, but the challenge's 16 bits number "
                 "65,535; give --min-area, or --products labels"
             )
-        try:
-            self.waiting.write(numbered.data)
-        except OSError as error:
-            raise write_error(error, self.path, self._bytes()) from error
+        self.waiting.add(numbered.data)
 
     def finish(self) -> None:
         height, width = self.image.height, self.image.width
         dtype = np.dtype(np.uint16 if self.highest <= 65535 else np.uint32)
         frames, text = self.frames, self.how.text(self.product)
-        self.waiting.seek(0)
+        self.waiting.file.seek(0)
         with TiffOutput(
             self.path, frames.pages, height, width, dtype, 1, frames.calibration, text, frames.axes
         ) as output:
             for number in range(frames.pages):
                 for rows in strips(height, 4 * width):
-                    part = self.waiting.read(4 * width * (rows.stop - rows.start))
+                    part = self.waiting.file.read(4 * width * (rows.stop - rows.start))
                     block = np.frombuffer(part, np.int32).reshape(-1, width)
                     output.write_rows(number, rows.start, block.astype(dtype))
 
     def __exit__(self, *error: Any) -> None:
-        self.waiting.close()
+        self.waiting.discard()
 
 
 def outputs(product: str, path: Path, pages: list[int]) -> list[Path]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cunet.data.values import NO_INTENSITY
+from cunet.data.values import NO_INTENSITY, standing_apart
 from cunet.errors import DataError
 from cunet.files import as_grey
 from cunet.files.frames import frames
@@ -120,13 +120,14 @@ def classes(probability: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def range_warnings(image: ImageFile, net: UNet, page: int) -> list[str]:
-    """A warning where the image's intensities lie far from the training images'."""
+    """Warnings where the image's intensities lie far from the training images', and where one value
+    lies far from all others."""
     sample = image.sample(page).astype(np.float64)
     if not (np.abs(sample) < NO_INTENSITY).all():  # NaN is not
         return []  # an error that names the rows follows
     low, high = np.percentile(sample.reshape(-1, image.channels), (0.1, 99.9), axis=0)
-    text = net.normalization.far_from_training(low, high)
-    return [f"{image.path.name}: {text}"] if text else []
+    texts = [net.normalization.far_from_training(low, high), standing_apart(sample, "some pixels")]
+    return [f"{image.path.name}: {text}" for text in texts if text]
 
 
 def one_class_warning(image: ImageFile, shares: list[float]) -> list[str]:

@@ -40,7 +40,7 @@ class RunFolder:
         self.path = Path(path)
         self._rows: list[list] = []
         self._lock = ExitStack()
-        self._lock.enter_context(held(self.path / LOCK, f"run folder '{self.path}'"))
+        self._lock.enter_context(held(self.path / LOCK, self.path, "run folder"))
         remove_abandoned(self.path)
 
     def close(self) -> None:
@@ -91,7 +91,7 @@ class RunFolder:
     @staticmethod
     def refuse_in_use(path: str | Path) -> None:
         """CunetError where another process is writing to the run at this moment."""
-        with held(Path(path) / LOCK, f"run folder '{path}'"):
+        with held(Path(path) / LOCK, Path(path), "run folder"):
             pass
 
     def go_on(self, config: Config, hashes: dict[str, str], step: int) -> None:

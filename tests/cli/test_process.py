@@ -23,7 +23,7 @@ def shell(command, program="", **more):
 
 def test_a_file_never_gets_the_number_of_a_closed_stream(tmp_path):
     program = """
-from cunet.cli import streams
+from cunet.process import streams
 streams.prepare()
 with open("image.tif", "wb") as file:
     streams.message("a message")
@@ -72,7 +72,7 @@ def test_the_work_goes_on_when_its_reader_has_left(tmp_path, tiny):
 def test_an_answer_without_its_reader():
     program = """
 import os, sys
-from cunet.cli import streams
+from cunet.process import streams
 streams.prepare()
 reader, writer = os.pipe()
 os.close(reader)
@@ -92,7 +92,7 @@ except streams.DeviceError as error:
 def test_a_signal_interrupts_once_and_a_later_ctrl_c_ends(name):
     program = f"""
 import os, signal, time
-from cunet.cli import signals
+from cunet.process import signals
 signals.install()
 try:
     os.kill(os.getpid(), signal.{name})
@@ -112,7 +112,7 @@ except KeyboardInterrupt:
 def test_nohup_is_respected():
     program = """
 import os, signal
-from cunet.cli import signals
+from cunet.process import signals
 from cunet.training.stop import stop_on_signals
 signals.install()
 os.kill(os.getpid(), signal.SIGHUP)
@@ -151,7 +151,7 @@ def test_two_signals_at_once_are_one(monkeypatch):
 def test_where_memory_is_limited_it_is_told_how_a_library_ended_the_process(end, code, words):
     program = f"""
 import os, resource
-from cunet.cli import limits
+from cunet.process import limits
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 resource.setrlimit(resource.RLIMIT_AS, (2 * 10**9, 2 * 10**9))
 parent = os.getpid()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +25,7 @@ if sys.argv[2] == "none":
         raise OSError(95, "Operation not supported")
     fcntl.flock = none
 from cunet.files.lock import held
-with held(Path(sys.argv[1]), "folder 'x'"):
+with held(Path(sys.argv[1]), Path("x"), "folder"):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -54,12 +55,12 @@ def test_one_at_a_time_and_killed_it_is_no_obstacle(tmp_path, kind):
     path = tmp_path / ".lock"
     with holder(path, kind) as process:
         with pytest.raises(CunetError, match="^folder 'x' is in use by another process") as caught:
-            with held(path, "folder 'x'"):
+            with held(path, Path("x"), "folder"):
                 pass
         assert f"({process.pid} on {os.uname().nodename}, since " in str(caught.value)
         process.send_signal(signal.SIGKILL)
     assert list(tmp_path.iterdir()) != []
-    with held(path, "folder 'x'"):
+    with held(path, Path("x"), "folder"):
         pass
     assert [p.name for p in tmp_path.iterdir() if p.name.endswith("owner")] == []
 
@@ -67,12 +68,12 @@ def test_one_at_a_time_and_killed_it_is_no_obstacle(tmp_path, kind):
 def test_it_is_gone_afterwards_and_can_be_held_again(tmp_path, kind):
     path = tmp_path / ".lock"
     for _ in range(3):
-        with held(path, "it"):
+        with held(path, Path("it")):
             assert path.exists()
-            with pytest.raises(CunetError, match="it is in use"), held(path, "it"):
+            with pytest.raises(CunetError, match="'it' is in use"), held(path, Path("it")):
                 pass
         assert list(tmp_path.iterdir()) == []
-    with pytest.raises(KeyError), held(path, "it"):
+    with pytest.raises(KeyError), held(path, Path("it")):
         raise KeyError
     assert list(tmp_path.iterdir()) == []
 
@@ -87,21 +88,25 @@ def test_it_is_gone_afterwards_and_can_be_held_again(tmp_path, kind):
         ({"process": "7"}, True),
     ],
 )
-def test_without_locks_the_owner_decides(tmp_path, monkeypatch, change, taken):
+@pytest.mark.parametrize("links", [True, False])
+def test_without_locks_the_owner_decides(tmp_path, monkeypatch, change, taken, links):
     def none(*given):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(locks.fcntl, "flock", none)
+    if not links:
+        monkeypatch.setattr(os, "symlink", none)
     owner = tmp_path / ".lock-owner"
-    owner.write_text(json.dumps(json.loads(locks._myself()) | change))
+    assert locks._put(owner, json.dumps(json.loads(locks._myself()) | change))
+    assert owner.is_symlink() == links and not locks._put(owner, "mine")
     if taken:
         with pytest.raises(CunetError, match=f"if it has ended, remove '{owner}'"):
-            with held(tmp_path / ".lock", "it"):
+            with held(tmp_path / ".lock", Path("it")):
                 pass
-        assert owner.exists()
+        assert owner.name in os.listdir(tmp_path)
     else:
-        with held(tmp_path / ".lock", "it"):
-            assert json.loads(owner.read_text())["process"] == os.getpid()
+        with held(tmp_path / ".lock", Path("it")):
+            assert locks._owner(owner)["process"] == os.getpid()
         assert list(tmp_path.iterdir()) == []
 
 
@@ -120,7 +125,7 @@ if sys.argv[2] == "none":
 done, number = 0, Path(sys.argv[1]).with_name("number")
 while done < 10:
     try:
-        with held(Path(sys.argv[1]), "it"):
+        with held(Path(sys.argv[1]), Path("it")):
             now = int(number.read_text())
             time.sleep(0.001)
             number.write_text(str(now + 1))

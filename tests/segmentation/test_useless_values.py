@@ -10,7 +10,7 @@ import cunet
 from cunet.errors import DataError, NumericError
 from cunet.files import open_image
 from cunet.net.normalization import Normalization
-from cunet.segmentation.products import How
+from cunet.segmentation.how import How
 from cunet.segmentation.segment_file import segment_file
 
 
@@ -104,3 +104,22 @@ def test_no_file_is_left_behind(tmp_path):
         assert list(out.iterdir()) == []
         assert segment_file(opened, make_net(), targets, How(tile=28), [0]).warnings is not None
     assert np.isfinite(tifffile.imread(out / "prob.tif")).all()
+
+
+def test_a_segmentation_warns_of_a_value_that_stands_apart(tmp_path):
+    """-9999 where nothing was imaged, and the tag in which geographic images say so."""
+    page = (100 + 50 * grey()).astype(np.float32)
+    net = make_net()
+    net.normalization = Normalization((125.0,), (15.0,), (100.0,), (150.0,))
+
+    def warnings(page, **more):
+        tifffile.imwrite(tmp_path / "a.tif", page, **more)
+        with open_image(tmp_path / "a.tif") as image:
+            return segment_file(image, net, {"mask": tmp_path / "m.tif"}, How(tile=28)).warnings
+
+    assert warnings(page) == []
+    page[:, :9] = -9999
+    found = warnings(page)
+    assert any("a.tif: -9999 in some pixels, all others" in text for text in found)
+    found = warnings(page, extratags=[(42113, "s", 0, "-9999", True)])
+    assert "a.tif: 'no data' is -9999 in it; such pixels count as intensities" in found

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from cunet import threads
-from cunet.cli import limits
+from cunet.process import limits
 from fuzzer import judge
 from fuzzer.case import Case, Finding, Kind
 from fuzzer.command import run_command

@@ -10,8 +10,8 @@ import signal
 import sys
 from types import FrameType
 
-from cunet.cli import streams
 from cunet.errors import DeviceError
+from cunet.process import streams
 from cunet.training.stop import ending_signals
 
 # Bytes that NumPy and SciPy take before any work is done, by the limit they count for, and a third
