@@ -87,7 +87,7 @@ def of_system(error: OSError, doing: str = "") -> CunetError:
 
 def no_memory(path: object) -> DeviceError:
     """The error to raise where there is no memory to read a file."""
-    return DeviceError(f"no memory to read '{path}': close other programs, or cut the file")
+    return DeviceError(f"no memory to read '{path}': close other programs, or take a smaller file")
 
 
 def visible_name(path: object) -> str:

@@ -67,4 +67,5 @@ def test_unsound_pngs_are_known(tmp_path):
     assert png.unsound(good) == ""
     place = good.index(b"IDAT") + 6
     broken = good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :]
+    assert png.unsound(good + b"\0\0\1\0tEXtcut") == ""
     assert "check sum" in png.unsound(broken) and "cut" in png.unsound(good[:-9])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import cunet
-from cunet.errors import CunetError, DataError, NumericError
+from cunet.errors import CunetError, DataError, DeviceError, NumericError
 from cunet.net import checkpoint
 from cunet.net.array_shapes import parameter_shapes, statistic_shapes
 from cunet.net.normalization import Normalization
@@ -305,6 +305,15 @@ def test_a_file_that_the_system_does_not_give_is_not_damaged(path, monkeypatch):
     with pytest.raises(CunetError, match="net.npz' cannot be read: Permission denied") as caught:
         cunet.load(path)
     assert caught.value.exit_code == 2
+
+
+def test_no_memory_to_read_a_model_names_it(path, monkeypatch):
+    def fail(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("cunet.net.npz.NpzFile.read", fail)
+    with pytest.raises(DeviceError, match=path.name):
+        cunet.load(path)
 
 
 def test_a_solver_must_be_whole(path):
