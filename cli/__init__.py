@@ -81,8 +81,10 @@ def run() -> int:
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as error:
         return error.exit_code
-    except SystemExit:  # click's answer where the reader of its help has left
-        return 0
+    except SystemExit:  # click's answer to EPIPE
+        if len(sys.argv) == 1 or limits.ONLY_WORDS & set(sys.argv):
+            return 0  # the reader of its help has left
+        return failed(DeviceError("a file could not be written: the reader of a pipe has left"))
     except click.ClickException as error:
         streams.message(usage(error))
         return error.exit_code

@@ -11,8 +11,8 @@ from cunet.terminal import shell_line
 
 SAMPLES = 16
 # The settings of a training, beside data, tile and seed, that its samples depend on.
-SAMPLE_SETTINGS = """dataset depth padding normalization resize weight_map w0 border_sigma elastic
-    elastic_sigma contrast brightness curve noise zoom shear blur
+SAMPLE_SETTINGS = """dataset labels depth padding normalization resize weight_map w0 border_sigma
+    elastic elastic_sigma contrast brightness curve noise zoom shear blur
     fold hold_out train_share drop""".split()
 
 

@@ -67,5 +67,19 @@ def only_ours(folder: Path) -> bool:
         found, link = folder.stat(), folder.lstat()
     except OSError:  # it is not there yet; if it cannot be made or entered, that says why
         return True
-    shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    shared = found.st_mode & stat.S_IWOTH
+    if found.st_mode & stat.S_IWGRP and not _group_of_one(found.st_gid):
+        shared = True
     return not shared and {found.st_uid, link.st_uid} <= {0, os.getuid()}
+
+
+def _group_of_one(group: int) -> bool:
+    """Whether a group is the one that many systems give to every user, with nobody else in it."""
+    import grp
+    import pwd
+
+    try:
+        me, found = pwd.getpwuid(os.getuid()), grp.getgrgid(group)
+    except KeyError:
+        return False
+    return group == me.pw_gid and found.gr_name == me.pw_name and {*found.gr_mem} <= {me.pw_name}

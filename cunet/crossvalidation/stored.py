@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from cunet.errors import DataError
+from cunet.errors import DataError, of_system
 from cunet.files.json_file import read_json
 from cunet.metrics import isbi2012
-from cunet.net.npz import Damaged, NpzFile, unreadable
+from cunet.net.npz import Damaged, NpzFile
 
 NAN = float("nan")
 SCORES = {*isbi2012.KEYS, "dice"}
@@ -73,7 +73,7 @@ def read_page(path: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
         if not (page.min() >= 0 and page.max() <= 1.001):  # NaN is not
             raise Damaged(f"'{name}' is no probability")
     except OSError as error:
-        raise unreadable(error, f"'{path}'") from error
+        raise of_system(error, f"cannot read '{path}'") from error
     except (Damaged, KeyError) as error:
         raise DataError(f"'{path}' is damaged ({error}); remove it and resume") from error
     return page

@@ -46,13 +46,18 @@ def _numbers(colours: Colours) -> dict[Colour, int]:
     return {colour: n for n, colour in colours.items() if shown.count(colour) == 1}
 
 
-def refuse_mixed(files: Iterable[tuple[str, Colours]], what: str = "labels") -> None:
+def refuse_mixed(
+    files: Iterable[tuple[str, Colours]], what: str = "labels", ground_only: bool = False
+) -> None:
     """DataError, naming two files, where some of the files are coded the other way round.
 
-    files: the name of each and its colours.
+    files: the name of each and its colours. ground_only: of these 0 alone means the same in all,
+    as where cells are numbered.
     """
     groups: dict[tuple, list[str]] = {}
     for name, colours in files:
+        if ground_only:
+            colours = {n: colour for n, colour in colours.items() if n == 0}
         groups.setdefault(tuple(sorted(colours.items())), []).append(name)
     kinds = sorted(groups, key=lambda kind: -len(groups[kind]))  # the odd ones last
     for number, odd in enumerate(kinds):

@@ -59,7 +59,7 @@ def load(folder: str | Path) -> Dataset:
     files = [path for sequence in read for path in sequence.files]
     notes = [note for sequence in read for note in sequence.notes]
     notes += _unused(folder, found)
-    refuse_mixed((file for sequence in read for file in sequence.colours), "annotations")
+    refuse_mixed((file for sequence in read for file in sequence.colours), "annotations", True)
     images, labels, _, summary = checked(slices)
     for page, skip in zip(labels, skipped, strict=True):
         page[skip] = IGNORE

@@ -57,7 +57,7 @@ def load(folder: str | Path) -> Dataset:
     with warnings.catch_warnings():
         parallel(read, folders)
     slices, nuclei, hashes = zip(*(found[name] for name in folders), strict=True)
-    refuse_mixed((file for one in nuclei for file in one.colours), "masks")
+    refuse_mixed((file for one in nuclei for file in one.colours), "masks", True)
     images, labels, _, summary = checked(slices)
     instances = [one.cells for one in nuclei]
     counts = [len(np.unique(cells[cells > 0])) for cells in instances]

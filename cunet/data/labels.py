@@ -17,6 +17,7 @@ from cunet.files import open_image
 from cunet.files.image_file import ImageFile
 
 IGNORE = 255
+MOST_LAYERS = 10  # classes of one piece each that are in every page: layers, or organs
 MAX_CLASSES = 64  # more distinct values are grey values or instance numbers, not classes
 SAVE_AS_MASK = "Save cells as 255, the rest as 0."
 LARGEST = 2**53  # up to here floating point holds every whole number
@@ -155,7 +156,9 @@ def refuse_cell_numbers(pages: Sequence[np.ndarray], names: Sequence[str]) -> st
         f"0, in all {len(pages)} pages there are {len(numbers)}, and "
         f"{'each is' if share == 1 else 'most are'} one piece"
     )
-    sure = share >= ALIKE or counted_up([values - {0, IGNORE} for values in sets])
+    own = [values - {0, IGNORE} for values in sets]
+    same = len(own) > 1 and len({*map(frozenset, own)}) == 1  # as of layers, and not of cells
+    sure = (share >= ALIKE and not (same and count <= MOST_LAYERS)) or counted_up(own)
     if len(numbers) == 2 or not sure:
         return f"warning: {said}. If they are: {SAVE_AS_MASK[0].lower()}{SAVE_AS_MASK[1:]}"
     raise DataError(f"{said}. {SAVE_AS_MASK} If these are classes, give --labels classes.")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cunet.data.labels import IGNORE, MAX_CLASSES
+from cunet.data.labels import IGNORE, MAX_CLASSES, MOST_LAYERS
 from cunet.data.suspicion import objects_on_ground
 from cunet.errors import CunetError, DataError
 from cunet.evaluation.probability import (
@@ -79,7 +79,9 @@ def number_of_classes(prob: Source, truth: Source, given: int | None = None) -> 
             f"follow. Give it, as in --classes {max(highest, *ids) + 1}; give the mask or prob of "
             "cunet segment, not its labels, which number objects."
         )
-    if len(ids) > 3 and objects_on_ground(pages):
+    own = {frozenset(np.unique(page).tolist()) for page in pages}
+    layers = len(pages) > 1 == len(own) and len(ids) <= MOST_LAYERS  # the same in all pages
+    if len(ids) > 3 and not layers and objects_on_ground(pages):
         raise DataError(
             f"'{name_of(truth, 'truth')}' seems to number objects: each of its {len(ids) - 1} ids "
             "is one piece. cunet evaluate dsb scores objects; to score pixels save them as 255, "

@@ -170,7 +170,7 @@ def read_pair(pair: Pair) -> tuple[list[np.ndarray], list[np.ndarray], list[str]
             with open_image(image_file(pair.truth)) as image:
                 shape = image.height, image.width
         nuclei = kaggle_cells(pair.truth, shape)
-        refuse_mixed(nuclei.colours, "masks")
+        refuse_mixed(nuclei.colours, "masks", True)
         if not nuclei.colours and any(page.any() for page in pages):
             raise DataError(
                 f"'{pair.truth / 'masks'}' holds no mask, so that there is no truth for "

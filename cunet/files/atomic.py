@@ -119,9 +119,12 @@ def remove_abandoned(folder: Path) -> None:
                 handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
                 try:
                     lock(handle)
-                    path.unlink()
+                    if os.name == "posix":
+                        path.unlink()
                 finally:
                     os.close(handle)
+                if os.name != "posix":  # Windows removes no open file
+                    path.unlink()
 
 
 def sync_folder(folder: Path) -> None:

@@ -21,6 +21,7 @@ class ImageFile:
     calibration  the pixel size
     streamed     whether rows can be read without the whole page in memory
     notes        what to tell the user, such as a dropped alpha channel
+    no_data      the value that its metadata name for pixels which hold no data
     doubts       those of the notes that may mean a wrong result: to be told as warnings
     """
 
@@ -35,6 +36,7 @@ class ImageFile:
     streamed: bool
     notes: tuple[str, ...]
     doubts: tuple[str, ...] = ()
+    no_data: float | None = None
 
     @property
     def page_axes(self) -> tuple[tuple[str, int], ...]:

@@ -95,6 +95,8 @@ def held(path: Path, locked: Path, kind: str = "") -> Iterator[int | None]:
             _remove(path)
         with suppress(OSError):  # closed all the same
             os.close(handle)
+        if os.name != "posix":  # Windows removes no open file, so none that another has
+            _remove(path)
 
 
 def _open(path: Path, what: str) -> tuple[int, bool]:

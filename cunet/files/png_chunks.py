@@ -53,9 +53,11 @@ def picture_alone(path: Path) -> BytesIO:
 
 def _check(inflate: "zlib._Decompress", data: bytes) -> None:
     """Decompress a piece of the pixels for their check sum alone, and keep none of them."""
-    while data and not inflate.eof:
-        inflate.decompress(data, 2**20)
-        data = inflate.unconsumed_tail
+    for start in range(0, len(data), 2**16):
+        piece = data[start : start + 2**16]
+        while piece and not inflate.eof:
+            inflate.decompress(piece, 2**20)
+            piece = inflate.unconsumed_tail
 
 
 def _places(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:

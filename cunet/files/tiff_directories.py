@@ -18,6 +18,7 @@ _MOST_SUBDIRECTORIES = 256  # the levels of a pyramid are a dozen
 _SUBDIRECTORIES = 330  # the tag that lists them
 # What tells pixels from bytes. tifffile takes the usual value where one of them is broken.
 _NEEDED = [256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 322, 323, 324, 325, 338, 339]
+_MAY_BE_EMPTY = [338, 339]  # samples beyond the colours, and their format: as if they were absent
 # Bytes of one value by TIFF's number of its type; unknown types have no values.
 _SIZES = np.array([0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8, *[0] * 237])
 
@@ -88,7 +89,8 @@ class _Layout:
 
     def broken(self, entries: np.ndarray, bytes_of: np.ndarray, size: int) -> np.ndarray:
         """The tags needed for pixels whose values are no whole numbers, or lie beyond the file."""
-        wrong = (bytes_of == 0) | np.isin(entries["type"], _FRACTIONS)
+        empty = (entries["count"] == 0) & np.isin(entries["code"], _MAY_BE_EMPTY)
+        wrong = ((bytes_of == 0) & ~empty) | np.isin(entries["type"], _FRACTIONS)
         if self._inside is not None:
             outside = bytes_of > self._inside
             wrong |= outside & (entries["value"].astype(float) + bytes_of > size)

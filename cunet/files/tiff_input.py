@@ -86,8 +86,7 @@ class TiffImage(ImageFile):
             doubts.append("colour table ignored: the stored values are read")
         if key.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
             doubts.append("marked white-is-zero: the stored values are read, not inverted")
-        if no_data := str(key.tags.valueof(_GDAL_NODATA, default="")).strip():
-            doubts.append(f"'no data' is {no_data:.20} in it; such pixels count as intensities")
+        self.no_data = _number(key.tags.valueof(_GDAL_NODATA))
         self.streamed = stack.dataoffset is not None or all(
             k.is_final or (k.tilelength if k.is_tiled else k.rowsperstrip) < self.height
             for k in {id(page.keyframe): page.keyframe for page in stack.pages}.values()
@@ -220,3 +219,11 @@ class TiffImage(ImageFile):
     def close(self) -> None:
         self._kept = None
         self._tif.close()
+
+
+def _number(text: object) -> float | None:
+    """The number in a text; None where it is none."""
+    try:
+        return float(str(text))
+    except ValueError:
+        return None

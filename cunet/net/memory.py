@@ -118,11 +118,20 @@ def refuse_impossible(task: Task, device: str) -> None:
     if device != "cpu":
         return
     try:
-        free = _room_of_cpu() + 1024 * _kilobytes("/proc/meminfo", "SwapFree")
+        free = _room_of_cpu() + 1024 * _kilobytes("/proc/meminfo", "SwapFree") + _cache_of_zfs()
     except Exception:  # another system than Linux
         return
     if IMPOSSIBLE * task.needed() > free:
         raise DeviceError(explain(MemoryError(), task, free, device))
+
+
+def _cache_of_zfs() -> int:
+    """Bytes that a file system of this kind gives back when they are needed, uncounted by Linux."""
+    path = Path("/proc/spl/kstat/zfs/arcstats")
+    if not path.exists():
+        return 0
+    found = {line.split()[0]: line.split()[-1] for line in path.read_text().splitlines()[2:]}
+    return max(0, int(found["size"]) - int(found["c_min"]))
 
 
 def _kilobytes(path: str, name: str) -> int:

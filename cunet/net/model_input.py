@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from cunet.errors import CunetError, DataError, no_memory
+from cunet.errors import CunetError, DataError, no_memory, of_system
 from cunet.net.array_shapes import parameter_shapes, statistic_shapes
-from cunet.net.npz import Damaged, Head, NpzFile, damaged_model, unreadable
+from cunet.net.npz import Damaged, Head, NpzFile, damaged_model
 from cunet.net.shape import Shape
 
 FORMAT = 1
@@ -51,7 +51,7 @@ def read(path: Path, with_arrays: bool) -> tuple[dict[str, Any], Arrays]:
     except MemoryError as error:
         raise no_memory(path) from error
     except OSError as error:
-        raise unreadable(error, f"model '{path}'") from error
+        raise of_system(error, f"cannot read model '{path}'") from error
     except Damaged as error:
         raise damaged_model(path, error) from error
     for name, array in arrays.items():

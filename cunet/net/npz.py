@@ -19,7 +19,7 @@ from typing import Self
 import numpy as np
 from numpy.lib import format as npy
 
-from cunet.errors import CunetError, DataError, DeviceError
+from cunet.errors import DataError
 
 MAX_INDEX = 1 << 20  # bytes of the ZIP's table of members: about 10,000 of them
 MAX_UNPACKED = 100  # bytes that may come out of one byte of the file; weights shrink by a tenth
@@ -135,14 +135,6 @@ class NpzFile:
         traceback: TracebackType | None,
     ) -> None:
         self._raw.close()
-
-
-def unreadable(error: OSError, name: str) -> CunetError:
-    """The error for a file that the system does not give: of the disk, or of its permissions."""
-    failed = error.errno in (errno.EIO, errno.EMFILE, errno.ENFILE)
-    return (DeviceError if failed else CunetError)(
-        f"{name} cannot be read: {error.strerror or error}"
-    )
 
 
 def damaged_model(path: Path, why: object) -> DataError:

@@ -8,6 +8,7 @@ a limit there is no second process.
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 
 from cunet.errors import DeviceError
@@ -52,6 +53,7 @@ def work_in_child() -> None:
     global _answer
     read, write = os.pipe()
     parent = os.getpid()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take the child's end from us
     child = os.fork()
     if child == 0:
         os.close(read)
@@ -61,7 +63,8 @@ def work_in_child() -> None:
     os.close(write)
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        os.kill(child, number)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(child, number)
 
     for number in ending_signals():
         if signal.getsignal(number) is not signal.SIG_IGN:

@@ -73,14 +73,14 @@ def prepared(
     for file, targets in jobs:
         with open_image(file) as image:
             check_image(image, net)
-            chosen = chosen_pages(pages, image)
+            chosen, all_pages = chosen_pages(pages, image), image.pages
             how.instances.check_size(image.height, image.width, f"'{file}'")
             for side in (image.height, image.width) if net.resize is None else ():
                 plan(side, net.shape.depth, how.tile, how.stride, net.shape.padding)
             if "ctc" in targets:
                 check_one_page(image)
         text = f"cunet segment {file.name}, image {sha256(file)[:16]}, "
-        own = replace(how, description=text + f"pages {pages or 'all'}, {made_by}")
+        own = replace(how, description=text + f"pages {_written(chosen, all_pages)}, {made_by}")
         left = to_do(targets, chosen, own, overwrite)
         plans.append(Job(file, targets, left, own, chosen, overwrite))
     return plans
@@ -137,7 +137,7 @@ def to_do(targets: dict[str, Path], pages: list[int], how: How, overwrite: bool)
         for path in paths if not overwrite else []:
             text = stored_text(how.text(product))
             found = read_description(path) if path.exists() else text
-            if found != text:
+            if _how_made(found) != _how_made(text):
                 raise CunetError(
                     f"'{path}' exists and was {_difference(found, text)}; give --overwrite to "
                     "replace it, or another --out"
@@ -145,6 +145,24 @@ def to_do(targets: dict[str, Path], pages: list[int], how: How, overwrite: bool)
         if overwrite or not all(path.exists() for path in paths):
             left[product] = target
     return left
+
+
+def _written(pages: list[int], of: int) -> str:
+    """Page numbers as --pages takes them, always in the same way: 0-2,5, or all."""
+    if pages == list(range(of)):
+        return "all"
+    parts: list[list[int]] = []
+    for page in pages:
+        if parts and page == parts[-1][-1] + 1:
+            parts[-1].append(page)
+        else:
+            parts.append([page])
+    return ",".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else f"{p[0]}" for p in parts)
+
+
+def _how_made(description: str) -> str:
+    """What decides about a product: not how the image's file was called."""
+    return description.partition(", image ")[2] or description
 
 
 def _difference(found: str, wanted: str) -> str:

@@ -127,6 +127,8 @@ def range_warnings(image: ImageFile, net: UNet, page: int) -> list[str]:
         return []  # an error that names the rows follows
     low, high = np.percentile(sample.reshape(-1, image.channels), (0.1, 99.9), axis=0)
     texts = [net.normalization.far_from_training(low, high), standing_apart(sample, "some pixels")]
+    if image.no_data is not None and (sample == image.no_data).any():
+        texts.append(f"its metadata call {image.no_data:g} 'no data', which here counts as grey")
     return [f"{image.path.name}: {text}" for text in texts if text]
 
 

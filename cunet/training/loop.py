@@ -110,7 +110,7 @@ def train(
             config = replace(config, precision=net.precision)
             solver = config.make_solver(net.parameters())
             if config.out is not None:
-                run = RunFolder.create(config.out, config, prepared.dataset.hashes)
+                run = RunFolder.create(config.out, config, prepared.dataset.hashes, again=resume)
                 stack.callback(run.close)
                 run.save_last(net, solver, progress)  # even a run killed at once can be resumed
         try:

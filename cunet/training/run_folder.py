@@ -15,7 +15,7 @@ from typing import Any
 from cunet.errors import CunetError, DataError, of_system
 from cunet.files.atomic import remove_abandoned, write_text
 from cunet.files.disk import write_error
-from cunet.files.json_file import json_text, read_json
+from cunet.files.json_file import json_text, read_json, read_text
 from cunet.files.listing import visible
 from cunet.files.lock import held
 from cunet.net import checkpoint
@@ -48,16 +48,21 @@ class RunFolder:
         self._lock.close()
 
     @classmethod
-    def create(cls, path: str | Path, config: Config, hashes: dict[str, str]) -> "RunFolder":
-        """A new run folder; CunetError where `path` exists, unless nothing was trained in it."""
-        cls.refuse_existing(path)
+    def create(
+        cls, path: str | Path, config: Config, hashes: dict[str, str], again: bool = False
+    ) -> "RunFolder":
+        """A new run folder; CunetError where `path` exists, but see refuse_existing. again: the
+        folder is that of a run which is to start again, whatever else lies in it."""
+        if not again:
+            cls.refuse_existing(path)
         try:
             Path(path).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise write_error(error, Path(path)) from error
         run = cls(path)
         try:
-            cls.refuse_existing(path)  # another process may have been here before the lock
+            if not (again and is_young(path)):
+                cls.refuse_existing(path)  # another process may have been here before the lock
             for name in BEFORE_THE_FIRST_MODEL:
                 (run.path / name).unlink(missing_ok=True)
             facts = environment(config, hashes)
@@ -71,13 +76,13 @@ class RunFolder:
 
     @staticmethod
     def refuse_existing(path: str | Path) -> None:
-        """CunetError where `path` exists already, unless it is an empty folder, or that of a run
-        which ended before it had a model: then nothing can be lost."""
+        """CunetError where `path` exists already, unless it is an empty folder, or holds only what
+        a run writes before its first step: then nothing can be lost."""
         path = Path(path)
         if path.exists() and not path.is_dir():
             raise CunetError(f"run folder '{path}' is a file; choose a new name for --out")
         names = {p.name for p in visible(path.iterdir())} if path.is_dir() else set()
-        if names <= BEFORE_THE_FIRST_MODEL:
+        if not names or (names <= BEFORE_THE_FIRST_MODEL and _is_begun(path)):
             return
         if "run.toml" in names:
             raise CunetError(
@@ -174,8 +179,20 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 
 
 def is_young(path: str | Path) -> bool:
-    """Whether the run in a folder ended before it had a model, so that it can only start again."""
-    return (Path(path) / "run.toml").is_file() and not (Path(path) / "last.npz").is_file()
+    """Whether the run in a folder ended before its first step, so that it can only start again."""
+    path = Path(path)
+    models = [name for name in ("last.npz", "best.npz") if (path / name).exists()]
+    return (path / "run.toml").is_file() and not models and _is_begun(path)
+
+
+def _is_begun(path: Path) -> bool:
+    """Whether a folder holds the environment of a run, and no step in its log."""
+    log = path / "log.csv"
+    try:
+        empty = not log.exists() or read_text(log).strip() in ("", ",".join(COLUMNS))
+        return empty and {"data", "versions"} <= read_environment(path).keys()
+    except (CunetError, OSError, ValueError):
+        return False
 
 
 def steps_done(path: str | Path) -> int:

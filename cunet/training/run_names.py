@@ -22,12 +22,14 @@ def newest(parent: str | Path = "runs") -> Path | None:
 
 def claimed(parent: str | Path, stem: str) -> Path:
     """The same as a new, empty folder that no other process gets."""
+    path = next_name(parent, stem)
+    stem, number = path.name.rpartition("-")[0], int(path.name.rpartition("-")[2])
     while True:
-        path = next_name(parent, stem)
         try:
             path.mkdir(parents=True)
             return path
-        except FileExistsError:  # another process was faster
-            continue
+        except FileExistsError:  # another process was faster, or the folder cannot be listed
+            number += 1
+            path = path.with_name(f"{stem}-{number}")
         except OSError as error:
             raise write_error(error, path) from error

@@ -9,7 +9,6 @@ Letters: patches (N, 95, 95, C), images (H, W, C), labels (H, W): 0 background, 
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -25,18 +24,16 @@ from sliding_window_net import (
     rows,
     windows,
 )
-from sliding_window_training import Patches, fitting_steps, training
+from sliding_window_training import Patches, fitting_steps, keep, kept, training
 
 from cunet import Config, UNet, segment
-from cunet.backend import to_host
 from cunet.data.labels import IGNORE, cells
 from cunet.data.load import load
 from cunet.data.synthetic import membranes
 from cunet.errors import CheckError, CunetError
-from cunet.files.atomic import write_npz
 from cunet.files.tiff_output import TiffOutput
 from cunet.metrics.pixel import PixelCounts
-from cunet.net import checkpoint, figure1
+from cunet.net import figure1
 from cunet.net.normalization import Normalization
 from cunet.net.shape import Shape
 from cunet.net.tiles import tile_for_output
@@ -136,31 +133,6 @@ def command_train(args: argparse.Namespace) -> None:
     progress = {"fold": args.fold, "steps": steps, "batch": args.batch, "lr": args.lr}
     keep(args.out, net, progress)
     print(f"kept in {args.out}")
-
-
-def keep(path: Path, net: SlidingWindow, progress: dict) -> None:
-    """Write the network as a model file of this example, which is no U-Net's."""
-    normalization = {n: getattr(net.normalization, n) for n in ("mean", "deviation", "low", "high")}
-    header = {"net": net.settings(), "normalization": normalization, "progress": progress}
-    arrays = {p.name: to_host(p.value) for p in net.parameters()}
-    write_npz(path, arrays | {"header": np.array(json.dumps(header))})
-
-
-def kept(path: Path, device: str) -> tuple[SlidingWindow, str]:
-    """The network in such a file, and the fold that it held out; CunetError for other files."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        header = json.loads(str(arrays.pop("header")))
-        net = SlidingWindow(**header["net"], device=device)
-        numbers = {name: tuple(values) for name, values in header["normalization"].items()}
-        net.normalization = Normalization(**numbers)
-        checkpoint.put(path, {p.name: p.value for p in net.parameters()}, arrays)
-        return net, header["progress"]["fold"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CunetError(
-            f"model '{path}' is not one that `train` of this example wrote ({error})"
-        ) from error
 
 
 def command_score(args: argparse.Namespace) -> None:

@@ -1,20 +1,25 @@
-"""How the sliding-window network is trained: balanced patches, Adam, a rate that falls to 0.
+"""How the sliding-window network is trained, and kept: balanced patches, Adam, a falling rate.
 
 Letters: patches (N, 95, 95, C), images (H, W, C), labels (H, W): 0 background, 1 cell.
 """
 
+import json
 import math
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from sliding_window_net import SlidingWindow, windows
 
 from cunet import Adam, LearningRate, softmax_loss
-from cunet.backend import to_device
+from cunet.backend import to_device, to_host
 from cunet.data.labels import IGNORE, cells
 from cunet.data.samples import SAMPLE_STREAM
 from cunet.errors import CunetError, DataError, NumericError
+from cunet.files.atomic import write_npz
+from cunet.net import checkpoint
+from cunet.net.normalization import Normalization
 
 
 class Patches:
@@ -70,3 +75,28 @@ def fitting_steps(minutes: float, net: SlidingWindow, patches: Patches, batch: i
     """How many steps fill these minutes, measured on a throw-away net."""
     ends = [time.perf_counter() for _ in training(net, patches, 6, batch, lr=0)]
     return max(1, round(60 * minutes / float(np.median(np.diff(ends)))))
+
+
+def keep(path: Path, net: SlidingWindow, progress: dict) -> None:
+    """Write the network as a model file of this example, which is no U-Net's."""
+    normalization = {n: getattr(net.normalization, n) for n in ("mean", "deviation", "low", "high")}
+    header = {"net": net.settings(), "normalization": normalization, "progress": progress}
+    arrays = {p.name: to_host(p.value) for p in net.parameters()}
+    write_npz(path, arrays | {"header": np.array(json.dumps(header))})
+
+
+def kept(path: Path, device: str) -> tuple[SlidingWindow, str]:
+    """The network in such a file, and the fold that it held out; CunetError for other files."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        header = json.loads(str(arrays.pop("header")))
+        net = SlidingWindow(**header["net"], device=device)
+        numbers = {name: tuple(values) for name, values in header["normalization"].items()}
+        net.normalization = Normalization(**numbers)
+        checkpoint.put(path, {p.name: p.value for p in net.parameters()}, arrays)
+        return net, header["progress"]["fold"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CunetError(
+            f"model '{path}' is not one that `train` of this example wrote ({error})"
+        ) from error

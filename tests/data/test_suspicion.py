@@ -177,3 +177,13 @@ def test_warnings_are_printed_even_where_nothing_else_is(run, tmp_path):
     code, out, err = run("train", "--data", data, *options)
     assert code == 0 and out == "" and err.strip().startswith("warning: labels look like cell")
     assert len(err.splitlines()) == 1
+
+
+def test_layers_are_asked_about_but_pass(tmp_path):
+    """Each is one piece, but every page has the same ones, as no pages of cells have."""
+    rows = np.arange(64)[:, None] + np.zeros((1, 64))
+    pages = [np.digitize(rows + 3 * k, (10, 24, 40, 52)).astype(np.uint8) for k in range(3)]
+    data = load(pairs(tmp_path, pages))
+    assert len(data.class_names) == 5 and "look like cell numbers" in warned(data)[0]
+    pages[1][pages[1] == 4] = 0  # without the last, they may be counted objects
+    refused(pairs(tmp_path / "b", pages), "look like cell numbers", "--labels classes")

@@ -51,7 +51,8 @@ def test_machine_code_is_kept_in_a_folder_of_ours(numba):
 
 @posix
 @pytest.mark.parametrize("rights", [0o777, 0o770, 0o1777])
-def test_machine_code_that_others_may_have_written_is_not_run(numba, rights):
+def test_machine_code_that_others_may_have_written_is_not_run(numba, rights, monkeypatch):
+    monkeypatch.setattr("cunet.compiled._group_of_one", lambda group: False)
     numba.folder.chmod(rights)
     assert compiled(double)(4) == 8 and numba.kept == [False]
 
@@ -72,11 +73,13 @@ def test_numba_that_cannot_be_loaded_is_named(monkeypatch, broken):
 
 
 @posix
-def test_folders_that_are_ours_alone(tmp_path):
+@pytest.mark.parametrize("alone", [True, False])  # nobody else is in our group
+def test_folders_that_are_ours_alone(tmp_path, monkeypatch, alone):
+    monkeypatch.setattr("cunet.compiled._group_of_one", lambda group: alone)
     folder = tmp_path / "kept"
     assert only_ours(folder)  # not there yet
     folder.mkdir()
-    for rights, ours in ((0o700, True), (0o755, True), (0o775, False), (0o707, False)):
+    for rights, ours in ((0o700, True), (0o755, True), (0o775, alone), (0o707, False)):
         folder.chmod(rights)
         assert only_ours(folder) == ours
 

@@ -130,3 +130,18 @@ def test_a_product_that_another_process_makes_is_refused(folder, made):
     with claimed(first) as job:
         assert job.left == {}
     assert {p.name for p in folder.iterdir()} == {"b.tif", "net.npz", "b_mask.tif"}
+
+
+def test_the_same_pages_in_other_words_are_the_same(folder, made):
+    """So is the same image under another name, with a product named by --out."""
+    assert made(folder / "b.tif", "out", ["mask"]) == ["mask"]
+    net, model, file = cunet.UNet(width=2, depth=1), folder / "net.npz", folder / "b.tif"
+    jobs = [(file, target_paths(file, folder / "out", ["mask"], 1))]
+    for pages in (None, "0,1", "0-1"):
+        assert prepared(jobs, net, model, How(tile=60), pages)[0].left == {}
+    with pytest.raises(CunetError, match="made with other settings"):
+        prepared(jobs, net, model, How(tile=60), "1,0")
+    copy = folder / "copy.tif"
+    copy.write_bytes(file.read_bytes())
+    jobs = [(copy, {"mask": folder / "out" / "b_mask.tif"})]
+    assert prepared(jobs, net, model, How(tile=60))[0].left == {}

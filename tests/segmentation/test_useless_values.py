@@ -122,4 +122,7 @@ def test_a_segmentation_warns_of_a_value_that_stands_apart(tmp_path):
     found = warnings(page)
     assert any("a.tif: -9999 in some pixels, all others" in text for text in found)
     found = warnings(page, extratags=[(42113, "s", 0, "-9999", True)])
-    assert "a.tif: 'no data' is -9999 in it; such pixels count as intensities" in found
+    said = "a.tif: its metadata call -9999 'no data', which here counts as grey"
+    assert said in found
+    tag = [(42113, "s", 0, "0", True)]  # but no pixel is 0
+    assert not any("metadata" in text for text in warnings(np.abs(page) + 1, extratags=tag))

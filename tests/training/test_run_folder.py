@@ -19,7 +19,9 @@ from cunet.net import checkpoint
 from cunet.training import loop as loop_
 from cunet.training import plan
 from cunet.training.config import Config, make
+from cunet.training.log_file import COLUMNS
 from cunet.training.run_folder import RunFolder, missing_steps, read_log, read_settings
+from cunet.training.run_names import claimed
 
 pytestmark = pytest.mark.usefixtures("threads_as_before")
 
@@ -226,6 +228,8 @@ def test_a_run_killed_before_its_first_model_starts_again(data, tmp_path, writte
         for path in killed.iterdir():
             if path.name not in names:
                 path.unlink()
+        if "log.csv" in names:
+            (killed / "log.csv").write_text(",".join(COLUMNS) + "\n")
         (killed / ".log.csv.0123456789abcdef.part").write_text("ste")
         if how == "resume":
             start = plan.start(resume=str(killed))
@@ -286,3 +290,48 @@ def test_every_plan_without_a_name_gets_a_folder_of_its_own(data, tmp_path, monk
     assert sorted(path.parent.name for path in Path("runs").glob("*/last.npz")) == [
         f"{Path(data).name}-{k}" for k in (1, 2, 3)
     ]
+
+
+def test_a_log_with_steps_is_never_thrown_away(data, tmp_path):
+    """The models of a run are gone: nothing begins again without a word."""
+    config = settings(data, out=str(tmp_path / "run"), steps=4)
+    list(cunet.train(config))
+    for name in ("last.npz", "best.npz", "metrics.json"):
+        (tmp_path / "run" / name).unlink()
+    log = (tmp_path / "run" / "log.csv").read_text()
+    with pytest.raises(CunetError, match="last.npz' does not exist"):
+        plan.start(resume=config.out)
+    with pytest.raises(CunetError, match="exists"):
+        plan.start(**vars(config))
+    assert (tmp_path / "run" / "log.csv").read_text() == log
+
+
+def test_files_that_a_run_has_not_written_are_not_replaced(data, tmp_path):
+    for name, text in (("log.csv", "my own"), ("env.json", "{}")):
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_text(text)
+        with pytest.raises(CunetError, match="is a folder with other files"):
+            plan.start(**vars(settings(data, out=str(folder))))
+        assert (folder / name).read_text() == text
+
+
+def test_a_run_starts_again_beside_notes_of_its_user(data, tmp_path):
+    config = settings(data, out=str(tmp_path / "run"), steps=3)
+    loop = cunet.train(config)
+    next(loop)
+    loop.close()
+    (tmp_path / "run" / "last.npz").unlink()
+    (tmp_path / "run" / "log.csv").write_text(",".join(COLUMNS) + "\n")
+    (tmp_path / "run" / "notes.txt").write_text("a note")
+    records = loop_.train(config, resume=True)
+    assert [r["step"] for r in records] == [1, 2, 3]
+    assert (tmp_path / "run" / "notes.txt").read_text() == "a note"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs the rights of folders")
+def test_a_name_is_found_where_folders_cannot_be_listed(tmp_path, monkeypatch):
+    for k in (1, 2):
+        (tmp_path / f"isbi-{k}").mkdir()
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: iter(()))
+    assert claimed(tmp_path, "isbi") == tmp_path / "isbi-3"
