@@ -11,6 +11,7 @@ import tifffile
 from inputs import noise
 from PIL import Image
 
+from cunet.data.labels import read_labels
 from cunet.errors import CunetError, DataError, DeviceError
 from cunet.files import open_image, read_description
 from cunet.files.pages import read_image
@@ -127,6 +128,19 @@ def test_no_memory_is_the_fault_of_a_small_page_itself(tmp_path, monkeypatch, si
     with open_image(tmp_path / "a.tif") as image, pytest.raises(CunetError, match="a.tif") as error:
         image.read(0)
     assert type(error.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits"), [("f2", 0x7D01), ("f4", 0x7F800001), ("f8", 0x7FF0000000000001)]
+)
+def test_a_signalling_nan_is_one_that_no_operation_warns_of(tmp_path, kind, bits):
+    page = np.full((9, 8), bits, kind.replace("f", "u")).view(kind)
+    page[2:] = 7
+    tifffile.imwrite(tmp_path / "a.tif", page)
+    read = read_image(tmp_path / "a.tif")[0, ..., 0]
+    assert np.isnan(np.floor(read[:2])).all() and (read[2:] == 7).all()
+    with pytest.raises(DataError, match="a.tif.*found nan"):
+        read_labels(tmp_path / "a.tif")
 
 
 def test_no_memory_to_open_a_file_names_it(tmp_path, monkeypatch):
