@@ -81,6 +81,18 @@ CLAIMS = {  # contents, the word of the error
     "fax.tif": (tiff(60000, 60000, 4, count=14, data=bytes(14)), "can hold"),
     "sparse.tif": (tiff(60000, 60000, 8, at=0), "never written"),
     "sparse raw.tif": (tiff(60000, 60000, 1, at=0), "never written"),
+    "tiles.tif": (
+        tiff(
+            9,
+            8,
+            8,
+            at=None,
+            count=14,
+            data=bytes(14),
+            more=[(322, 4, 1, 592_320_560), (323, 4, 1, 16), (324, 4, 1, None), (325, 4, 1, 14)],
+        ),
+        "tiles of 592320560 x 16 x 1",
+    ),
     "circle.tif": (tiff(9, 8, count=72, following=8, data=bytes(72)), "comes back to itself"),
     "beyond.tif": (tiff(9, 8, count=72, following=9999, data=bytes(72)), "truncated"),
     "many below.tif": (
