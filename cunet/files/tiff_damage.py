@@ -22,8 +22,10 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 # The most bytes that one byte can become, by TIFF's number of the compression: deflate's longest
 # match has 258 bytes and takes two bits; a code of LZW has 12 bits and names at most 3,838 bytes;
-# a pair of PackBits' bytes makes 128. Others know no limit, or a very high one.
+# a pair of PackBits' bytes makes 128; a block of JPEG, 64 samples, takes two bits; four bytes of
+# Zstandard make 2^17; of LZMA 10,000 were measured. Others know no limit.
 _MOST_PER_BYTE = {1: 1, 5: 2560, 8: 1032, 32946: 1032, 32773: 64}
+_MOST_PER_BYTE |= {6: 4096, 7: 4096, 34925: 1 << 18, 34926: 1 << 16, 50000: 1 << 16}
 _FAX = (2, 3, 4)  # a row of fax takes a bit at least
 _LARGEST_TILE = 1 << 24  # pixels, where the image has fewer
 _SLACK = 4096  # bytes; nobody is harmed by so few
