@@ -22,9 +22,12 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 # The most bytes that one byte can become, by TIFF's number of the compression: deflate's longest
 # match has 258 bytes and takes two bits; a code of LZW has 12 bits and names at most 3,838 bytes;
-# a pair of PackBits' bytes makes 128. Others know no limit, or a very high one.
+# a pair of PackBits' bytes makes 128; a block of JPEG, 64 samples, takes two bits; four bytes of
+# Zstandard make 2^17; of LZMA 10,000 were measured. Others know no limit.
 _MOST_PER_BYTE = {1: 1, 5: 2560, 8: 1032, 32946: 1032, 32773: 64}
+_MOST_PER_BYTE |= {6: 4096, 7: 4096, 34925: 1 << 18, 34926: 1 << 16, 50000: 1 << 16}
 _FAX = (2, 3, 4)  # a row of fax takes a bit at least
+_LARGEST_TILE = 1 << 24  # pixels, where the image has fewer
 _SLACK = 4096  # bytes; nobody is harmed by so few
 
 
@@ -66,6 +69,12 @@ def check_pages(tif: tifffile.TiffFile, stack: Stack, path: Path) -> list[str]:
         if contiguous(page):
             end = max(end, page.dataoffsets[0] + key.nbytes)
             continue
+        sides = key.tilewidth, key.tilelength, key.tiledepth
+        if key.is_tiled and math.prod(sides) > max(_LARGEST_TILE, 4 * math.prod(key.shape)):
+            raise DataError(
+                f"'{path}' claims tiles of {' x '.join(map(str, sides))} pixels (page {index}), "
+                f"more than an image of {key.shape} needs. Save it again."
+            )
         pieces = math.prod(key.chunked)
         places = [*zip(page.dataoffsets, page.databytecounts, strict=False)][:pieces]
         if len(places) < pieces:
@@ -109,7 +118,9 @@ def packed_bytes(key: Any) -> tuple[int, int]:
     bits = sum(each) / len(each)  # of a sample; those of a pixel may differ
     samples = key.samplesperpixel if key.planarconfig == 1 else 1
     rows, width = (
-        (key.tilelength, key.tilewidth) if key.is_tiled else (key.rowsperstrip, key.imagewidth)
+        (key.tilelength, key.tilewidth)
+        if key.is_tiled
+        else (min(key.rowsperstrip, key.imagelength), key.imagewidth)
     )
     return int(math.prod(key.shape) * bits / 8), int(rows * (width * samples * bits / 8 + 1))
 

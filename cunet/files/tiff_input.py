@@ -135,6 +135,8 @@ class TiffImage(ImageFile):
             if machine_failed(error):
                 raise of_system(error, f"cannot read '{self.path}'") from error
             raise DataError(f"'{self.path}': page {page} cannot be decoded: {error}") from error
+        if rows.dtype.kind == "f":  # NaN may be of a kind with which every operation warns
+            np.copyto(rows, np.nan, where=np.isnan(rows))
         return rows
 
     def _plane(self, page: int, channel: int) -> int:

@@ -68,6 +68,8 @@ def _error(kind: Kind, case: Case, words: str, last: str) -> Iterator[tuple[str,
         yield "nameless", f"none of {', '.join(case.names)} in: {message[:400]}"
     if ".part" in message:
         yield "hidden file", f"named in: {message[:400]}"
+    if "no memory" in message or "out of memory" in message:  # files are small, the limit is not
+        yield "memory", message[:300]
     if "File too large" in message or "no room for" in message:
         yield "disk", f"wanted a file of over {kind.file_size >> 20} MB: {message[:300]}"
 

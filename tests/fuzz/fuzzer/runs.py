@@ -99,7 +99,7 @@ class Runs(Kind):
             (["segment", "image.tif", "--model", "run", "--out", "out", "--json"], sound_json),
         ][rng.choice(4, p=[0.4, 0.2, 0.25, 0.15])]
         names = [name, "'run'", "run/", key, key.replace("_", " "), "../shared"]
-        names += ["'image.tif'", "'xxxx"]
+        names += ["'image.tif'", "'xxxx", "after step"]  # a training that diverges
         may = ("run/*", "out", "out/image_*")
         return Case(
             command, names, f"{name}: {what}", may, ("run/report.html", "run/*.npz"), True, verdict
