@@ -42,12 +42,12 @@ except streams.DeviceError as error:
 @pytest.mark.parametrize(
     ("command", "code", "words"),
     [
-        ('"$PYTHON" -m cunet explain --json > /dev/full', 4, "No space left on device"),
-        ('"$PYTHON" -m cunet --help > /dev/full', 4, "No space left on device"),
-        ('"$PYTHON" -m cunet --help 2> /dev/full', 0, ""),
-        ('PYTHONIOENCODING=ascii "$PYTHON" -m cunet "µ"', 2, r"\xb5"),
-        ('ulimit -v 150000; "$PYTHON" -m cunet explain', 4, "ulimit -v): raise the limit"),
-        ('ulimit -v 150000; "$PYTHON" -m cunet --help', 0, ""),
+        ('"$PYTHON" -P -m cunet explain --json > /dev/full', 4, "No space left on device"),
+        ('"$PYTHON" -P -m cunet --help > /dev/full', 4, "No space left on device"),
+        ('"$PYTHON" -P -m cunet --help 2> /dev/full', 0, ""),
+        ('PYTHONIOENCODING=ascii "$PYTHON" -P -m cunet "µ"', 2, r"\xb5"),
+        ('ulimit -v 150000; "$PYTHON" -P -m cunet explain', 4, "ulimit -v): raise the limit"),
+        ('ulimit -v 150000; "$PYTHON" -P -m cunet --help', 0, ""),
     ],
 )
 def test_what_cannot_be_written_or_loaded_is_said(command, code, words):
@@ -59,7 +59,15 @@ def test_what_cannot_be_written_or_loaded_is_said(command, code, words):
 def test_the_work_goes_on_when_its_reader_has_left(tmp_path, tiny):
     from isbi_data import isbi_folder
 
-    command = [sys.executable, "-m", "cunet", "train", "--data", isbi_folder(tmp_path / "data")]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "cunet",
+        "train",
+        "--data",
+        isbi_folder(tmp_path / "data"),
+    ]
     command += ["--out", tmp_path / "run", "--fold", "0/2", *tiny]
     reader, writer = os.pipe()
     os.close(reader)
