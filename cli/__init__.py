@@ -12,7 +12,7 @@ import click
 
 from cunet.errors import CunetError, DeviceError, of_system
 from cunet.process import limits, signals, streams
-from cunet.terminal import printable
+from cunet.terminal import printable, shell_line
 
 LONGEST = 2000  # characters of an error
 COMMANDS = {
@@ -97,7 +97,9 @@ def run() -> int:
         return failed(error)
     except MemoryError as error:
         why = f" ({error})" if str(error) else ""
-        return failed(DeviceError(f"out of memory{why}; use a smaller --tile or --width"))
+        line = shell_line(["cunet", *sys.argv[1:]])
+        advice = "use a smaller --tile or --width, or fewer --threads"
+        return failed(DeviceError(f"out of memory{why} in {line}; {advice}"))
     except OSError as error:
         return failed(of_system(error))
     except Exception as error:

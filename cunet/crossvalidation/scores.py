@@ -20,7 +20,7 @@ from cunet.crossvalidation.runs import CrossValidation, Run
 from cunet.crossvalidation.stored import has_pages, numbers, object_in, read_page, read_scores
 from cunet.data.dataset import Dataset, sha256
 from cunet.data.labels import IGNORE, cells
-from cunet.errors import CunetError, DataError
+from cunet.errors import CunetError, DataError, NumericError
 from cunet.files.atomic import write_npz, write_text
 from cunet.files.json_file import finite, json_text
 from cunet.files.tiff_output import TiffOutput
@@ -80,7 +80,10 @@ def score_run(
         for i in held_out:
             progress("segmenting slice", len(pages) + 1, total)
             image = dataset.images[i]
-            found = segment(image, net, whole_tile(image, net.shape), average)
+            try:
+                found = segment(image, net, whole_tile(image, net.shape), average)
+            except NumericError as error:
+                raise NumericError(f"model '{last}', slice {i}: {error}") from error
             page = found[..., 1] if net.shape.classes == 2 else found
             pages[f"{average}/{i}"] = page.astype(np.float32)
     write_npz(folder / "held_out.npz", pages)

@@ -194,3 +194,12 @@ def test_errors_of_the_system_say_what_was_being_done():
     assert str(found).startswith("cannot write 'x.tif': Read-only file system; write to another")
     assert not machine_failed(CunetError("wrong"))
     assert visible_name(b"a/.hidden") == "a/.hidden"
+
+
+def test_memory_that_is_short_is_told_with_the_command(run, monkeypatch):
+    def fail(*given, **more):
+        raise MemoryError
+
+    monkeypatch.setattr("cunet.net.figure1.memory_bytes", fail)
+    code, _, err = run("explain", "--width", "7")
+    assert code == 4 and "out of memory in cunet explain --width 7; use a smaller --tile" in err
