@@ -13,7 +13,7 @@ import platform
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,34 +69,32 @@ def held(path: Path, locked: Path, kind: str = "") -> Iterator[int | None]:
     process holds the lock, and where the file cannot be made.
     """
     what = f"{kind} '{locked}'".strip()
-    try:
-        handle, lockable = _open(path, what)
-    except OSError as error:
-        raise write_error(error, locked) from error
-    try:
-        if not lockable:
-            owner = path.with_name(path.name + "-owner")
-            try:
+    with ExitStack() as stack:
+        try:
+            handle, lockable = _open(path, what)
+            stack.callback(_let_go, path, handle)
+            if not lockable:
+                owner = path.with_name(path.name + "-owner")
                 _take(owner, what)
-            except OSError as error:
-                raise write_error(error, locked) from error
-            try:
-                yield None
-            finally:
-                _remove(owner)
-            return
-        with suppress(OSError):  # a full disk: the lock holds, without a name on it
-            os.ftruncate(handle, 0)
-            os.write(handle, _myself().encode())
-        yield handle
-    finally:
-        # While it is locked: whoever opened it before sees that it has lost its name.
-        if os.name == "posix":
-            _remove(path)
-        with suppress(OSError):  # closed all the same
-            os.close(handle)
-        if os.name != "posix":  # Windows removes no open file, so none that another has
-            _remove(path)
+                stack.callback(_remove, owner)
+        except OSError as error:
+            raise write_error(error, locked) from error
+        if lockable:
+            with suppress(OSError):  # a full disk: the lock holds, without a name on it
+                os.ftruncate(handle, 0)
+                os.write(handle, _myself().encode())
+        yield handle if lockable else None
+
+
+def _let_go(path: Path, handle: int) -> None:
+    """Remove a lock file and close it."""
+    # While it is locked: whoever opened it before sees that it has lost its name.
+    if os.name == "posix":
+        _remove(path)
+    with suppress(OSError):  # closed all the same
+        os.close(handle)
+    if os.name != "posix":  # Windows removes no open file, so none that another has
+        _remove(path)
 
 
 def _open(path: Path, what: str) -> tuple[int, bool]:
