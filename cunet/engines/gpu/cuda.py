@@ -32,8 +32,10 @@ DTYPES: dict[str, np.dtype] = {
 KINDS = {"tf32": 0, "bfloat16": 1, "float16": 2}  # as in device.cu
 FOLDER = Path(__file__).parent
 SOURCES = ("device", "convolution", "weights", "first_layer", "head", "images", "solver")
+HOPPER_SOURCES = ("device_90a", "device_tma", "warpgroup", "boxes")
 loaded: dict[int, str] = {}  # GPU: a precision whose kernels it has
 CACHE_FORMAT = "2"  # of the files that are kept: after a change they are made again
+Argument = Array | np.ndarray | np.generic | int | float | None  # of a kernel
 LEAST_CAPABILITY = 80  # compute capability from which there are tensor cores for TF32 and bfloat16
 WARPGROUP_CAPABILITY = 90  # the only one with wgmma
 
@@ -76,7 +78,7 @@ def _properties(index: int) -> dict[str, Any]:
 def sources(arch: str) -> list[Path]:
     """The files that are compiled together for an architecture such as "sm_90a"."""
     hopper = arch == f"sm_{WARPGROUP_CAPABILITY}a"
-    names = (*SOURCES, *(["device_90a", "warpgroup"] if hopper else ["warp"]))
+    names = (*SOURCES, *(HOPPER_SOURCES if hopper else ("warp",)))
     return [FOLDER / f"{name}.cu" for name in names]
 
 
@@ -199,14 +201,14 @@ def launch(
     name: str,
     grid: int | tuple[int, ...],
     block: int,
-    *arguments: Array | np.generic | int | float | None,
+    *arguments: Argument,
     shared: int = 0,
 ) -> None:
     """Run the kernel `name`, of the precision that like's dtype stands for; None: of any.
 
     grid: blocks; block: threads; shared: bytes of dynamic shared memory. Python's whole numbers
     are passed as int, other numbers as float, None as a null pointer. Arrays are passed as the
-    address of their first element, whatever their strides.
+    address of their first element, whatever their strides; NumPy arrays of one element by value.
     """
     kernel = function(precision_of(like), import_cupy().cuda.Device().id, name)
     if shared > 48 * 1024:  # more has to be asked for
@@ -215,7 +217,7 @@ def launch(
     kernel(grid, (block,), tuple(map(argument, arguments)), shared_mem=shared)
 
 
-def argument(value: Array | np.generic | int | float | None) -> Any:
+def argument(value: Argument) -> Any:
     """A value as the kernel takes it."""
     if value is None:
         return np.uint64(0)

@@ -2,10 +2,17 @@
 // capability 9.0 alone has them; see the chapter "Asynchronous Warpgroup Level Matrix Instructions"
 // of NVIDIA's PTX manual.
 
-// Where an operand lies: its address, 1,024 bytes between groups of 8 rows, the 128-byte swizzle.
+// Where an operand lies: rows of 128 bytes, 1,024 bytes between groups of 8 of them, the 128-byte
+// swizzle. What is multiplied and summed over lies along the rows ("K-major" in the manual).
 typedef uint64 Operand;
 DEVICE Operand operand(const void* rows) {
     return (uint64)((shared_address(rows) & 0x3ffff) >> 4) | 1ull << 16 | 64ull << 32 | 1ull << 62;
+}
+// The same where it lies across the rows ("MN-major", 16 bits only): a row is 64 columns of the
+// operand, the next 64 begin `panel` bytes further.
+DEVICE Operand operand_columns(const void* rows, int panel) {
+    return (uint64)((shared_address(rows) & 0x3ffff) >> 4) | (uint64)(panel >> 4) << 16 | 64ull << 32 |
+           1ull << 62;
 }
 DEVICE Operand advance(Operand rows, int bytes) { return rows + (bytes >> 4); }
 
@@ -18,40 +25,60 @@ DEVICE void warpgroup_wait() {
 // what this thread has written to shared memory is seen by the tensor cores after this
 DEVICE void fence_proxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
-#if KIND == 0
-#define TYPES(COLUMNS) "m64n" #COLUMNS "k8.f32.tf32.tf32"
-#define LAYOUT "p, 1, 1"
-#elif KIND == 1
-#define TYPES(COLUMNS) "m64n" #COLUMNS "k16.f32.bf16.bf16"
-#define LAYOUT "p, 1, 1, 0, 0"
-#else
-#define TYPES(COLUMNS) "m64n" #COLUMNS "k16.f32.f16.f16"
-#define LAYOUT "p, 1, 1, 0, 0"
-#endif
-#define EIGHT(i) \
-    "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
-        "+f"(d[i + 6]), "+f"(d[i + 7])
-#define FIRST_32                                                                            \
-    "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,"  \
-    "%24,%25,%26,%27,%28,%29,%30,%31"
-#define NEXT_32                                                                             \
-    ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53," \
-    "%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
-
-// d += a b^T for a (64, 32 bytes) and b (COLUMNS, 32 bytes), begun here and done at warpgroup_wait
+// d += a b^T for a (64, 32 bytes) and b (COLUMNS, 32 bytes), begun here and done at warpgroup_wait.
+// The instruction names every register of d: the numbers of eight of them are R0 to R15 below.
 template <int COLUMNS>
 DEVICE void warpgroup_mma(float (&d)[COLUMNS / 2], Operand a, Operand b);
-template <>
-DEVICE void warpgroup_mma<64>(float (&d)[32], Operand a, Operand b) {
-    asm volatile("{.reg .pred p; setp.ne.b32 p, 1, 0; wgmma.mma_async.sync.aligned." TYPES(64)
-                 " {" FIRST_32 "}, %32, %33, " LAYOUT ";}"
-                 : EIGHT(0), EIGHT(8), EIGHT(16), EIGHT(24)
-                 : "l"(a), "l"(b));
-}
-template <>
-DEVICE void warpgroup_mma<128>(float (&d)[64], Operand a, Operand b) {
-    asm volatile("{.reg .pred p; setp.ne.b32 p, 1, 0; wgmma.mma_async.sync.aligned." TYPES(128)
-                 " {" FIRST_32 NEXT_32 "}, %64, %65, " LAYOUT ";}"
-                 : EIGHT(0), EIGHT(8), EIGHT(16), EIGHT(24), EIGHT(32), EIGHT(40), EIGHT(48), EIGHT(56)
-                 : "l"(a), "l"(b));
-}
+// the same where both operands are operand_columns
+template <int COLUMNS>
+DEVICE void warpgroup_mma_columns(float (&d)[COLUMNS / 2], Operand a, Operand b);
+
+#if KIND == 0
+#define TYPES(COLUMNS) "m64n" #COLUMNS "k8.f32.tf32.tf32"
+#define LAYOUT(LAST) "p, 1, 1"
+#elif KIND == 1
+#define TYPES(COLUMNS) "m64n" #COLUMNS "k16.f32.bf16.bf16"
+#define LAYOUT(LAST) "p, 1, 1, " #LAST ", " #LAST
+#else
+#define TYPES(COLUMNS) "m64n" #COLUMNS "k16.f32.f16.f16"
+#define LAYOUT(LAST) "p, 1, 1, " #LAST ", " #LAST
+#endif
+#define R0 "%0,%1,%2,%3,%4,%5,%6,%7"
+#define R1 ",%8,%9,%10,%11,%12,%13,%14,%15"
+#define R2 ",%16,%17,%18,%19,%20,%21,%22,%23"
+#define R3 ",%24,%25,%26,%27,%28,%29,%30,%31"
+#define R4 ",%32,%33,%34,%35,%36,%37,%38,%39"
+#define R5 ",%40,%41,%42,%43,%44,%45,%46,%47"
+#define R6 ",%48,%49,%50,%51,%52,%53,%54,%55"
+#define R7 ",%56,%57,%58,%59,%60,%61,%62,%63"
+#define R8 ",%64,%65,%66,%67,%68,%69,%70,%71"
+#define R9 ",%72,%73,%74,%75,%76,%77,%78,%79"
+#define R10 ",%80,%81,%82,%83,%84,%85,%86,%87"
+#define R11 ",%88,%89,%90,%91,%92,%93,%94,%95"
+#define D(i) \
+    "+f"(d[8 * i]), "+f"(d[8 * i + 1]), "+f"(d[8 * i + 2]), "+f"(d[8 * i + 3]), \
+        "+f"(d[8 * i + 4]), "+f"(d[8 * i + 5]), "+f"(d[8 * i + 6]), "+f"(d[8 * i + 7])
+#define R0_3 R0 R1 R2 R3
+#define R0_7 R0_3 R4 R5 R6 R7
+#define R0_9 R0_7 R8 R9
+#define R0_11 R0_9 R10 R11
+#define D0_3 D(0), D(1), D(2), D(3)
+#define D0_7 D0_3, D(4), D(5), D(6), D(7)
+#define D0_9 D0_7, D(8), D(9)
+#define D0_11 D0_9, D(10), D(11)
+// A, B: the operands' numbers, which follow those of d
+#define PRODUCT(name, COLUMNS, LAST, EIGHTS, A, B)                                                   \
+    template <>                                                                                      \
+    DEVICE void name<COLUMNS>(float (&d)[COLUMNS / 2], Operand a, Operand b) {                       \
+        asm volatile("{.reg .pred p; setp.ne.b32 p, 1, 0; wgmma.mma_async.sync.aligned."            \
+                     TYPES(COLUMNS) " {" R##EIGHTS "}, %" #A ", %" #B ", " LAYOUT(LAST) ";}"         \
+                     : D##EIGHTS                                                                     \
+                     : "l"(a), "l"(b));                                                              \
+    }
+PRODUCT(warpgroup_mma, 64, 0, 0_3, 32, 33)
+PRODUCT(warpgroup_mma, 128, 0, 0_7, 64, 65)
+PRODUCT(warpgroup_mma, 160, 0, 0_9, 80, 81)
+PRODUCT(warpgroup_mma, 192, 0, 0_11, 96, 97)
+#if KIND != 0
+PRODUCT(warpgroup_mma_columns, 192, 1, 0_11, 96, 97)
+#endif

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cunet.backend import Array, array_module
-from cunet.engines.gpu import cuda, tiles
+from cunet.engines.gpu import boxes, cuda, tiles
 from cunet.engines.gpu.cuda import blocks, launch
 from cunet.engines.gpu.sums import sum_partials
 from cunet.errors import CunetError
@@ -67,10 +67,18 @@ def launch_product(
     k1 = channels or y.shape[3]
     k = k1 + (other.shape[3] if other is not None else 0)
     pixels, step = n * size[0] * size[1], 128 // x.dtype.itemsize  # channels in 128 bytes
-    taps = {"conv": 9, "up": 1, "up_by_data": 4}[what]
-    steps = taps * sum(blocks(picture.shape[3], step) for picture in pictures)
-    tile, parts = tiles.choose(pixels, k, steps)
-    partial = array_module(x).empty((parts, pixels, k), np.float32) if parts > 1 else None
+    if boxes.usable():
+        partial = boxes.launch_boxes(
+            what, pictures, w, strides, results, size, bias, mask, pad, flags, channels
+        )
+        if partial is None:
+            return
+        parts = len(partial)
+    else:
+        taps = {"conv": 9, "up": 1, "up_by_data": 4}[what]
+        steps = taps * sum(blocks(picture.shape[3], step) for picture in pictures)
+        tile, parts = tiles.choose(pixels, k, steps)
+        partial = array_module(x).empty((parts, pixels, k), np.float32) if parts > 1 else None
     (row1, image1), (row2, image2), of_mask = pitches(x), pitches(second), pitches(mask)
     problem = Problem(
         x1=x, x2=second, w=w, bias=bias, mask=mask, y1=y, y2=other, partial=partial,
@@ -79,8 +87,9 @@ def launch_product(
         K1=k1, K2=k - k1, w_row=strides[0], w_tap=strides[1],
         mask_row=of_mask[0], mask_image=of_mask[1], pad=pad, flags=flags,
     )  # fmt: skip
-    grid = blocks(pixels, tile.rows), blocks(k, tile.columns), parts
-    launch(x, tile.name(what), grid, tile.threads, *problem, shared=tile.shared)
+    if not boxes.usable():
+        grid = blocks(pixels, tile.rows), blocks(k, tile.columns), parts
+        launch(x, tile.name(what), grid, tile.threads, *problem, shared=tile.shared)
     if parts > 1:
         threads = blocks(pixels * k, 2)
         launch(x, "convolve_finish", blocks(threads, 256), 256, *problem, *size, parts)

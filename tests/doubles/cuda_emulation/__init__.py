@@ -13,15 +13,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 import cupy_double
+import numpy as np
 import pytest
 
 from cunet.backend import cuda_problem, import_cupy
 from cunet.compiled import only_ours
-from cunet.engines.gpu import cuda
+from cunet.engines.gpu import cuda, tensor_map
 
 REAL = os.environ.get("CUNET_TEST_GPU") == "1"
 SUMS = 3e-5 if REAL else 2e-6  # of float32 sums, relative: tensor cores cut off, mma here rounds
@@ -95,7 +97,29 @@ def emulate(monkeypatch: pytest.MonkeyPatch, capability: int = 80) -> ModuleType
     monkeypatch.setitem(sys.modules, "cupy", cupy_double)
     monkeypatch.setattr(cupy_double.cuda.Device, "compute_capability", str(capability))
     monkeypatch.setattr(cuda, "compiled", build)
+    monkeypatch.setattr(tensor_map, "driver", lambda: None)
+    monkeypatch.setattr(tensor_map, "tiled", emulated_map)
     return cupy_double
+
+
+def emulated_map(
+    address: int,
+    dtype: np.dtype,
+    lengths: Sequence[int],
+    strides: Sequence[int],
+    box: Sequence[int],
+) -> np.ndarray:
+    """What tensor_map.tiled returns, as tma.h reads it; it refuses what a driver refuses."""
+    size, rank = np.dtype(dtype).itemsize, len(lengths)
+    assert len(strides) == rank - 1 and len(box) == rank <= 5
+    assert address % 16 == 0 and all(stride * size % 16 == 0 for stride in strides)
+    assert all(0 < side <= 256 for side in box) and box[0] * size == 128
+    words = np.zeros(16, np.uint64)
+    words[0], words[1] = address, size | rank << 8 | 1 << 16
+    words[2 : 2 + rank] = lengths
+    words[7 : 7 + rank - 1] = [stride * size for stride in strides]
+    words[11 : 11 + rank] = box
+    return words.view(tensor_map.MAP).reshape(())
 
 
 def real(monkeypatch: pytest.MonkeyPatch, capability: int) -> ModuleType:

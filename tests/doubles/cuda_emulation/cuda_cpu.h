@@ -10,6 +10,7 @@
 //   a missing warpgroup_wait  products are done at the wait; NaN where their operands have changed
 //   a missing fence_proxy     a copy is seen by warpgroup_mma after the fence of its thread only
 //   a wrong argument          its size, or a float where a whole number is expected
+//   what boxes and gates need see tma.h
 //
 // It knows nothing of time, of bank conflicts, of what lies past the end of an array, and of races
 // that no order of whole steps from barrier to barrier brings out.
@@ -65,6 +66,8 @@ template <class A, class B> static inline std::common_type_t<A, B> max(A a, B b)
     return x < y || x != x ? y : x;
 }
 #define __expf expf
+#define __sinf sinf
+#define __cosf cosf
 #define __logf logf
 #define __fdividef(a, b) ((a) / (b))
 
@@ -171,20 +174,30 @@ static void wait() {
         }
 }
 
-// ---- Hopper: operands are rows of 128 bytes, written by copy_async, their chunks of 16 bytes
-// swapped by the three address bits above the row
+// ---- Hopper's products of a warpgroup
 
-struct Operand { const unsigned char* start; };
+typedef emulation::Operand Operand;
 DEVICE Operand operand(const void* shared) {
     const unsigned char* start = (const unsigned char*)shared;
     if (!emulation::inside_shared(start) || (start - emulation::memory) % 1024)
         emulation::fail("an operand starts at a multiple of 1024 bytes of dynamic shared memory");
-    return {start};
+    return {start, 1024, 0, false};
 }
-DEVICE Operand advance(Operand o, int bytes) { return {o.start + bytes}; }
+DEVICE Operand operand_columns(const void* shared, int panel) {
+    return {operand(shared).start, 1024, panel, true};
+}
+DEVICE Operand advance(Operand o, int bytes) { return {o.start + bytes, o.stride, o.panel, o.columns}; }
 template <int COLUMNS>
 static void warpgroup_mma(float (&d)[COLUMNS / 2], Operand a, Operand b) {
-    emulation::slot() = {a.start, b.start, d, COLUMNS};
+    if (a.columns || b.columns) emulation::fail("warpgroup_mma takes operands whose rows are multiplied");
+    emulation::slot() = {nullptr, nullptr, d, COLUMNS, 0, a, b};
+    emulation::meet(emulation::warp(), emulation::ask);
+}
+template <int COLUMNS>
+static void warpgroup_mma_columns(float (&d)[COLUMNS / 2], Operand a, Operand b) {
+    if (KIND == 0 || !a.columns || !b.columns)
+        emulation::fail("warpgroup_mma_columns takes columns of 16-bit numbers");
+    emulation::slot() = {nullptr, nullptr, d, COLUMNS, 0, a, b};
     emulation::meet(emulation::warp(), emulation::ask);
 }
 DEVICE void warpgroup_fence() {}
@@ -200,3 +213,5 @@ DEVICE void fence_proxy() {
         if (inside_shared(p)) memcpy(visible + (p - memory), p, 16);
     now->landed.clear();
 }
+
+#include "tma.h"

@@ -42,13 +42,22 @@ struct Barrier {
     unsigned round = 0;
     Work* work = nullptr;
 };
+struct Operand {  // of warpgroup_mma: where it lies in shared memory, see warps.h
+    const unsigned char* start;
+    int stride, panel;
+    bool columns;
+    bool operator!=(const Operand& o) const {
+        return start != o.start || stride != o.stride || panel != o.panel || columns != o.columns;
+    }
+};
 struct Slot {  // what a lane brings to a warp's common work, and where it wants the result
     const void *a = nullptr, *b = nullptr;
     void* out = nullptr;
     int number = 0, size = 0;
+    Operand first = {}, second = {};
 };
 struct Product {  // of warpgroup_mma, the share of one warp
-    const unsigned char *a, *b;
+    Operand a, b;
     int columns;
     float* d[32];
     std::vector<float> factors;  // as they were when the product was asked for
@@ -60,6 +69,7 @@ struct Warp : Barrier {
     std::deque<std::vector<Product>> groups;
 };
 struct Copy { unsigned char* to; const void* from; };  // from nullptr: zeros
+typedef unsigned long long Gate;  // a barrier in shared memory, see tma.h
 struct Fiber {
     void* stack = nullptr;
     dim3 index;
@@ -67,6 +77,8 @@ struct Fiber {
     bool done;
     Barrier* waits_at;
     unsigned round;
+    Gate* gate;  // that this thread waits at, until the round of this parity is over
+    unsigned parity;
     std::vector<Copy> open;
     std::deque<std::vector<Copy>> groups;
     std::vector<unsigned char*> landed;  // copies that no fence_proxy has followed
@@ -75,6 +87,7 @@ struct Fiber {
 static std::vector<Fiber> fibers;
 static std::vector<Warp> warps;
 static Barrier whole;  // the barrier of the block
+static Barrier numbered[16];  // those that some of its warps share
 static Fiber* now;     // the running one; null while none is
 static void *outside, (*body)(void*), *body_data;
 static unsigned char *stacks, *memory, *visible;  // visible: shared memory as warpgroup_mma sees it
@@ -119,7 +132,13 @@ static unsigned char* reserve(size_t bytes) {
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
+static bool passed(Gate* gate, unsigned parity);
+static bool land_one(std::mt19937* random, bool must);  // a box, if one is under way
+static void forget_boxes();
+
 static void begin_block(unsigned threads) {
+    forget_boxes();
+    for (Barrier& barrier : numbered) barrier = Barrier();
     memset(memory, POISON, shared_bytes);
     memset(visible, POISON, shared_bytes);
     memset(memory + shared_bytes, CANARY, AFTER);
@@ -132,7 +151,7 @@ static void begin_block(unsigned threads) {
         Fiber& f = fibers[i];
         f.index = {i, 0, 0};
         f.lane = i % 32, f.warp = i / 32;
-        f.done = false, f.waits_at = nullptr;
+        f.done = false, f.waits_at = nullptr, f.gate = nullptr;
         f.open.clear(), f.groups.clear(), f.landed.clear();
         warps[f.warp].members++;
         warps[f.warp].number = f.warp;
@@ -152,7 +171,10 @@ static void run_block(unsigned threads, std::mt19937* shuffled) {
         bool progress = false;
         if (shuffled) std::shuffle(order.begin(), order.end(), *shuffled);
         for (Fiber* f : order) {
+            land_one(shuffled, false);
+            if (!error.empty()) return;
             if (f->waits_at && f->waits_at->round == f->round) continue;
+            if (f->gate && !passed(f->gate, f->parity)) continue;
             f->waits_at = nullptr;
             progress = true;
             now = f;
@@ -163,11 +185,13 @@ static void run_block(unsigned threads, std::mt19937* shuffled) {
         }
         order.erase(std::remove_if(order.begin(), order.end(), [](Fiber* f) { return f->done; }),
                     order.end());
+        if (!progress && land_one(shuffled, true)) continue;
         if (!progress)
             return fail("divergent barrier: " + std::to_string(whole.arrived) + " of " +
                         std::to_string(order.size()) + " threads wait in __syncthreads, " +
-                        "the others in an operation of their warp");
+                        "the others in an operation of their warp or at a gate");
     }
+    if (land_one(shuffled, true)) return fail("a block ended before its boxes had arrived");
     for (int i = 0; i < AFTER; i++)
         if (memory[shared_bytes + i] != CANARY)
             return fail("written " + std::to_string(i) + " bytes past the dynamic shared memory");

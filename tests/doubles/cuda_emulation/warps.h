@@ -61,14 +61,35 @@ static void load(Warp& w) {
     for (Slot& s : w.slot) s = Slot();
 }
 
-// ---- products of a warpgroup. A warp has rows 16 w to 16 w + 15 of A and of D.
+static void store_transposed(Warp& w) {  // the words of 8x8 matrices, to rows that lanes name
+    for (int i = 0; i < 4; i++)
+        for (int lane = 0; lane < 32; lane++) {
+            const Slot& s = w.slot[lane];
+            if (!s.b || (uintptr_t)s.a % 16)
+                return fail("store_matrices without all 32 lanes, or not at a multiple of 16 bytes");
+            const unsigned word = ((const unsigned*)s.b)[i];
+            for (int j = 0; j < 2; j++) {
+                const int row = 2 * (lane % 4) + j, column = lane / 4;
+                ((unsigned short*)w.slot[8 * i + row].a)[column] = word >> 16 * j;
+            }
+        }
+    for (Slot& s : w.slot) s = Slot();
+}
+
+// ---- products of a warpgroup. A warp has rows 16 w to 16 w + 15 of A and of D. An operand is rows of
+// 128 bytes, whose chunks of 16 are swapped by the three address bits above the row. K-major: a row
+// is what is multiplied, `stride` bytes lie between groups of 8 rows. MN-major (columns): a row is
+// 64 columns, its number what is summed over; `panel` bytes on are the next 64 columns.
 
 static std::vector<float> factors(const Warp& w, const Product& p) {
     std::vector<float> values;
-    auto row = [&](const unsigned char* start, int number) {
+    auto row = [&](const Operand& m, int number) {
         for (int k = 0; k < STEP; k++) {
-            size_t place = start - memory + number * 128 + k * BYTES;
+            size_t place = m.start - memory;
+            place += m.columns ? number / 64 * m.panel + number % 64 * BYTES + k / 8 * m.stride + k % 8 * 128
+                               : number / 8 * m.stride + number % 8 * 128 + k * BYTES;
             place ^= (place >> 7 & 7) << 4;  // the swizzle
+            if (place + BYTES > shared_bytes) return fail("an operand outside of shared memory");
             element e;
             memcpy(&e, visible + place, BYTES);
             values.push_back(factor(e));
@@ -80,11 +101,10 @@ static std::vector<float> factors(const Warp& w, const Product& p) {
 }
 
 static void ask(Warp& w) {
-    Product p = {(const unsigned char*)w.slot[0].a, (const unsigned char*)w.slot[0].b,
-                 w.slot[0].number};
+    Product p = {w.slot[0].first, w.slot[0].second, w.slot[0].number};
     for (int lane = 0; lane < 32; lane++) {
         Slot& s = w.slot[lane];
-        if (!s.out || s.a != p.a || s.b != p.b)
+        if (!s.out || s.first != p.a || s.second != p.b)
             return fail("warpgroup_mma: the lanes of a warp name different operands");
         p.d[lane] = (float*)s.out;
         s = Slot();

@@ -69,6 +69,8 @@ class Kernel:
         """The bytes that the kernel takes, as an array of one."""
         if isinstance(value, ndarray):
             value = np.uint64(value.data.ptr)
+        if isinstance(value, np.ndarray) and value.ndim == 0:  # by value, as CuPy passes it
+            return value.reshape(1).copy()
         if not isinstance(value, np.generic):
             raise TypeError(f"{self.name}: argument {number} is a {type(value).__name__}")
         return np.array([value])
