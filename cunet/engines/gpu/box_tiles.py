@@ -12,6 +12,7 @@ from cunet.engines.gpu.cuda import blocks
 MAX_PARTS = 8  # of the taps and channels, where a layer has too few pixels to fill a GPU
 MAX_SIDE = 256  # of a box
 GATE_BYTES = 8
+HALO_WIDE = 10  # pixels of a box with its border
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class BoxTile:
     groups: int  # of pixels
     pixels: int  # of a group
     resident: int  # blocks on a multiprocessor at a time
+    halo: bool = False  # a kernel of boxes_halo.cu, for tiles 8 pixels wide
 
     @property
     def threads(self) -> int:
@@ -32,13 +34,23 @@ class BoxTile:
         """Bytes of shared memory for activations of this size, with what it takes to align them: as
         BoxBlock of boxes.cu has it."""
         out = self.filters * self.groups * 2 * 32 * 64 * itemsize
-        stage = (64 * self.filters + self.pixels * self.groups) * 128
-        stages = min(8, (233472 // self.resident - 2176 - out) // stage)
-        return 1024 + stages * (stage + 2 * GATE_BYTES) + out
+        room = 233472 // self.resident - 2176 - out
+        if self.halo:
+            image = 2 * blocks(HALO_WIDE * (self.tall + 2) * 128, 1024) * 1024
+            stage = 64 * self.filters * 128
+            room, fixed = room - image, image + out + 4 * GATE_BYTES
+        else:
+            stage, fixed = (64 * self.filters + self.pixels * self.groups) * 128, out
+        return 1024 + fixed + min(8, room // stage) * (stage + 2 * GATE_BYTES)
+
+    @property
+    def tall(self) -> int:
+        """The rows of a tile of a halo's kernel."""
+        return self.groups * self.pixels // 8
 
     def name(self, what: str) -> str:
         """The kernel that does `what`: conv, conv_part, up, up_by_data or up_by_data_part."""
-        return f"box_{what}_{self.filters}x{self.groups}x{self.pixels}_{self.resident}"
+        return f"{'halo' if self.halo else 'box'}_{what}_{self.filters}x{self.groups}x{self.pixels}_{self.resident}"
 
 
 class Output(NamedTuple):
@@ -83,10 +95,20 @@ CONV_TILES = (
     BoxTile(1, 1, 128, 2),
     BoxTile(1, 1, 128, 3),
 )
+HALO_TILES = (
+    BoxTile(2, 1, 128, 1, True),
+    BoxTile(2, 1, 160, 1, True),
+    BoxTile(2, 1, 192, 1, True),
+    BoxTile(1, 2, 128, 1, True),
+    BoxTile(1, 2, 192, 1, True),
+    BoxTile(1, 1, 128, 2, True),
+    BoxTile(1, 1, 192, 2, True),
+)
+HALO_WIDE_TILES = (BoxTile(2, 1, 128, 1, True), BoxTile(2, 1, 192, 1, True))
 WIDE_TILES = (BoxTile(2, 1, 128, 1), BoxTile(2, 1, 192, 1))  # that up-convolutions and parts have
 TILES = {
-    "conv": CONV_TILES,
-    "conv_part": WIDE_TILES,
+    "conv": CONV_TILES + HALO_TILES,
+    "conv_part": WIDE_TILES + HALO_WIDE_TILES,
     "up": WIDE_TILES,
     "up_by_data": WIDE_TILES,
     "up_by_data_part": WIDE_TILES,
@@ -109,6 +131,13 @@ def rectangle(rows: int, columns: int, groups: int, pixels: int) -> tuple[int, i
     return wide, tallest(wide)
 
 
+def cut_by(tile: BoxTile, output: Output, parts: int = 1) -> Cut:
+    """An output cut for this kernel."""
+    if tile.halo:
+        return Cut(tile, 8, tile.tall, parts)
+    return Cut(tile, *rectangle(output.rows, output.columns, tile.groups, tile.pixels), parts)
+
+
 def cuts(output: Output) -> Iterator[Cut]:
     """Every way to cut an output that has a chance."""
     processors = cuda.processors()
@@ -116,8 +145,9 @@ def cuts(output: Output) -> Iterator[Cut]:
         if parts > 1 and output.what == "up":
             return
         for tile in TILES[output.what + ("_part" if parts > 1 else "")]:
-            sides = rectangle(output.rows, output.columns, tile.groups, tile.pixels)
-            cut = Cut(tile, *sides, parts)
+            cut = cut_by(tile, output, parts)
+            if tile.halo and parts > output.steps // 9:
+                continue
             if parts == 1 or cut.tiles(output) * (parts - 1) // parts < processors:
                 yield cut
 

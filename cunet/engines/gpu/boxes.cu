@@ -61,6 +61,18 @@ struct BoxTile {
     }
 };
 
+// The mask is read when the tile is finished, so it is asked for when the tile begins: in 16 bits alone,
+// where it was measured to help.
+template <int F, int G>
+DEVICE void prefetch_mask(const TensorMap& mask, const BoxProblem& a, const BoxTile& t) {
+#if KIND != 0
+    if (!a.mask || (a.K2 && t.k < a.K1)) return;
+    for (int f = 0; f < F; f++)
+        for (int g = 0; g < G; g++)
+            prefetch_box(mask, t.k + 64 * f - (a.K2 ? a.K1 : 0), t.q, t.p + g * (a.high / G), t.n);
+#endif
+}
+
 // Stage 1, by one thread
 template <int F, int G, int N, int BLOCKS, int WHAT>
 DEVICE void copy_boxes(const TensorMap& x1, const TensorMap& x2, const TensorMap& w,
@@ -74,9 +86,7 @@ DEVICE void copy_boxes(const TensorMap& x1, const TensorMap& x2, const TensorMap
     prefetch_map(x1), prefetch_map(w);
     for (int number = blockIdx.x; number < a.tiles; number += gridDim.x) {
         const BoxTile t(a, number, Block::FILTERS, TAPS * a.blocks);
-        if (a.mask && (t.k >= a.K1 || !a.K2))  // it is read when the tile is finished
-            for (int c = t.k - (a.K2 ? a.K1 : 0), end = c + Block::FILTERS; c < end; c += ACROSS)
-                for (int g = 0; g < G; g++) prefetch_box(mask, c, t.q, t.p + g * rows, t.n);
+        prefetch_mask<F, G>(mask, a, t);
         int tap = t.first / a.blocks, block = t.first % a.blocks;
         for (int step = t.first; step < t.last; step++) {
             gate_wait(empty + stage, round ^ 1);
@@ -102,73 +112,79 @@ DEVICE void copy_boxes(const TensorMap& x1, const TensorMap& x2, const TensorMap
     }
 }
 
-// body(Number<0>()), body(Number<32>()), ... below N: a loop whose every round is compiled by itself, so
-// that sums[number] stays in a register
-template <int I> struct Number { static constexpr int value = I; };
-template <int N, int FIRST = 0, class Body>
-DEVICE void by_32(Body body) {
-    body(Number<FIRST>());
-    if constexpr (FIRST + 32 < N) by_32<N, FIRST + 32>(body);
-}
-
 // Stage 4 of a warpgroup: its 64 filters from k on at the N pixels from row p on. sums[4 j + i] of a
 // thread is filter 16 warp + lane / 4 + 8 (i / 2) at pixel 8 j + 2 (lane % 4) + i % 2. 32 pixels at a
 // time go through `out`, of which there are two in turn, so that every thread then has 16 bytes of a
-// pixel's filters to store.
+// pixel's filters to store: chunk `chunk` of the pixels first_pixel, first_pixel + PIXELS, ...
 template <int N, int WHAT>
-DEVICE void finish_boxes(const BoxProblem& a, const BoxTile& t, int k, int p, int rows,
-                         const float (&sums)[N / 2], unsigned char* out, int& turn, int group) {
-    constexpr int ROW = 64 * BYTES, OUT = 32 * ROW;
-    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3, mine = threadIdx.x & 127;
-    const int K = a.K1 + a.K2, k_sum = k + warp * 16 + (lane >> 2);
-    float bias[2] = {};
-    if (a.flags & BIAS)
-        for (int i = 0; i < 2; i++)
-            if (k_sum + 8 * i < K) bias[i] = a.bias[WHAT == 1 ? (k_sum + 8 * i) % (K / 4) : k_sum + 8 * i];
-    const float least = a.flags & RELU ? 0.f : -__int_as_float(0x7f800000);
-
-    // what this thread stores: chunk `chunk` of the pixels first_pixel, first_pixel + PIXELS, ...
-    constexpr int ACROSS = ROW / 16, PIXELS = 128 / ACROSS, EACH = 32 / PIXELS;
-    const int chunk = mine % ACROSS, first_pixel = mine / ACROSS;
-    const bool second = a.K2 && k + chunk * CHUNK >= a.K1, masked = a.mask && (second || !a.K2);
-    const bool exists = k + chunk * CHUNK < K;
-    int channels = second ? a.K2 : a.K1, j = k + chunk * CHUNK - (second ? a.K1 : 0), corner = 0;
-    constexpr int SCALE = WHAT == 1 ? 2 : 1;
-    if (WHAT == 1) channels /= 4, corner = j / channels, j %= channels;
-    const long long row0 = ((long long)t.n * a.P + p) * SCALE + corner / 2;
-    const long long start = row0 * SCALE * a.Q + SCALE * t.q + corner % 2;
-    element* y = (element*)(second ? a.y2 : a.y1) + start * channels + j;
-    const int y_row = SCALE * SCALE * a.Q * channels, y_pixel = SCALE * channels;
-    const long long there = (long long)t.n * a.mask_image + (long long)p * a.mask_row + t.q;
-    const element* mask = (const element*)a.mask + there * channels + j;
-    const int columns = min(a.wide, a.Q - t.q);
-    const unsigned inverse = ((1u << 20) + a.wide - 1) / a.wide;  // at * inverse >> 20 = at / wide
-
-    // The chunks of the mask are asked for before they are needed: by 32 pixels in 16 bits; in TF32,
-    // where they would take too many registers, by the time that `out` is written.
-    constexpr int AHEAD = KIND == 0 ? 0 : 32;
+struct BoxWriter {
+    static constexpr int ROW = 64 * BYTES, OUT = 32 * ROW, SCALE = WHAT == 1 ? 2 : 1;
+    static constexpr int ACROSS = ROW / 16, PIXELS = 128 / ACROSS, EACH = 32 / PIXELS;
+    // The mask is read before it is needed: by 32 pixels in 16 bits; in TF32, where that would take
+    // too many registers, by the time that `out` is written.
+    static constexpr int AHEAD = KIND == 0 ? 0 : 32;
+    const int lane, warp, chunk, first_pixel, rows, columns;
+    unsigned inverse;  // at * inverse >> 20 is at / wide
+    int wide, y_row, y_pixel, mask_row, mask_pixel;
+    bool exists, masked;
+    float least, bias[2];
+    element* y;
+    const element* mask;
     Chunk ahead[EACH];
-    auto look = [&](int first) {
+
+    DEVICE BoxWriter(const BoxProblem& a, const BoxTile& t, int k, int p, int rows)
+        : lane(threadIdx.x & 31),
+          warp(threadIdx.x >> 5 & 3),
+          chunk((threadIdx.x & 127) % ACROSS),
+          first_pixel((threadIdx.x & 127) / ACROSS),
+          rows(rows),
+          columns(min(a.wide, a.Q - t.q)),
+          inverse(((1u << 20) + a.wide - 1) / a.wide),
+          wide(a.wide),
+          least(a.flags & RELU ? 0.f : -__int_as_float(0x7f800000)) {
+        const int K = a.K1 + a.K2, k_sum = k + warp * 16 + (lane >> 2);
+        for (int i = 0; i < 2; i++) {
+            const bool there = a.flags & BIAS && k_sum + 8 * i < K;
+            bias[i] = there ? a.bias[WHAT == 1 ? (k_sum + 8 * i) % (K / 4) : k_sum + 8 * i] : 0.f;
+        }
+        int j = k + chunk * CHUNK, corner = 0;
+        const bool second = a.K2 && j >= a.K1;
+        exists = j < K, masked = a.mask && (second || !a.K2);
+        int channels = second ? a.K2 : a.K1;
+        if (second) j -= a.K1;
+        if (WHAT == 1) channels /= 4, corner = j / channels, j %= channels;
+        const long long row0 = ((long long)t.n * a.P + p) * SCALE + corner / 2;
+        y = (element*)(second ? a.y2 : a.y1) +
+            (row0 * SCALE * a.Q + SCALE * t.q + corner % 2) * channels + j;
+        y_row = SCALE * SCALE * a.Q * channels, y_pixel = SCALE * channels;
+        mask = (const element*)a.mask +
+               ((long long)t.n * a.mask_image + (long long)p * a.mask_row + t.q) * channels + j;
+        mask_row = a.mask_row * channels, mask_pixel = channels;
+    }
+
+    DEVICE void look(int first) {
 #pragma unroll
         for (int i = 0; i < EACH; i++) {
-            const int at = first + first_pixel + i * PIXELS;
-            const int row = at * inverse >> 20, column = at - row * a.wide;
+            const int at = first + first_pixel + i * PIXELS, row = at * inverse >> 20;
+            const int column = at - row * wide;
             if (masked && exists && row < rows && column < columns)
-                ahead[i] = *(const Chunk*)(mask + row * a.mask_row * channels + column * channels);
+                ahead[i] = *(const Chunk*)(mask + row * mask_row + column * mask_pixel);
         }
-    };
-    if (AHEAD) look(0);
-    by_32<N>([&](auto number) {
-        constexpr int first = decltype(number)::value;
+    }
+
+    // 32 pixels from FIRST on, and those after them: each round is a function of its own, so that
+    // every sum stays in its register
+    template <int FIRST>
+    DEVICE void write(const float (&sums)[N / 2], unsigned char* out, int& turn, int group) {
         unsigned char* to = out + turn * OUT;
         turn ^= 1;
-        if (!AHEAD) look(first);
+        if (FIRST == 0 || !AHEAD) look(FIRST);
 #pragma unroll
-        for (int i = 0; i < (N - first < 32 ? N - first : 32) / 8; i += KIND == 0 ? 1 : 2) {
+        for (int i = 0; i < (N - FIRST < 32 ? N - FIRST : 32) / 8; i += KIND == 0 ? 1 : 2) {
             float v[8];
 #pragma unroll
             for (int e = 0; e < (KIND == 0 ? 4 : 8); e++)
-                v[e] = larger(sums[(first / 8 + i) * 4 + e] + bias[e / 2 % 2], least);
+                v[e] = larger(sums[(FIRST / 8 + i) * 4 + e] + bias[e / 2 % 2], least);
 #if KIND == 0
 #pragma unroll
             for (int e = 0; e < 4; e++) {  // two panels of 32 filters
@@ -189,11 +205,11 @@ DEVICE void finish_boxes(const BoxProblem& a, const BoxTile& t, int k, int p, in
         Chunk z[EACH];
 #pragma unroll
         for (int i = 0; i < EACH; i++) z[i] = ahead[i];
-        if (AHEAD && first + AHEAD < N) look(first + AHEAD);
+        if (AHEAD && FIRST + AHEAD < N) look(FIRST + AHEAD);
 #pragma unroll
         for (int i = 0; i < EACH; i++) {
-            const int pixel = first_pixel + i * PIXELS, at = first + pixel;
-            const int row = at * inverse >> 20, column = at - row * a.wide;
+            const int pixel = first_pixel + i * PIXELS, at = FIRST + pixel;
+            const int row = at * inverse >> 20, column = at - row * wide;
             if (!exists || row >= rows || column >= columns) continue;
             Chunk c = *(const Chunk*)(to + chunk / 8 * 32 * 128 + swizzled(pixel, chunk & 7));
             if (masked)
@@ -201,8 +217,9 @@ DEVICE void finish_boxes(const BoxProblem& a, const BoxTile& t, int k, int p, in
                 for (int e = 0; e < CHUNK; e++) c.a[e] = to_float(z[i].a[e]) > 0.f ? c.a[e] : element(0);
             *(Chunk*)(y + row * y_row + column * y_pixel) = c;
         }
-    });
-}
+        if constexpr (FIRST + 32 < N) write<FIRST + 32>(sums, out, turn, group);
+    }
+};
 
 // The same where the steps are summed in parts: the sums as they are, for convolve_finish.
 template <int N>
@@ -271,7 +288,8 @@ DEVICE void convolve_boxes(const TensorMap& x1, const TensorMap& x2, const Tenso
         if constexpr (PARTS)
             keep_boxes<N>(a, t, number / a.tiles_k % a.parts, k, p, rows, sums);
         else
-            finish_boxes<N, WHAT>(a, t, k, p, rows, sums, out + group * 2 * Block::OUT, turn, group);
+            BoxWriter<N, WHAT>(a, t, k, p, rows)
+                .template write<0>(sums, out + group * 2 * Block::OUT, turn, group);
     }
 }
 

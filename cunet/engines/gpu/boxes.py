@@ -96,7 +96,8 @@ def launch_boxes(
     ).items():  # fmt: skip
         problem[name] = value
     of_image = corners_map if what == "up_by_data" else image_map
-    maps = [of_image(picture, cut.wide, rows) for picture in (x, pictures[-1])]
+    sides = (box_tiles.HALO_WIDE, cut.high + 2) if tile.halo else (cut.wide, rows)
+    maps = [of_image(picture, *sides) for picture in (x, pictures[-1])]
     maps.append(filters_map(w, k1 + k2, strides, 64 * tile.filters))
     maps.append(image_map(mask, cut.wide, rows) if mask is not None else maps[0])
     grid = min(cut.tiles(output), tile.resident * cuda.processors())

@@ -8,6 +8,11 @@ typedef uint64 Operand;
 DEVICE Operand operand(const void* rows) {
     return (uint64)((shared_address(rows) & 0x3ffff) >> 4) | 1ull << 16 | 64ull << 32 | 1ull << 62;
 }
+// The same with `stride` bytes between groups of 8 rows, from any row on.
+DEVICE Operand operand_rows(const void* rows, int stride) {
+    return (uint64)((shared_address(rows) & 0x3ffff) >> 4) | 1ull << 16 | (uint64)(stride >> 4) << 32 |
+           1ull << 62;
+}
 // The same where it lies across the rows ("MN-major", 16 bits only): a row is 64 columns of the
 // operand, the next 64 begin `panel` bytes further.
 DEVICE Operand operand_columns(const void* rows, int panel) {

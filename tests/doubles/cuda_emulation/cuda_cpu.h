@@ -183,6 +183,12 @@ DEVICE Operand operand(const void* shared) {
         emulation::fail("an operand starts at a multiple of 1024 bytes of dynamic shared memory");
     return {start, 1024, 0, false};
 }
+DEVICE Operand operand_rows(const void* shared, int stride) {
+    const unsigned char* start = (const unsigned char*)shared;
+    if (!emulation::inside_shared(start) || (start - emulation::memory) % 128)
+        emulation::fail("an operand starts at a row of 128 bytes of dynamic shared memory");
+    return {start, stride, 0, false};
+}
 DEVICE Operand operand_columns(const void* shared, int panel) {
     return {operand(shared).start, 1024, panel, true};
 }

@@ -100,10 +100,11 @@ def refuse(name):
 
 
 class Graph:
-    """The work that a stream has recorded; it keeps the arrays that the work uses."""
+    """The work that a stream has recorded; it keeps the arrays that were made meanwhile, of which a
+    kernel may have an address alone."""
 
-    def __init__(self, actions):
-        self._actions = actions
+    def __init__(self, actions, kept):
+        self._actions, self._kept = actions, kept
 
     def launch(self, stream=None):
         refuse("launch of a graph")
@@ -115,7 +116,7 @@ class Stream:
     """`with Stream():` makes it the current one of the thread."""
 
     def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
-        self.is_null, self._recorded, self._before = null, None, []
+        self.is_null, self._recorded, self._kept, self._before = null, None, [], []
 
     def use(self):
         state.stream = self
@@ -133,12 +134,12 @@ class Stream:
             raise RuntimeError("cannot capture on the default (legacy) stream")
         if self._recorded is not None:
             raise CUDARuntimeError("cudaErrorIllegalState: the stream is captured already")
-        self._recorded = []
+        self._recorded, self._kept = [], []
 
     def end_capture(self):
         if self._recorded is None:
             raise RuntimeError("cudaErrorIllegalState: the stream is not captured")
-        graph, self._recorded = Graph(self._recorded), None
+        graph, self._recorded = Graph(self._recorded, self._kept), None
         return graph
 
     def is_capturing(self):
@@ -277,6 +278,8 @@ def hold(a):
     """Take memory of the device for as long as the NumPy array that owns a's values lives."""
     while getattr(a, "base", None) is not None:
         a = a.base
+    if recorded() is not None:
+        state.stream._kept.append(a)
     if isinstance(a, np.ndarray) and id(a) not in memory:
         memory[id(a)] = state.allocator(a.nbytes)
         weakref.finalize(a, memory.pop, id(a)).atexit = False
