@@ -38,7 +38,7 @@ class BoxTile:
         if self.halo:
             image = 2 * blocks(HALO_WIDE * (self.tall + 2) * 128, 1024) * 1024
             stage = 64 * self.filters * 128
-            room, fixed = room - image, image + out + 4 * GATE_BYTES
+            room, fixed = room - image, image + out + 2 * GATE_BYTES
         else:
             stage, fixed = (64 * self.filters + self.pixels * self.groups) * 128, out
         return 1024 + fixed + min(8, room // stage) * (stage + 2 * GATE_BYTES)
@@ -50,7 +50,8 @@ class BoxTile:
 
     def name(self, what: str) -> str:
         """The kernel that does `what`: conv, conv_part, up, up_by_data or up_by_data_part."""
-        return f"{'halo' if self.halo else 'box'}_{what}_{self.filters}x{self.groups}x{self.pixels}_{self.resident}"
+        kind, sizes = "halo" if self.halo else "box", f"{self.filters}x{self.groups}x{self.pixels}"
+        return f"{kind}_{what}_{sizes}_{self.resident}"
 
 
 class Output(NamedTuple):

@@ -9,7 +9,10 @@
 //     +---------+
 //
 //     A block of channels (128 bytes) is 9 steps. There are two rings of stages: boxes of pixels, two
-//     of them, one a block of channels; boxes of filters, one a step. All else is as in boxes.cu.
+//     of them, one a block of channels; boxes of filters, one a step, up to 8 of them. All else is as in
+//     boxes.cu. Only the stages of filters have a gate `empty`: the one that the copying thread passes
+//     before it asks for the next pixels is that of a step of the block before, and when that is done so
+//     are all products of the pixels that are replaced.
 
 // Sizes in bytes; as in box_tiles.py.
 template <int F, int G, int N, int BLOCKS>
@@ -19,6 +22,7 @@ struct HaloBlock {
     static constexpr int FILTER_BYTES = FILTERS * 128, OUT = 32 * 64 * BYTES;
     static constexpr int ROOM = 233472 / BLOCKS - 2176 - GROUPS * 2 * OUT - 2 * PIXELS;
     static constexpr int STAGES = ROOM / FILTER_BYTES < 8 ? ROOM / FILTER_BYTES : 8;
+    static_assert(STAGES < 9, "see above: why pixels have no gate `empty`");
 };
 
 // A ring of stages: which one is next, and the parity of its round.
@@ -35,7 +39,7 @@ template <int F, int G, int N, int BLOCKS>
 DEVICE void copy_halo(const TensorMap& x1, const TensorMap& x2, const TensorMap& w, const TensorMap& mask,
                       const BoxProblem& a, unsigned char* pixels, unsigned char* filters, Gate* gates) {
     typedef HaloBlock<F, G, N, BLOCKS> Block;
-    Gate *full_x = gates, *empty_x = full_x + 2, *full = empty_x + 2, *empty = full + Block::STAGES;
+    Gate *full_x = gates, *full = full_x + 2, *empty = full + Block::STAGES;
     Ring<2> x;
     Ring<Block::STAGES> ring;
     prefetch_map(x1), prefetch_map(w);
@@ -45,7 +49,6 @@ DEVICE void copy_halo(const TensorMap& x1, const TensorMap& x2, const TensorMap&
         for (int block = t.first; block < t.last; block++) {
             const bool second = block >= a.blocks1;
             const int c = (second ? block - a.blocks1 : block) * (128 / BYTES);
-            gate_wait(empty_x + x.stage, x.round ^ 1);
             gate_expect(full_x + x.stage, Block::PIXEL_BYTES);
             copy_box(pixels + x.stage * Block::PIXELS, second ? x2 : x1, full_x + x.stage, c,
                      t.q - a.pad, t.p - a.pad, t.n);
@@ -68,10 +71,10 @@ DEVICE void convolve_halo(const TensorMap& x1, const TensorMap& x2, const Tensor
     unsigned char* filters = pixels + 2 * Block::PIXELS;
     unsigned char* out = filters + Block::STAGES * Block::FILTER_BYTES;
     Gate* gates = (Gate*)(out + Block::GROUPS * 2 * Block::OUT);
-    Gate *full_x = gates, *empty_x = full_x + 2, *full = empty_x + 2, *empty = full + Block::STAGES;
+    Gate *full_x = gates, *full = full_x + 2, *empty = full + Block::STAGES;
     const int group = same_in_warp(threadIdx.x >> 7);
     if (threadIdx.x == 0) {
-        for (int i = 0; i < 2; i++) gate_open(full_x + i, 1), gate_open(empty_x + i, 4 * Block::GROUPS);
+        for (int i = 0; i < 2; i++) gate_open(full_x + i, 1);
         for (int i = 0; i < Block::STAGES; i++) gate_open(full + i, 1), gate_open(empty + i, 4 * Block::GROUPS);
         gates_ready();
     }
@@ -92,7 +95,7 @@ DEVICE void convolve_halo(const TensorMap& x1, const TensorMap& x2, const Tensor
         float sums[N / 2];
 #pragma unroll
         for (int i = 0; i < N / 2; i++) sums[i] = 0.f;
-        int step = 0, tap = 0, before = 0, x_before = 0;
+        int step = 0, tap = 0, before = 0;
         do {
             if (tap == 0) gate_wait(full_x + x.stage, x.round);
             gate_wait(full + ring.stage, ring.round);
@@ -105,16 +108,13 @@ DEVICE void convolve_halo(const TensorMap& x1, const TensorMap& x2, const Tensor
                 warpgroup_mma<N>(sums, advance(k, part * 32), advance(p, part * 32));
             warpgroup_commit();
             warpgroup_wait<1>();  // this warp's products of the step before are done
-            if (step && first_lane) {
-                gate_arrive(empty + before);
-                if (tap == 0) gate_arrive(empty_x + x_before);
-            }
+            if (step && first_lane) gate_arrive(empty + before);
             before = ring.stage;
             ring.go();
-            if (++tap == 9) tap = 0, x_before = x.stage, x.go();
+            if (++tap == 9) tap = 0, x.go();
         } while (++step < count);
         warpgroup_wait<0>();
-        if (first_lane) gate_arrive(empty + before), gate_arrive(empty_x + x_before);
+        if (first_lane) gate_arrive(empty + before);
         const int k = t.k + f * 64, p = t.p + g * Block::HIGH, rows = min(Block::HIGH, a.P - p);
         if constexpr (PARTS)
             keep_boxes<N>(a, t, number / a.tiles_k % a.parts, k, p, rows, sums);

@@ -134,10 +134,9 @@ static unsigned char* reserve(size_t bytes) {
 
 static bool passed(Gate* gate, unsigned parity);
 static bool land_one(std::mt19937* random, bool must);  // a box, if one is under way
-static void forget_boxes();
+static void begin_boxes(std::mt19937* random);
 
 static void begin_block(unsigned threads) {
-    forget_boxes();
     for (Barrier& barrier : numbered) barrier = Barrier();
     memset(memory, POISON, shared_bytes);
     memset(visible, POISON, shared_bytes);
@@ -165,6 +164,7 @@ static void begin_block(unsigned threads) {
 
 static void run_block(unsigned threads, std::mt19937* shuffled) {
     begin_block(threads);
+    begin_boxes(shuffled);
     std::vector<Fiber*> order;
     for (unsigned i = 0; i < threads; i++) order.push_back(&fibers[i]);
     while (!order.empty()) {

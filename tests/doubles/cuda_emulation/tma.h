@@ -44,7 +44,11 @@ struct Map {
 };
 struct Box { unsigned char* to; unsigned long long words[16]; Gate* gate; int at[5]; };
 static std::vector<Box> boxes;  // under way
-static void forget_boxes() { boxes.clear(); }
+static unsigned patience;      // a box arrives at one of so many occasions
+static void begin_boxes(std::mt19937* random) {
+    boxes.clear();
+    patience = random ? 4u << (*random)() % 8 : 1;
+}
 
 static void land(const Box& b) {
     const Map m = {b.words};
@@ -73,7 +77,7 @@ static void land(const Box& b) {
     turn(gate);
 }
 static bool land_one(std::mt19937* random, bool must) {
-    if (boxes.empty() || (!must && random && (*random)() % 4)) return false;
+    if (boxes.empty() || (!must && random && (*random)() % patience)) return false;
     const size_t i = random ? (*random)() % boxes.size() : 0;
     land(boxes[i]);
     boxes.erase(boxes.begin() + i);
