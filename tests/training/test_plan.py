@@ -12,7 +12,7 @@ from small_trainings import settings
 
 import cunet
 from cunet.errors import CunetError
-from cunet.training import cost, stop
+from cunet.training import cost, steps, stop
 from cunet.training import plan as plans
 from cunet.training.config import Config
 from cunet.training.prepared import prepare
@@ -117,7 +117,7 @@ def test_a_folder_that_exists_is_refused_before_the_data_are_read(tmp_path):
 
 def test_memory_is_that_of_step_or_validation_and_of_the_data_counted_once(data, monkeypatch):
     needed = {"training": 10**9, "inference": 7}
-    monkeypatch.setattr(cost, "memory_bytes", lambda *given: needed)
+    monkeypatch.setattr(steps, "memory_bytes", lambda *given: needed)
 
     def arrays(prepared, *more):
         dataset, samples = prepared.dataset, prepared.samples
