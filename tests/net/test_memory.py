@@ -104,6 +104,7 @@ def test_a_task_needs_what_explain_says():
     expected = memory_bytes(shape, 140, 5, "adam", "float64")
     assert memory.task_of(net, 140, 5, True, "adam").needed() == expected["training"]
     assert memory.task_of(net, 140, 5, False, "adam").needed() == expected["inference"]
+    assert memory.task_of(net, 140, 5, True, "adam", 77).needed() == expected["training"] + 77
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])

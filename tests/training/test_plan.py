@@ -135,6 +135,17 @@ def test_memory_is_that_of_step_or_validation_and_of_the_data_counted_once(data,
     assert cost.memory_needed(config, prepared) == 10**9 + arrays(prepared)
 
 
+def test_memory_of_a_gpu_is_that_of_the_slices_too_where_it_makes_the_samples(data, monkeypatch):
+    needed = {"training": 10**9, "inference": 7}
+    monkeypatch.setattr(steps, "memory_bytes", lambda *given: needed)
+    config = settings(data, device="cuda:0", precision="tf32")
+    prepared = prepare(config)
+    slices = 3 * 48 * 40 * (4 + 4 + 1)  # grey value, weight and label of each pixel
+    assert cost.memory_needed(config, prepared) == 10**9 + slices
+    config = settings(data, device="cuda:0", precision="float32")
+    assert cost.memory_needed(config, prepared) == 10**9
+
+
 def test_stopping_in_another_thread_leaves_signals_alone():
     found = []
 
