@@ -14,7 +14,7 @@ from cunet.data.augment import OFF, Augmentation, Parameters, apply
 from cunet.data.samples import Record, Samples
 from cunet.engines.gpu import sample
 from cunet.engines.gpu.graphs import Place
-from cunet.errors import NumericError
+from cunet.errors import DeviceError, NumericError
 from cunet.philox import philox
 from cunet.training import loop, steps
 from cunet.training.prepared import prepare
@@ -306,6 +306,14 @@ def test_a_batch_that_fails_is_read_back_from_the_gpu(data, tmp_path, monkeypatc
         assert kept[name].shape == array.shape
         atol = 0 if name == "labels" else 2e-4 * max(1, np.abs(array).max())
         np.testing.assert_allclose(kept[name], array, rtol=0, atol=atol)
+
+
+def test_an_error_of_memory_counts_the_slices_on_the_gpu(data):
+    config = on_the_gpu(data)
+    net = loop.make_net(config, prepare(config))
+    with pytest.raises(DeviceError, match="needs about 77[0-9].[0-9] GB, 8.6 GB are free"):
+        with steps.told_of_memory(config, net, 77 * 10**10):
+            raise MemoryError
 
 
 FALL_BACKS = {
