@@ -153,6 +153,18 @@ def _room_of_gpu(net: UNet) -> int:
     return int(free + held + net.engine.recorded_bytes(net))
 
 
+def gpu_memory(device: str) -> int:
+    """The bytes of a GPU's memory, whoever uses them now; 0 for the CPU or where unknown."""
+    if device == "cpu":
+        return 0
+    try:
+        cupy = sys.modules["cupy"]
+        with cupy.cuda.Device(gpu_number(device)):
+            return int(cupy.cuda.runtime.memGetInfo()[1])
+    except Exception:  # CuPy was not imported, or a driver in no state to answer
+        return 0
+
+
 def device_name(device: str) -> str:
     """What a person calls the device: the GPU's name, or "this machine"."""
     if device == "cpu":

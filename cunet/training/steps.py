@@ -6,7 +6,7 @@ from typing import Any
 
 from cunet.data.labels import IGNORE
 from cunet.net.figure1 import memory_bytes
-from cunet.net.memory import CERTAIN, explained, room
+from cunet.net.memory import CERTAIN, explained, gpu_memory
 from cunet.net.shape import Shape
 from cunet.net.unet import UNet
 from cunet.segmentation.tiling import whole_tile
@@ -15,18 +15,22 @@ from cunet.solvers.sgd import SGD
 from cunet.training.config import Config
 from cunet.training.prepared import Prepared
 
+USABLE = 0.9  # of a GPU's memory: driver, display and other programs take some
+
 
 def make_step(config: Config, prepared: Prepared, net: UNet, solver: SGD | Adam) -> Any:
     """What the engine of this net makes the steps with.
 
     The device makes the samples itself if its engine can, and if the slices to train on surely have
-    room beside the network; then sample_bytes of what is returned is not 0.
+    room beside the network; then sample_bytes of what is returned is not 0. Where a sample is made
+    decides its noise, so this must not depend on what other programs hold: the whole memory of the
+    GPU counts, not what is free.
     """
     samples = prepared.samples
-    data, free = net.engine.sample_bytes(samples), room(net)
+    data = net.engine.sample_bytes(samples)
     need = network_bytes(config, prepared, net.shape, net.precision)
-    fits = free is not None and need / CERTAIN + data <= free
-    with told_of_memory(config, net):
+    fits = need / CERTAIN + data <= USABLE * gpu_memory(net.device)
+    with told_of_memory(config, net, data if fits else 0):
         return net.engine.step(net, solver, config.normalize, IGNORE, samples if fits else None)
 
 

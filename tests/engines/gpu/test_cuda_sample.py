@@ -331,8 +331,8 @@ def test_otherwise_threads_make_the_samples(data, monkeypatch, case):
         net = loop.make_net(config, prepared)
         need = steps.network_bytes(config, prepared, net.shape, net.precision)
         enough = need / steps.CERTAIN + net.engine.sample_bytes(prepared.samples)
-        for free, made_there in ((enough, True), (enough - 1, False), (None, False)):
-            monkeypatch.setattr(steps, "room", lambda net, free=free: free)
+        for size, made_there in ((enough + 1, True), (enough - 1, False), (0, False)):
+            monkeypatch.setattr(steps, "gpu_memory", lambda device, size=size: size / steps.USABLE)
             work = steps.make_step(config, prepared, net, config.make_solver(net.parameters()))
             assert (work.sample_bytes > 0) == made_there
             work.close()
