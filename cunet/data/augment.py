@@ -3,18 +3,20 @@
 
 A tile is a square of points in its own frame; a sample is the image looked up at the moved points.
 One field of moved points serves the image (bilinear), the labels (nearest) and the weights
-(bilinear). Image (H, W, C), labels and weights (H, W); n is the side of the input tile, g the side
-of the grid of random vectors.
+(bilinear). Image (H, W, C), labels and weights (H, W); n is the side of the input tile, m that of
+its middle, g the side of the grid of random vectors.
+
+parameters() draws what a sample is made with, apply() makes it. A GPU makes its samples from the
+same parameters by a kernel, and draws the noise itself.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from scipy import ndimage
 
+from cunet.data.bend import displacement, simard_field
 from cunet.data.labels import IGNORE
 from cunet.data.lookup import bilinear, nearest
 from cunet.errors import CunetError, DataError
@@ -89,6 +91,65 @@ OFF = Augmentation(
 )
 
 
+@dataclass(frozen=True)
+class Parameters:
+    """The random numbers of one sample, except those of its noise.
+
+    top, left: the tile's first pixel in the image, a whole number that may lie outside. move (2, 2)
+    float32 takes the tile's points, counted from its centre, to those of the image; vectors
+    (2, g, g) float32 are the displacements at the nodes, field (2, n, n) those at all points, both
+    moved already and None where the tile is not bent so. blur is a deviation in pixels. slope,
+    curve and level (C) float32 change the grey values, and deviation is that of the noise.
+    """
+
+    top: int
+    left: int
+    move: np.ndarray
+    vectors: np.ndarray | None
+    field: np.ndarray | None
+    blur: float
+    slope: np.ndarray
+    curve: np.ndarray
+    level: np.ndarray
+    deviation: np.float32
+
+
+def parameters(
+    rng: np.random.Generator, shape: tuple[int, ...], channels: int, size: int, how: Augmentation
+) -> Parameters:
+    """Draw a sample's numbers: of an image of this height and width, for a tile of this size."""
+    if how.shift:
+        top, left = (int(rng.integers(length)) - size // 2 for length in shape)
+    else:
+        top, left = ((length - size) // 2 for length in shape)
+    turn = rng.uniform(0, 2 * np.pi) if how.rotate else 0.0
+    flips = rng.choice((-1.0, 1.0), 2) if how.mirror else np.ones(2)
+    sine, cosine = np.sin(turn), np.cos(turn)
+    move = np.array([[cosine, -sine], [sine, cosine]]) * flips
+    if how.zoom:
+        limit = math.log1p(how.zoom)
+        move *= math.exp(rng.uniform(-limit, limit))
+    if how.shear:
+        down, right = rng.uniform(-how.shear, how.shear, 2)
+        # One after the other, (1 0; right 1)(1 down; 0 1): areas stay, zoom alone changes sizes.
+        move = move @ [[1, down], [right, 1 + down * right]]
+    move = move.astype(np.float32)
+    vectors = field = None
+    if how.elastic == "grid":
+        # moved here, which is cheaper than to move the field
+        drawn = rng.normal(0, how.sigma, (2, how.grid, how.grid))
+        vectors = np.einsum("ab,bij->aij", move, drawn).astype(np.float32)
+    elif how.elastic == "simard":
+        field = simard_field(rng, size, how.alpha * move, how.smoothing)
+    blur = rng.uniform(0, how.blur) if how.blur else 0.0
+    slope, curve, level = (
+        rng.uniform(-limit, limit, (channels,)).astype(np.float32)
+        for limit in (how.contrast, how.curve, how.brightness)
+    )
+    deviation = np.float32(rng.uniform(0, how.noise))
+    return Parameters(top, left, move, vectors, field, blur, slope, curve, level, deviation)
+
+
 def draw(
     rng: np.random.Generator,
     image: np.ndarray,
@@ -110,122 +171,71 @@ def draw(
             "image, labels and weights must be of one height and width, "
             f"found {image.shape[:2]}, {labels.shape} and {weights.shape}"
         )
-    (top, left), rows, columns = _points(rng, labels.shape, input_size, how)
+    channels = image.shape[2]
+    drawn = parameters(rng, labels.shape, channels, input_size, how)
+    x, y, w = apply(drawn, image, labels, weights, input_size, output_size)
+    if how.noise:
+        noise = rng.standard_normal(x.shape, np.float32)
+        noise *= drawn.deviation
+        x += noise
+    return x, y, w
+
+
+def apply(
+    drawn: Parameters,
+    image: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    input_size: int,
+    output_size: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The sample of these numbers, as draw() returns it, without noise."""
+    rows, columns = _points(drawn, input_size)
     edge = (input_size - output_size) // 2
     middle = (slice(edge, edge + output_size),) * 2
-    x = _blur(rng, bilinear(image, rows, columns, top, left), how)
-    y = nearest(labels, rows[middle], columns[middle], top, left)
-    w = bilinear(weights[..., None], rows[middle], columns[middle], top, left)[..., 0]
+    x = bilinear(image, rows, columns, drawn.top, drawn.left)
+    if drawn.blur:  # the tile is mirrored at its edges; before any noise, as optics do
+        x = ndimage.gaussian_filter(x, drawn.blur, mode="mirror", axes=(0, 1))
+    y = nearest(labels, rows[middle], columns[middle], drawn.top, drawn.left)
+    w = bilinear(weights[..., None], rows[middle], columns[middle], drawn.top, drawn.left)[..., 0]
     w[y == IGNORE] = 0
-    return _vary_grey(rng, x, how), y, w
+    _vary_grey(x, drawn)
+    return x, y, w
 
 
-def displacement(vectors: np.ndarray, size: int) -> np.ndarray:
-    """The field (n, n) float32 through vectors (g, g) that stand from corner to corner of a tile.
-
-    It is the interpolating cubic spline, mirrored at the tile's edges. Splines are linear and
-    separable, hence B^T vectors B with one small basis B (g, n) for each size.
-    """
-    basis = _basis(size, len(vectors))
-    # einsum, unlike BLAS, sums in one order whatever the number of threads.
-    lines = np.einsum("in,ij->nj", basis, vectors.astype(np.float32))
-    return np.einsum("nj,jm->nm", lines, basis)
-
-
-def _points(
-    rng: np.random.Generator, shape: tuple[int, ...], size: int, how: Augmentation
-) -> tuple[list[int], np.ndarray, np.ndarray]:
-    """The tile's origin (a whole pixel), and the points to look up: rows, columns (n, n) float32.
+def _points(drawn: Parameters, size: int) -> list[np.ndarray]:
+    """The points to look up: rows and columns (n, n) float32.
 
     The tile is bent first, then sheared, scaled, mirrored, rotated about its centre and shifted.
     The matrix is applied to the displacements too, since they are measured in the tile's frame.
     Points are counted from the tile's origin, so that float32 places them within 1e-4 pixels in an
     image of any size.
     """
-    if how.shift:
-        origin = [int(rng.integers(length)) - size // 2 for length in shape]
-    else:
-        origin = [(length - size) // 2 for length in shape]
-    turn = rng.uniform(0, 2 * np.pi) if how.rotate else 0.0
-    flips = rng.choice((-1.0, 1.0), 2) if how.mirror else np.ones(2)
-    sine, cosine = np.sin(turn), np.cos(turn)
-    move = np.array([[cosine, -sine], [sine, cosine]]) * flips
-    if how.zoom:
-        limit = math.log1p(how.zoom)
-        move *= math.exp(rng.uniform(-limit, limit))
-    if how.shear:
-        down, right = rng.uniform(-how.shear, how.shear, 2)
-        # One after the other, (1 0; right 1)(1 down; 0 1): areas stay, zoom alone changes sizes.
-        move = move @ [[1, down], [right, 1 + down * right]]
-    move = move.astype(np.float32)
-
     centre = np.float32((size - 1) / 2)
     line = np.arange(size, dtype=np.float32) - centre
-    points = [np.add.outer(down * line, right * line + centre) for down, right in move]
-    if how.elastic != "none":
-        bend = _grid_field if how.elastic == "grid" else _simard_field
-        for point, field in zip(points, bend(rng, size, how, move), strict=True):
-            point += field
-    return origin, points[0], points[1]
+    points = [np.add.outer(down * line, right * line + centre) for down, right in drawn.move]
+    for i, point in enumerate(points):
+        if drawn.vectors is not None:
+            point += displacement(drawn.vectors[i], size)
+        elif drawn.field is not None:
+            point += drawn.field[i]
+    return points
 
 
-def _grid_field(
-    rng: np.random.Generator, size: int, how: Augmentation, move: np.ndarray
-) -> Sequence[np.ndarray]:
-    """The paper's displacements (2, n, n): random vectors at the nodes, splines in between.
+def _vary_grey(x: np.ndarray, drawn: Parameters) -> None:
+    """Changes value curve, contrast and brightness of each channel of x (n, n, C), in place.
 
-    move (2, 2) is applied to the vectors, which is cheaper than to the field.
+    x becomes (1 + slope) (x + curve (sqrt(1 + x^2) - 1)) + level. The curve is smooth and always
+    rises, since the slope of the bracket stays within 1 - |curve| and 1 + |curve|.
     """
-    vectors = rng.normal(0, how.sigma, (2, how.grid, how.grid))
-    return [displacement(part, size) for part in np.einsum("ab,bij->aij", move, vectors)]
-
-
-def _simard_field(
-    rng: np.random.Generator, size: int, how: Augmentation, move: np.ndarray
-) -> Sequence[np.ndarray]:
-    """Displacements (2, n, n) of Simard et al. 2003: noise, smoothed, times alpha, then moved."""
-    field = rng.random((2, size, size), np.float32) * 2 - 1
-    smooth = ndimage.gaussian_filter(field, how.smoothing, mode="constant", axes=(1, 2))
-    return np.einsum("ab,bnm->anm", how.alpha * move, smooth)
-
-
-@lru_cache(maxsize=16)
-def _basis(size: int, nodes: int) -> np.ndarray:
-    """(g, n) float32: row j is the spline through 1 at node j and 0 at the other nodes."""
-    where = np.linspace(0, nodes - 1, size)[None]
-    basis = np.empty((nodes, size), np.float32)
-    for node, unit in enumerate(np.eye(nodes)):
-        basis[node] = ndimage.map_coordinates(unit, where, order=3, mode="mirror")
-    basis.flags.writeable = False
-    return basis
-
-
-def _blur(rng: np.random.Generator, x: np.ndarray, how: Augmentation) -> np.ndarray:
-    """x (n, n, C) smoothed, the tile mirrored at its edges; before any noise, as optics do."""
-    if not how.blur:
-        return x
-    deviation = rng.uniform(0, how.blur)
-    return ndimage.gaussian_filter(x, deviation, mode="mirror", axes=(0, 1))
-
-
-def _vary_grey(rng: np.random.Generator, x: np.ndarray, how: Augmentation) -> np.ndarray:
-    """Changes contrast, brightness and value curve of each channel of x (n, n, C), and adds noise.
-
-    In place: x becomes slope (x + bend (sqrt(1 + x^2) - 1)) + level + noise. The curve is smooth
-    and always rises, since the slope of the bracket stays within 1 - |bend| and 1 + |bend|.
-    """
-    channels = x.shape[-1]
-    slope, bend, level = (
-        rng.uniform(-limit, limit, (channels,)).astype(np.float32)
-        for limit in (how.contrast, how.curve, how.brightness)
-    )
-    deviation = np.float32(rng.uniform(0, how.noise))
-    if how.curve:
-        x += bend * (np.sqrt(1 + x * x) - 1)
-    if how.contrast:
-        x *= 1 + slope
-    if how.brightness:
-        x += level
-    if how.noise:
-        x += deviation * rng.standard_normal(x.shape, np.float32)
-    return x
+    if drawn.curve.any():
+        bent = x * x
+        bent += 1
+        np.sqrt(bent, out=bent)
+        bent -= 1
+        bent *= drawn.curve
+        x += bent
+    if drawn.slope.any():
+        x *= 1 + drawn.slope
+    if drawn.level.any():
+        x += drawn.level

@@ -1,4 +1,5 @@
-"""Training samples: one of arrays, or those of a run, prepared in background threads.
+"""Training samples: one of arrays, or those of a run, prepared in background threads or, on a GPU
+that makes them itself, drawn as records.
 
 (seed, i) alone decides sample number i of a run: which slice, where, how it is bent. So a resumed
 run meets the same samples as an uninterrupted one, and the number of threads changes nothing.
@@ -12,7 +13,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from cunet.data.augment import Augmentation, draw
+from cunet.data.augment import Augmentation, Parameters, draw, parameters
+from cunet.data.bend import spline_basis
+from cunet.data.labels import IGNORE
 from cunet.errors import CunetError, DataError
 from cunet.threads import Helpers, available_threads
 
@@ -87,8 +90,20 @@ def _augmentation(settings: dict) -> Augmentation:
 
 
 @dataclass(frozen=True)
+class Record:
+    """What a GPU makes a sample from: the slice's number, the drawn numbers, and in the place of
+    the noise the 64-bit key from which the GPU draws it."""
+
+    slice: int
+    drawn: Parameters
+    key: int
+
+
+@dataclass(frozen=True)
 class Samples:
     """What samples are drawn from: normalised images (H, W, C), labels and weights (H, W)."""
+
+    ignore = IGNORE  # the label of pixels that weigh nothing
 
     images: list[np.ndarray]
     labels: list[np.ndarray]
@@ -101,8 +116,7 @@ class Samples:
 
     def sample(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sample `index` of the run: x (n, n, C), labels (m, m), weights (m, m)."""
-        rng = np.random.default_rng([self.seed, SAMPLE_STREAM, index])
-        i = int(rng.integers(len(self.images)))
+        rng, i = self._begin(index)
         return draw(
             rng,
             self.images[i],
@@ -113,6 +127,23 @@ class Samples:
             self.augmentation,
         )
 
+    def record(self, index: int) -> Record:
+        """The record of sample `index`; but for its noise it describes what sample() returns."""
+        rng, i = self._begin(index)
+        *shape, channels = self.images[i].shape
+        drawn = parameters(rng, tuple(shape), channels, self.input_size, self.augmentation)
+        key = rng.integers(2**64, dtype=np.uint64) if self.augmentation.noise else 0
+        return Record(i, drawn, int(key))
+
+    def _begin(self, index: int) -> tuple[np.random.Generator, int]:
+        """The random numbers of sample `index`, and the slice that the first of them chooses."""
+        rng = np.random.default_rng([self.seed, SAMPLE_STREAM, index])
+        return rng, int(rng.integers(len(self.images)))
+
+    def basis(self) -> np.ndarray:
+        """(g, n) float32, the splines that bend a sample, see bend.spline_basis."""
+        return spline_basis(self.input_size, self.augmentation.grid)
+
     def stacked(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Batch `number` of the run: x (N, n, n, C), labels (N, m, m), weights (N, m, m)."""
         first = number * self.batch
@@ -120,10 +151,21 @@ class Samples:
         x, y, w = (np.stack(arrays) for arrays in zip(*parts, strict=True))
         return x, y, w
 
+    def records(self, number: int) -> tuple[Record, ...]:
+        """The records of batch `number` of the run."""
+        first = number * self.batch
+        return tuple(self.record(first + i) for i in range(self.batch))
+
     def stream(
-        self, first: int, last: int, workers: int = WORKERS
+        self, first: int, last: int, workers: int = WORKERS, records: bool = False
     ) -> Generator[tuple[tuple, float], None, None]:
-        """Yields (batch, seconds waited for it) for the batches first ... last - 1, in order."""
+        """Yields (batch, seconds waited for it) for the batches first ... last - 1, in order.
+
+        records: the records of the batches instead, for which nothing waits and no thread works.
+        """
+        if records:
+            yield from ((self.records(number), 0.0) for number in range(first, last))
+            return
         ahead = 2 * workers  # batches prepared beyond the one in use
         pool = Helpers(workers, "cunet-samples")
         with closing(pool):

@@ -2,8 +2,8 @@
 
 Every engine has the functions of this file but side_by_side, with the same names and arguments (the
 GPU's lacks batch normalization). Layers call those of conv, up, pool, drop and norm, and add; the
-network calls enter, a training step, segmentation predict; leave serves the search for numbers that
-are not finite, recorded_bytes the account of memory.
+network calls enter, a training step and sample_bytes, segmentation predict; leave serves the search
+for numbers that are not finite, recorded_bytes the account of memory.
 
 This engine runs on NumPy and CuPy alike. It is what a GPU without tensor cores computes with - each
 product goes to the GPU's own BLAS - and what the other engines are tested against.
@@ -136,11 +136,14 @@ class Step:
     ops/softmax_loss.py.
     """
 
+    sample_bytes = 0  # not 0: the device makes the samples, of slices of so many bytes on it
+
     # Overflow shows in the loss, which is checked; NumPy's own warnings would report it twice.
     quiet = np.errstate(over="ignore", invalid="ignore")
 
     def __init__(self, net: Any, solver: Any, normalize: str, ignore: int | None = None):
         self.net, self.solver, self.normalize, self.ignore = net, solver, normalize, ignore
+        self.given: tuple = ()
 
     @quiet
     def accumulate(self, batch: tuple, rng: np.random.Generator, prepare: Any = None) -> float:
@@ -149,7 +152,7 @@ class Step:
         batch: x (N, H, W, C), labels (N, P, Q), weights (N, P, Q), on the host. prepare: makes
         the next batch; engines whose device works by itself call it meanwhile, this one does not.
         """
-        net = self.net
+        net, self.given = self.net, batch
         x, labels, weights = (to_device(array, net.device) for array in batch)
         logits, backward = net(x.astype(net.dtype, copy=False), rng, remember="once")
         loss, dlogits = net.loss(logits, labels, weights, self.ignore, self.normalize)
@@ -161,13 +164,28 @@ class Step:
         """One update by the solver; returns the learning rate."""
         return self.solver.step()
 
+    def batch(self) -> tuple:
+        """x, labels and weights of the last batch, on the host."""
+        return self.given
+
     def close(self) -> None:
         """Nothing is to be released."""
 
 
-def step(net: Any, solver: Any, normalize: str, ignore: int | None = None) -> Step:
-    """The object that does the training steps of this net."""
+def step(
+    net: Any, solver: Any, normalize: str, ignore: int | None = None, samples: Any = None
+) -> Step:
+    """The object that does the training steps of this net.
+
+    samples: those that the device shall make itself, where sample_bytes is not 0.
+    """
     return Step(net, solver, normalize, ignore)
+
+
+def sample_bytes(samples: Any) -> int:
+    """Bytes on the device that a step takes to make these samples (data.samples.Samples) itself;
+    0: it cannot."""
+    return 0
 
 
 def predict(net: Any, x: np.ndarray) -> np.ndarray:

@@ -27,7 +27,10 @@ REFUSALS = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STA
 
 @dataclass(frozen=True)
 class Task:
-    """What decides the memory of a training step or of segmenting one tile, see figure1.py."""
+    """What decides the memory of a training step or of segmenting one tile, see figure1.py.
+
+    data: bytes of images that lie on the GPU beside it.
+    """
 
     shape: Shape
     tile: int
@@ -35,11 +38,12 @@ class Task:
     solver: str = "sgd"
     precision: str = "float32"
     training: bool = True
+    data: int = 0
 
     def needed(self) -> int:
         """About how many bytes a process takes for it."""
         need = memory_bytes(self.shape, self.tile, self.batch, self.solver, self.precision)
-        return need["training" if self.training else "inference"]
+        return need["training" if self.training else "inference"] + self.data
 
     def fitting(self, name: str, values: list[int], limit: float) -> int | None:
         """The largest of the values, smallest first, of setting `name` (width, tile or batch) that
@@ -64,9 +68,11 @@ class Task:
         return valid_tiles(depth, least, self.tile - 1, padding)
 
 
-def task_of(net: UNet, tile: int, batch: int, training: bool, solver: str = "sgd") -> Task:
+def task_of(
+    net: UNet, tile: int, batch: int, training: bool, solver: str = "sgd", data: int = 0
+) -> Task:
     """What this network is asked to do with tiles of this side."""
-    return Task(net.shape, tile, batch, solver, net.precision, training)
+    return Task(net.shape, tile, batch, solver, net.precision, training, data)
 
 
 def fits_the_paper(free: float) -> str:
@@ -147,6 +153,18 @@ def _room_of_gpu(net: UNet) -> int:
     return int(free + held + net.engine.recorded_bytes(net))
 
 
+def gpu_memory(device: str) -> int:
+    """The bytes of a GPU's memory, whoever uses them now; 0 for the CPU or where unknown."""
+    if device == "cpu":
+        return 0
+    try:
+        cupy = sys.modules["cupy"]
+        with cupy.cuda.Device(gpu_number(device)):
+            return int(cupy.cuda.runtime.memGetInfo()[1])
+    except Exception:  # CuPy was not imported, or a driver in no state to answer
+        return 0
+
+
 def device_name(device: str) -> str:
     """What a person calls the device: the GPU's name, or "this machine"."""
     if device == "cpu":
@@ -205,7 +223,12 @@ def gigabytes(count: float) -> str:
 
 @contextmanager
 def explained(
-    net: UNet, tile: int, batch: int = 1, training: bool = True, solver: str = "sgd"
+    net: UNet,
+    tile: int,
+    batch: int = 1,
+    training: bool = True,
+    solver: str = "sgd",
+    data: int = 0,
 ) -> Iterator[None]:
     """DeviceError, with what would fit, in place of errors of memory raised within. Costs nothing
     until then."""
@@ -214,5 +237,5 @@ def explained(
     except Exception as error:
         if not ran_out(error):
             raise
-        what, resized = task_of(net, tile, batch, training, solver), net.resize is not None
+        what, resized = task_of(net, tile, batch, training, solver, data), net.resize is not None
         raise DeviceError(explain(error, what, room(net), net.device, resized)) from error

@@ -5,29 +5,25 @@ from contextlib import closing, suppress
 
 import numpy as np
 
-from cunet.data.labels import IGNORE
 from cunet.data.samples import sample_workers
+from cunet.engines import engine_of
 from cunet.errors import NumericError
-from cunet.net.figure1 import memory_bytes
-from cunet.net.memory import explained
 from cunet.segmentation.tiling import segment, whole_tile
 from cunet.training.config import Config
 from cunet.training.loop import make_net, shape_of
 from cunet.training.prepared import Prepared
+from cunet.training.steps import make_step, network_bytes, told_of_memory
 
 LONG = 20  # seconds: then two steps are measure enough
 
 
 def memory_needed(config: Config, prepared: Prepared) -> int:
     """About how many bytes a training takes: those of a step or of the validation, whichever is
-    larger, and on the CPU those of the data too. config.precision must be resolved."""
+    larger, and those of the data that are on the device. config.precision must be resolved."""
     dataset, samples, shape = prepared.dataset, prepared.samples, shape_of(config, prepared)
     precision = config.precision or config.dtype
-    memory = memory_bytes(shape, config.tile, config.batch, config.solver, precision)["training"]
-    if prepared.held_out:  # validation segments whole slices
-        tile = whole_tile(dataset.images[prepared.held_out[0]], shape)
-        whole = memory_bytes(shape, tile, config.batch, config.solver, precision)
-        memory = max(memory, whole["inference"])
+    memory = network_bytes(config, prepared, shape, precision)
+    memory += engine_of(config.device, precision).sample_bytes(samples)
     if config.device == "cpu":
         lists = (dataset.images, dataset.labels, dataset.instances or [], samples.images,
                  samples.labels, samples.weights)  # fmt: skip
@@ -40,14 +36,13 @@ def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
     network."""
     net = make_net(config, prepared)
     solver = config.make_solver(net.parameters())
-    with explained(net, config.tile, config.batch, solver=config.solver):
-        work = net.engine.step(net, solver, config.normalize, IGNORE)
-    done = []
+    work = make_step(config, prepared, net, solver)
+    done, data = [], work.sample_bytes
     number = (steps + 2) * config.iter_size
-    stream = prepared.samples.stream(0, number, sample_workers(config.device))
+    stream = prepared.samples.stream(0, number, sample_workers(config.device), data > 0)
     with closing(work), closing(stream):
         for i, (batch, _) in enumerate(stream):
-            with explained(net, config.tile, config.batch, solver=config.solver):
+            with told_of_memory(config, net, data):
                 work.accumulate(batch, np.random.default_rng(0))
             if (i + 1) % config.iter_size == 0:
                 work.update()

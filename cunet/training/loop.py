@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from cunet.backend import resolve_device
-from cunet.data.labels import IGNORE
 from cunet.data.samples import Batches, sample_workers
 from cunet.engines import obstacle
 from cunet.errors import NumericError
 from cunet.net import checkpoint
-from cunet.net.memory import Task, explained, refuse_impossible
+from cunet.net.memory import Task, refuse_impossible
 from cunet.net.shape import Shape
 from cunet.net.unet import UNet
 from cunet.solvers.adam import Adam
@@ -26,6 +25,7 @@ from cunet.training.config import Config
 from cunet.training.failure import ADVICE, check_finite, check_output, describe_failure
 from cunet.training.prepared import Prepared, prepare
 from cunet.training.run_folder import RunFolder, is_young, read_settings
+from cunet.training.steps import make_step, told_of_memory
 from cunet.training.validation import validate
 
 DROPOUT_STREAM = 2  # the purpose that separates these random numbers from all others of a seed
@@ -135,22 +135,24 @@ class _Training:
     solver: SGD | Adam
     progress: dict[str, Any]
     run: RunFolder | None
-    batch: tuple = ()  # the last one
+    work: Any = None  # what makes the steps, see engines.definition.Step
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Make the steps after progress["step"] and yield a record for each."""
         config, first = self.config, self.progress["step"]
         start = time.perf_counter() - self.progress["seconds"]
-        with explained(self.net, config.tile, config.batch, solver=config.solver):
-            work = self.net.engine.step(self.net, self.solver, config.normalize, IGNORE)
+        work = self.work = make_step(config, self.prepared, self.net, self.solver)
         stream = self.prepared.samples.stream(
-            first * config.iter_size, config.steps * config.iter_size, sample_workers(config.device)
+            first * config.iter_size,
+            config.steps * config.iter_size,
+            sample_workers(config.device),
+            records=work.sample_bytes > 0,
         )
         with closing(work), closing(stream):
             batches = Batches(stream)
             for step in range(first + 1, config.steps + 1):
                 began = time.perf_counter()
-                loss, rate, waited = self._update(work, batches, step)
+                loss, rate, waited = self._update(batches, step)
                 now = time.perf_counter()
                 self.progress |= {"step": step, "seconds": now - start}
                 record = {"step": step, "seconds": round(now - start, 3), "lr": rate, "loss": loss}
@@ -162,18 +164,17 @@ class _Training:
                     self.run.log(record)
                 yield record
 
-    def _update(self, work: Any, batches: Batches, step: int) -> tuple[float, float, float]:
+    def _update(self, batches: Batches, step: int) -> tuple[float, float, float]:
         """One update: the mean loss of its batches, the learning rate, the seconds waited."""
-        config, loss, waited = self.config, 0.0, 0.0
+        config, work, loss, waited = self.config, self.work, 0.0, 0.0
         rng = np.random.default_rng([config.seed, DROPOUT_STREAM, step])
         for _ in range(config.iter_size):
             batch, wait = batches.take()
-            self.batch = batch
-            with explained(self.net, config.tile, config.batch, solver=config.solver):
+            with told_of_memory(config, self.net, work.sample_bytes):
                 loss += work.accumulate(batch, rng, batches.prepare) / config.iter_size
             waited += wait
             if not math.isfinite(loss):
-                raise NumericError(describe_failure(self.net, batch, step, loss, self.run))
+                raise NumericError(describe_failure(self.net, work.batch(), step, loss, self.run))
         return loss, work.update(), waited
 
     def _validate(self, start: float) -> dict:
@@ -184,7 +185,7 @@ class _Training:
         progress = self.progress
         check_finite(self.net, self.solver, progress["step"])
         if not self.prepared.held_out:
-            check_output(self.net, self.batch, progress["step"])
+            check_output(self.net, self.work.batch(), progress["step"])
             return {}
         try:
             found = validate(self.net, self.prepared)

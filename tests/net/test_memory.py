@@ -98,12 +98,21 @@ def test_what_is_advised_fits_and_more_would_not(training, padding, batch_norm):
         assert task.changed(setting, step).needed() > memory.CERTAIN * free
 
 
+def test_the_memory_of_a_gpu(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", cupy_double)
+    assert memory.gpu_memory("cuda:0") == memory.gpu_memory("cuda") == 8 << 30
+    assert memory.gpu_memory("cpu") == memory.gpu_memory("cuda:7") == 0
+    monkeypatch.delitem(sys.modules, "cupy")
+    assert memory.gpu_memory("cuda:0") == 0
+
+
 def test_a_task_needs_what_explain_says():
     net = cunet.UNet(2, 3, 3, 4, variant="release2015", dtype="float64", batch_norm=True)
     shape = Shape(2, 3, 3, 4, variant="release2015", batch_norm=True)
     expected = memory_bytes(shape, 140, 5, "adam", "float64")
     assert memory.task_of(net, 140, 5, True, "adam").needed() == expected["training"]
     assert memory.task_of(net, 140, 5, False, "adam").needed() == expected["inference"]
+    assert memory.task_of(net, 140, 5, True, "adam", 77).needed() == expected["training"] + 77
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])

@@ -12,7 +12,7 @@ from small_trainings import settings
 
 import cunet
 from cunet.errors import CunetError
-from cunet.training import cost, stop
+from cunet.training import cost, steps, stop
 from cunet.training import plan as plans
 from cunet.training.config import Config
 from cunet.training.prepared import prepare
@@ -117,7 +117,7 @@ def test_a_folder_that_exists_is_refused_before_the_data_are_read(tmp_path):
 
 def test_memory_is_that_of_step_or_validation_and_of_the_data_counted_once(data, monkeypatch):
     needed = {"training": 10**9, "inference": 7}
-    monkeypatch.setattr(cost, "memory_bytes", lambda *given: needed)
+    monkeypatch.setattr(steps, "memory_bytes", lambda *given: needed)
 
     def arrays(prepared, *more):
         dataset, samples = prepared.dataset, prepared.samples
@@ -133,6 +133,17 @@ def test_memory_is_that_of_step_or_validation_and_of_the_data_counted_once(data,
     config = settings(data, weight_map="none", fold=None)
     prepared = prepare(config)  # these labels are the data set's, and nothing is held out
     assert cost.memory_needed(config, prepared) == 10**9 + arrays(prepared)
+
+
+def test_memory_of_a_gpu_is_that_of_the_slices_too_where_it_makes_the_samples(data, monkeypatch):
+    needed = {"training": 10**9, "inference": 7}
+    monkeypatch.setattr(steps, "memory_bytes", lambda *given: needed)
+    config = settings(data, device="cuda:0", precision="tf32")
+    prepared = prepare(config)
+    slices = 3 * 48 * 40 * (4 + 4 + 1)  # grey value, weight and label of each pixel
+    assert cost.memory_needed(config, prepared) == 10**9 + slices
+    config = settings(data, device="cuda:0", precision="float32")
+    assert cost.memory_needed(config, prepared) == 10**9
 
 
 def test_stopping_in_another_thread_leaves_signals_alone():

@@ -9,6 +9,7 @@ import tifffile
 from isbi_data import isbi_folder
 from small_trainings import settings
 
+from cunet.data.augment import apply
 from cunet.data.weight_map import class_weights, components, paper_map
 from cunet.errors import CunetError
 from cunet.training import prepared as training
@@ -55,6 +56,24 @@ def test_the_stream_gives_the_same_from_any_number_of_workers(data, workers):
         assert wait >= 0
     assert number == 8
     assert list(drawn.stream(5, 5)) == []
+
+
+def test_a_stream_of_records_describes_the_same_samples(data):
+    """Made without noise they are those of a run without noise; nothing waits for them."""
+    drawn = training.prepare(settings(data, batch=2)).samples
+    quiet = replace(drawn, augmentation=replace(drawn.augmentation, noise=0))
+    keys = set()
+    for number, (batch, wait) in enumerate(drawn.stream(3, 9, records=True), start=3):
+        assert wait == 0 and len(batch) == 2
+        for i, record in enumerate(batch):
+            arrays = (a[record.slice] for a in (drawn.images, drawn.labels, drawn.weights))
+            found = apply(record.drawn, *arrays, drawn.input_size, drawn.output_size)
+            for array, expected in zip(found, quiet.sample(2 * number + i), strict=True):
+                np.testing.assert_array_equal(array, expected)
+            assert 0 < record.drawn.deviation < drawn.augmentation.noise
+            keys.add(record.key)
+    assert number == 8 and len(keys) == 12
+    assert {record.key for record in quiet.records(0)} == {0}
 
 
 def test_a_stream_may_be_left_early(data):

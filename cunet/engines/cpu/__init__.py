@@ -13,6 +13,7 @@ from cunet.engines.definition import (
     leave,
     predict,
     recorded_bytes,
+    sample_bytes,
     step,
 )
 
@@ -31,6 +32,7 @@ __all__ = [
     "pool_forward",
     "predict",
     "recorded_bytes",
+    "sample_bytes",
     "step",
     "up_backward",
     "up_forward",

@@ -6,6 +6,7 @@ from cunet.engines.gpu.dropout import drop_backward, drop_forward
 from cunet.engines.gpu.elements import enter, leave
 from cunet.engines.gpu.max_pool import pool_backward, pool_forward
 from cunet.engines.gpu.recorded import predict, recorded_bytes, step
+from cunet.engines.gpu.sample import sample_bytes
 from cunet.engines.gpu.sums import add
 from cunet.engines.gpu.up_conv import up_backward, up_forward
 
@@ -21,6 +22,7 @@ __all__ = [
     "pool_forward",
     "predict",
     "recorded_bytes",
+    "sample_bytes",
     "step",
     "up_backward",
     "up_forward",

@@ -11,6 +11,7 @@ import numpy as np
 
 from cunet.engines.gpu import softmax_loss
 from cunet.engines.gpu.graphs import Graph, Inbox, Place
+from cunet.engines.gpu.sample import DeviceSamples, HostBatches, sample_bytes
 from cunet.engines.gpu.sgd import FIRST_SCALE, FusedSGD
 from cunet.errors import CunetError, NumericError
 
@@ -71,12 +72,20 @@ class CapturedStep:
     """Training steps of a net: forward, weighted loss, backward and, with SGD, the update.
 
     Where a step averages several batches (iter_size), or the solver is not SGD, the update is not
-    part of the graph. ignore: the label of pixels that count nowhere. With float16 the loss is
+    part of the graph. ignore: the label of pixels that count nowhere. samples: those that the GPU
+    makes itself, in the graph, if it can; else batches are arrays. With float16 the loss is
     multiplied by a scale that keeps small gradients from vanishing; a step whose gradients overflow
     changes nothing but the scale.
     """
 
-    def __init__(self, net: Any, solver: Any, normalize: str, ignore: int | None = None):
+    def __init__(
+        self,
+        net: Any,
+        solver: Any,
+        normalize: str,
+        ignore: int | None = None,
+        samples: Any = None,
+    ):
         self.net, self.solver, self.normalize, self.ignore = net, solver, normalize, ignore
         self.place, self.scaling = record_of(net).place, net.precision == "float16"
         if self.scaling and not solver.recordable:
@@ -94,8 +103,9 @@ class CapturedStep:
                 self.scale, _, self.skipped = solver.scaling
         self.inside = self.fused if solver.iter_size == 1 else None  # its update is in the graph
         self.keys = Keys(2) if net.shape.dropout else None
-        self.inboxes: list[Inbox] = []  # of x, labels and weights, made for the first batch
-        self.written: tuple | None = None  # the batch that is in them
+        self.sample_bytes = 0 if samples is None else sample_bytes(samples)
+        self.source = DeviceSamples(samples) if self.sample_bytes else HostBatches()
+        self.written: tuple | None = None  # the batch that is ready to be sent
         self.gradient: Any = Graph(self.place, self._step)  # None once this is closed
         self.update_graph: Any = Graph(self.place, self.fused.step) if self.fused else None
 
@@ -107,14 +117,13 @@ class CapturedStep:
     ) -> float:
         """One forward and backward pass: adds into the gradients, returns the loss.
 
-        batch: x (N, H, W, C), labels (N, P, Q), weights (N, P, Q), on the host. Where one batch
-        makes a step of SGD the update is done as well, if the numbers are finite. prepare() is
-        called for the next batch while the GPU works.
+        batch: x (N, H, W, C), labels (N, P, Q), weights (N, P, Q), on the host, or where the GPU
+        makes the samples their records. Where one batch makes a step of SGD the update is done as
+        well, if the numbers are finite. prepare() is called for the next batch while the GPU works.
         """
         if self.written is not batch:
             self._write(batch)
-        for inbox in self.inboxes:
-            inbox.send(self.place)
+        self.source.send(self.place)
         if self.keys is not None:
             self.keys.put(rng, self.place)
         if self.inside is not None:
@@ -143,12 +152,12 @@ class CapturedStep:
         return rate
 
     def _write(self, batch: tuple) -> None:
-        if not self.inboxes:
-            kinds = ("float32", "int32", "float32")
-            self.inboxes = [Inbox(a.shape, kind) for a, kind in zip(batch, kinds, strict=True)]
-        for inbox, values in zip(self.inboxes, batch, strict=True):
-            inbox.write(values)
+        self.source.write(batch)
         self.written = batch
+
+    def batch(self) -> tuple:
+        """x, labels and weights of the last batch, read back from the GPU."""
+        return tuple(array.get() for array in self.source.arrays)
 
     def _send_rate(self) -> None:
         self.rate.put(self.solver.rate(self.solver.done), self.place)
@@ -176,7 +185,8 @@ class CapturedStep:
         if self.keys is not None:
             self.keys.restart()
         scale = self.fused.loss_scale if self.fused is not None and self.scaling else None
-        x, labels, weights = (inbox.array for inbox in self.inboxes)
+        self.source.make()
+        x, labels, weights = self.source.arrays
         logits, backward = self.net(x, self.keys, remember="once")
         loss, dlogits = softmax_loss.loss(
             logits, labels, weights, self.ignore, self.normalize, scale
@@ -187,9 +197,11 @@ class CapturedStep:
         return loss
 
 
-def step(net: Any, solver: Any, normalize: str, ignore: int | None = None) -> CapturedStep:
+def step(
+    net: Any, solver: Any, normalize: str, ignore: int | None = None, samples: Any = None
+) -> CapturedStep:
     """The object that does the training steps of this net, as definition.step."""
-    return CapturedStep(net, solver, normalize, ignore)
+    return CapturedStep(net, solver, normalize, ignore, samples)
 
 
 def predict(net: Any, x: np.ndarray) -> np.ndarray:

@@ -69,6 +69,10 @@ template <class A, class B> static inline std::common_type_t<A, B> max(A a, B b)
 #define __sinf sinf
 #define __cosf cosf
 #define __logf logf
+#define __sincosf sincosf
+// each operation rounded by itself: g++ would fuse what it sees through
+static __noinline__ float __fmul_rn(float a, float b) { return a * b; }
+static __noinline__ float __fadd_rn(float a, float b) { return a + b; }
 #define __fdividef(a, b) ((a) / (b))
 
 // ---- activations, as in device.cu

@@ -10,8 +10,11 @@ from by_definition import by_weights as dw_by_definition
 from cuda_emulation import build_text, emulate, source
 from inputs import normal32 as normal
 
-from cunet.engines.gpu import boxes, convolution, cuda, elements, sums, tiles
+from cunet.data.augment import Augmentation
+from cunet.data.samples import Samples
+from cunet.engines.gpu import boxes, convolution, cuda, elements, sample, sums, tiles
 from cunet.engines.gpu import softmax_loss as gpu_loss
+from cunet.engines.gpu.graphs import Place
 from cunet.ops import conv, softmax_loss
 
 
@@ -48,6 +51,19 @@ def sums_over_pixels(xp):
     np.testing.assert_allclose(found, dy.astype(np.float64).sum((0, 1, 2)), rtol=0, atol=1e-3)
 
 
+def bent_samples(xp):
+    image, labels = normal(0, 40, 50, 1), normal(1, 40, 50) > 0
+    samples = Samples(
+        [image], [labels.astype(np.uint8)], [image[..., 0]], 41, 33, Augmentation(noise=0), 0
+    )
+    maker = sample.DeviceSamples(samples)
+    maker.write(samples.records(0))
+    maker.send(Place())
+    maker.make()
+    for found, expected in zip(maker.arrays, samples.stacked(0), strict=True):
+        np.testing.assert_allclose(found.get(), expected, rtol=0, atol=2e-4)
+
+
 WAIT, SYNC = "wait<STAGES - 2>();", "__syncthreads();"
 # file, what stands there, what the mutant has instead, the check that must fail, the card
 MUTANTS = {
@@ -69,6 +85,7 @@ MUTANTS = {
     ),
     "warpgroups without the last wait": ("warpgroup", "warpgroup_wait<0>();", "", forward, 90),
     "warpgroups without the fence": ("warpgroup", "fence_proxy();", "", forward, 90),
+    "samples without their barrier": ("sample", SYNC, "", bent_samples, 80),
     "packing without its barrier": ("images", SYNC, "", packing, 80),
     "sums without their barriers": ("images", SYNC, "", sums_over_pixels, 80),
 }  # fmt: skip
@@ -107,7 +124,7 @@ def prepare(monkeypatch, text, capability):
 def test_the_source_passes_what_its_mutants_fail(capability, monkeypatch):
     arch = cuda.architecture(capability)
     xp = prepare(monkeypatch, small(arch), capability)
-    for check in (forward, by_weights, packing, sums_over_pixels):
+    for check in (forward, by_weights, bent_samples, packing, sums_over_pixels):
         check(xp)
 
 
