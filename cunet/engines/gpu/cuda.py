@@ -31,7 +31,7 @@ DTYPES: dict[str, np.dtype] = {
 }
 KINDS = {"tf32": 0, "bfloat16": 1, "float16": 2}  # as in device.cu
 FOLDER = Path(__file__).parent
-SOURCES = ("device", "convolution", "weights", "first_layer", "head", "images", "solver")
+SOURCES = ("device", "convolution", "weights", "first_layer", "head", "images", "packing", "solver")
 loaded: dict[int, str] = {}  # GPU: a precision whose kernels it has
 CACHE_FORMAT = "2"  # of the files that are kept: after a change they are made again
 LEAST_CAPABILITY = 80  # compute capability from which there are tensor cores for TF32 and bfloat16
