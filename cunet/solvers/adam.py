@@ -21,7 +21,7 @@ class Adam:
     solver = cunet.Adam(net.parameters(), lr=1e-4)
     """
 
-    recordable = "adam"  # what engines/gpu/fused.py calls this update, as part of a recorded step
+    recordable, scaling = "adam", None  # see SGD
 
     def __init__(
         self, parameters: list[Parameter], lr: float | LearningRate = 1e-3, momentum: float = 0.9,
@@ -33,14 +33,14 @@ class Adam:
         self.momentum, self.momentum2, self.delta = momentum, momentum2, delta
         self.weight_decay, self.clip, self.iter_size = weight_decay, clip, iter_size
         self.done = 0  # completed updates
-        self.scaling: list[float] | None = None  # see SGD
         self.m = [array_module(p.value).zeros_like(p.value) for p in parameters]
         self.v = [array_module(p.value).zeros_like(p.value) for p in parameters]
 
     def step(self) -> float:
         """One update; returns the learning rate it used."""
-        rate, correction = self.rate(self.done), self.correction(self.done + 1)
+        rate, t = self.rate(self.done), self.done + 1
         b1, b2 = self.momentum, self.momentum2
+        correction = math.sqrt(1 - b2**t) / (1 - b1**t)
         prepare_gradients(self.parameters, self.clip, self.iter_size, self.weight_decay)
 
         def update(p: Parameter, m: Array, v: Array) -> None:
@@ -54,12 +54,8 @@ class Adam:
             p.grad.fill(0)
 
         for_each(update, self.parameters, self.m, self.v)
-        self.done += 1
+        self.done = t
         return rate
-
-    def correction(self, t: int) -> float:
-        """What update number t is multiplied by, because m and v began with zeros."""
-        return math.sqrt(1 - self.momentum2**t) / (1 - self.momentum**t)
 
     def state(self) -> dict[str, Array]:
         """The arrays that a resumed solver needs, by name."""

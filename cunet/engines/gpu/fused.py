@@ -4,6 +4,7 @@ Three launches for a whole net. Nothing is read by the host, not even whether th
 was finite, so that an update can be part of a recorded step.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -108,8 +109,9 @@ class FusedAdam(Fused):
         """The learning rate times the correction. Updates that were left out do not count: m and v
         are as they were before."""
         left_out = int(self.solver.scaling[2]) if self.solver.scaling else 0
-        number = max(1, self.solver.done + 1 - left_out)
-        return super().next_rate() * self.solver.correction(number)
+        t = max(1, self.solver.done + 1 - left_out)
+        b1, b2 = self.solver.momentum, self.solver.momentum2
+        return super().next_rate() * math.sqrt(1 - b2**t) / (1 - b1**t)
 
 
 RULES: dict[str, type[Fused]] = {"sgd": FusedSGD, "adam": FusedAdam}
