@@ -10,11 +10,14 @@ from cunet.bench.gpu_side import Task
 from cunet.bench.problems import Problem
 from cunet.engines.gpu import cuda, dropout, elements, first_layer, head, max_pool, sums
 from cunet.engines.gpu import softmax_loss as loss
-from cunet.engines.gpu.sgd import FusedSGD
+from cunet.engines.gpu.fused import fused
+from cunet.engines.gpu.recorded import record_of
 from cunet.net.figure1 import rows
 from cunet.net.shape import Shape
 from cunet.net.sizes import output_size
 from cunet.ops import crop_concat
+from cunet.solvers.adam import Adam
+from cunet.solvers.sgd import SGD
 
 
 def small_kernels(task: Task, precision: str) -> list[dict]:
@@ -59,8 +62,17 @@ def small_kernels(task: Task, precision: str) -> list[dict]:
     moved = filters.size * (4 + dtype.itemsize)
     row("pack, transposed", moved, lambda: elements.pack(filters, dtype, True))
     row("add", 3 * filters.nbytes, lambda: sums.add(filters, filters))
-    parameters = task.net(device="cuda", precision=precision).parameters()
-    velocity = [xp.zeros_like(p.value) for p in parameters]
-    solver = FusedSGD(parameters, velocity, 0.99, 0.0, None, 1, False)
-    row("sgd, all parameters", 6 * sum(p.value.nbytes for p in parameters), solver.step)
+    net = task.net(device="cuda", precision=precision)
+    parameters, packed = net.parameters(), record_of(net).packed
+
+    def pack_all() -> None:
+        with packed.ready(True, False):
+            pass
+
+    moved = sum(w.nbytes + 2 * dtype.itemsize * w.size for w in packed.filters)
+    row("pack, all filters", moved, pack_all)
+    nbytes = sum(p.value.nbytes for p in parameters)
+    for name, solver, arrays in (("sgd", SGD(parameters), 6), ("adam", Adam(parameters), 8)):
+        update = fused(solver, False, [xp.zeros_like(p.value) for p in parameters])
+        row(f"{name}, all parameters", arrays * nbytes, update.step)
     return made

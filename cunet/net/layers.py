@@ -1,10 +1,9 @@
-"""Layers: operations of an engine (cunet/engines) with their parameters.
-
-A layer is called with x and the pass (run.py), and returns (y, backward); backward(dy) adds into
-its parameters' .grad and returns dx. What it must remember is freed with the closure it lives in.
-"""
+"""Layers: operations of an engine (cunet/engines) with their parameters. A layer is called with x
+and the pass (run.py), and returns (y, backward); backward(dy) adds into its parameters' .grad and
+returns dx. What it must remember is freed with the closure it lives in."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,11 @@ Backward = Callable[..., Any]
 class Parameter:
     """An array that is learned, its gradient, and Caffe's two multipliers for it."""
 
+    # zeros, made when first asked for: inference, and steps that are recorded, need none
+    grad = cached_property(lambda p: array_module(p.value).zeros(p.value.shape, p.value.dtype))
+
     def __init__(self, name: str, value: Array, lr_mult: float = 1, decay_mult: float = 1):
         self.name, self.value, self.lr_mult, self.decay_mult = name, value, lr_mult, decay_mult
-        # zeros, not zeros_like: pages that are never written to, as in inference, cost nothing
-        self.grad = array_module(value).zeros(value.shape, value.dtype)
 
 
 class Maker:

@@ -21,7 +21,7 @@ class Adam:
     solver = cunet.Adam(net.parameters(), lr=1e-4)
     """
 
-    recordable, scaling = False, None
+    recordable, scaling = "adam", None  # see SGD
 
     def __init__(
         self, parameters: list[Parameter], lr: float | LearningRate = 1e-3, momentum: float = 0.9,

@@ -25,7 +25,7 @@ class SGD:
         solver = cunet.SGD(net.parameters(), lr=1e-3, momentum=0.99)
     """
 
-    recordable = True  # engines/gpu/sgd.py can do the update as part of a recorded step
+    recordable = "sgd"  # what engines/gpu/fused.py calls this update, as part of a recorded step
 
     def __init__(
         self, parameters: list[Parameter], lr: float | LearningRate = 1e-3, momentum: float = 0.99,

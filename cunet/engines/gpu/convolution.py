@@ -9,6 +9,7 @@ the layer that made x need not use its output again. Nothing here waits for the 
 
 from cunet.backend import Array, array_module
 from cunet.engines.gpu.elements import pack
+from cunet.engines.gpu.fresh import gradients_of
 from cunet.engines.gpu.product import BIAS, RELU, REVERSE, launch_by_weights, launch_product
 from cunet.engines.gpu.sums import column_sums
 from cunet.engines.images import as_images, output_size, split_channels
@@ -46,7 +47,7 @@ def conv_backward(
 
     The gradient of this layer's own ReLU is already in dy, so y is not used.
     """
-    dw, db = by_weights(dy, x, w.shape[:2])
+    dw, db = by_weights(dy, x, w.shape[:2], gradients_of(w))
     return by_data(dy, w, x) if input_gradient else None, dw, db
 
 
@@ -70,13 +71,17 @@ def by_data(
 
 
 def by_weights(
-    dy: Array, x: Array | tuple[Array, ...], size: tuple[int, int]
+    dy: Array,
+    x: Array | tuple[Array, ...],
+    size: tuple[int, int],
+    into: tuple[Array | None, Array | None] = (None, None),
 ) -> tuple[Array, Array]:
-    """dw (R, S, C, K) and db (K) in float32, for filters of size (R, S)."""
+    """dw (R, S, C, K) and db (K) in float32, for filters of size (R, S). into: arrays for them, by
+    default new ones."""
     pictures, k = as_images(x), dy.shape[3]
     c = sum(picture.shape[3] for picture in pictures)
-    dw = launch_by_weights("conv", pictures, dy, (*size, c, k))
-    return dw, column_sums(dy)
+    dw = launch_by_weights("conv", pictures, dy, (*size, c, k), into[0])
+    return dw, column_sums(dy, into[1])
 
 
 def check(x: Array | tuple[Array, ...], w: Array, padding: str) -> tuple[Array, ...]:

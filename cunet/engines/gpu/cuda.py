@@ -31,7 +31,10 @@ DTYPES: dict[str, np.dtype] = {
 }
 KINDS = {"tf32": 0, "bfloat16": 1, "float16": 2}  # as in device.cu
 FOLDER = Path(__file__).parent
-SOURCES = ("device", "convolution", "weights", "first_layer", "head", "images", "sample", "solver")
+SOURCES = (
+    "device", "convolution", "weights", "first_layer", "head", "images", "packing", "sample",
+    "solver",
+)  # fmt: skip
 HOPPER_SOURCES = ("device_90a", "device_tma", "warpgroup", "boxes", "boxes_halo")
 loaded: dict[int, str] = {}  # GPU: a precision whose kernels it has
 CACHE_FORMAT = "2"  # of the files that are kept: after a change they are made again

@@ -10,6 +10,7 @@ import numpy as np
 
 from cunet.backend import Array, array_module
 from cunet.engines.gpu.cuda import DTYPES, blocks, launch, precision_of
+from cunet.engines.gpu.packing import packed
 
 THREADS = 256
 CHUNKS_PER_THREAD = 2  # of a long row: as in images.cu
@@ -42,7 +43,9 @@ def to_floats(a: Array) -> Array:
 
 def pack(w: Array, like_dtype: np.dtype, transposed: bool) -> Array:
     """Filters w (R, S, C, K) float32 rounded to an activation's dtype: (R S, C, K), or with each
-    tap's matrix transposed (R S, K, C)."""
+    tap's matrix transposed (R S, K, C). Recorded work may have a copy already, see packing.py."""
+    if (ready := packed(w, like_dtype, transposed)) is not None:
+        return ready
     (c, k), taps = w.shape[2:], w.shape[0] * w.shape[1]
     y = array_module(w).empty((taps, k, c) if transposed else (taps, c, k), like_dtype)
     if transposed:

@@ -96,9 +96,14 @@ def launch_product(
 
 
 def launch_by_weights(
-    what: str, pictures: tuple[Array, ...], dy: Array, shape: tuple[int, ...]
+    what: str,
+    pictures: tuple[Array, ...],
+    dy: Array,
+    shape: tuple[int, ...],
+    into: Array | None = None,
 ) -> Array:
-    """Launch weights.cu's `what` for each image and add up its parts: dw of this shape."""
+    """Launch weights.cu's `what` for each image and add up its parts: dw of this shape. into: an
+    array for it, by default a new one."""
     xp, (c, k) = array_module(dy), shape[2:]
     n, height, width, _ = pictures[0].shape
     columns, rows = (64, 3) if what == "conv" else (128, 4)
@@ -117,7 +122,10 @@ def launch_by_weights(
     steps = blocks(n * height * width, step)
     parts = max(1, 2 * cuda.processors() // (grid[0] * grid[1] * rows))
     parts = min(parts, max(1, PARTIAL_BYTES // (4 * int(np.prod(shape)))), blocks(steps, 8))
-    sums = xp.empty((parts, *shape), np.float32)
+    if into is not None and parts == 1:
+        sums = into.reshape(1, *shape)
+    else:
+        sums = xp.empty((parts, *shape), np.float32)
     first = 0
     for x in pictures:
         launch(
@@ -127,7 +135,7 @@ def launch_by_weights(
             shared=shared(wide),
         )  # fmt: skip
         first += x.shape[3]
-    return sum_partials(sums) if parts > 1 else sums[0]
+    return sum_partials(sums, into) if parts > 1 else sums[0]
 
 
 def pitches(x: Array | None) -> tuple[int, int]:

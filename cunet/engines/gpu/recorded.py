@@ -4,15 +4,20 @@ for the prediction of tiles of each shape."""
 import math
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from cunet.engines.gpu import softmax_loss
+from cunet.engines.gpu import convolution, softmax_loss
+from cunet.engines.gpu.conv import choose
+from cunet.engines.gpu.cuda import DTYPES
+from cunet.engines.gpu.fresh import Fresh
+from cunet.engines.gpu.fused import FIRST_SCALE, Fused, fused
 from cunet.engines.gpu.graphs import Graph, Inbox, Place
+from cunet.engines.gpu.packing import Packed
 from cunet.engines.gpu.sample import DeviceSamples, HostBatches, sample_bytes
-from cunet.engines.gpu.sgd import FIRST_SCALE, FusedSGD
 from cunet.errors import CunetError, NumericError
 
 TILE_SHAPES_KEPT = 4  # of a net; the graphs of the oldest are dropped
@@ -20,9 +25,10 @@ TILE_SHAPES_KEPT = 4  # of a net; the graphs of the oldest are dropped
 
 @dataclass
 class Record:
-    """What is recorded of one net: the stream and the memory of its graphs, and for each shape of
-    tile the array its images go into and the graph of its prediction."""
+    """What is recorded of one net: the stream and the memory of its graphs, how they pack filters,
+    and for each shape of tile the array its images go into and the graph of its prediction."""
 
+    packed: Packed
     place: Place = field(default_factory=Place)
     predictions: dict[tuple[int, ...], tuple[Inbox, Graph]] = field(default_factory=dict)
 
@@ -33,7 +39,9 @@ _records: "weakref.WeakKeyDictionary[Any, Record]" = weakref.WeakKeyDictionary()
 def record_of(net: Any) -> Record:
     """The record of this net, a new one where there is none."""
     if net not in _records:
-        _records[net] = Record()
+        values = [p.value for p in net.parameters()]
+        filters = [w for w in values if w.ndim == 4 and choose(w) is convolution]
+        _records[net] = Record(Packed(filters, DTYPES[net.precision]))
     return _records[net]
 
 
@@ -69,13 +77,15 @@ class Keys:
 
 
 class CapturedStep:
-    """Training steps of a net: forward, weighted loss, backward and, with SGD, the update.
+    """Training steps of a net: forward, weighted loss, backward and, with SGD or Adam, the update.
 
-    Where a step averages several batches (iter_size), or the solver is not SGD, the update is not
-    part of the graph. ignore: the label of pixels that count nowhere. samples: those that the GPU
-    makes itself, in the graph, if it can; else batches are arrays. With float16 the loss is
-    multiplied by a scale that keeps small gradients from vanishing; a step whose gradients overflow
-    changes nothing but the scale.
+    Where a step averages several batches (iter_size), or the solver is one of the user's own, the
+    update is not part of the graph, and gradients are added into each parameter's .grad as
+    anywhere. Where it is, the gradients lie in arrays of the step (fresh.py) and no .grad is read
+    or written. ignore: the label of pixels that count nowhere. samples: those that the GPU makes
+    itself, in the graph, if it can; else batches are arrays. With float16 the loss is multiplied
+    by a scale that keeps small gradients from vanishing; a step whose gradients overflow changes
+    nothing but the scale.
     """
 
     def __init__(
@@ -87,21 +97,27 @@ class CapturedStep:
         samples: Any = None,
     ):
         self.net, self.solver, self.normalize, self.ignore = net, solver, normalize, ignore
-        self.place, self.scaling = record_of(net).place, net.precision == "float16"
+        record, self.scaling = record_of(net), net.precision == "float16"
+        self.place, self.packed = record.place, record.packed
         if self.scaling and not solver.recordable:
-            raise CunetError("precision float16: its scaled loss needs --solver sgd; use bfloat16")
-        self.fused: FusedSGD | None = None
+            raise CunetError(
+                "precision float16 scales the loss, for cunet.SGD and cunet.Adam alone"
+            )
+        self.fused: Fused | None = None
+        self.fresh: Fresh | None = None
         self.skipped, self.scale = 0.0, FIRST_SCALE if self.scaling else 1.0
         if solver.recordable:
-            self.fused = FusedSGD(
-                solver.parameters, solver.velocity, solver.momentum, solver.weight_decay,
-                solver.clip, solver.iter_size, self.scaling,
-            )  # fmt: skip
+            if solver.iter_size == 1:
+                self.fresh = Fresh(solver.parameters)
+            self.fused = fused(solver, self.scaling, self.fresh.arrays if self.fresh else None)
             self.rate = Inbox((1,), "float32", self.fused.rate)
             if self.scaling and solver.scaling is not None:
                 self.fused.set_scale(*solver.scaling)
                 self.scale, _, self.skipped = solver.scaling
-        self.inside = self.fused if solver.iter_size == 1 else None  # its update is in the graph
+        self.inside = self.fused if self.fresh else None  # its update is in the graph
+        own = self.fresh.parameters if self.fresh else ()
+        # of the rest, made before anything is recorded that holds their addresses
+        self.gradients = [p.grad for p in net.parameters() if p not in own]
         self.keys = Keys(2) if net.shape.dropout else None
         self.sample_bytes = 0 if samples is None else sample_bytes(samples)
         self.source = DeviceSamples(samples) if self.sample_bytes else HostBatches()
@@ -118,8 +134,8 @@ class CapturedStep:
         """One forward and backward pass: adds into the gradients, returns the loss.
 
         batch: x (N, H, W, C), labels (N, P, Q), weights (N, P, Q), on the host, or where the GPU
-        makes the samples their records. Where one batch makes a step of SGD the update is done as
-        well, if the numbers are finite. prepare() is called for the next batch while the GPU works.
+        makes the samples their records. Where one batch makes a step the update is done as well, if
+        the numbers are finite. prepare() is called for the next batch while the GPU works.
         """
         if self.written is not batch:
             self._write(batch)
@@ -127,7 +143,7 @@ class CapturedStep:
         if self.keys is not None:
             self.keys.put(rng, self.place)
         if self.inside is not None:
-            self._send_rate()
+            self._send_rate(self.inside)
         total = self.gradient()
         following = prepare() if prepare is not None else None
         if following is not None:
@@ -143,7 +159,7 @@ class CapturedStep:
         if self.fused is None:
             return self.solver.step()
         if self.inside is None:
-            self._send_rate()
+            self._send_rate(self.fused)
             self.update_graph()
             self.place.stream.synchronize()
             self._check(self.fused)
@@ -159,8 +175,8 @@ class CapturedStep:
         """x, labels and weights of the last batch, read back from the GPU."""
         return tuple(array.get() for array in self.source.arrays)
 
-    def _send_rate(self) -> None:
-        self.rate.put(self.solver.rate(self.solver.done), self.place)
+    def _send_rate(self, fused: Fused) -> None:
+        self.rate.put(fused.next_rate(), self.place)
 
     def close(self) -> None:
         """Give the memory of this net's graphs back now, rather than when Python next looks for
@@ -168,7 +184,7 @@ class CapturedStep:
         self.gradient = self.update_graph = None
         forget(self.net)
 
-    def _check(self, fused: FusedSGD) -> None:
+    def _check(self, fused: Fused) -> None:
         """NumericError where an update was left out although the loss scale was 1 already."""
         scale, good, skipped = map(float, fused.read_scale())
         left_out, before = skipped > self.skipped, self.scale
@@ -187,11 +203,12 @@ class CapturedStep:
         scale = self.fused.loss_scale if self.fused is not None and self.scaling else None
         self.source.make()
         x, labels, weights = self.source.arrays
-        logits, backward = self.net(x, self.keys, remember="once")
-        loss, dlogits = softmax_loss.loss(
-            logits, labels, weights, self.ignore, self.normalize, scale
-        )
-        backward(dlogits)
+        with self.packed.ready(True, False), self.fresh.written() if self.fresh else nullcontext():
+            logits, backward = self.net(x, self.keys, remember="once")
+            loss, dlogits = softmax_loss.loss(
+                logits, labels, weights, self.ignore, self.normalize, scale
+            )
+            backward(dlogits)
         if self.inside is not None:
             self.inside.step()
         return loss
@@ -212,10 +229,12 @@ def predict(net: Any, x: np.ndarray) -> np.ndarray:
         if len(record.predictions) == TILE_SHAPES_KEPT:
             record.predictions.pop(next(iter(record.predictions)))
         fresh = Inbox(x.shape, "float32")
+        packed = record.packed
         still: Callable[[], Any] = weakref.ref(net)  # the record must not keep the net alive
 
         def work() -> Any:
-            return softmax_loss.softmax(still()(fresh.array, remember=False))
+            with packed.ready(True):
+                return softmax_loss.softmax(still()(fresh.array, remember=False))
 
         made = record.predictions[x.shape] = fresh, Graph(record.place, work)
     inbox, graph = made

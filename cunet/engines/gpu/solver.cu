@@ -1,6 +1,6 @@
-// Caffe's stochastic gradient descent (the formulas are in cunet/solvers/sgd.py) over all parameters
-// of a net at once. Each parameter is cut into pieces of at most 16384 values; a table holds their
-// addresses, and a block takes one piece:
+// The solvers (their formulas are in cunet/solvers) over all parameters of a net at once. Each
+// parameter is cut into pieces of at most 16384 values; a table holds their addresses, and a block
+// takes one piece:
 //
 //      filters of layer 1   | biases | filters of layer 2                | ...
 //      +---------+--------+---------+---------+---------+-------------+
@@ -9,17 +9,20 @@
 //
 //   1 gradient_squares   the sum of squares of each piece's gradient
 //   2 clip_factor        one block: the norm, and with it what the gradient is multiplied by
-//   3 sgd_update         gradient, velocity, value: read once, written once, the gradient cleared
+//   3 sgd_update         gradient, value and what the solver keeps: read once, written once. The
+//     or adam_update     gradient is written only where it is to be cleared
 //
 // A gradient that is not finite is not used: the net stays as it was before the step.
 
 struct Piece {
-    float *value, *grad, *velocity;
+    float *value, *grad;
+    float* kept[2];  // SGD: velocity, null; Adam: m, v
     uint64 count;
     float lr_mult, decay_mult;
 };
 
-// state: learning rate, loss scale, good updates since the scale was changed, updates left out
+// state: learning rate (of Adam times its correction), loss scale, good updates since
+// the scale was changed, updates left out
 enum { LEARNING_RATE, LOSS_SCALE, GOOD_STEPS, SKIPPED };
 constexpr float SKIP = -1;  // in place of a factor: this gradient is not to be used
 
@@ -72,48 +75,90 @@ clip_factor(const double* __restrict__ squares, int pieces, float* __restrict__ 
 }
 EXPORT(clip_factor)
 
-DEVICE void sgd_value(float& value, float& grad, float& velocity, float factor, float decay,
-                      float rate, float momentum) {
-    velocity = momentum * velocity + rate * (grad * factor + decay * value);
-    value -= velocity;
-    grad = 0;
-}
+// What an update does to one value. grad: as the solver's formulas have it, decay included.
+struct Sgd {
+    static constexpr int KEPT = 1;  // arrays of the solver
+    float rate, momentum;
+    DEVICE void operator()(float& value, float grad, float (&kept)[KEPT]) const {
+        kept[0] = momentum * kept[0] + rate * grad;
+        value -= kept[0];
+    }
+};
+struct Adam {
+    static constexpr int KEPT = 2;
+    float rate, b1, rest1, b2, rest2, delta;  // rest: 1 - b
+    DEVICE void operator()(float& value, float grad, float (&kept)[KEPT]) const {
+        kept[0] = b1 * kept[0] + rest1 * grad;
+        kept[1] = b2 * kept[1] + rest2 * grad * grad;
+        value -= rate * kept[0] / (sqrtf(kept[1]) + delta);
+    }
+};
 
-extern "C" __global__ void __launch_bounds__(256)
-sgd_update(const Piece* __restrict__ table, const float* __restrict__ state,
-           const float* __restrict__ factor_of_all, float momentum, float weight_decay) {
-    constexpr int LOADS_AT_ONCE = 2;  // of each array
-    const Piece piece = table[blockIdx.x];
+template <class Rule>
+DEVICE void update_piece(const Piece& piece, const Rule& rule, float factor, float weight_decay,
+                         bool clear) {
+    constexpr int LOADS_AT_ONCE = 2, KEPT = Rule::KEPT;  // loads of each array
+    struct __align__(16) Four { float a[4]; };
     const int count = (int)piece.count;
-    const float factor = *factor_of_all, decay = weight_decay * piece.decay_mult;
-    const float rate = state[LEARNING_RATE] * piece.lr_mult;
+    const float decay = weight_decay * piece.decay_mult;
     if (factor == SKIP) {
-        for (int i = threadIdx.x; i < count; i += blockDim.x) piece.grad[i] = 0;
+        for (int i = threadIdx.x; clear && i < count; i += blockDim.x) piece.grad[i] = 0;
         return;
     }
-    const uint64 places = (uint64)piece.value | (uint64)piece.grad | (uint64)piece.velocity;
+    uint64 places = (uint64)piece.value | (uint64)piece.grad;
+    for (int k = 0; k < KEPT; k++) places |= (uint64)piece.kept[k];
     const int fours = places & 15 ? 0 : count / 4;
-    float4 *value = (float4*)piece.value, *grad = (float4*)piece.grad;
-    float4* velocity = (float4*)piece.velocity;
     for (int first = threadIdx.x; first < fours; first += LOADS_AT_ONCE * blockDim.x) {
-        float4 w[LOADS_AT_ONCE], g[LOADS_AT_ONCE], v[LOADS_AT_ONCE];
+        Four w[LOADS_AT_ONCE], g[LOADS_AT_ONCE], s[LOADS_AT_ONCE][KEPT];
 #pragma unroll
         for (int r = 0; r < LOADS_AT_ONCE; r++) {
             const int i = first + r * blockDim.x;
-            if (i < fours) w[r] = value[i], g[r] = grad[i], v[r] = velocity[i];
+            if (i >= fours) continue;
+            w[r] = ((const Four*)piece.value)[i], g[r] = ((const Four*)piece.grad)[i];
+#pragma unroll
+            for (int k = 0; k < KEPT; k++) s[r][k] = ((const Four*)piece.kept[k])[i];
         }
 #pragma unroll
         for (int r = 0; r < LOADS_AT_ONCE; r++) {
             const int i = first + r * blockDim.x;
             if (i >= fours) continue;
-            sgd_value(w[r].x, g[r].x, v[r].x, factor, decay, rate, momentum);
-            sgd_value(w[r].y, g[r].y, v[r].y, factor, decay, rate, momentum);
-            sgd_value(w[r].z, g[r].z, v[r].z, factor, decay, rate, momentum);
-            sgd_value(w[r].w, g[r].w, v[r].w, factor, decay, rate, momentum);
-            value[i] = w[r], grad[i] = g[r], velocity[i] = v[r];
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                float kept[KEPT];
+                for (int k = 0; k < KEPT; k++) kept[k] = s[r][k].a[j];
+                rule(w[r].a[j], g[r].a[j] * factor + decay * w[r].a[j], kept);
+                for (int k = 0; k < KEPT; k++) s[r][k].a[j] = kept[k];
+            }
+            ((Four*)piece.value)[i] = w[r];
+#pragma unroll
+            for (int k = 0; k < KEPT; k++) ((Four*)piece.kept[k])[i] = s[r][k];
+            if (clear) ((Four*)piece.grad)[i] = {};
         }
     }
-    for (int i = 4 * fours + threadIdx.x; i < count; i += blockDim.x)
-        sgd_value(piece.value[i], piece.grad[i], piece.velocity[i], factor, decay, rate, momentum);
+    for (int i = 4 * fours + threadIdx.x; i < count; i += blockDim.x) {
+        float kept[KEPT];
+        for (int k = 0; k < KEPT; k++) kept[k] = piece.kept[k][i];
+        rule(piece.value[i], piece.grad[i] * factor + decay * piece.value[i], kept);
+        for (int k = 0; k < KEPT; k++) piece.kept[k][i] = kept[k];
+        if (clear) piece.grad[i] = 0;
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+sgd_update(const Piece* __restrict__ table, const float* __restrict__ state,
+           const float* __restrict__ factor, float weight_decay, int clear, float momentum) {
+    const Piece piece = table[blockIdx.x];
+    const Sgd rule = {state[LEARNING_RATE] * piece.lr_mult, momentum};
+    update_piece(piece, rule, *factor, weight_decay, clear);
 }
 EXPORT(sgd_update)
+
+extern "C" __global__ void __launch_bounds__(256)
+adam_update(const Piece* __restrict__ table, const float* __restrict__ state,
+            const float* __restrict__ factor, float weight_decay, int clear, float b1, float rest1,
+            float b2, float rest2, float delta) {
+    const Piece piece = table[blockIdx.x];
+    const Adam rule = {state[LEARNING_RATE] * piece.lr_mult, b1, rest1, b2, rest2, delta};
+    update_piece(piece, rule, *factor, weight_decay, clear);
+}
+EXPORT(adam_update)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from cunet.backend import Array, array_module
+from cunet.engines.gpu import fresh
 from cunet.engines.gpu.cuda import blocks, launch
 from cunet.engines.gpu.elements import THREADS, chunk, launch_long
 
@@ -18,24 +19,28 @@ def spread(units: int, most: int = MAX_PARTS) -> int:
 
 
 def add(a: Array, b: Array) -> None:
-    """b += a for float32 arrays of one shape, in place."""
-    launch_long(None, "add_floats", b.size, a, b)
+    """b += a for float32 arrays of one shape, in place. b = a where b is the gradient of a recorded
+    step that gets but one (fresh.py)."""
+    if not fresh.took(a, b):
+        launch_long(None, "add_floats", b.size, a, b)
 
 
-def column_sums(dy: Array) -> Array:
-    """The sums (K) in float32 of an activation (..., K) over all but its last axis."""
+def column_sums(dy: Array, into: Array | None = None) -> Array:
+    """The sums (K) in float32 of an activation (..., K) over all but its last axis. into: an array
+    for them, by default a new one."""
     k = dy.shape[-1]
     rows, chunks = dy.size // k, k // chunk(dy)
     parts = spread(blocks(rows, 4 * (THREADS // min(32, chunks))))
     partial = array_module(dy).empty((parts, k), np.float32)
     launch(dy, "column_partials", (parts, blocks(chunks, 32)), THREADS, dy, partial, rows, k)
-    return sum_partials(partial)
+    return sum_partials(partial, into)
 
 
-def sum_partials(ws: Array) -> Array:
+def sum_partials(ws: Array, into: Array | None = None) -> Array:
     """The sum of float32 ws (S, ...) over its first axis, in its order. For S above 16 there are 32
-    runs, each summed in order, whose sums are then added in order."""
-    sums = array_module(ws).empty(ws.shape[1:], np.float32)
+    runs, each summed in order, whose sums are then added in order. into: an array for it, which
+    begins at a multiple of 16 bytes; by default a new one."""
+    sums = array_module(ws).empty(ws.shape[1:], np.float32) if into is None else into
     slices, four = 1 if len(ws) <= 16 else 32, sums.size % 4 == 0
     launch(
         None,

@@ -3,6 +3,7 @@ for all four corners of a block. Arrays are as in convolution.py."""
 
 from cunet.backend import Array, array_module
 from cunet.engines.gpu.elements import pack
+from cunet.engines.gpu.fresh import gradients_of
 from cunet.engines.gpu.product import BIAS, RELU, UP, launch_by_weights, launch_product
 from cunet.engines.gpu.relu import relu_backward
 from cunet.engines.gpu.sums import column_sums
@@ -32,4 +33,5 @@ def up_backward(
     dx = array_module(x).empty(x.shape, dy.dtype)
     corners = pack(w, dy.dtype, transposed=False)  # (a, b), c, k
     launch_product("up_by_data", (dy,), corners, (k, c * k), [dx], x.shape[1:3], mask=x)
-    return dx, launch_by_weights("up", (x,), dy, w.shape), column_sums(dy)
+    own_dw, own_db = gradients_of(w)
+    return dx, launch_by_weights("up", (x,), dy, w.shape, own_dw), column_sums(dy, own_db)

@@ -188,7 +188,9 @@ MUTANTS = {
     "a halo without the wait for pixels": (
         HALO, "if (tap == 0) gate_wait(full_x + x.stage, x.round);", "",
     ),
-    "a halo with one stage of pixels": (HALO, "if (++tap == 9) tap = 0, x.go();", "if (++tap == 9) tap = 0;"),
+    "a halo with one stage of pixels": (
+        HALO, "if (++tap == 9) tap = 0, x.go();", "if (++tap == 9) tap = 0;",
+    ),
     "a halo without the wait for filters": (HALO, "gate_wait(full + ring.stage, ring.round);", ""),
     "a halo without the wait for a free stage of filters": (
         HALO, "gate_wait(empty + ring.stage, ring.round ^ 1);", "",

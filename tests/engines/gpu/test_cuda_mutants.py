@@ -12,7 +12,9 @@ from inputs import normal32 as normal
 
 from cunet.data.augment import Augmentation
 from cunet.data.samples import Samples
-from cunet.engines.gpu import boxes, convolution, cuda, elements, sample, sums, tiles
+from cunet.engines.gpu import (
+    boxes, convolution, cuda, elements, packing, sample, sums, tiles,
+)  # fmt: skip
 from cunet.engines.gpu import softmax_loss as gpu_loss
 from cunet.engines.gpu.graphs import Place
 from cunet.ops import conv, softmax_loss
@@ -34,11 +36,19 @@ def by_weights(xp):
     np.testing.assert_allclose(dw.get(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-def packing(xp):
+def packing_one(xp):
     w = normal(0, 3, 3, 40, 72)
     packed = elements.pack(xp.asarray(w), np.dtype(np.float32), transposed=True)
     expected = w.reshape(9, 40, 72).swapaxes(1, 2)
     np.testing.assert_allclose(packed.get(), expected, rtol=2**-11)
+
+
+def packing_all(xp):
+    w, dtype = normal(0, 3, 3, 40, 72), np.dtype(np.float32)
+    filters = xp.asarray(w)
+    with packing.Packed([filters], dtype).ready(True):
+        packed = packing.packed(filters, dtype, True)
+    np.testing.assert_allclose(packed.get(), w.reshape(9, 40, 72).swapaxes(1, 2), rtol=2**-11)
 
 
 def sums_over_pixels(xp):
@@ -86,7 +96,8 @@ MUTANTS = {
     "warpgroups without the last wait": ("warpgroup", "warpgroup_wait<0>();", "", forward, 90),
     "warpgroups without the fence": ("warpgroup", "fence_proxy();", "", forward, 90),
     "samples without their barrier": ("sample", SYNC, "", bent_samples, 80),
-    "packing without its barrier": ("images", SYNC, "", packing, 80),
+    "packing without its barrier": ("images", SYNC, "", packing_one, 80),
+    "packing all filters without its barrier": ("packing", SYNC, "", packing_all, 80),
     "sums without their barriers": ("images", SYNC, "", sums_over_pixels, 80),
 }  # fmt: skip
 
@@ -124,7 +135,7 @@ def prepare(monkeypatch, text, capability):
 def test_the_source_passes_what_its_mutants_fail(capability, monkeypatch):
     arch = cuda.architecture(capability)
     xp = prepare(monkeypatch, small(arch), capability)
-    for check in (forward, by_weights, bent_samples, packing, sums_over_pixels):
+    for check in (forward, by_weights, bent_samples, packing_one, packing_all, sums_over_pixels):
         check(xp)
 
 

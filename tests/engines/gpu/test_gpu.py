@@ -192,13 +192,14 @@ def prepared(config):
     return Prepared(dataset, [1, 2, 3], [0], normalization, samples)
 
 
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
 @pytest.mark.parametrize("precision", ["tf32", "float16"])
-def test_a_resumed_run_equals_an_uninterrupted_one(tensor_cores, tmp_path, precision):
+def test_a_resumed_run_equals_an_uninterrupted_one(tensor_cores, tmp_path, precision, solver):
     """Bit for bit: all sums on tensor cores have a fixed order."""
     depth, tile, steps = (2, 60, 12) if CARD else (1, 20, 6)
     usual = {
         "width": 8, "depth": depth, "tile": tile, "steps": steps, "validate_every": steps // 2,
-        "device": "cuda", "seed": 3, "precision": precision,
+        "device": "cuda", "seed": 3, "precision": precision, "solver": solver,
     }  # fmt: skip
     whole = cunet.Config(**usual, out=str(tmp_path / "whole"))
     parts = cunet.Config(**usual, out=str(tmp_path / "parts"))
