@@ -13,7 +13,14 @@ from inputs import normal32 as normal
 from cunet.data.augment import Augmentation
 from cunet.data.samples import Samples
 from cunet.engines.gpu import (
-    boxes, convolution, cuda, elements, packing, sample, sums, tiles,
+    boxes,
+    convolution,
+    cuda,
+    elements,
+    packing,
+    sample,
+    sums,
+    tiles,
 )  # fmt: skip
 from cunet.engines.gpu import softmax_loss as gpu_loss
 from cunet.engines.gpu.graphs import Place
