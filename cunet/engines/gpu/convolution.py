@@ -8,9 +8,11 @@ the layer that made x need not use its output again. Nothing here waits for the 
 """
 
 from cunet.backend import Array, array_module
+from cunet.engines.gpu import boxes
 from cunet.engines.gpu.elements import pack
 from cunet.engines.gpu.product import BIAS, RELU, REVERSE, launch_by_weights, launch_product
 from cunet.engines.gpu.sums import column_sums
+from cunet.engines.gpu.weight_boxes import launch_weight_boxes
 from cunet.engines.images import as_images, output_size, split_channels
 from cunet.errors import CunetError
 
@@ -74,6 +76,8 @@ def by_weights(
 ) -> tuple[Array, Array]:
     """dw (R, S, C, K) and db (K) in float32, for filters of size (R, S)."""
     pictures, k = as_images(x), dy.shape[3]
+    if boxes.usable():
+        return launch_weight_boxes(pictures, dy)
     c = sum(picture.shape[3] for picture in pictures)
     dw = launch_by_weights("conv", pictures, dy, (*size, c, k))
     return dw, column_sums(dy)

@@ -32,7 +32,9 @@ DTYPES: dict[str, np.dtype] = {
 KINDS = {"tf32": 0, "bfloat16": 1, "float16": 2}  # as in device.cu
 FOLDER = Path(__file__).parent
 SOURCES = ("device", "convolution", "weights", "first_layer", "head", "images", "solver")
-HOPPER_SOURCES = ("device_90a", "device_tma", "warpgroup", "boxes")
+HOPPER_SOURCES = (
+    "device_90a", "device_tma", "warpgroup", "boxes", "weights_boxes", "weights_boxes_tf32",
+)  # fmt: skip
 loaded: dict[int, str] = {}  # GPU: a precision whose kernels it has
 CACHE_FORMAT = "2"  # of the files that are kept: after a change they are made again
 Argument = Array | np.ndarray | np.generic | int | float | None  # of a kernel

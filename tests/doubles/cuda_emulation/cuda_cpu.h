@@ -183,8 +183,8 @@ DEVICE Operand operand(const void* shared) {
         emulation::fail("an operand starts at a multiple of 1024 bytes of dynamic shared memory");
     return {start, 1024, 0, false};
 }
-DEVICE Operand operand_columns(const void* shared, int panel) {
-    return {operand(shared).start, 1024, panel, true};
+DEVICE Operand operand_columns(const void* shared, int panel, int stride = 1024) {
+    return {operand(shared).start, stride, panel, true};
 }
 DEVICE Operand advance(Operand o, int bytes) { return {o.start + bytes, o.stride, o.panel, o.columns}; }
 template <int COLUMNS>

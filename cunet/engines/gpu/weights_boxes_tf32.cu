@@ -1,0 +1,150 @@
+// weights_boxes.cu in TF32. A warpgroup's products take operands of 32 bits only where what is summed
+// over lies along the rows, and here it is the pixels, which lie across them. So warps multiply (mma):
+// the copy engine brings 8 x 8 pixels of dy and their taps of x, and every lane reads its numbers one
+// by one.
+//
+//     dy^T          x: 8 NT channels at          A warp makes 64 filters of 8 NT channels at 3 RG taps.
+//                   3 taps s, RG rows r          A block has WM x WN warps, WM along the filters, and
+//     64 filters  +----------------+             one thread more that asks for boxes. Of the pixels it
+//     of a warp   |  sums          |             takes a row of 8 at a time; a row of x serves RG rows
+//                 +----------------+             of dy, in registers.
+//
+// In the order of memory the four lanes t that mma gives the pixels t and t + 4 would meet in pairs of
+// banks under the swizzle. The sum does not mind which pixel has which number, so lane t takes pixels
+// 2t and 2t + 1: 32 lanes meet 32 banks.
+
+#if KIND == 0
+// Sizes in bytes; as in weight_tiles.py. Boxes have 32 channels.
+template <int WM, int WN, int NT, int RG, int BLOCKS>
+struct WeightsStages {
+    static constexpr int WARPS = WM * WN, DYS = 2 * WM, XS = WN * NT / 4, DY = 64 * 128;
+    static constexpr int X = (RG == 1 ? 80 : 104) * 128;  // 10 x 8 or 10 x 10, whole groups of 8
+    static constexpr int STAGE = DYS * DY + XS * X, ROOM = 233472 / BLOCKS - 2176;
+    static constexpr int STAGES = ROOM / STAGE < 8 ? ROOM / STAGE : 8;
+};
+
+// The sums of a warp; `bias` gets those of dy where BIAS is true: of a lane's pixels alone, at the
+// filters 8 i + lane / 4.
+template <int WM, int WN, int NT, int RG, int BLOCKS, bool BIAS>
+DEVICE void sum_steps(int count, int wm, int wn, const unsigned char* stages, Gate* full, Gate* empty,
+                      float (&sums)[4][RG * 3 * NT][4], float (&bias)[8]) {
+    typedef WeightsStages<WM, WN, NT, RG, BLOCKS> Sizes;
+    const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
+    int stage = 0;
+    unsigned round = 0;
+    for (int step = 0; step < count; step++) {
+        gate_wait(full + stage, round);
+        const unsigned char* from = stages + stage * Sizes::STAGE;
+        const unsigned char* dys = from + wm * 2 * Sizes::DY + (g & 3) * 4;
+        const unsigned char* xs = from + Sizes::DYS * Sizes::DY + (g & 3) * 4;
+        unsigned b[RG][NT][4];  // of the rows of x under way: pixels 2t to 2t + 3
+        auto read_row = [&](int row) {
+#pragma unroll
+            for (int n = 0; n < NT; n++)
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    const int chunk = (wn * NT + n) % 4 * 2 + (g >> 2), box = (wn * NT + n) / 4;
+                    const int place = swizzled(row * 10 + 2 * t + i, chunk);
+                    b[row % RG][n][i] = *(const unsigned*)(xs + box * Sizes::X + place);
+                }
+        };
+#pragma unroll
+        for (int r = 0; r < RG - 1; r++) read_row(r);
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+            read_row(j + RG - 1);
+            unsigned f[4][4];
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) {
+                    const int chunk = i % 2 * 4 + e % 2 * 2 + (g >> 2);
+                    const int place = swizzled(j * 8 + 2 * t + e / 2, chunk);
+                    f[i][e] = *(const unsigned*)(dys + i / 2 * Sizes::DY + place);
+                    if (BIAS) bias[i * 2 + e % 2] += __uint_as_float(f[i][e]);
+                }
+#pragma unroll
+            for (int r = 0; r < RG; r++)
+#pragma unroll
+                for (int s = 0; s < 3; s++)
+#pragma unroll
+                    for (int n = 0; n < NT; n++) {
+                        const unsigned(&row)[4] = b[(j + r) % RG][n];
+                        const unsigned pixels[2] = {row[s], row[s + 1]};
+#pragma unroll
+                        for (int i = 0; i < 4; i++) mma(sums[i][(r * 3 + s) * NT + n], f[i], pixels);
+                    }
+        }
+        __syncwarp();  // every lane has read what it needs of the stage
+        if (lane == 0) gate_arrive(empty + stage);
+        if (++stage == Sizes::STAGES) stage = 0, round ^= 1;
+    }
+}
+
+template <int WM, int WN, int NT, int RG, int BLOCKS>
+DEVICE void weights_boxes(const TensorMap& x1, const TensorMap& x2, const TensorMap& dy,
+                          const WeightsProblem& a) {
+    typedef WeightsStages<WM, WN, NT, RG, BLOCKS> Sizes;
+    constexpr int STAGES = Sizes::STAGES;
+    SHARED(shared);
+    Gate *full = (Gate*)(shared + STAGES * Sizes::STAGE), *empty = full + STAGES;
+    const int warp = same_in_warp(threadIdx.x >> 5), lane = threadIdx.x & 31;
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < STAGES; i++) gate_open(full + i, 1), gate_open(empty + i, Sizes::WARPS);
+        gates_ready();
+    }
+    __syncthreads();
+    const WeightsTile t(a, 64 * WM, 8 * NT * WN);
+    if (warp == Sizes::WARPS) {
+        if (lane == 0)
+            copy_steps<Sizes::DYS, Sizes::XS, RG, Sizes::X, Sizes::STAGE, STAGES>(
+                t.second ? x2 : x1, dy, a, t, shared, full, empty);
+        return;
+    }
+    const int wm = warp % WM, wn = warp / WM, count = t.last - t.first;
+    const bool with_bias = t.bias() && wn == 0;
+    float sums[4][RG * 3 * NT][4] = {}, bias[8] = {};
+    if (with_bias)
+        sum_steps<WM, WN, NT, RG, BLOCKS, true>(count, wm, wn, shared, full, empty, sums, bias);
+    else
+        sum_steps<WM, WN, NT, RG, BLOCKS, false>(count, wm, wn, shared, full, empty, sums, bias);
+
+    const int k = t.k + wm * 64 + (lane >> 2), c = t.c + wn * NT * 8 + (lane & 3) * 2;
+#pragma unroll
+    for (int tap = 0; tap < RG * 3; tap++) {
+        float* to = t.dw(a, t.r + tap / 3, tap % 3, c, k);
+#pragma unroll
+        for (int n = 0; n < NT; n++)
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) {
+                    const int column = n * 8 + e % 2, down = i * 16 + e / 2 * 8;
+                    if (k + down < a.K && c + column < t.C)
+                        to[column * a.K + down] = sums[i][tap * NT + n][e];
+                }
+    }
+    if (!with_bias) return;
+#pragma unroll
+    for (int i = 0; i < 8; i++) {  // the pixels of four lanes
+        bias[i] += __shfl_xor_sync(~0u, bias[i], 1);
+        bias[i] += __shfl_xor_sync(~0u, bias[i], 2);
+        if ((lane & 3) == 0 && k + 8 * i < a.K) *t.db(a, k + 8 * i) = bias[i];
+    }
+}
+
+// names are box_weights_WMxWNxNTxRG_BLOCKS, as in weight_tiles.py
+#define WEIGHTS_BOXES(WM, WN, NT, RG, BLOCKS)                                                        \
+    extern "C" __global__ void __launch_bounds__(32 * WM * WN + 32, BLOCKS)                          \
+        box_weights_##WM##x##WN##x##NT##x##RG##_##BLOCKS(                                            \
+            const __grid_constant__ TensorMap x1, const __grid_constant__ TensorMap x2,              \
+            const __grid_constant__ TensorMap dy, const __grid_constant__ WeightsProblem a) {        \
+        weights_boxes<WM, WN, NT, RG, BLOCKS>(x1, x2, dy, a);                                        \
+    }                                                                                                \
+    EXPORT(box_weights_##WM##x##WN##x##NT##x##RG##_##BLOCKS)
+
+WEIGHTS_BOXES(2, 4, 2, 1, 1)
+WEIGHTS_BOXES(1, 4, 2, 1, 1)
+WEIGHTS_BOXES(1, 4, 2, 1, 2)
+WEIGHTS_BOXES(1, 4, 1, 3, 1)
+#endif
