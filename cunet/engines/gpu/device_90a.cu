@@ -44,7 +44,6 @@ DEVICE void warpgroup_mma_columns(float (&d)[COLUMNS / 2], Operand a, Operand b)
 #define TYPES(COLUMNS) "m64n" #COLUMNS "k16.f32.f16.f16"
 #define LAYOUT(LAST) "p, 1, 1, " #LAST ", " #LAST
 #endif
-#define R_HALF "%0,%1,%2,%3"
 #define R0 "%0,%1,%2,%3,%4,%5,%6,%7"
 #define R1 ",%8,%9,%10,%11,%12,%13,%14,%15"
 #define R2 ",%16,%17,%18,%19,%20,%21,%22,%23"
@@ -60,7 +59,6 @@ DEVICE void warpgroup_mma_columns(float (&d)[COLUMNS / 2], Operand a, Operand b)
 #define D(i) \
     "+f"(d[8 * i]), "+f"(d[8 * i + 1]), "+f"(d[8 * i + 2]), "+f"(d[8 * i + 3]), \
         "+f"(d[8 * i + 4]), "+f"(d[8 * i + 5]), "+f"(d[8 * i + 6]), "+f"(d[8 * i + 7])
-#define D_HALF "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
 #define R0_3 R0 R1 R2 R3
 #define R0_7 R0_3 R4 R5 R6 R7
 #define R0_9 R0_7 R8 R9
@@ -83,6 +81,5 @@ PRODUCT(warpgroup_mma, 128, 0, 0_7, 64, 65)
 PRODUCT(warpgroup_mma, 160, 0, 0_9, 80, 81)
 PRODUCT(warpgroup_mma, 192, 0, 0_11, 96, 97)
 #if KIND != 0
-PRODUCT(warpgroup_mma_columns, 8, 1, _HALF, 4, 5)
 PRODUCT(warpgroup_mma_columns, 192, 1, 0_11, 96, 97)
 #endif

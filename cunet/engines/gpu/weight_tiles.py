@@ -27,7 +27,6 @@ class WeightTile:
     rows: int  # 1, and a block for each; or 3
     threads: int
     stage: int  # bytes
-    more: int  # bytes of shared memory besides stages and gates
     resident: int  # blocks on a multiprocessor at a time
     step: float  # microseconds that a step takes, of all of them together: an estimate
 
@@ -39,8 +38,8 @@ class WeightTile:
     @property
     def shared(self) -> int:
         """Bytes of shared memory, with what it takes to align them: as WeightsStages has it."""
-        stages = min(8, (233472 // self.resident - 2176 - self.more) // self.stage)
-        return 1024 + stages * (self.stage + 16) + self.more
+        stages = min(8, (233472 // self.resident - 2176) // self.stage)
+        return 1024 + stages * (self.stage + 16)
 
 
 def of_16_bits(groups: int, rows: int, resident: int, step: float) -> WeightTile:
@@ -48,7 +47,7 @@ def of_16_bits(groups: int, rows: int, resident: int, step: float) -> WeightTile
     stage = groups * 8192 + (80 if rows == 1 else 112) * 128
     threads = 128 * groups * rows + 32
     sizes = (groups, rows)
-    return WeightTile(sizes, 64 * groups, 64, rows, threads, stage, 2048, resident, step)
+    return WeightTile(sizes, 64 * groups, 64, rows, threads, stage, resident, step)
 
 
 def of_tf32(
@@ -60,7 +59,7 @@ def of_tf32(
     threads = 32 * along_filters * along_channels + 32
     sizes = (along_filters, along_channels, eights, rows)
     filters = 64 * along_filters
-    return WeightTile(sizes, filters, channels, rows, threads, stage, 0, resident, step)
+    return WeightTile(sizes, filters, channels, rows, threads, stage, resident, step)
 
 
 TILES = (of_16_bits(1, 3, 1, 0.70), of_16_bits(2, 1, 1, 0.50), of_16_bits(1, 1, 2, 0.66))

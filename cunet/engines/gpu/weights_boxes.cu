@@ -22,8 +22,8 @@
 //                      64 channels at 3 taps s          A block has KG x RG warpgroups, for KG times
 //                    +-------------------------+        64 filters and RG rows r of taps, and one
 //     64 filters     | warpgroup 0, taps (0,s) |        thread more that asks for boxes.
-//     (KG = 1)       | warpgroup 1, taps (1,s) |        The sum for the biases is a product with ones,
-//                    | warpgroup 2, taps (2,s) |        where c and r are 0.
+//     (KG = 1)       | warpgroup 1, taps (1,s) |        While the tensor cores work, the warps of the
+//                    | warpgroup 2, taps (2,s) |        blocks with c = 0 and r = 0 add pixels of dy.
 //                    +-------------------------+ (RG = 3)
 
 struct WeightsProblem {
@@ -85,65 +85,63 @@ DEVICE void copy_steps(const TensorMap& x, const TensorMap& dy, const WeightsPro
     }
 }
 
+// The sums over pixels of 16 filters, by a warp. A lane adds some rows of one chunk: 8 lanes side by
+// side have 8 rows of the same chunk, which lie in different banks.
+struct PixelSums {
+    static constexpr int CHUNKS = 16 / CHUNK, ROWS = 32 / CHUNKS;
+    float sums[CHUNK];
+    DEVICE PixelSums() {
+#pragma unroll
+        for (int e = 0; e < CHUNK; e++) sums[e] = 0.f;
+    }
+    static DEVICE int lane() { return threadIdx.x & 31; }
+    static DEVICE int chunk() { return (lane() >> 3) % CHUNKS; }
+    // of a box of 64 pixels, from the chunk `first` on
+    DEVICE void add(const unsigned char* box, int first) {
+        const int row = (lane() & 7) + (lane() >> 3) / CHUNKS * 8;
+#pragma unroll
+        for (int i = 0; i < 64; i += ROWS) {
+            const Chunk v = *(const Chunk*)(box + swizzled(row + i, first + chunk()));
+#pragma unroll
+            for (int e = 0; e < CHUNK; e++) sums[e] += to_float(v.a[e]);
+        }
+        __syncwarp();  // lane 0 gives the stage back
+    }
+    // the 16 sums to db, from the filter k on
+    DEVICE void store(const WeightsProblem& a, const WeightsTile& t, int k) {
+        k += chunk() * CHUNK;
+#pragma unroll
+        for (int e = 0; e < CHUNK; e++) {
+#pragma unroll
+            for (int other = 1; other < 32; other = other == 4 ? 8 * CHUNKS : 2 * other)
+                sums[e] += __shfl_xor_sync(~0u, sums[e], other);
+            if (lane() == chunk() * 8 && k + e < a.K) *t.db(a, k + e) = sums[e];
+        }
+    }
+};
+
 #if KIND != 0
 // Sizes in bytes; as in weight_tiles.py.
 template <int KG, int RG, int BLOCKS>
 struct WeightsStages {
-    static constexpr int GROUPS = KG * RG, DY = 64 * 128, ONES = 16 * 128;
+    static constexpr int GROUPS = KG * RG, DY = 64 * 128;
     static constexpr int X = (RG == 1 ? 80 : 112) * 128;  // 10 x 8 or 18 x 4; 10 x 10 or 18 x 6
-    static constexpr int STAGE = KG * DY + X, ROOM = 233472 / BLOCKS - 2176 - ONES;
+    static constexpr int STAGE = KG * DY + X, ROOM = 233472 / BLOCKS - 2176;
     static constexpr int STAGES = ROOM / STAGE < 8 ? ROOM / STAGE : 8;
 };
-
-// The sums of a warpgroup, for 64 filters (group kg) and the taps of one row (rg); `bias` gets the sums
-// of dy where BIAS is true.
-template <int KG, int RG, int BLOCKS, bool BIAS>
-DEVICE void sum_steps(const WeightsProblem& a, int count, int kg, int rg, unsigned char* stages,
-                      const unsigned char* ones, Gate* full, Gate* empty, float (&sums)[96],
-                      float (&bias)[4]) {
-    typedef WeightsStages<KG, RG, BLOCKS> Sizes;
-    // bytes of a row of the box of x; from 8 pixels of dy to the next 8 in x, and from 16 to 16
-    const int row = (a.wide + 2) * 128, eight = a.wide == 8 ? row : 1024, sixteen = row * 16 / a.wide;
-    const bool first_lane = (threadIdx.x & 31) == 0;
-    int stage = 0, step = 0, before = 0;
-    unsigned round = 0;
-    do {  // a loop that might not run at all makes the compiler wait for every product
-        gate_wait(full + stage, round);
-        const unsigned char* from = stages + stage * Sizes::STAGE;
-        const Operand filters = operand_columns(from + kg * Sizes::DY, 0);
-        const Operand taps = advance(operand_columns(from + KG * Sizes::DY, 128, eight), rg * row);
-        warpgroup_fence();
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            warpgroup_mma_columns<192>(sums, advance(filters, i * 2048), advance(taps, i * sixteen));
-        if constexpr (BIAS)
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                warpgroup_mma_columns<8>(bias, advance(filters, i * 2048), operand_columns(ones, 0));
-        warpgroup_commit();
-        warpgroup_wait<1>();  // this warp's products of the step before are done
-        if (step && first_lane) gate_arrive(empty + before);
-        before = stage;
-        if (++stage == Sizes::STAGES) stage = 0, round ^= 1;
-    } while (++step < count);
-    warpgroup_wait<0>();
-}
 
 template <int KG, int RG, int BLOCKS>
 DEVICE void weights_boxes(const TensorMap& x1, const TensorMap& x2, const TensorMap& dy,
                           const WeightsProblem& a) {
     typedef WeightsStages<KG, RG, BLOCKS> Sizes;
-    constexpr int STAGES = Sizes::STAGES, ONE = KIND == 1 ? 0x3F80 : 0x3C00;
+    constexpr int STAGES = Sizes::STAGES;
     SHARED(shared);
-    unsigned char* ones = shared + STAGES * Sizes::STAGE;
-    Gate *full = (Gate*)(ones + Sizes::ONES), *empty = full + STAGES;
+    Gate *full = (Gate*)(shared + STAGES * Sizes::STAGE), *empty = full + STAGES;
     const int group = same_in_warp(threadIdx.x >> 7);
     if (threadIdx.x == 0) {
         for (int i = 0; i < STAGES; i++) gate_open(full + i, 1), gate_open(empty + i, 4 * Sizes::GROUPS);
         gates_ready();
     }
-    if (threadIdx.x < Sizes::ONES / 16) store_words(ones + threadIdx.x * 16, ONE << 16 | ONE);
-    fence_proxy();
     __syncthreads();
     const WeightsTile t(a, 64 * KG, 64);
     if (group == Sizes::GROUPS) {  // the last 32 threads
@@ -152,19 +150,38 @@ DEVICE void weights_boxes(const TensorMap& x1, const TensorMap& x2, const Tensor
                                                                   full, empty);
         return;
     }
-    const int kg = group % KG, rg = group / KG;
-    const bool with_bias = t.bias() && rg == 0;
-    float sums[96], bias[4] = {};
+    const int kg = group % KG, rg = group / KG, lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
+    const bool bias = t.bias() && rg == 0;
+    // bytes of a row of the box of x; from 8 pixels of dy to the next 8 in x, and from 16 to 16
+    const int row = (a.wide + 2) * 128, eight = a.wide == 8 ? row : 1024, sixteen = row * 16 / a.wide;
+    const int count = t.last - t.first;
+    float sums[96];
 #pragma unroll
     for (int i = 0; i < 96; i++) sums[i] = 0.f;
-    if (with_bias)
-        sum_steps<KG, RG, BLOCKS, true>(a, t.last - t.first, kg, rg, shared, ones, full, empty, sums, bias);
-    else
-        sum_steps<KG, RG, BLOCKS, false>(a, t.last - t.first, kg, rg, shared, ones, full, empty, sums, bias);
+    PixelSums pixels;
+    int stage = 0, step = 0, before = 0;
+    unsigned round = 0;
+    do {  // a loop that might not run at all makes the compiler wait for every product
+        gate_wait(full + stage, round);
+        const unsigned char* from = shared + stage * Sizes::STAGE;
+        const Operand filters = operand_columns(from + kg * Sizes::DY, 0);
+        const Operand taps = advance(operand_columns(from + KG * Sizes::DY, 128, eight), rg * row);
+        warpgroup_fence();
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            warpgroup_mma_columns<192>(sums, advance(filters, i * 2048), advance(taps, i * sixteen));
+        warpgroup_commit();
+        if (bias) pixels.add(from + kg * Sizes::DY, warp * PixelSums::CHUNKS);
+        warpgroup_wait<1>();  // this warp's products of the step before are done
+        if (step && lane == 0) gate_arrive(empty + before);
+        before = stage;
+        if (++stage == STAGES) stage = 0, round ^= 1;
+    } while (++step < count);
+    warpgroup_wait<0>();
+    if (bias) pixels.store(a, t, t.k + kg * 64 + warp * 16);
 
     // sums[4 j + i] of a thread is filter 16 warp + lane / 4 + 8 (i / 2) at column 8 j + 2 (lane % 4) +
     // i % 2 of 3 times 64 channels
-    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
     const int k = t.k + kg * 64 + warp * 16 + (lane >> 2), c = t.c + (lane & 3) * 2;
     float* to = t.dw(a, t.r + rg, 0, c, k);
     const long long tap = (long long)(a.C1 + a.C2) * a.K;
@@ -175,9 +192,6 @@ DEVICE void weights_boxes(const TensorMap& x1, const TensorMap& x2, const Tensor
             const int column = i / 4 * 8 + i % 2, down = i / 2 % 2 * 8;
             if (k + down < a.K && c + column < t.C) to[column * a.K + down] = sums[s * 32 + i];
         }
-    if (with_bias && (lane & 3) == 0)
-        for (int i = 0; i < 2; i++)
-            if (k + 8 * i < a.K) *t.db(a, k + 8 * i) = bias[2 * i];
 }
 
 // names are box_weights_KGxRG_BLOCKS, as in weight_tiles.py

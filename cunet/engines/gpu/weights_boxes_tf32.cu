@@ -23,64 +23,6 @@ struct WeightsStages {
     static constexpr int STAGES = ROOM / STAGE < 8 ? ROOM / STAGE : 8;
 };
 
-// The sums of a warp; `bias` gets those of dy where BIAS is true: of a lane's pixels alone, at the
-// filters 8 i + lane / 4.
-template <int WM, int WN, int NT, int RG, int BLOCKS, bool BIAS>
-DEVICE void sum_steps(int count, int wm, int wn, const unsigned char* stages, Gate* full, Gate* empty,
-                      float (&sums)[4][RG * 3 * NT][4], float (&bias)[8]) {
-    typedef WeightsStages<WM, WN, NT, RG, BLOCKS> Sizes;
-    const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
-    int stage = 0;
-    unsigned round = 0;
-    for (int step = 0; step < count; step++) {
-        gate_wait(full + stage, round);
-        const unsigned char* from = stages + stage * Sizes::STAGE;
-        const unsigned char* dys = from + wm * 2 * Sizes::DY + (g & 3) * 4;
-        const unsigned char* xs = from + Sizes::DYS * Sizes::DY + (g & 3) * 4;
-        unsigned b[RG][NT][4];  // of the rows of x under way: pixels 2t to 2t + 3
-        auto read_row = [&](int row) {
-#pragma unroll
-            for (int n = 0; n < NT; n++)
-#pragma unroll
-                for (int i = 0; i < 4; i++) {
-                    const int chunk = (wn * NT + n) % 4 * 2 + (g >> 2), box = (wn * NT + n) / 4;
-                    const int place = swizzled(row * 10 + 2 * t + i, chunk);
-                    b[row % RG][n][i] = *(const unsigned*)(xs + box * Sizes::X + place);
-                }
-        };
-#pragma unroll
-        for (int r = 0; r < RG - 1; r++) read_row(r);
-#pragma unroll
-        for (int j = 0; j < 8; j++) {
-            read_row(j + RG - 1);
-            unsigned f[4][4];
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-#pragma unroll
-                for (int e = 0; e < 4; e++) {
-                    const int chunk = i % 2 * 4 + e % 2 * 2 + (g >> 2);
-                    const int place = swizzled(j * 8 + 2 * t + e / 2, chunk);
-                    f[i][e] = *(const unsigned*)(dys + i / 2 * Sizes::DY + place);
-                    if (BIAS) bias[i * 2 + e % 2] += __uint_as_float(f[i][e]);
-                }
-#pragma unroll
-            for (int r = 0; r < RG; r++)
-#pragma unroll
-                for (int s = 0; s < 3; s++)
-#pragma unroll
-                    for (int n = 0; n < NT; n++) {
-                        const unsigned(&row)[4] = b[(j + r) % RG][n];
-                        const unsigned pixels[2] = {row[s], row[s + 1]};
-#pragma unroll
-                        for (int i = 0; i < 4; i++) mma(sums[i][(r * 3 + s) * NT + n], f[i], pixels);
-                    }
-        }
-        __syncwarp();  // every lane has read what it needs of the stage
-        if (lane == 0) gate_arrive(empty + stage);
-        if (++stage == Sizes::STAGES) stage = 0, round ^= 1;
-    }
-}
-
 template <int WM, int WN, int NT, int RG, int BLOCKS>
 DEVICE void weights_boxes(const TensorMap& x1, const TensorMap& x2, const TensorMap& dy,
                           const WeightsProblem& a) {
@@ -101,15 +43,62 @@ DEVICE void weights_boxes(const TensorMap& x1, const TensorMap& x2, const Tensor
                 t.second ? x2 : x1, dy, a, t, shared, full, empty);
         return;
     }
-    const int wm = warp % WM, wn = warp / WM, count = t.last - t.first;
-    const bool with_bias = t.bias() && wn == 0;
-    float sums[4][RG * 3 * NT][4] = {}, bias[8] = {};
-    if (with_bias)
-        sum_steps<WM, WN, NT, RG, BLOCKS, true>(count, wm, wn, shared, full, empty, sums, bias);
-    else
-        sum_steps<WM, WN, NT, RG, BLOCKS, false>(count, wm, wn, shared, full, empty, sums, bias);
+    static_assert(WN == 4, "the 16 filters of which each warp adds the pixels");
+    const int wm = warp % WM, wn = warp / WM, g = lane >> 2, four = lane & 3;
+    float sums[4][RG * 3 * NT][4] = {};
+    PixelSums pixels;
+    int stage = 0;
+    unsigned round = 0;
+    for (int left = t.last - t.first; left; left--) {
+        gate_wait(full + stage, round);
+        const unsigned char* from = shared + stage * Sizes::STAGE;
+        const unsigned char* dys = from + wm * 2 * Sizes::DY + (g & 3) * 4;
+        const unsigned char* xs = from + Sizes::DYS * Sizes::DY + (g & 3) * 4;
+        unsigned b[RG][NT][4];  // of RG rows of x: the lane's pixels 2t to 2t + 3
+        auto read_row = [&](int row) {
+#pragma unroll
+            for (int n = 0; n < NT; n++)
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    const int eight = wn * NT + n, chunk = eight % 4 * 2 + (g >> 2);
+                    const int place = swizzled(row * 10 + 2 * four + i, chunk);
+                    b[row % RG][n][i] = *(const unsigned*)(xs + eight / 4 * Sizes::X + place);
+                }
+        };
+#pragma unroll
+        for (int r = 0; r < RG - 1; r++) read_row(r);
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+            read_row(j + RG - 1);
+            unsigned f[4][4];
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) {
+                    const int chunk = i % 2 * 4 + e % 2 * 2 + (g >> 2);
+                    const int place = swizzled(j * 8 + 2 * four + e / 2, chunk);
+                    f[i][e] = *(const unsigned*)(dys + i / 2 * Sizes::DY + place);
+                }
+#pragma unroll
+            for (int r = 0; r < RG; r++)
+#pragma unroll
+                for (int s = 0; s < 3; s++)
+#pragma unroll
+                    for (int n = 0; n < NT; n++) {
+                        const unsigned(&row)[4] = b[(j + r) % RG][n];
+                        const unsigned tap[2] = {row[s], row[s + 1]};
+#pragma unroll
+                        for (int i = 0; i < 4; i++) mma(sums[i][(r * 3 + s) * NT + n], f[i], tap);
+                    }
+        }
+        if (t.bias()) pixels.add(from + (wm * 2 + wn / 2) * Sizes::DY, wn % 2 * PixelSums::CHUNKS);
+        __syncwarp();  // every lane has read what it needs of the stage
+        if (lane == 0) gate_arrive(empty + stage);
+        if (++stage == STAGES) stage = 0, round ^= 1;
+    }
+    if (t.bias()) pixels.store(a, t, t.k + wm * 64 + wn * 16);
 
-    const int k = t.k + wm * 64 + (lane >> 2), c = t.c + wn * NT * 8 + (lane & 3) * 2;
+    const int k = t.k + wm * 64 + g, c = t.c + wn * NT * 8 + four * 2;
 #pragma unroll
     for (int tap = 0; tap < RG * 3; tap++) {
         float* to = t.dw(a, t.r + tap / 3, tap % 3, c, k);
@@ -123,13 +112,6 @@ DEVICE void weights_boxes(const TensorMap& x1, const TensorMap& x2, const Tensor
                     if (k + down < a.K && c + column < t.C)
                         to[column * a.K + down] = sums[i][tap * NT + n][e];
                 }
-    }
-    if (!with_bias) return;
-#pragma unroll
-    for (int i = 0; i < 8; i++) {  // the pixels of four lanes
-        bias[i] += __shfl_xor_sync(~0u, bias[i], 1);
-        bias[i] += __shfl_xor_sync(~0u, bias[i], 2);
-        if ((lane & 3) == 0 && k + 8 * i < a.K) *t.db(a, k + 8 * i) = bias[i];
     }
 }
 
