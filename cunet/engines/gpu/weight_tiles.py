@@ -50,24 +50,14 @@ def of_16_bits(groups: int, rows: int, resident: int, step: float) -> WeightTile
     return WeightTile(sizes, 64 * groups, 64, rows, threads, stage, resident, step)
 
 
-def of_tf32(
-    along_filters: int, along_channels: int, eights: int, rows: int, resident: int, step: float
-) -> WeightTile:
-    """A kernel of weights_boxes_tf32.cu, with as many warps, each for 8 channels `eights` times."""
-    channels = 8 * eights * along_channels
-    stage = 2 * along_filters * 8192 + channels // 32 * (80 if rows == 1 else 104) * 128
-    threads = 32 * along_filters * along_channels + 32
-    sizes = (along_filters, along_channels, eights, rows)
-    filters = 64 * along_filters
-    return WeightTile(sizes, filters, channels, rows, threads, stage, resident, step)
+def of_tf32(boxes: int, rows: int, resident: int, step: float) -> WeightTile:
+    """A kernel of weights_boxes_tf32.cu, which takes so many boxes of 32 channels."""
+    stage = 2 * 8192 + boxes * (80 if rows == 1 else 104) * 128
+    return WeightTile((boxes, rows), 64, 32 * boxes, rows, 160, stage, resident, step)
 
 
 TILES = (of_16_bits(1, 3, 1, 0.70), of_16_bits(2, 1, 1, 0.50), of_16_bits(1, 1, 2, 0.66))
-TF32_TILES = (
-    of_tf32(2, 4, 2, 1, 1, 1.8),
-    of_tf32(1, 4, 2, 1, 1, 0.98),
-    of_tf32(1, 4, 1, 3, 1, 1.35),
-)
+TF32_TILES = (of_tf32(1, 3, 1, 1.35), of_tf32(2, 1, 1, 0.98), of_tf32(2, 1, 2, 1.8))
 
 
 class Gradient(NamedTuple):
