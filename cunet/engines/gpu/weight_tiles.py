@@ -56,7 +56,12 @@ def of_tf32(boxes: int, rows: int, resident: int, step: float) -> WeightTile:
     return WeightTile((boxes, rows), 64, 32 * boxes, rows, 160, stage, resident, step)
 
 
-TILES = (of_16_bits(1, 3, 1, 0.70), of_16_bits(2, 1, 1, 0.50), of_16_bits(1, 1, 2, 0.66))
+TILES = (
+    of_16_bits(1, 3, 1, 0.70),
+    of_16_bits(2, 1, 1, 0.50),
+    of_16_bits(1, 1, 2, 0.66),
+    of_16_bits(1, 1, 3, 0.95),
+)
 TF32_TILES = (of_tf32(1, 3, 1, 1.35), of_tf32(2, 1, 1, 0.98), of_tf32(2, 1, 2, 1.8))
 
 

@@ -27,32 +27,32 @@
 //                    +-------------------------+ (RG = 3)
 
 struct WeightsProblem {
-    float *dw, *db;               // of the first part
-    long long part;               // floats from the sums of one part to those of the next
-    int wide, high;               // the rectangle of a step
-    int across, down, steps;      // rectangles side by side, one below the other, and in all images
-    int K, C1, C2;                // filters; channels of both pictures
-    int tiles_c1, tiles_c;        // tiles of channels, of x1 and of both
+    float *dw, *db;           // of the first part
+    long long part;           // floats from the sums of one part to those of the next
+    int wide, high;           // the rectangle of a step
+    int across, down, steps;  // rectangles side by side, one below the other, and in all images
+    int K, C1, C2;            // filters; channels of both pictures
+    int tiles_c1, tiles_c;    // tiles of channels, of x1 and of both
 };
 
 // What a block makes: filters from k on, channels from c on of one picture, taps from row r on; and of
 // which steps.
 struct WeightsTile {
     bool second;
-    int k, c, r, C, channel, first, last;
+    int k, c, r, C, picture, first, last;  // picture: the number of its first channel; it has C
     DEVICE WeightsTile(const WeightsProblem& a, int filters, int channels) {
         const int tile = blockIdx.x % a.tiles_c;
         second = tile >= a.tiles_c1;
         k = blockIdx.x / a.tiles_c * filters, c = (second ? tile - a.tiles_c1 : tile) * channels;
-        r = blockIdx.y, C = second ? a.C2 : a.C1, channel = (second ? a.C1 : 0) + c;
+        r = blockIdx.y, C = second ? a.C2 : a.C1, picture = second ? a.C1 : 0;
         first = (long long)a.steps * blockIdx.z / gridDim.z;
         last = (long long)a.steps * (blockIdx.z + 1) / gridDim.z;
     }
-    DEVICE bool bias() const { return channel == 0 && r == 0; }
-    // where the sum of tap (r, s) at (c, k) belongs
-    DEVICE float* dw(const WeightsProblem& a, int r, int s, int c, int k) const {
-        const int channels = a.C1 + a.C2;
-        return a.dw + blockIdx.z * a.part + ((long long)(r * 3 + s) * channels + channel - this->c + c) * a.K + k;
+    DEVICE bool bias() const { return picture + c + r == 0; }
+    // where the sums of a tap at (c, k), and at k, belong
+    DEVICE float* dw(const WeightsProblem& a, int tap, int c, int k) const {
+        const long long row = (long long)tap * (a.C1 + a.C2) + picture + c;
+        return a.dw + blockIdx.z * a.part + row * a.K + k;
     }
     DEVICE float* db(const WeightsProblem& a, int k) const { return a.db + blockIdx.z * a.part + k; }
 };
@@ -105,7 +105,6 @@ struct PixelSums {
 #pragma unroll
             for (int e = 0; e < CHUNK; e++) sums[e] += to_float(v.a[e]);
         }
-        __syncwarp();  // lane 0 gives the stage back
     }
     // the 16 sums to db, from the filter k on
     DEVICE void store(const WeightsProblem& a, const WeightsTile& t, int k) {
@@ -172,6 +171,7 @@ DEVICE void weights_boxes(const TensorMap& x1, const TensorMap& x2, const Tensor
             warpgroup_mma_columns<192>(sums, advance(filters, i * 2048), advance(taps, i * sixteen));
         warpgroup_commit();
         if (bias) pixels.add(from + kg * Sizes::DY, warp * PixelSums::CHUNKS);
+        __syncwarp();  // every lane has read what it needs of the stage
         warpgroup_wait<1>();  // this warp's products of the step before are done
         if (step && lane == 0) gate_arrive(empty + before);
         before = stage;
@@ -183,7 +183,7 @@ DEVICE void weights_boxes(const TensorMap& x1, const TensorMap& x2, const Tensor
     // sums[4 j + i] of a thread is filter 16 warp + lane / 4 + 8 (i / 2) at column 8 j + 2 (lane % 4) +
     // i % 2 of 3 times 64 channels
     const int k = t.k + kg * 64 + warp * 16 + (lane >> 2), c = t.c + (lane & 3) * 2;
-    float* to = t.dw(a, t.r + rg, 0, c, k);
+    float* to = t.dw(a, (t.r + rg) * 3, c, k);
     const long long tap = (long long)(a.C1 + a.C2) * a.K;
 #pragma unroll
     for (int s = 0; s < 3; s++, to += tap)

@@ -105,7 +105,7 @@ DEVICE void weights_boxes(const TensorMap& x1, const TensorMap& x2, const Tensor
     const int k = t.k + g, c = t.c + warp * 8 + two;
 #pragma unroll
     for (int tap = 0; tap < RG * 3; tap++) {
-        float* to = t.dw(a, t.r + tap / 3, tap % 3, c, k);
+        float* to = t.dw(a, t.r * 3 + tap, c, k);
 #pragma unroll
         for (int n = 0; n < NT; n++)
 #pragma unroll
