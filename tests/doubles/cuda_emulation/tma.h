@@ -73,7 +73,7 @@ static void land(const Box& b) {
     turn(gate);
 }
 static bool land_one(std::mt19937* random, bool must) {
-    if (boxes.empty() || (!must && random && (*random)() % 4)) return false;
+    if (boxes.empty() || (!must && random && (*random)() % 256)) return false;
     const size_t i = random ? (*random)() % boxes.size() : 0;
     land(boxes[i]);
     boxes.erase(boxes.begin() + i);

@@ -22,7 +22,9 @@ MUTANTS = {
     "bfloat16": {
         "no wait for the boxes": (COMMON, "gate_wait(full + stage, round);", ""),
         "no wait for a free stage": (COMMON, "gate_wait(empty + stage, round ^ 1);", ""),
-        "a stage given back at once": (COMMON, "gate_arrive(empty + before)", "gate_arrive(empty + stage)"),
+        "a stage given back at once": (
+            COMMON, "gate_arrive(empty + before)", "gate_arrive(empty + stage)",
+        ),
         "a stage given back before its products are done": (
             COMMON, "warpgroup_wait<1>();", "warpgroup_wait<2>();",
         ),
@@ -34,7 +36,9 @@ MUTANTS = {
         "gates that are opened too late": (
             COMMON, "gates_ready();\n    }\n    __syncthreads();", "gates_ready();\n    }",
         ),
-        "sums of biases of one lane": (COMMON, "sums[e] += __shfl_xor_sync(~0u, sums[e], other);", ";"),
+        "sums of biases of one lane": (
+            COMMON, "sums[e] += __shfl_xor_sync(~0u, sums[e], other);", ";",
+        ),
     },
     "tf32": {
         "no wait for the boxes": (TF32, "gate_wait(full + stage, round);", ""),
