@@ -163,7 +163,7 @@ DEVICE void weights_boxes(const TensorMap& x1, const TensorMap& x2, const Tensor
     do {  // a loop that might not run at all makes the compiler wait for every product
         gate_wait(full + stage, round);
         const unsigned char* from = shared + stage * Sizes::STAGE;
-        const Operand filters = operand_columns(from + kg * Sizes::DY, 0);
+        const Operand filters = operand_columns(from + kg * Sizes::DY, Sizes::DY);
         const Operand taps = advance(operand_columns(from + KG * Sizes::DY, 128, eight), rg * row);
         warpgroup_fence();
 #pragma unroll
