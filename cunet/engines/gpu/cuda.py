@@ -35,7 +35,10 @@ SOURCES = (
     "device", "convolution", "weights", "first_layer", "head", "images", "packing", "sample",
     "solver",
 )  # fmt: skip
-HOPPER_SOURCES = ("device_90a", "device_tma", "warpgroup", "boxes", "boxes_halo")
+HOPPER_SOURCES = (
+    "device_90a", "device_tma", "warpgroup", "boxes", "boxes_halo", "weights_boxes",
+    "weights_boxes_tf32",
+)  # fmt: skip
 loaded: dict[int, str] = {}  # GPU: a precision whose kernels it has
 CACHE_FORMAT = "2"  # of the files that are kept: after a change they are made again
 Argument = Array | np.ndarray | np.generic | int | float | None  # of a kernel

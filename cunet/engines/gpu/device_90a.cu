@@ -14,10 +14,11 @@ DEVICE Operand operand_rows(const void* rows, int stride) {
            1ull << 62;
 }
 // The same where it lies across the rows ("MN-major", 16 bits only): a row is 64 columns of the
-// operand, the next 64 begin `panel` bytes further.
-DEVICE Operand operand_columns(const void* rows, int panel) {
-    return (uint64)((shared_address(rows) & 0x3ffff) >> 4) | (uint64)(panel >> 4) << 16 | 64ull << 32 |
-           1ull << 62;
+// operand, the next 64 begin `panel` bytes further, the next 8 rows `stride` bytes. Rows are found by
+// their address alone, so advance may go to any row, and a panel may begin at the next row.
+DEVICE Operand operand_columns(const void* rows, int panel, int stride = 1024) {
+    return (uint64)((shared_address(rows) & 0x3ffff) >> 4) | (uint64)(panel >> 4) << 16 |
+           (uint64)(stride >> 4) << 32 | 1ull << 62;
 }
 DEVICE Operand advance(Operand rows, int bytes) { return rows + (bytes >> 4); }
 

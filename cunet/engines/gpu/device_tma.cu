@@ -73,9 +73,6 @@ DEVICE void meet(int number, int threads) {
 // a number that is the same in all lanes of a warp, as the compiler then knows
 DEVICE int same_in_warp(int a) { return __shfl_sync(~0u, a, 0); }
 
-// 16 zeros to shared memory; fence_proxy before a copy or product
-DEVICE void store_zeros(void* to) { *(uint4*)to = make_uint4(0, 0, 0, 0); }
-
 DEVICE float larger(float a, float b) {  // a NaN stays a NaN
     float c;
     asm("max.NaN.f32 %0, %1, %2;" : "=f"(c) : "f"(a), "f"(b));

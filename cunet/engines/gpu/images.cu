@@ -253,10 +253,11 @@ column_partials(const element* __restrict__ dy, float* __restrict__ ws, int rows
 }
 EXPORT(column_partials)
 
-// sums (n) of ws (rows, n), V neighbouring columns to a thread; n a multiple of V.
+// sums (n) of ws (rows, n), V neighbouring columns to a thread; n a multiple of V. Columns from `split`
+// on, a multiple of V, go to `rest`.
 template <int V>
-DEVICE void add_partials(const float* __restrict__ ws, float* __restrict__ sums, int rows,
-                         long long n, int slices) {
+DEVICE void add_partials(const float* __restrict__ ws, float* __restrict__ sums,
+                         float* __restrict__ rest, int rows, long long split, long long n, int slices) {
     struct alignas(4 * V) Columns { float a[V]; };
     __shared__ float part[256 * V];
     const int across = 256 / slices, column = threadIdx.x % across, slice = threadIdx.x / across;
@@ -275,13 +276,21 @@ DEVICE void add_partials(const float* __restrict__ ws, float* __restrict__ sums,
     if (slice || place >= n) return;
     for (int i = 1; i < slices; i++)
         for (int j = 0; j < V; j++) total.a[j] += part[(i * across + column) * V + j];
-    *(Columns*)(sums + place) = total;
+    *(Columns*)(place < split ? sums + place : rest + (place - split)) = total;
 }
 #define SUM_PARTIALS(name, V)                                                                     \
     extern "C" __global__ void __launch_bounds__(256) name(const float* ws, float* sums, int rows,\
                                                            long long n, int slices) {             \
-        add_partials<V>(ws, sums, rows, n, slices);                                               \
+        add_partials<V>(ws, sums, nullptr, rows, n, n, slices);                                   \
     }                                                                                             \
     EXPORT(name)
 SUM_PARTIALS(sum_partials, 1)
 SUM_PARTIALS(sum_partials_by_four, 4)
+
+// the sums of the parts of a gradient of filters and that of biases, which lies behind it
+extern "C" __global__ void __launch_bounds__(256)
+sum_filter_partials(const float* ws, float* dw, float* db, int rows, long long of_dw, long long n,
+                    int slices) {
+    add_partials<4>(ws, dw, db, rows, of_dw, n, slices);
+}
+EXPORT(sum_filter_partials)

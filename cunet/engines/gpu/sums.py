@@ -49,3 +49,13 @@ def sum_partials(ws: Array, into: Array | None = None) -> Array:
         THREADS, ws, sums, len(ws), np.int64(sums.size), slices,
     )  # fmt: skip
     return sums
+
+
+def sum_filter_partials(ws: Array, dw: Array, db: Array) -> None:
+    """The sum of float32 ws (S, size of dw and of db) over its first axis, in the order that
+    sum_partials has, to dw and db; their sizes are multiples of 4."""
+    slices, n = 1 if len(ws) <= 16 else 32, ws.shape[1]
+    launch(
+        None, "sum_filter_partials", blocks(n, THREADS // slices * 4), THREADS,
+        ws, dw, db, len(ws), np.int64(dw.size), np.int64(n), slices,
+    )  # fmt: skip

@@ -193,8 +193,8 @@ DEVICE Operand operand_rows(const void* shared, int stride) {
         emulation::fail("an operand starts at a row of 128 bytes of dynamic shared memory");
     return {start, stride, 0, false};
 }
-DEVICE Operand operand_columns(const void* shared, int panel) {
-    return {operand(shared).start, 1024, panel, true};
+DEVICE Operand operand_columns(const void* shared, int panel, int stride = 1024) {
+    return {operand(shared).start, stride, panel, true};
 }
 DEVICE Operand advance(Operand o, int bytes) { return {o.start + bytes, o.stride, o.panel, o.columns}; }
 template <int COLUMNS>

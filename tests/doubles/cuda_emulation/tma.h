@@ -141,10 +141,6 @@ DEVICE void store_matrices_transposed(void* row, const unsigned (&d)[4]) {
     emulation::slot() = {row, d};
     emulation::meet(emulation::warp(), emulation::store_transposed);
 }
-DEVICE void store_zeros(void* to) {
-    memset(to, 0, 16);
-    emulation::now->landed.push_back((unsigned char*)to);
-}
 DEVICE float larger(float a, float b) { return a != a ? a : b != b ? b : a > b ? a : b; }
 #if KIND != 0
 DEVICE unsigned two_elements(float low, float high) {

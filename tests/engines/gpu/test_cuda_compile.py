@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from cunet.engines.gpu import cuda
+from cunet.engines.gpu import cuda, weight_tiles
 from cunet.errors import DeviceError
 
 nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", exc_type=ImportError)
@@ -50,6 +50,8 @@ def test_kernels_compile_and_spill_nothing(arch, precision):
     assert exported(arch) <= found.keys()
     tile = "wg_conv_128x128" if arch == "sm_90a" else "conv_128x128"
     assert {tile, "conv_by_weights_128"} <= found.keys()
+    by_boxes = {tile.name for tile in weight_tiles.tiles(cuda.DTYPES[precision].itemsize)}
+    assert (by_boxes <= found.keys()) == (arch == "sm_90a")
     for name, (frame, stores, loads, registers) in found.items():
         assert (frame, stores, loads) == (0, 0, 0), name
         assert registers <= 255, name
