@@ -1,4 +1,5 @@
-"""The kernels of boxes.cu, each for tiles of its own size, and how an output is cut into tiles."""
+"""The kernels of boxes_conv.cu and boxes_up.cu, each for tiles of its own size, and how an output
+is cut into tiles."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,66 +10,87 @@ from typing import NamedTuple
 from cunet.engines.gpu import cuda
 from cunet.engines.gpu.cuda import blocks
 
-MAX_PARTS = 8  # of the taps and channels, where a layer has too few pixels to fill a GPU
+MAX_PARTS = 8  # of the channels, where a layer has too few pixels to fill a GPU
 MAX_SIDE = 256  # of a box
 GATE_BYTES = 8
-HALO_WIDE = 10  # pixels of a box with its border
+MULTIPROCESSOR_BYTES = 233472  # of shared memory on a card of compute capability 9.0
+SPARE_BYTES = 2176  # of a block: 1 KB that the system takes, what aligns the rest, gates
+TALLER, WIDER = 2, 2  # pixels of a convolution's box than of its tile
+CONV_WIDE = 8  # pixels of a convolution's tile
 
 
 @dataclass(frozen=True)
 class BoxTile:
-    """A kernel whose block makes 64 `filters` output channels at `groups` times `pixels` pixels."""
+    """A kernel whose block makes 64 `filters` output channels at `pixels` pixels.
+
+    The last four are microseconds, fitted to times measured on an H200 (in 16 bits and TF32, where
+    steps take about as long): of a step where all blocks of a multiprocessor are busy, of one where
+    a block is alone there, of a tile besides its steps, and of its mask.
+    """
 
     filters: int  # groups of 64
-    groups: int  # of pixels
-    pixels: int  # of a group
+    pixels: int
     resident: int  # blocks on a multiprocessor at a time
-    halo: bool = False  # a kernel of boxes_halo.cu, for tiles 8 pixels wide
+    step: float
+    alone: float
+    tile: float
+    mask: float
 
     @property
     def threads(self) -> int:
-        """Four warps to a group of filters and pixels, and one that copies."""
-        return 128 * self.filters * self.groups + 32
+        """Four warps to 64 filters, and one that copies."""
+        return 128 * self.filters + 32
 
-    def shared(self, itemsize: int) -> int:
+    def shared(self, what: str, itemsize: int) -> int:
         """Bytes of shared memory for activations of this size, with what it takes to align them: as
-        BoxBlock of boxes.cu has it."""
-        out = self.filters * self.groups * 2 * 32 * 64 * itemsize
-        room = 233472 // self.resident - 2176 - out
-        if self.halo:
-            image = 2 * blocks(HALO_WIDE * (self.tall + 2) * 128, 1024) * 1024
-            stage = 64 * self.filters * 128
-            room, fixed = room - image, image + out + 2 * GATE_BYTES
-        else:
-            stage, fixed = (64 * self.filters + self.pixels * self.groups) * 128, out
-        return 1024 + fixed + min(8, room // stage) * (stage + 2 * GATE_BYTES)
+        ConvBlock and UpBlock of the .cu files have it."""
+        filters, out = 64 * self.filters * 128, self.filters * 2 * 32 * 64 * itemsize
+        room, image = MULTIPROCESSOR_BYTES // self.resident - SPARE_BYTES - out, 0
+        stage = filters + self.pixels * 128
+        if what == "conv":
+            box = (CONV_WIDE + WIDER) * (self.pixels // CONV_WIDE + TALLER) * 128
+            image, stage = 2 * blocks(box, 1024) * 1024, filters
+        stages = min(8, (room - image) // stage)
+        gates = 2 * stages + (2 if what == "conv" else 0)
+        return 1024 + image + stages * stage + out + gates * GATE_BYTES
 
-    @property
-    def tall(self) -> int:
-        """The rows of a tile of a halo's kernel."""
-        return self.groups * self.pixels // 8
+    def name(self, what: str, parts: int = 1) -> str:
+        """The kernel that does `what`: conv, up or up_by_data, in parts or not."""
+        part = "_part" if parts > 1 else ""
+        return f"box_{what}{part}_{self.filters}x{self.pixels}_{self.resident}"
 
-    def name(self, what: str) -> str:
-        """The kernel that does `what`: conv, conv_part, up, up_by_data or up_by_data_part."""
-        kind, sizes = "halo" if self.halo else "box", f"{self.filters}x{self.groups}x{self.pixels}"
-        return f"{kind}_{what}_{sizes}_{self.resident}"
+
+CONV_TILES = (
+    BoxTile(1, 128, 2, 0.36, 0.23, 3.0, 0.6),
+    BoxTile(1, 192, 2, 0.52, 0.24, 4.0, 1.9),
+    BoxTile(2, 160, 1, 0.40, 0.40, 3.0, 1.9),
+)
+PART_TILE = BoxTile(2, 128, 1, 0.36, 0.36, 2.0, 0.0)
+PART, SUMS = 6.0, 2e-6  # microseconds of parts: of one more launch, and of each sum kept
+UP_TILES = (BoxTile(2, 128, 1, 0.33, 0.33, 3.0, 1.0), BoxTile(2, 192, 1, 0.47, 0.47, 4.0, 2.0))
 
 
 class Output(NamedTuple):
-    """The sizes that decide how an output is made: what makes it, how many images of how many
-    pixels and channels it is, how many steps every sum has, and whether it is masked."""
+    """The sizes that decide how an output is made.
+
+    what: conv, up or up_by_data; images of rows x columns pixels (of one corner) of so many
+    channels; each sum has `taps` times `channel_blocks` (128 bytes of channels) steps; masked: by
+    the input of the layer.
+    """
 
     what: str
     images: int
     rows: int
     columns: int
     channels: int
-    steps: int
+    taps: int
+    channel_blocks: int
     masked: bool
 
 
 class Cut(NamedTuple):
-    """How an output is cut: the kernel, the rectangle of pixels of a tile, parts of the steps."""
+    """How an output is cut: the kernel, the rectangle of pixels of a tile, and parts of the blocks
+    of channels."""
 
     tile: BoxTile
     wide: int
@@ -86,84 +108,53 @@ class Cut(NamedTuple):
         return output.images * across * down * filters * self.parts
 
 
-CONV_TILES = (
-    BoxTile(2, 1, 128, 1),
-    BoxTile(2, 1, 160, 1),
-    BoxTile(2, 1, 192, 1),
-    BoxTile(1, 2, 128, 1),
-    BoxTile(1, 2, 192, 1),
-    BoxTile(1, 1, 192, 2),
-    BoxTile(1, 1, 128, 2),
-    BoxTile(1, 1, 128, 3),
-)
-HALO_TILES = (
-    BoxTile(2, 1, 128, 1, True),
-    BoxTile(2, 1, 160, 1, True),
-    BoxTile(2, 1, 192, 1, True),
-    BoxTile(1, 2, 128, 1, True),
-    BoxTile(1, 2, 192, 1, True),
-    BoxTile(1, 1, 128, 2, True),
-    BoxTile(1, 1, 192, 2, True),
-)
-HALO_WIDE_TILES = (BoxTile(2, 1, 128, 1, True), BoxTile(2, 1, 192, 1, True))
-WIDE_TILES = (BoxTile(2, 1, 128, 1), BoxTile(2, 1, 192, 1))  # that up-convolutions and parts have
-TILES = {
-    "conv": CONV_TILES + HALO_TILES,
-    "conv_part": WIDE_TILES + HALO_WIDE_TILES,
-    "up": WIDE_TILES,
-    "up_by_data": WIDE_TILES,
-    "up_by_data_part": WIDE_TILES,
-}
-
-
 @cache
-def rectangle(rows: int, columns: int, groups: int, pixels: int) -> tuple[int, int]:
-    """The sides (wide, high) of the rectangle that covers rows x columns pixels with the fewest
-    tiles; each of the groups, one below the other, has up to `pixels` pixels."""
+def rectangle(rows: int, columns: int, pixels: int) -> tuple[int, int]:
+    """The sides (wide, high) of the rectangle of at most this many pixels that covers rows x
+    columns with the fewest tiles; of several the widest."""
 
-    def count(wide: int) -> tuple[int, int]:
-        high = tallest(wide)
-        return blocks(columns, wide) * blocks(rows, high), -wide
+    def high(wide: int) -> int:
+        return min(pixels // wide, rows, MAX_SIDE)
 
-    def tallest(wide: int) -> int:
-        return groups * min(pixels // wide, blocks(rows, groups), MAX_SIDE)
+    def order(wide: int) -> tuple[int, int]:
+        return blocks(columns, wide) * blocks(rows, high(wide)), -wide
 
-    wide = min(range(1, min(columns, pixels, MAX_SIDE) + 1), key=count)
-    return wide, tallest(wide)
+    wide = min(range(1, min(columns, pixels, MAX_SIDE) + 1), key=order)
+    return wide, high(wide)
 
 
 def cut_by(tile: BoxTile, output: Output, parts: int = 1) -> Cut:
     """An output cut for this kernel."""
-    if tile.halo:
-        return Cut(tile, 8, tile.tall, parts)
-    return Cut(tile, *rectangle(output.rows, output.columns, tile.groups, tile.pixels), parts)
+    if output.what == "conv":
+        return Cut(tile, CONV_WIDE, tile.pixels // CONV_WIDE, parts)
+    return Cut(tile, *rectangle(output.rows, output.columns, tile.pixels), parts)
 
 
 def cuts(output: Output) -> Iterator[Cut]:
     """Every way to cut an output that has a chance."""
-    processors = cuda.processors()
-    for parts in range(1, min(MAX_PARTS, max(1, output.steps // 8)) + 1):
-        if parts > 1 and output.what == "up":
-            return
-        for tile in TILES[output.what + ("_part" if parts > 1 else "")]:
-            cut = cut_by(tile, output, parts)
-            if tile.halo and parts > output.steps // 9:
-                continue
-            if parts == 1 or cut.tiles(output) * (parts - 1) // parts < processors:
-                yield cut
+    if output.what != "conv":
+        yield from (cut_by(tile, output) for tile in UP_TILES)
+        return
+    yield from (cut_by(tile, output) for tile in CONV_TILES)
+    for parts in range(2, min(MAX_PARTS, output.channel_blocks) + 1):
+        cut = cut_by(PART_TILE, output, parts)
+        if cut.tiles(output) <= 2 * cuda.processors():
+            yield cut
 
 
 def cost(output: Output, cut: Cut) -> float:
-    """What a cut costs: a rough model."""
-    tile = cut.tile
-    at_once = tile.resident * cuda.processors()
-    rounds = blocks(cut.tiles(output), at_once)
-    work = (
-        tile.resident * tile.filters * tile.groups * tile.pixels * blocks(output.steps, cut.parts)
-    )
-    pixels = output.images * output.rows * output.columns
-    sums = pixels * output.channels * cut.parts / cuda.processors() / 64 if cut.parts > 1 else 0
-    return rounds * work + sums
+    """What a cut takes in microseconds, by the times of its tile: a model, so that the choice
+    follows from sizes alone and is the same on every card of as many multiprocessors."""
+    tile, processors = cut.tile, cuda.processors()
+    rounds, rest = divmod(cut.tiles(output), tile.resident * processors)
+    steps = output.taps * blocks(output.channel_blocks, cut.parts)
+    each = tile.tile + tile.mask * output.masked
+    step = tile.alone if rest <= processors else tile.step
+    took = rounds * (steps * tile.step + each) + (steps * step + each if rest else 0)
+    if cut.parts > 1:
+        numbers = output.images * output.rows * output.columns * output.channels * cut.parts
+        took += PART + SUMS * numbers
+    return took
 
 
 def cheapest(output: Output) -> Cut:

@@ -1,18 +1,16 @@
-"""The launches of boxes.cu: convolutions and up-convolutions by Hopper's copy engine. Arguments are
-those of product.launch_product, which calls these where the GPU can. Nothing here waits for it."""
+"""The launches of boxes_conv.cu and boxes_up.cu: convolutions and up-convolutions by Hopper's copy
+engine. Nothing here waits for the GPU."""
 
 import numpy as np
 
 from cunet.backend import Array, array_module
 from cunet.engines.gpu import box_tiles, cuda, tensor_map
 from cunet.engines.gpu.cuda import blocks, launch
-from cunet.errors import DeviceError
 
 TAPS = {"conv": 9, "up": 1, "up_by_data": 4}
 ROW_BYTES = 128  # of a box
-wanted = True  # False: the kernels of other cards are used here too
 PROBLEM = np.dtype(
-    [(name, np.uint64) for name in "bias mask y1 y2 partial".split()]
+    [(name, np.uint64) for name in ("bias", "mask", "y1", "y2", "partial")]
     + [
         (name, np.int32)
         for name in (
@@ -22,6 +20,66 @@ PROBLEM = np.dtype(
     ],
     align=True,
 )  # the struct BoxProblem of boxes.cu, which explains its fields
+
+
+def launch_boxes(
+    what: str,
+    pictures: tuple[Array, ...],
+    w: Array,
+    strides: tuple[int, int],
+    results: list[Array],
+    size: tuple[int, int],
+    bias: Array | None = None,
+    mask: Array | None = None,
+    pad: int = 0,
+    flags: int = 0,
+    channels: int | None = None,
+) -> Array | None:
+    """Launch the kernel of `what`, conv, up or up_by_data; arguments as in launches.launch_product.
+
+    Returns the sums of parts (parts, N, P, Q, K) where they are still to be added, else None.
+    """
+    x, k1 = pictures[0], channels or results[0].shape[3]
+    k = k1 + (results[1].shape[3] if len(results) > 1 else 0)
+    across = [blocks(p.shape[3] * p.dtype.itemsize, ROW_BYTES) for p in pictures]
+    output = box_tiles.Output(what, x.shape[0], *size, k, TAPS[what], sum(across), mask is not None)
+    cut = box_tiles.choose(output)
+    tile, parts = cut.tile, cut.parts
+    partial = None
+    if parts > 1:
+        partial = array_module(x).empty((parts, x.shape[0], *size, k), np.float32)
+    fields = dict(
+        bias=address(bias), mask=address(mask), y1=address(results[0]),
+        y2=address(results[1]) if k > k1 else 0, partial=address(partial),
+        P=size[0], Q=size[1], wide=cut.wide, high=cut.high, images=x.shape[0],
+        tiles_k=blocks(k, 64 * tile.filters), parts=parts, tiles=cut.tiles(output),
+        C1=x.shape[3], blocks1=across[0], blocks=sum(across), K1=k1, K2=k - k1, pad=pad,
+        flags=flags,
+    )  # fmt: skip
+    fields["across"], fields["down"] = cut.rectangles(output)
+    if mask is not None:
+        pixel = mask.strides[2]
+        fields["mask_row"], fields["mask_image"] = (
+            mask.strides[1] // pixel,
+            mask.strides[0] // pixel,
+        )
+    maps = [*image_maps(what, pictures, cut), filters_map(w, k, strides, 64 * tile.filters)]
+    maps.append(image_map(mask, cut.wide, cut.high) if mask is not None else maps[0])
+    grid = min(cut.tiles(output), tile.resident * cuda.processors())
+    launch(
+        x, tile.name(what, parts), grid, tile.threads, *maps, record(PROBLEM, fields),
+        shared=tile.shared(what, x.dtype.itemsize),
+    )  # fmt: skip
+    return partial
+
+
+def image_maps(what: str, pictures: tuple[Array, ...], cut: box_tiles.Cut) -> list[np.ndarray]:
+    """The maps of the pixels that are multiplied: two for a convolution, else one."""
+    if what == "conv":
+        sides = cut.wide + box_tiles.WIDER, cut.high + box_tiles.TALLER
+        return [image_map(picture, *sides) for picture in (pictures[0], pictures[-1])]
+    of_image = corners_map if what == "up_by_data" else image_map
+    return [of_image(pictures[0], cut.wide, cut.high)]
 
 
 def image_map(x: Array, wide: int, high: int) -> np.ndarray:
@@ -45,78 +103,19 @@ def corners_map(x: Array, wide: int, high: int) -> np.ndarray:
 
 def filters_map(w: Array, rows: int, strides: tuple[int, int], filters: int) -> np.ndarray:
     """The map of packed filters, `rows` of them a tap; strides: elements between rows, of which
-    each is one long, and between taps."""
+    each is one long, and between taps (0: there is one)."""
     inner, tap = strides
-    taps = max(1, w.size // (rows * inner))
-    lengths = (inner, rows, taps, 1)
+    lengths = (inner, rows, w.size // (rows * inner), 1)
     box = (ROW_BYTES // w.dtype.itemsize, filters, 1, 1)
     return tensor_map.tiled(w.data.ptr, w.dtype, lengths, (inner, tap or w.size, w.size), box)
 
 
-def launch_boxes(
-    what: str,
-    pictures: tuple[Array, ...],
-    w: Array,
-    strides: tuple[int, int],
-    results: list[Array],
-    size: tuple[int, int],
-    bias: Array | None = None,
-    mask: Array | None = None,
-    pad: int = 0,
-    flags: int = 0,
-    channels: int | None = None,
-) -> Array | None:
-    """Launch boxes.cu's `what`; returns the sums of parts (parts, N, P, Q, K) that are still to be
-    added, None where the results are done."""
-    x, y = pictures[0], results[0]
-    k1 = channels or y.shape[3]
-    k2 = results[1].shape[3] if len(results) > 1 else 0
-    steps = [blocks(p.shape[3] * p.dtype.itemsize, ROW_BYTES) for p in pictures]
-    output = box_tiles.Output(
-        what, x.shape[0], *size, k1 + k2, TAPS[what] * sum(steps), mask is not None
-    )
-    cut = box_tiles.choose(output)
-    tile, parts, (across, down) = cut.tile, cut.parts, cut.rectangles(output)
-    rows = cut.high // tile.groups
-    partial = None
-    if parts > 1:
-        shape = (parts, x.shape[0], *size, k1 + k2)
-        partial = array_module(x).empty(shape, np.float32)
-    problem = np.zeros((), PROBLEM)
-    mask_row, mask_image = (
-        (mask.strides[i] // mask.strides[2] for i in (1, 0)) if mask is not None else (0, 0)
-    )
-    for name, value in dict(
-        bias=address(bias), mask=address(mask), y1=address(y),
-        y2=address(results[1]) if k2 else 0, partial=address(partial),
-        P=size[0], Q=size[1], wide=cut.wide, high=cut.high, across=across, down=down,
-        images=x.shape[0], tiles_k=blocks(k1 + k2, 64 * tile.filters), parts=parts,
-        tiles=cut.tiles(output), C1=x.shape[3], blocks1=steps[0], blocks=sum(steps), K1=k1, K2=k2,
-        mask_row=mask_row, mask_image=mask_image, pad=pad, flags=flags,
-    ).items():  # fmt: skip
-        problem[name] = value
-    of_image = corners_map if what == "up_by_data" else image_map
-    sides = (box_tiles.HALO_WIDE, cut.high + 2) if tile.halo else (cut.wide, rows)
-    maps = [of_image(picture, *sides) for picture in (x, pictures[-1])]
-    maps.append(filters_map(w, k1 + k2, strides, 64 * tile.filters))
-    maps.append(image_map(mask, cut.wide, rows) if mask is not None else maps[0])
-    grid = min(cut.tiles(output), tile.resident * cuda.processors())
-    launch(
-        x, tile.name(what + ("_part" if parts > 1 else "")), grid, tile.threads, *maps, problem,
-        shared=tile.shared(x.dtype.itemsize),
-    )  # fmt: skip
-    return partial
-
-
-def usable() -> bool:
-    """Whether the current GPU has the kernels of boxes.cu, and its driver makes tensor maps."""
-    if not wanted or cuda.capability() != cuda.WARPGROUP_CAPABILITY:
-        return False
-    try:
-        tensor_map.driver()
-    except DeviceError:
-        return False
-    return True
+def record(dtype: np.dtype, fields: dict[str, int]) -> np.ndarray:
+    """A struct with these fields, as `launch` passes it by value; the others are 0."""
+    made = np.zeros((), dtype)
+    for name, value in fields.items():
+        made[name] = value
+    return made
 
 
 def address(x: Array | None) -> int:

@@ -8,10 +8,11 @@ the layer that made x need not use its output again. Nothing here waits for the 
 """
 
 from cunet.backend import Array, array_module
-from cunet.engines.gpu import boxes
+from cunet.engines.gpu.box_check import usable
 from cunet.engines.gpu.elements import pack
 from cunet.engines.gpu.fresh import gradients_of
-from cunet.engines.gpu.product import BIAS, RELU, REVERSE, launch_by_weights, launch_product
+from cunet.engines.gpu.launches import launch_product
+from cunet.engines.gpu.product import BIAS, RELU, REVERSE, launch_by_weights
 from cunet.engines.gpu.sums import column_sums
 from cunet.engines.gpu.weight_boxes import launch_weight_boxes
 from cunet.engines.images import as_images, output_size, split_channels
@@ -81,7 +82,7 @@ def by_weights(
     """dw (R, S, C, K) and db (K) in float32, for filters of size (R, S). into: arrays for them, by
     default new ones."""
     pictures, k = as_images(x), dy.shape[3]
-    if boxes.usable():
+    if usable(dy):
         return launch_weight_boxes(pictures, dy, into)
     c = sum(picture.shape[3] for picture in pictures)
     dw = launch_by_weights("conv", pictures, dy, (*size, c, k), into[0])

@@ -32,12 +32,12 @@ DTYPES: dict[str, np.dtype] = {
 KINDS = {"tf32": 0, "bfloat16": 1, "float16": 2}  # as in device.cu
 FOLDER = Path(__file__).parent
 SOURCES = (
-    "device", "convolution", "weights", "first_layer", "head", "images", "packing", "sample",
-    "solver",
+    "device", "convolution", "warp", "weights", "first_layer", "head", "images", "packing",
+    "sample", "solver",
 )  # fmt: skip
 HOPPER_SOURCES = (
-    "device_90a", "device_tma", "warpgroup", "boxes", "boxes_halo", "weights_boxes",
-    "weights_boxes_tf32",
+    "device_90a", "device_tma", "boxes", "boxes_conv", "boxes_up", "boxes_weights",
+    "boxes_weights_tf32",
 )  # fmt: skip
 loaded: dict[int, str] = {}  # GPU: a precision whose kernels it has
 CACHE_FORMAT = "2"  # of the files that are kept: after a change they are made again
@@ -84,7 +84,7 @@ def _properties(index: int) -> dict[str, Any]:
 def sources(arch: str) -> list[Path]:
     """The files that are compiled together for an architecture such as "sm_90a"."""
     hopper = arch == f"sm_{WARPGROUP_CAPABILITY}a"
-    names = (*SOURCES, *(HOPPER_SOURCES if hopper else ("warp",)))
+    names = (*SOURCES, *(HOPPER_SOURCES if hopper else ()))
     return [FOLDER / f"{name}.cu" for name in names]
 
 

@@ -1,12 +1,12 @@
-"""The launches of convolution.cu, warpgroup.cu and weights.cu: one product of matrices for every
-convolution and up-convolution, forward and back. Nothing here waits for the GPU."""
+"""The launches of convolution.cu and weights.cu: one product of matrices for every convolution and
+up-convolution, forward and back. Nothing here waits for the GPU."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from cunet.backend import Array, array_module
-from cunet.engines.gpu import boxes, cuda, tiles
+from cunet.engines.gpu import cuda, tiles
 from cunet.engines.gpu.cuda import blocks, launch
 from cunet.engines.gpu.sums import sum_partials
 from cunet.errors import CunetError
@@ -45,54 +45,54 @@ class Problem(NamedTuple):
     flags: int
 
 
-def launch_product(
-    what: str,
+def problem_of(
     pictures: tuple[Array, ...],
     w: Array,
     strides: tuple[int, int],
     results: list[Array],
-    size: tuple[int, int],
     bias: Array | None = None,
     mask: Array | None = None,
     pad: int = 0,
     flags: int = 0,
     channels: int | None = None,
-) -> None:
-    """Launch convolution.cu's `what`. strides: of w, between output channels and between taps;
-    size: of the grid of output pixels; channels: of the product, by default those of the results
-    together."""
+    partial: Array | None = None,
+) -> Problem:
+    """The problem of these images and results; arguments as in launches.launch_product."""
     x, second = pictures[0], pictures[1] if len(pictures) > 1 else None
     y, other = results[0], results[1] if len(results) > 1 else None
     n, height, width, c = x.shape
-    k1 = channels or y.shape[3]
-    k = k1 + (other.shape[3] if other is not None else 0)
-    pixels, step = n * size[0] * size[1], 128 // x.dtype.itemsize  # channels in 128 bytes
-    if boxes.usable():
-        partial = boxes.launch_boxes(
-            what, pictures, w, strides, results, size, bias, mask, pad, flags, channels
-        )
-        if partial is None:
-            return
-        parts = len(partial)
-    else:
-        taps = {"conv": 9, "up": 1, "up_by_data": 4}[what]
-        steps = taps * sum(blocks(picture.shape[3], step) for picture in pictures)
-        tile, parts = tiles.choose(pixels, k, steps)
-        partial = array_module(x).empty((parts, pixels, k), np.float32) if parts > 1 else None
     (row1, image1), (row2, image2), of_mask = pitches(x), pitches(second), pitches(mask)
-    problem = Problem(
+    return Problem(
         x1=x, x2=second, w=w, bias=bias, mask=mask, y1=y, y2=other, partial=partial,
         N=n, H=height, W=width, C1=c, row1=row1, image1=image1,
         C2=second.shape[3] if second is not None else 0, row2=row2, image2=image2,
-        K1=k1, K2=k - k1, w_row=strides[0], w_tap=strides[1],
+        K1=channels or y.shape[3], K2=other.shape[3] if other is not None else 0,
+        w_row=strides[0], w_tap=strides[1],
         mask_row=of_mask[0], mask_image=of_mask[1], pad=pad, flags=flags,
     )  # fmt: skip
-    if not boxes.usable():
-        grid = blocks(pixels, tile.rows), blocks(k, tile.columns), parts
-        launch(x, tile.name(what), grid, tile.threads, *problem, shared=tile.shared)
+
+
+def launch_tiles(what: str, problem: Problem, size: tuple[int, int]) -> None:
+    """Launch convolution.cu's `what`; size: of the grid of output pixels."""
+    x, k = problem.x1, problem.K1 + problem.K2
+    pixels, step = problem.N * size[0] * size[1], 128 // x.dtype.itemsize  # channels in 128 bytes
+    taps = {"conv": 9, "up": 1, "up_by_data": 4}[what]
+    steps = taps * (blocks(problem.C1, step) + blocks(problem.C2, step))
+    tile, parts = tiles.choose(pixels, k, steps)
     if parts > 1:
-        threads = blocks(pixels * k, 2)
-        launch(x, "convolve_finish", blocks(threads, 256), 256, *problem, *size, parts)
+        partial = array_module(x).empty((parts, pixels, k), np.float32)
+        problem = problem._replace(partial=partial)
+    grid = blocks(pixels, tile.rows), blocks(k, tile.columns), parts
+    launch(x, tile.name(what), grid, tile.threads, *problem, shared=tile.shared)
+    if parts > 1:
+        add_parts(problem, size, parts)
+
+
+def add_parts(problem: Problem, size: tuple[int, int], parts: int) -> None:
+    """Add the sums of parts and finish what is left: bias, ReLU or mask, rounding."""
+    numbers = problem.N * size[0] * size[1] * (problem.K1 + problem.K2)
+    grid = blocks(blocks(numbers, 2), 256)
+    launch(problem.x1, "convolve_finish", grid, 256, *problem, *size, parts)
 
 
 def launch_by_weights(

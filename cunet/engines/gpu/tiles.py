@@ -15,7 +15,6 @@ MAX_PARTS = 8  # of the taps and channels, where a layer has too few pixels to f
 class Tile:
     """A kernel that makes rows x columns (pixels x output channels) of y in one block."""
 
-    prefix: str  # "wg_" for the kernels of warpgroup.cu
     rows: int
     columns: int
     threads: int
@@ -29,25 +28,18 @@ class Tile:
 
     def name(self, what: str) -> str:
         """The kernel that does `what`: conv, up or up_by_data."""
-        return f"{self.prefix}{what}_{self.rows}x{self.columns}"
+        return f"{what}_{self.rows}x{self.columns}"
 
 
 TILES = (
-    Tile("", 128, 128, 256, 3, 1.0),
-    Tile("", 128, 64, 128, 3, 0.85),
-    Tile("", 64, 64, 128, 4, 0.7),
-)
-WARPGROUP_TILES = (
-    Tile("wg_", 128, 128, 256, 4, 1.0),
-    Tile("wg_", 256, 64, 512, 4, 0.95),
-    Tile("wg_", 128, 64, 256, 4, 0.85),
+    Tile(128, 128, 256, 3, 1.0),
+    Tile(128, 64, 128, 3, 0.85),
+    Tile(64, 64, 128, 4, 0.7),
 )
 
 
 def available() -> tuple[Tile, ...]:
-    """The kernels that this GPU has."""
-    if cuda.capability() == cuda.WARPGROUP_CAPABILITY:
-        return WARPGROUP_TILES
+    """The kernels that this GPU has room for."""
     room = cuda.shared_memory()
     return tuple(tile for tile in TILES if tile.shared <= room)
 

@@ -4,7 +4,8 @@ for all four corners of a block. Arrays are as in convolution.py."""
 from cunet.backend import Array, array_module
 from cunet.engines.gpu.elements import pack
 from cunet.engines.gpu.fresh import gradients_of
-from cunet.engines.gpu.product import BIAS, RELU, UP, launch_by_weights, launch_product
+from cunet.engines.gpu.launches import launch_product
+from cunet.engines.gpu.product import BIAS, RELU, UP, launch_by_weights
 from cunet.engines.gpu.relu import relu_backward
 from cunet.engines.gpu.sums import column_sums
 from cunet.ops import up_conv

@@ -1,19 +1,19 @@
-"""The launches of weights_boxes.cu and weights_boxes_tf32.cu: gradients of 3x3 filters and biases
+"""The launches of boxes_weights.cu and boxes_weights_tf32.cu: gradients of 3x3 filters and biases
 by Hopper's copy engine. Nothing here waits for the GPU."""
 
 import numpy as np
 
 from cunet.backend import Array, array_module
 from cunet.engines.gpu import weight_tiles
-from cunet.engines.gpu.boxes import address, image_map
+from cunet.engines.gpu.boxes import address, image_map, record
 from cunet.engines.gpu.cuda import blocks, launch
 from cunet.engines.gpu.sums import sum_filter_partials
 
 PROBLEM = np.dtype(
     [("dw", np.uint64), ("db", np.uint64), ("part", np.int64)]
-    + [(name, np.int32) for name in "wide high across down steps K C1 C2 tiles_c1 tiles_c".split()],
+    + [(name, np.int32) for name in "across down steps K C1 C2 tiles_c1 tiles_c".split()],
     align=True,
-)  # the struct WeightsProblem of weights_boxes.cu, which explains its fields
+)  # the struct WeightsProblem of boxes_weights.cu, which explains its fields
 
 
 def launch_weight_boxes(
@@ -37,20 +37,19 @@ def launch_weight_boxes(
     if partial is not None:
         first = (address(partial), address(partial) + 4 * dw.size)
     tiles_k, tiles_c = cut.tiles_of(gradient)
-    problem = np.zeros((), PROBLEM)
-    for name, value in dict(
-        dw=first[0], db=first[1], part=gradient.floats, wide=cut.wide, high=cut.high,
-        across=blocks(columns, cut.wide), down=blocks(rows, cut.high), steps=cut.steps(gradient),
+    side = weight_tiles.SIDE
+    problem = record(PROBLEM, dict(
+        dw=first[0], db=first[1], part=gradient.floats,
+        across=blocks(columns, side), down=blocks(rows, side), steps=cut.steps(gradient),
         K=k, C1=channels[0], C2=sum(channels[1:]), tiles_c1=tiles_c[0], tiles_c=sum(tiles_c),
-    ).items():  # fmt: skip
-        problem[name] = value
+    ))  # fmt: skip
     maps = [
-        image_map(picture, cut.wide + 2, cut.high + tile.rows - 1)
+        image_map(picture, side + 2, side + tile.rows - 1)
         for picture in (pictures[0], pictures[-1])
     ]
     launch(
         dy, tile.name, (tiles_k * sum(tiles_c), 3 // tile.rows, parts), tile.threads,
-        *maps, image_map(dy, cut.wide, cut.high), problem, shared=tile.shared,
+        *maps, image_map(dy, side, side), problem, shared=tile.shared,
     )  # fmt: skip
     if partial is not None:
         sum_filter_partials(partial, dw, db)

@@ -1,4 +1,4 @@
-"""The kernels of weights_boxes.cu and weights_boxes_tf32.cu, each for tiles of its own size, and
+"""The kernels of boxes_weights.cu and boxes_weights_tf32.cu, each for tiles of its own size, and
 how a gradient of filters is cut into tiles and its steps into parts."""
 
 from collections.abc import Callable, Iterator
@@ -7,62 +7,57 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cunet.engines.gpu import cuda
+from cunet.engines.gpu.box_tiles import GATE_BYTES, MULTIPROCESSOR_BYTES, SPARE_BYTES
 from cunet.engines.gpu.cuda import blocks
 
 PARTIAL_BYTES = 64 << 20  # that the sums of the parts of a gradient may take
 LEAST_STEPS = 2  # of a part
-RECTANGLES = ((8, 8), (16, 4))  # of pixels, (wide, high), of a step; TF32 has the first alone
-WRITTEN, READ = 2.5e6, 3e6  # bytes of sums in a microsecond: rough, as all estimates here
-FIXED = 2.0  # microseconds that a block, or one more launch, takes at least
+SIDE = 8  # of the square of pixels of a step
+FILTERS = 64  # of a tile
 
 
 @dataclass(frozen=True)
 class WeightTile:
-    """A kernel whose block makes `filters` output channels by `channels` input channels at the
-    three taps of each of `rows` rows."""
+    """A kernel whose block makes 64 output channels by `channels` input channels at the three taps
+    of each of `rows` rows.
 
-    sizes: tuple[int, ...]  # in the kernel's name
-    filters: int
-    channels: int
+    The last three are microseconds, fitted to times measured on an H200: of a step where all blocks
+    of a multiprocessor are busy, of one where a block is alone there, of a block besides its steps.
+    """
+
     rows: int  # 1, and a block for each; or 3
-    threads: int
+    channels: int
+    warps: int  # that multiply
     stage: int  # bytes
     resident: int  # blocks on a multiprocessor at a time
-    step: float  # microseconds that a step takes, of all of them together: an estimate
+    step: float
+    alone: float
+    block: float
 
     @property
     def name(self) -> str:
         """The kernel's name."""
-        return f"box_weights_{'x'.join(map(str, self.sizes))}_{self.resident}"
+        return f"box_weights_{self.rows}_{self.resident}"
+
+    @property
+    def threads(self) -> int:
+        """Those of the warps that multiply, and of one that copies."""
+        return 32 * (self.warps + 1)
 
     @property
     def shared(self) -> int:
         """Bytes of shared memory, with what it takes to align them: as WeightsStages has it."""
-        stages = min(8, (233472 // self.resident - 2176) // self.stage)
-        return 1024 + stages * (self.stage + 16)
+        stages = min(8, (MULTIPROCESSOR_BYTES // self.resident - SPARE_BYTES) // self.stage)
+        return 1024 + stages * (self.stage + 2 * GATE_BYTES)
 
 
-def of_16_bits(groups: int, rows: int, resident: int, step: float) -> WeightTile:
-    """A kernel of weights_boxes.cu, with as many warpgroups as 64 filters and rows of taps."""
-    stage = groups * 8192 + (80 if rows == 1 else 112) * 128
-    threads = 128 * groups * rows + 32
-    sizes = (groups, rows)
-    return WeightTile(sizes, 64 * groups, 64, rows, threads, stage, resident, step)
-
-
-def of_tf32(boxes: int, rows: int, resident: int, step: float) -> WeightTile:
-    """A kernel of weights_boxes_tf32.cu, which takes so many boxes of 32 channels."""
-    stage = 2 * 8192 + boxes * (80 if rows == 1 else 104) * 128
-    return WeightTile((boxes, rows), 64, 32 * boxes, rows, 160, stage, resident, step)
-
-
+# stages: 64 pixels of dy, 10 x 8 or 10 x 10 of x, rows of 128 bytes in whole groups of 8
 TILES = (
-    of_16_bits(1, 3, 1, 0.70),
-    of_16_bits(2, 1, 1, 0.50),
-    of_16_bits(1, 1, 2, 0.66),
-    of_16_bits(1, 1, 3, 0.95),
+    WeightTile(3, 64, 12, (64 + 104) * 128, 1, 0.655, 0.655, 4.1),
+    WeightTile(1, 64, 4, (64 + 80) * 128, 2, 0.525, 0.385, 2.8),
 )
-TF32_TILES = (of_tf32(1, 3, 1, 1.35), of_tf32(2, 1, 1, 0.98), of_tf32(2, 1, 2, 1.8))
+TF32_TILES = (WeightTile(3, 32, 4, (2 * 64 + 104) * 128, 1, 1.39, 1.39, 2.7),)
+PARTS, SUMS = 2.0, 1.6e-6  # microseconds of parts: of one more launch, and of each sum
 
 
 class Gradient(NamedTuple):
@@ -83,22 +78,19 @@ class Gradient(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """How a gradient is cut: the kernel, the rectangle of a step, and the parts of the steps."""
+    """How a gradient is cut: the kernel, and the parts of the steps."""
 
     tile: WeightTile
-    wide: int
-    high: int
     parts: int
 
     def steps(self, gradient: Gradient) -> int:
-        """Rectangles in all images."""
-        across, down = blocks(gradient.columns, self.wide), blocks(gradient.rows, self.high)
-        return gradient.images * across * down
+        """Squares of pixels in all images."""
+        return gradient.images * blocks(gradient.columns, SIDE) * blocks(gradient.rows, SIDE)
 
     def tiles_of(self, gradient: Gradient) -> tuple[int, list[int]]:
         """Tiles of filters, and of the channels of each picture."""
         tiles = [blocks(channels, self.tile.channels) for channels in gradient.channels]
-        return blocks(gradient.filters, self.tile.filters), tiles
+        return blocks(gradient.filters, FILTERS), tiles
 
     def blocks(self, gradient: Gradient) -> int:
         """How many blocks there are in all."""
@@ -115,23 +107,24 @@ def cuts(gradient: Gradient) -> Iterator[Cut]:
     """Every way to cut a gradient that has a chance: with few parts, or so many that the blocks
     are just below a multiple of those that run at a time."""
     most = max(1, PARTIAL_BYTES // (4 * gradient.floats))
-    for wide, high in RECTANGLES[: 1 if gradient.itemsize == 4 else None]:
-        for tile in tiles(gradient.itemsize):
-            one = Cut(tile, wide, high, 1)
-            at_once, grid = tile.resident * cuda.processors(), one.blocks(gradient)
-            wanted = {1} | {rounds * at_once // grid for rounds in (1, 2, 3)}
-            limit = min(most, max(1, one.steps(gradient) // LEAST_STEPS))
-            for parts in sorted({min(max(1, parts), limit) for parts in wanted}):
-                yield one._replace(parts=parts)
+    for tile in tiles(gradient.itemsize):
+        one = Cut(tile, 1)
+        at_once, grid = tile.resident * cuda.processors(), one.blocks(gradient)
+        wanted = {1} | {rounds * at_once // grid for rounds in (1, 2, 3)}
+        limit = min(most, max(1, one.steps(gradient) // LEAST_STEPS))
+        for parts in sorted({min(max(1, parts), limit) for parts in wanted}):
+            yield Cut(tile, parts)
 
 
 def cost(gradient: Gradient, cut: Cut) -> float:
-    """What a cut takes in microseconds: a rough model."""
-    tile = cut.tile
-    rounds = blocks(cut.blocks(gradient), tile.resident * cuda.processors())
-    written = tile.filters * tile.channels * tile.rows * 12 * tile.resident * cuda.processors()
-    work = rounds * (blocks(cut.steps(gradient), cut.parts) * tile.step + FIXED + written / WRITTEN)
-    return work + (FIXED + 4 * gradient.floats * cut.parts / READ if cut.parts > 1 else 0)
+    """What a cut takes in microseconds, by the times of its tile: a model, so that the choice
+    follows from sizes alone and is the same on every card of as many multiprocessors."""
+    tile, processors = cut.tile, cuda.processors()
+    rounds, rest = divmod(cut.blocks(gradient), tile.resident * processors)
+    steps = blocks(cut.steps(gradient), cut.parts)
+    step = tile.alone if rest <= processors else tile.step
+    took = rounds * (steps * tile.step + tile.block) + (steps * step + tile.block if rest else 0)
+    return took + (PARTS + SUMS * gradient.floats * cut.parts if cut.parts > 1 else 0)
 
 
 def cheapest(gradient: Gradient) -> Cut:

@@ -48,8 +48,7 @@ def test_kernels_compile_and_spill_nothing(arch, precision):
     assert "warning" not in log and "serialized" not in log, log
     found = {m[1]: tuple(map(int, m.groups()[1:])) for m in FUNCTION.finditer(log)}
     assert exported(arch) <= found.keys()
-    tile = "wg_conv_128x128" if arch == "sm_90a" else "conv_128x128"
-    assert {tile, "conv_by_weights_128"} <= found.keys()
+    assert {"conv_128x128", "conv_by_weights_128"} <= found.keys()
     by_boxes = {tile.name for tile in weight_tiles.tiles(cuda.DTYPES[precision].itemsize)}
     assert (by_boxes <= found.keys()) == (arch == "sm_90a")
     for name, (frame, stores, loads, registers) in found.items():

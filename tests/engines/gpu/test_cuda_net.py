@@ -90,7 +90,7 @@ def close(found, expected, limit):
 
 CASES = {
     "paper": ({"width": 8, "depth": 2}, 80),
-    "paper on warpgroups": ({"width": 16, "depth": 1}, 90),
+    "paper by boxes": ({"width": 16, "depth": 1}, 90),
     "release, 3 channels, 5 classes": (
         {"width": 8, "depth": 1, "variant": "release2015", "in_channels": 3, "classes": 5}, 80,
     ),

@@ -5,18 +5,16 @@ import pytest
 from by_definition import by_weights
 from cuda_emulation import SUMS, emulate
 
-from cunet.engines.gpu import boxes, convolution, cuda, elements, product, weight_tiles
+from cunet.engines.gpu import box_check, convolution, cuda, elements, product, weight_tiles
 from cunet.engines.gpu.weight_boxes import PROBLEM, launch_weight_boxes
 from cunet.engines.gpu.weight_tiles import Cut, Gradient
 
-# every kernel with every rectangle it can have
 WAYS = [
-    (precision, tile, rectangle)
+    (precision, tile)
     for precision in cuda.DTYPES
     for tile in weight_tiles.tiles(cuda.DTYPES[precision].itemsize)
-    for rectangle in weight_tiles.RECTANGLES[: 1 if precision == "tf32" else None]
 ]
-NAMES = [f"{precision}-{tile.name}-{wide}x{high}" for precision, tile, (wide, high) in WAYS]
+NAMES = [f"{precision}-{tile.name}" for precision, tile in WAYS]
 
 
 @pytest.fixture
@@ -42,20 +40,18 @@ def always(*cut):
 
 
 @pytest.mark.parametrize("parts", [1, 3])
-@pytest.mark.parametrize(("precision", "tile", "rectangle"), WAYS, ids=NAMES)
-def test_every_kernel_and_sums_in_parts(card, precision, tile, rectangle, parts):
+@pytest.mark.parametrize(("precision", "tile"), WAYS, ids=NAMES)
+def test_every_kernel_and_sums_in_parts(card, precision, tile, parts):
     """Two images of odd sizes; channels that fill no tile of any kernel, of which there are two."""
     x, x64 = there(card, 0, (2, 13, 20, 72), precision)
     dy, dy64 = there(card, 1, (2, 11, 18, 136), precision)
-    with always(tile, *rectangle, parts):
+    with always(tile, parts):
         near(launch_weight_boxes((x,), dy), by_weights(dy64, x64, (3, 3)))
 
 
 @pytest.mark.parametrize("channels", [(64, 64), (40, 8), (8, 72)], ids=str)
-@pytest.mark.parametrize(("precision", "tile", "rectangle"), WAYS, ids=NAMES)
-def test_two_pictures_of_which_one_is_the_centre_of_a_larger_image(
-    card, precision, tile, rectangle, channels
-):
+@pytest.mark.parametrize(("precision", "tile"), WAYS, ids=NAMES)
+def test_two_pictures_of_which_one_is_the_centre_of_a_larger_image(card, precision, tile, channels):
     """Beyond its edges there are numbers that must not be used; not even where dy is zero."""
     up, up64 = there(card, 0, (1, 9, 12, channels[0]), precision)
     whole, whole64 = there(card, 1, (1, 15, 16, channels[1]), precision)
@@ -65,7 +61,7 @@ def test_two_pictures_of_which_one_is_the_centre_of_a_larger_image(
     whole[...] = nan
     whole[:, 3:12, 2:14] = inside
     both = np.concatenate((up64, whole64[:, 3:12, 2:14]), axis=3)
-    with always(tile, *rectangle, 2):
+    with always(tile, 2):
         found = launch_weight_boxes((up, whole[:, 3:12, 2:14]), dy)
     near(found, by_weights(dy64, both, (3, 3)))
 
@@ -95,7 +91,7 @@ def test_many_parts_give_the_same_bits_in_any_order_of_threads(card, precision):
     dy, dy64 = there(card, 1, (1, 64, 64, 8), precision)
     expected = by_weights(dy64, x64, (3, 3))
     for parts in (2, 21):
-        with always(weight_tiles.tiles(x.dtype.itemsize)[0], 8, 8, parts):
+        with always(weight_tiles.tiles(x.dtype.itemsize)[0], parts):
             first, again = (launch_weight_boxes((x,), dy) for _ in range(2))
         near(first, expected)
         for a, b in zip(first, again, strict=True):
@@ -111,7 +107,7 @@ def test_results_are_written_into_given_arrays_and_nowhere_else(card, precision,
     memory = card.full(size + 8 + 3 * guard, np.nan, np.float32)
     dw = memory[guard : guard + size].reshape(3, 3, 16, 8)
     db = memory[2 * guard + size : 2 * guard + size + 8]
-    with always(weight_tiles.tiles(x.dtype.itemsize)[0], 8, 8, parts):
+    with always(weight_tiles.tiles(x.dtype.itemsize)[0], parts):
         found = launch_weight_boxes((x,), dy, (dw, db))
     assert found[0] is dw and found[1] is db
     near(found, by_weights(dy64, x64, (3, 3)))
@@ -130,9 +126,10 @@ def test_launches(card, monkeypatch):
     monkeypatch.setattr(cuda, "function", named)
     up, skip = card.zeros((1, 20, 20, 16), np.float16), card.zeros((1, 20, 20, 8), np.float16)
     dy, tile = card.zeros((1, 18, 18, 8), np.float16), weight_tiles.TILES[0]
+    convolution.by_weights(dy, (up, skip), (3, 3))  # with the check of the first call
     for parts, expected in ((1, [tile.name]), (2, [tile.name, "sum_filter_partials"])):
         names.clear()
-        with always(tile, 8, 8, parts):
+        with always(tile, parts):
             convolution.by_weights(dy, (up, skip), (3, 3))
         assert names == expected
     names.clear()
@@ -143,13 +140,13 @@ def test_launches(card, monkeypatch):
 def test_other_kernels_where_boxes_are_not_wanted(card, monkeypatch):
     x, x64 = there(card, 0, (1, 10, 10, 8), "bfloat16")
     dy, dy64 = there(card, 1, (1, 8, 8, 8), "bfloat16")
-    monkeypatch.setattr(boxes, "wanted", False)
+    monkeypatch.setattr(box_check, "wanted", False)
     with weight_tiles.choosing(lambda gradient: pytest.fail("boxes were used")):
         near(convolution.by_weights(dy, x, (3, 3)), by_weights(dy64, x64, (3, 3)))
 
 
 def test_the_problem_has_the_fields_of_its_struct():
-    text = (cuda.FOLDER / "weights_boxes.cu").read_text(encoding="utf-8")
+    text = (cuda.FOLDER / "boxes_weights.cu").read_text(encoding="utf-8")
     lines = text.partition("struct WeightsProblem {")[2].partition("};")[0].split("\n")
     declared = " ".join(line.partition("//")[0] for line in lines).split(";")
     names = [name.split()[-1].strip("*") for some in declared[:-1] for name in some.split(",")]

@@ -13,26 +13,35 @@ from inputs import normal32 as normal
 from cunet.engines.gpu import cuda, elements, weight_tiles
 from cunet.engines.gpu.weight_boxes import launch_weight_boxes
 
-FILES = ("convolution", "weights_boxes", "weights_boxes_tf32", "images")  # that the check needs
-COMMON, TF32 = "weights_boxes", "weights_boxes_tf32"
+FILES = (
+    "convolution",
+    "boxes",
+    "boxes_weights",
+    "boxes_weights_tf32",
+    "images",
+)  # that the check needs
+SHARED, COMMON, TF32 = "boxes", "boxes_weights", "boxes_weights_tf32"
 TURN = "stage = 0, round ^= 1"
+WAIT = "gate_wait(full + ring.stage, ring.round);"
 READ = "__syncwarp();  // every lane has read what it needs of the stage\n"
 # file, what stands there, what the mutant has instead
 MUTANTS = {
     "bfloat16": {
-        "no wait for the boxes": (COMMON, "gate_wait(full + stage, round);", ""),
-        "no wait for a free stage": (COMMON, "gate_wait(empty + stage, round ^ 1);", ""),
+        "no wait for the boxes": (COMMON, WAIT, ""),
+        "no wait for a free stage": (COMMON, "gate_wait(empty + ring.stage, ring.round ^ 1);", ""),
         "a stage given back at once": (
-            COMMON, "gate_arrive(empty + before)", "gate_arrive(empty + stage)",
+            COMMON, "gate_arrive(empty + before)", "gate_arrive(empty + ring.stage)",
         ),
         "a stage given back before its products are done": (
             COMMON, "warpgroup_wait<1>();", "warpgroup_wait<2>();",
         ),
-        "a stage given back by one warp of four": (COMMON, "4 * Sizes::GROUPS", "Sizes::GROUPS"),
+        "a stage given back by one warp of four": (
+            COMMON, "gate_open(empty + i, 4 * RG)", "gate_open(empty + i, RG)",
+        ),
         "no wait for the last products": (COMMON, "warpgroup_wait<0>();", ""),
-        "too few bytes announced": (COMMON, "(a.high + RG - 1)) * 128", "a.high) * 128"),
+        "too few bytes announced": (COMMON, "(8 + RG - 1)) * 128", "8) * 128"),
         "too many bytes announced": (COMMON, "(DYS * 64 +", "(DYS * 64 + 1 +"),
-        "a parity that is not turned": (COMMON, TURN, "stage = 0"),
+        "a parity that is not turned": (SHARED, TURN, "stage = 0"),
         "gates that are opened too late": (
             COMMON, "gates_ready();\n    }\n    __syncthreads();", "gates_ready();\n    }",
         ),
@@ -41,17 +50,16 @@ MUTANTS = {
         ),
     },
     "tf32": {
-        "no wait for the boxes": (TF32, "gate_wait(full + stage, round);", ""),
-        "no wait for a free stage": (COMMON, "gate_wait(empty + stage, round ^ 1);", ""),
+        "no wait for the boxes": (TF32, WAIT, ""),
+        "no wait for a free stage": (COMMON, "gate_wait(empty + ring.stage, ring.round ^ 1);", ""),
         "a stage given back at once": (
-            TF32, "gate_wait(full + stage, round);",
-            "gate_wait(full + stage, round);\n        if (lane == 0) gate_arrive(empty + stage);",
+            TF32, WAIT, f"{WAIT}\n        if (lane == 0) gate_arrive(empty + ring.stage);",
         ),
         "a stage given back before all lanes have read it": (TF32, READ, "\n"),
         "a stage given back by one warp of four": (
             TF32, "gate_open(empty + i, Sizes::WARPS)", "gate_open(empty + i, 1)",
         ),
-        "a parity that is not turned": (TF32, TURN, "stage = 0"),
+        "a parity that is not turned": (SHARED, TURN, "stage = 0"),
         "gates that are opened too late": (
             TF32, "gates_ready();\n    }\n    __syncthreads();", "gates_ready();\n    }",
         ),
@@ -80,7 +88,7 @@ def check(monkeypatch, source, precision):
     expected = by_weights(*(elements.to_floats(a).get().astype(float) for a in (dy, x)), (3, 3))
     tile = weight_tiles.tiles(x.dtype.itemsize)[0]
     assert tile.rows == 3
-    with weight_tiles.choosing(lambda gradient: weight_tiles.Cut(tile, 8, 8, 1)):
+    with weight_tiles.choosing(lambda gradient: weight_tiles.Cut(tile, 1)):
         found = launch_weight_boxes((x,), dy)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a.get(), b, rtol=0, atol=1e-5 * np.abs(b).max())
