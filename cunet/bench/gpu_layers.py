@@ -5,24 +5,23 @@ as they are in a step, and its replays are timed. The time of a convolution incl
 and transposing its filters, and adding partial sums.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from cunet.backend import Array, array_module, to_device
 from cunet.bench.gpu_side import Task, by_events, problem_of_gpu, repeats
+from cunet.bench.gpu_ways import Asked, label, others, remembering
 from cunet.bench.problems import TURN_SECONDS, Problem
 from cunet.engines import definition
-from cunet.engines.gpu import convolution, cuda, elements, tiles
+from cunet.engines.gpu import convolution, elements
 from cunet.engines.gpu import up_conv as gpu_up_conv
 from cunet.engines.gpu.graphs import Graph, Place
 from cunet.engines.images import as_images
 from cunet.errors import DeviceError
 from cunet.ops import crop_concat, up_conv
 
-SHARES_OF_PARTS = (0.25, 0.5, 1, 2, 4)  # of the parts that the gradient of filters is summed in
 ERROR_LIMITS = {"tf32": 1e-3, "float16": 1e-3, "bfloat16": 8e-3}  # of errors, L2: a rounding
 
 
@@ -132,24 +131,16 @@ def sweep(
 ) -> dict:
     """One operation with the tile and parts that cunet chooses, and with all others. wrong: those
     that fail, or whose results are further from the expected ones than `limit`."""
-    asked: list[tuple[tuple[int, int, int], tuple]] = []
-    choose = tiles.choose
-
-    def remembering(pixels: int, channels: int, steps: int) -> tuple:
-        way = choose(pixels, channels, steps)
-        asked.append(((pixels, channels, steps), way))
-        return way
-
-    with tiles.choosing(remembering):
+    asked: Asked = []
+    with remembering(asked):
         off = error(call(), expected)
-        chosen = label(asked[0][1]) if asked else "x1"
-        ms = clock(call)
+        chosen = label(asked[0][2]) if asked else "x1"
+    ms = clock(call)
     flops = problem.flops * (2 if what == "backward" else 1)
     result: dict[str, Any] = {"ms": ms, "tflops": flops / ms / 1e9, "error": off, "chosen": chosen}
     tried: dict[str, float] = {chosen: ms}
     wrong: dict[str, float | str] = {} if off <= limit else {chosen: off}
-    others = by_tiles(*asked[0][0], clock.task.parts) if asked else by_shares()
-    for name, way in others:
+    for name, way in others(asked, clock.task.parts):
         if name == chosen or clock.task.left() < 3:
             continue
         try:
@@ -165,29 +156,3 @@ def sweep(
                 raise DeviceError(f"{what} by {name}: {wrong[name]}; {lost}") from failure
     best = min(tried, key=tried.__getitem__)
     return result | {"best": best, "best_ms": tried[best], "tried": tried, "wrong": wrong}
-
-
-def label(way: tuple) -> str:
-    """A tile and a number of parts in a few characters: wg_128x64/2."""
-    tile, parts = way
-    return f"{tile.prefix}{tile.rows}x{tile.columns}/{parts}"
-
-
-Ways = Iterator[tuple[str, AbstractContextManager]]  # a name, and the context that has it chosen
-
-
-def by_tiles(pixels: int, channels: int, steps: int, numbers: tuple[int, ...]) -> Ways:
-    """Every tile with every number of parts that may be faster."""
-    for tile in tiles.available():
-        grid = cuda.blocks(pixels, tile.rows) * cuda.blocks(channels, tile.columns)
-        for parts in numbers:
-            if parts == 1 or (parts <= steps // 4 and grid * (parts - 1) < 2 * cuda.processors()):
-                way = tile, parts
-                yield label(way), tiles.choosing(lambda *sizes, way=way: way)
-
-
-def by_shares() -> Ways:
-    """The gradient of filters, summed in more or fewer parts."""
-    count = cuda.processors()
-    for share in SHARES_OF_PARTS:
-        yield f"x{share:g}", cuda.dividing_for(max(1, int(share * count)))

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 GPU_TESTS = ROOT / "tests" / "engines" / "gpu"
-GPU_TEST_FILES = [  # the longest first
-    *(GPU_TESTS / f"test_cuda_{name}.py" for name in ("net", "convolution", "head", "images")),
-    *(GPU_TESTS / name for name in ("test_cuda_solver.py", "test_gpu.py")),
-]
+GPU_TEST_NAMES = (  # the longest first
+    "net convolution head images sample boxes weight_boxes step fresh packing solver"
+).split()
+GPU_TEST_FILES = [
+    *(GPU_TESTS / f"test_cuda_{name}.py" for name in GPU_TEST_NAMES), GPU_TESTS / "test_gpu.py",
+]  # fmt: skip
 NOT_NEEDED = ("tifffile", "PIL", "PIL.Image", "PIL.PngImagePlugin", "threadpoolctl", "click")
 NONE_COLLECTED = 5  # pytest's exit code where no test was found
 TINY_BENCH = {

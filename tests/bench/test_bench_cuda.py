@@ -16,7 +16,7 @@ from cunet.bench import gpu, gpu_layers, gpu_side, problems
 from cunet.bench.gpu import measure
 from cunet.bench.gpu_side import Task, in_turns
 from cunet.cli import bench
-from cunet.engines.gpu import elements, tiles
+from cunet.engines.gpu import elements, tiles, weight_tiles
 from cunet.errors import CunetError, DeviceError
 from cunet.net.figure1 import rows
 from cunet.net.shape import Shape
@@ -225,7 +225,7 @@ def test_wrong_results_and_failures_of_kernels_are_found(xp, monkeypatch):
     noise = xp.asarray(task.noise)
     data = gpu_layers.Data(problem, "tf32", noise)
     call, expected = data.calls()["forward"], data.expected()["forward"]
-    nobody = tiles.Tile("none_", 128, 128, 256, 3, 0.01)
+    nobody = tiles.Tile(96, 96, 256, 3, 0.01)
     narrow = tiles.TILES[2]
     monkeypatch.setattr(tiles, "TILES", (narrow,))
     monkeypatch.setattr(tiles, "available", lambda: (narrow, nobody))
@@ -237,15 +237,34 @@ def test_wrong_results_and_failures_of_kernels_are_found(xp, monkeypatch):
         return gpu_layers.sweep("forward", call, expected, clock, problem, limit)
 
     found = swept(1e-3)
-    assert found["chosen"] == "64x64/1" and list(found["wrong"]) == ["none_128x128/1"] + [
-        name for name in found["wrong"] if name == "none_128x128/2"
+    assert found["chosen"] == "64x64/1" and list(found["wrong"]) == ["96x96/1"] + [
+        name for name in found["wrong"] if name == "96x96/2"
     ]
-    assert "none_conv_128x128" in found["wrong"]["none_128x128/1"]
+    assert "conv_96x96" in found["wrong"]["96x96/1"]
     assert "64x64/1" in swept(1e-9)["wrong"]  # no rounding would be this small
     assert tiles.choose is before  # all is put back
     y = elements.to_floats(call())
     y[0, 0, 0, 0] = np.nan
     assert np.isnan(gpu_layers.error(y, expected))
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
+def test_every_way_of_a_card_with_a_copy_engine_is_tried(monkeypatch, precision):
+    """Convolutions by boxes, both ways, and gradients of filters; each result is compared."""
+    emulate(monkeypatch, 90)
+    task = Task(8, 20, 24, **SMALL)
+    conv, up = (next(p for p in problems.problems(8, 1, 20) if p.up == is_up) for is_up in (0, 1))
+    row = gpu_layers.layer(task, precision, conv, None)["ours"]
+    assert all(not found["wrong"] for found in row.values())
+    assert {name.partition("/")[0] for name in row["forward"]["tried"]} >= {
+        "box_1x128",
+        "box_2x160",
+    }
+    kernels = weight_tiles.tiles(elements.DTYPES[precision].itemsize)
+    tried = {name.partition("/")[0] for name in row["by weights"]["tried"]}
+    assert tried == {tile.name for tile in kernels}
+    row = gpu_layers.layer(task, precision, up, None)["ours"]
+    assert set(row["forward"]["tried"]) == {"box_2x128/1", "box_2x192/1"}
 
 
 # The script
