@@ -131,6 +131,7 @@ def sweep(
 ) -> dict:
     """One operation with the tile and parts that cunet chooses, and with all others. wrong: those
     that fail, or whose results are further from the expected ones than `limit`."""
+    call()  # the first of all checks the kernels, and so asks for ways of its own
     asked: Asked = []
     with remembering(asked):
         off = error(call(), expected)
