@@ -11,7 +11,8 @@ from cunet.bench.problems import Problem
 from cunet.engines.gpu import cuda, dropout, elements, first_layer, head, max_pool, sums
 from cunet.engines.gpu import softmax_loss as loss
 from cunet.engines.gpu.fused import fused
-from cunet.engines.gpu.recorded import record_of
+from cunet.engines.gpu.packing import Packed
+from cunet.engines.gpu.recorded import filters_of
 from cunet.net.figure1 import rows
 from cunet.net.shape import Shape
 from cunet.net.sizes import output_size
@@ -63,13 +64,14 @@ def small_kernels(task: Task, precision: str) -> list[dict]:
     row("pack, transposed", moved, lambda: elements.pack(filters, dtype, True))
     row("add", 3 * filters.nbytes, lambda: sums.add(filters, filters))
     net = task.net(device="cuda", precision=precision)
-    parameters, packed = net.parameters(), record_of(net).packed
+    parameters, every = net.parameters(), filters_of(net)
+    packed = Packed(every, dtype, [xp.empty(w.size, dtype) for w in every])
 
     def pack_all() -> None:
-        with packed.ready(True, False):
+        with packed.ready():
             pass
 
-    moved = sum(w.nbytes + 2 * dtype.itemsize * w.size for w in packed.filters)
+    moved = sum(w.nbytes + 2 * dtype.itemsize * w.size for w in every)
     row("pack, all filters", moved, pack_all)
     nbytes = sum(p.value.nbytes for p in parameters)
     for name, solver, arrays in (("sgd", SGD(parameters), 6), ("adam", Adam(parameters), 8)):

@@ -50,8 +50,10 @@ def conv_backward(
 
     The gradient of this layer's own ReLU is already in dy, so y is not used.
     """
+    # dx first: in a recorded step the filters that it needs lie where dw will be (recorded.py)
+    dx = by_data(dy, w, x) if input_gradient else None
     dw, db = by_weights(dy, x, w.shape[:2], gradients_of(w))
-    return by_data(dy, w, x) if input_gradient else None, dw, db
+    return dx, dw, db
 
 
 def by_data(

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from cunet.backend import Array, array_module
+from cunet.engines.gpu import packing
 from cunet.errors import CunetError
 
 
@@ -82,9 +83,18 @@ _now: ContextVar[Fresh | None] = ContextVar("fresh", default=None)
 
 
 def gradients_of(w: Array) -> tuple[Array | None, Array | None]:
-    """Where to write dw and db of the layer whose filters are w; None where that is anywhere."""
+    """Where to write dw and db of the layer whose filters are w; None where that is anywhere.
+
+    CunetError where a packed copy of w, which may lie there, has not been used yet.
+    """
     now = _now.get()
-    return (None, None) if now is None else now.pairs.get(w.data.ptr, (None, None))
+    if now is None:
+        return None, None
+    if packing.waiting(w):
+        raise CunetError(
+            f"recorded step: the gradient of filters {w.shape} comes before dx, which needs them"
+        )
+    return now.pairs.get(w.data.ptr, (None, None))
 
 
 def took(a: Array, b: Array) -> bool:

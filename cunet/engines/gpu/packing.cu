@@ -7,18 +7,19 @@
 //      +-----------+-----------+- -
 //      |  128 k    |           |            A block takes 32 channels c by 128 outputs k of a tap.
 //
-// A table holds what each block takes; the copies of all filters lie in one array of each form.
+// A table holds what each block takes. The transposed copies of all filters lie in one array, the
+// straight ones where each row of the table says.
 
 struct Patch {
-    const float* w;  // a tap's matrix
-    uint64 place;    // of its copy in both forms
+    const float* w;     // a tap's matrix
+    element* straight;  // its straight copy, or null
+    uint64 place;       // of its transposed copy
     int channels, k, c0, k0;
 };
 
-// Either form may be null. A column more than the tile needs keeps its columns in different banks.
+// transposed may be null. A column more than the tile needs keeps its columns in different banks.
 extern "C" __global__ void __launch_bounds__(256)
-pack_filters(const Patch* __restrict__ table, element* __restrict__ straight,
-             element* __restrict__ transposed) {
+pack_filters(const Patch* __restrict__ table, element* __restrict__ transposed) {
     constexpr int ROWS = 32, COLUMNS = 128, DOWN = 8;  // as in packing.py; rows at once
     __shared__ float tile[ROWS][COLUMNS + 1];
     const Patch patch = table[blockIdx.x];
@@ -37,8 +38,8 @@ pack_filters(const Patch* __restrict__ table, element* __restrict__ straight,
 #pragma unroll
         for (int j = 0; j < COLUMNS / 32; j++) {
             const int c = patch.c0 + warp + DOWN * i, k = patch.k0 + lane + 32 * j;
-            if (straight && c < patch.channels && k < patch.k)
-                straight[patch.place + (long long)c * patch.k + k] = to_element(v[i][j]);
+            if (patch.straight && c < patch.channels && k < patch.k)
+                patch.straight[(long long)c * patch.k + k] = to_element(v[i][j]);
             tile[warp + DOWN * i][lane + 32 * j] = v[i][j];
         }
     if (!transposed) return;  // all threads, or none

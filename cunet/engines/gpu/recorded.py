@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from cunet.backend import Array, array_module
 from cunet.engines.gpu import convolution, softmax_loss
 from cunet.engines.gpu.conv import choose
 from cunet.engines.gpu.cuda import DTYPES
+from cunet.engines.gpu.dropout import Keys
 from cunet.engines.gpu.fresh import Fresh
 from cunet.engines.gpu.fused import FIRST_SCALE, Fused, fused
 from cunet.engines.gpu.graphs import Graph, Inbox, Place
@@ -39,10 +41,14 @@ _records: "weakref.WeakKeyDictionary[Any, Record]" = weakref.WeakKeyDictionary()
 def record_of(net: Any) -> Record:
     """The record of this net, a new one where there is none."""
     if net not in _records:
-        values = [p.value for p in net.parameters()]
-        filters = [w for w in values if w.ndim == 4 and choose(w) is convolution]
-        _records[net] = Record(Packed(filters, DTYPES[net.precision]))
+        _records[net] = Record(Packed(filters_of(net), DTYPES[net.precision]))
     return _records[net]
+
+
+def filters_of(net: Any) -> list[Array]:
+    """The filters of a net that are packed: those of all layers but the first and the last."""
+    values = [p.value for p in net.parameters()]
+    return [w for w in values if w.ndim == 4 and choose(w) is convolution]
 
 
 def forget(net: Any) -> None:
@@ -53,27 +59,6 @@ def forget(net: Any) -> None:
 def recorded_bytes(net: Any) -> int:
     """Bytes on the GPU that the record of this net holds."""
     return _records[net].place.bytes() if net in _records else 0
-
-
-class Keys:
-    """Stands in for dropout's random generator: its next 64-bit keys, already on the GPU."""
-
-    def __init__(self, number: int):
-        self.inbox, self._next = Inbox((number,), "uint64"), 0
-
-    def put(self, rng: np.random.Generator, place: Place) -> None:
-        """Draw what the layers would have drawn from rng."""
-        keys = [rng.integers(2**64, dtype=np.uint64) for _ in range(len(self.inbox.array))]
-        self.inbox.put(np.array(keys, np.uint64), place)
-
-    def restart(self) -> None:
-        """Begin with the first key again."""
-        self._next = 0
-
-    def integers(self, high: int, dtype: Any) -> Any:
-        """The next key, an array of one."""
-        self._next += 1
-        return self.inbox.array[self._next - 1 : self._next]
 
 
 class CapturedStep:
@@ -97,8 +82,7 @@ class CapturedStep:
         samples: Any = None,
     ):
         self.net, self.solver, self.normalize, self.ignore = net, solver, normalize, ignore
-        record, self.scaling = record_of(net), net.precision == "float16"
-        self.place, self.packed = record.place, record.packed
+        self.place, self.scaling = record_of(net).place, net.precision == "float16"
         if self.scaling and not solver.recordable:
             raise CunetError(
                 "precision float16 scales the loss, for cunet.SGD and cunet.Adam alone"
@@ -115,6 +99,9 @@ class CapturedStep:
                 self.fused.set_scale(*solver.scaling)
                 self.scale, _, self.skipped = solver.scaling
         self.inside = self.fused if self.fresh else None  # its update is in the graph
+        filters, dtype = filters_of(net), DTYPES[net.precision]
+        # dx of a layer needs its filters as they lie, and comes before dw: so they share memory
+        self.packed = Packed(filters, dtype, [self._room(w, dtype) for w in filters])
         own = self.fresh.parameters if self.fresh else ()
         # of the rest, made before anything is recorded that holds their addresses
         self.gradients = [p.grad for p in net.parameters() if p not in own]
@@ -124,6 +111,11 @@ class CapturedStep:
         self.written: tuple | None = None  # the batch that is ready to be sent
         self.gradient: Any = Graph(self.place, self._step)  # None once this is closed
         self.update_graph: Any = Graph(self.place, self.fused.step) if self.fused else None
+
+    def _room(self, w: Array, dtype: np.dtype) -> Array:
+        """Memory for a packed copy of w."""
+        own = self.fresh.pairs.get(w.data.ptr, (None, None))[0] if self.fresh else None
+        return array_module(w).empty(w.size, dtype) if own is None else own
 
     def accumulate(
         self,
@@ -203,7 +195,7 @@ class CapturedStep:
         scale = self.fused.loss_scale if self.fused is not None and self.scaling else None
         self.source.make()
         x, labels, weights = self.source.arrays
-        with self.packed.ready(True, False), self.fresh.written() if self.fresh else nullcontext():
+        with self.packed.ready(), self.fresh.written() if self.fresh else nullcontext():
             logits, backward = self.net(x, self.keys, remember="once")
             loss, dlogits = softmax_loss.loss(
                 logits, labels, weights, self.ignore, self.normalize, scale
@@ -233,7 +225,7 @@ def predict(net: Any, x: np.ndarray) -> np.ndarray:
         still: Callable[[], Any] = weakref.ref(net)  # the record must not keep the net alive
 
         def work() -> Any:
-            with packed.ready(True):
+            with packed.ready():
                 return softmax_loss.softmax(still()(fresh.array, remember=False))
 
         made = record.predictions[x.shape] = fresh, Graph(record.place, work)

@@ -52,7 +52,7 @@ def packing_one(xp):
 def packing_all(xp):
     w, dtype = normal(0, 3, 3, 40, 72), np.dtype(np.float32)
     filters = xp.asarray(w)
-    with packing.Packed([filters], dtype).ready(True):
+    with packing.Packed([filters], dtype).ready():
         packed = packing.packed(filters, dtype, True)
     np.testing.assert_allclose(packed.get(), w.reshape(9, 40, 72).swapaxes(1, 2), rtol=2**-11)
 
