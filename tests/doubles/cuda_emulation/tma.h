@@ -117,8 +117,9 @@ DEVICE void gate_expect(Gate* g, int bytes) {
     emulation::state_of(g).bytes += bytes;
     gate_arrive(g);
 }
+DEVICE bool gate_passed(Gate* g, unsigned parity) { return emulation::passed(g, parity); }
 DEVICE void gate_wait(Gate* g, unsigned parity) {
-    while (!emulation::passed(g, parity)) {
+    while (!gate_passed(g, parity)) {
         emulation::now->gate = g, emulation::now->parity = parity;
         emulation::leave();
     }

@@ -7,11 +7,11 @@ must fail for the mutant.
 import numpy as np
 import pytest
 from activations import near, there
-from cuda_emulation import build_text, emulate, source
+from cuda_emulation import build_text, emulate
 from inputs import normal32
 
 from cunet.engines import gpu
-from cunet.engines.gpu import box_check, box_tiles, convolution, cuda, launches
+from cunet.engines.gpu import box_check, box_tiles, convolution, cuda
 from cunet.ops import conv, up_conv
 
 
@@ -39,6 +39,7 @@ def up(xp):
     near(y, up_conv.forward(x64, w64, b.astype(np.float64)), "bfloat16")
 
 
+FILES = ("convolution", "boxes", "boxes_conv", "boxes_up", "images")  # that the checks need
 CONV, UP = box_tiles.CONV_TILES[0], box_tiles.UP_TILES[0]
 WAIT_X = "if (tap == 0) gate_wait(full_x + x.stage, x.round);"
 MUTANTS = {
@@ -91,36 +92,39 @@ def choosing(tile):
     return box_tiles.choosing(lambda output: box_tiles.cut_by(tile, output))
 
 
-def small():
-    """The sources with the kernels alone that the mutants change."""
+def text(changed="", old="", new=""):
+    """The sources of FILES, one of them with every occurrence of `old` replaced."""
     kept = (f"CONVOLVE_BOXES({CONV.name('conv')},", f"UP_BOXES({UP.name('up')},")
-    lines, kernels = source("sm_90a").split("\n"), ("CONVOLVE", "UP_BOXES", "WEIGHTS_BOXES")
-    return "\n".join(li for li in lines if not li.startswith(kernels) or li.startswith(kept))
+    kernels, lines = ("CONVOLVE_BOXES(", "UP_BOXES("), []
+    for name in FILES:
+        part = (cuda.FOLDER / f"{name}.cu").read_text(encoding="utf-8")
+        assert name != changed or old in part, (changed, old)
+        part = part.replace(old, new) if name == changed else part
+        lines += [
+            li for li in part.split("\n") if not li.startswith(kernels) or li.startswith(kept)
+        ]
+    return "\n".join(lines)
 
 
-def use(monkeypatch, text):
+def use(monkeypatch, source):
     xp = emulate(monkeypatch, 90)
-    monkeypatch.setattr(cuda, "compiled", lambda precision, arch: build_text(text, precision))
+    monkeypatch.setattr(cuda, "compiled", lambda precision, arch: build_text(source, precision))
     monkeypatch.setattr(box_check, "usable", lambda x: True)
-    monkeypatch.setattr(launches.box_check, "usable", lambda x: True)
     return xp
 
 
 def test_the_source_passes_what_its_mutants_fail(monkeypatch):
-    xp = use(monkeypatch, small())
+    xp = use(monkeypatch, text())
     forward(xp)
     up(xp)
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_is_seen(name, monkeypatch):
-    file, old, new, check = MUTANTS[name]
-    before, line, after = small().partition(f'/{file}.cu"')
-    body, next_line, rest = after.partition("\n#line")
-    assert old in body, old
-    text = before + line + body.replace(old, new) + next_line + rest
-    xp = use(monkeypatch, text)
-    build_text(text, "bfloat16")  # it compiles: what fails is the check
+    *change, check = MUTANTS[name]
+    source = text(*change)
+    xp = use(monkeypatch, source)
+    build_text(source, "bfloat16")  # it compiles: what fails is the check
     with pytest.raises((AssertionError, RuntimeError)):
         for _ in range(5):  # the order of threads is another one each time
             check(xp)

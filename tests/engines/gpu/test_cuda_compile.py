@@ -1,7 +1,10 @@
 """Every kernel compiles for every kind of card it is made for, and keeps its sums in registers."""
 
+import itertools
+import os
 import re
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -10,6 +13,7 @@ from cunet.errors import DeviceError
 
 nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", exc_type=ImportError)
 
+ARCHITECTURES = ("sm_80", "sm_90a", "sm_100", "sm_120")
 FUNCTION = re.compile(
     r"Function properties for (\w+)\s*\n.*?(\d+) bytes stack frame, (\d+) bytes spill stores, "
     r"(\d+) bytes spill loads\s*\n.*?Used (\d+) registers"
@@ -40,10 +44,21 @@ def end_of_elf(code):
     return max(programs + sizes[0] * sizes[1], sections + sizes[2] * sizes[3])
 
 
+@pytest.fixture(scope="module")
+def compiled():
+    """The machine code and the compiler's report by architecture and precision, compiled side by
+    side."""
+    cases = list(itertools.product(ARCHITECTURES, cuda.DTYPES))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(
+            zip(cases, pool.map(lambda c: cuda.compile_source(*c[::-1]), cases), strict=True)
+        )
+
+
 @pytest.mark.parametrize("precision", cuda.DTYPES)
-@pytest.mark.parametrize("arch", ["sm_80", "sm_90a", "sm_100"])
-def test_kernels_compile_and_spill_nothing(arch, precision):
-    code, log = cuda.compile_source(precision, arch)
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_kernels_compile_and_spill_nothing(compiled, arch, precision):
+    code, log = compiled[arch, precision]
     assert code[:4] == b"\x7fELF" and len(code) >= end_of_elf(code)
     assert "warning" not in log and "serialized" not in log, log
     found = {m[1]: tuple(map(int, m.groups()[1:])) for m in FUNCTION.finditer(log)}
