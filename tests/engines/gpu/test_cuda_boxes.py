@@ -50,10 +50,10 @@ def test_every_kernel_both_ways(card, precision, what, tile, parts):
     tiles than blocks; in parts where the kernel is for parts."""
     if what != "conv":
         return check_up(card, precision, what, tile)
-    up, up64 = there(card, normal(0, 2, 30, 19, 64), precision)
-    whole, whole64 = there(card, np.maximum(normal(1, 2, 36, 23, 72), 0), precision)
-    skip, skip64 = whole[:, 3:33, 2:21], whole64[:, 3:33, 2:21]
-    w, b, dy = normal(2, 3, 3, 136, 72, divisor=35), normal(3, 72), normal(4, 2, 28, 17, 72)
+    up, up64 = there(card, normal(0, 2, 20, 19, 64), precision)
+    whole, whole64 = there(card, np.maximum(normal(1, 2, 26, 23, 72), 0), precision)
+    skip, skip64 = whole[:, 3:23, 2:21], whole64[:, 3:23, 2:21]
+    w, b, dy = normal(2, 3, 3, 136, 72, divisor=35), normal(3, 72), normal(4, 2, 18, 17, 72)
     w64 = there(card, w, precision)[1]
     dy, dy64 = there(card, dy, precision)
     w, b = card.asarray(w), card.asarray(b)
