@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -51,10 +52,9 @@ def end_of_elf(code):
 @pytest.fixture(scope="module")
 def compiled():
     """The machine code and the compiler's report of every case, compiled side by side."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return dict(
-            zip(CASES, pool.map(lambda c: cuda.compile_source(*c[::-1]), CASES), strict=True)
-        )
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # NVRTC releases Python's lock
+        made = pool.map(lambda case: cuda.compile_source(*reversed(case)), CASES)
+        return dict(zip(CASES, made, strict=True))
 
 
 @pytest.mark.parametrize(("arch", "precision"), CASES)
