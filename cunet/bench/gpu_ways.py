@@ -10,7 +10,9 @@ from cunet.engines.gpu import box_tiles, cuda, tiles, weight_tiles
 
 CHOOSERS = (tiles, box_tiles, weight_tiles)  # each has choose, choosing and its own sizes and ways
 SHARES_OF_PARTS = (0.25, 0.5, 1, 2, 4)  # of the parts that the gradient of filters is summed in
-Asked = list[tuple[ModuleType, tuple, Any]]  # who was asked, for which sizes, and the way chosen
+Asked = list[
+    tuple[ModuleType, tuple[Any, ...], Any]
+]  # who was asked, for which sizes, and the way chosen
 Ways = Iterator[tuple[str, AbstractContextManager]]  # a name, and the context that has it chosen
 
 
@@ -52,7 +54,7 @@ def others(asked: Asked, numbers: tuple[int, ...]) -> Ways:
             yield f"x{share:g}", cuda.dividing_for(max(1, int(share * count)))
         return
     chooser, sizes, _ = asked[0]
-    every = by_tiles(*sizes, numbers) if chooser is tiles else chooser.cuts(*sizes)
+    every = by_tiles(*sizes, numbers=numbers) if chooser is tiles else chooser.cuts(*sizes)
     for way in every:
         yield label(way), chooser.choosing(lambda *sizes, way=way: way)
 

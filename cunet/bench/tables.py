@@ -6,6 +6,7 @@ Table = tuple[str, list[str], list[list[str]]]  # title, names of columns, rows
 Goal = tuple[str, float | None, float, str]  # name, what was measured, at most what, the unit
 PEERS = (("tf32", "TF32"), ("float16", "bf16"), ("bfloat16", "bf16"))  # ours, PyTorch's closest
 KINDS = ("eager", "compiled")  # of PyTorch's network
+TRAINING_STEPS = {64: 165, 32: 350}  # a second, in float16, by width
 LOGITS_ERROR_RATIO = 1.25  # of our logits' error to that of PyTorch's, both against the CPU's
 LOGITS_ERRORS = {"float32": 1e-5, "tf32": 3e-3}  # of the largest, where PyTorch's were not measured
 
@@ -43,14 +44,23 @@ def goals(document: dict) -> list[Goal]:
     for precision, theirs in PEERS:
         pair = results.get(f"beside eager {precision}")
         step = pair["jobs"]["step"]["ratio"]["median"] if pair else None
-        found.append((f"step {precision} / PyTorch eager {theirs}", step, 1.0, "x"))
+        found.append((f"step {precision} / PyTorch eager {theirs}", step, 0.6, "x"))
+        compiled = results.get(f"beside compiled {precision}")
+        step = compiled["jobs"]["step"]["ratio"]["median"] if compiled else None
+        found.append((f"step {precision} / torch.compile {theirs}", step, 1.0, "x"))
         if pair and pair["bytes"]["torch"]:
             ours, peer = (pair["bytes"][side]["allocated"] / 1e9 for side in ("cunet", "torch"))
             found.append((f"memory of a step {precision}", ours, peer, "GB"))
     job = f"forward {document['forward_tile']}"
     times = results.get("alone tf32", {}).get("milliseconds", {})
     for name in (job, f"{job} with transfers"):
-        found.append((f"{name}, tf32", times.get(name, {}).get("median"), 5.0, "ms"))
+        found.append((f"{name}, tf32", times.get(name, {}).get("median"), 2.5, "ms"))
+    for width, wanted in TRAINING_STEPS.items():
+        training = results.get(f"train {width} float16")
+        took = 1e3 / training["steps_per_second"] if training else None
+        found.append(
+            (f"a step of a training in float16 at width {width}", took, 1e3 / wanted, "ms")
+        )
     for precision, limit in LOGITS_ERRORS.items():
         error = results.get(f"agreement {precision}", {}).get("logits")
         theirs = results.get(f"beside eager {precision}", {}).get("logits")

@@ -120,7 +120,12 @@ def stages(path: Path, left: float, train_seconds: float, only: list[str], dry: 
         emulate_gpu()
     training = TINY_TRAINING if dry else PAPER_TRAINING
     more = [
-        (f"train {width}", train_seconds + 15, partial(train, width, train_seconds, **training))
+        (
+            f"train {width} {precision}",
+            train_seconds + 15,
+            partial(train, width, train_seconds, precision, **training),
+        )
+        for precision in ("float16", "tf32")
         for width in ((8, 16) if dry else (64, 32))
     ]
 
@@ -143,18 +148,19 @@ def stages(path: Path, left: float, train_seconds: float, only: list[str], dry: 
 
 
 def train(
-    width: int, seconds: float, slices: int, side: int, skipped: int, settings: dict
-) -> dict[str, float]:
-    """Train with the preset `paper` on synthetic membranes for some seconds, making samples in the
-    background as `cunet train` does; for comparison time a step whose batch is ready.
+    width: int, seconds: float, precision: str, slices: int, side: int, skipped: int,
+    settings: dict,
+) -> dict[str, float]:  # fmt: skip
+    """Train with the preset `paper` on synthetic membranes for some seconds, making samples where
+    `cunet train` does; for comparison time a step whose batch is ready.
 
-    skipped: steps at the beginning that are not timed, since kernels are recorded and samples
-    queue up. wait: the share of a step that is spent waiting for its sample.
+    skipped: steps at the beginning that are not timed, since kernels are recorded then. wait: the
+    share of a step that is spent waiting for its sample.
     """
     import cunet
     from cunet.bench.gpu_side import Ours, Task, in_turns
 
-    config = cunet.Config(width=width, device="cuda", **settings)
+    config = cunet.Config(width=width, device="cuda", precision=precision, **settings)
     prepared = membranes(config, slices, side)
     records, began = [], time.perf_counter()
     steps = cunet.train(config, prepared)
@@ -166,7 +172,7 @@ def train(
     counted = records[skipped:]
     taken = counted[-1]["seconds"] - records[skipped - 1]["seconds"]
     task = Task(width, config.tile, config.tile, config.depth, pairs=3, turn=min(0.15, seconds))
-    step = Ours(task, "tf32").times["step with transfers"]
+    step = Ours(task, precision).times["step with transfers"]
     return {
         "steps": len(records),
         "steps_per_second": len(counted) / max(taken, 1e-9),
