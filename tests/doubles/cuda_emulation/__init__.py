@@ -23,7 +23,7 @@ import pytest
 
 from cunet.backend import cuda_problem, import_cupy
 from cunet.compiled import only_ours
-from cunet.engines.gpu import cuda, tensor_map
+from cunet.engines.gpu import box_check, cuda, tensor_map
 
 REAL = os.environ.get("CUNET_TEST_GPU") == "1"
 SUMS = 3e-5 if REAL else 2e-6  # of float32 sums, relative: tensor cores cut off, mma here rounds
@@ -86,12 +86,14 @@ def kept_in(folder: Path) -> Path:
 def emulate(monkeypatch: pytest.MonkeyPatch, capability: int = 80) -> ModuleType:
     """The double as `cupy`, a GPU of this compute capability whose kernels are emulated.
 
-    Kernels loaded in a test are forgotten with monkeypatch. Where the environment has
-    CUNET_TEST_GPU=1 it is CuPy and a real GPU, which then passes for one of this capability.
+    Kernels loaded in a test, and what it found out about the GPU, are forgotten with monkeypatch.
+    Where the environment has CUNET_TEST_GPU=1 it is CuPy and a real GPU, which then passes for one
+    of this capability.
     """
-    for name, value in list(vars(cuda).items()):
-        if hasattr(value, "cache_clear"):
-            monkeypatch.setattr(cuda, name, functools.cache(value.__wrapped__))
+    for module in (cuda, box_check):
+        for name, value in list(vars(module).items()):
+            if hasattr(value, "cache_clear"):
+                monkeypatch.setattr(module, name, functools.cache(value.__wrapped__))
     if REAL:
         return real(monkeypatch, capability)
     monkeypatch.setitem(sys.modules, "cupy", cupy_double)
