@@ -103,7 +103,8 @@ def launch_by_weights(
     into: Array | None = None,
 ) -> Array:
     """Launch weights.cu's `what` for each image and add up its parts: dw of this shape. into: an
-    array for it, by default a new one."""
+    array for it, by default a new one. CunetError where dy has gaps."""
+    check_gapless(dy)
     xp, (c, k) = array_module(dy), shape[2:]
     n, height, width, _ = pictures[0].shape
     columns, rows = (64, 3) if what == "conv" else (128, 4)
@@ -147,3 +148,15 @@ def pitches(x: Array | None) -> tuple[int, int]:
     if x.strides[2:] != (pixel, x.dtype.itemsize) and x.size:
         raise CunetError(f"tensor cores: pixels must lie side by side, found strides {x.strides}")
     return x.strides[1] // pixel, x.strides[0] // pixel
+
+
+def check_gapless(x: Array) -> None:
+    """CunetError where memory between the pixels of x (N, H, W, C) is not its own, as in a view of
+    a larger image: some kernels take no pitches."""
+    n, height, width, _ = x.shape
+    row, image = pitches(x)
+    if (row != width and height > 1) or (image != height * width and n > 1):
+        raise CunetError(
+            f"tensor cores: expected a gradient without gaps, found {x.shape} with strides "
+            f"{x.strides}"
+        )
