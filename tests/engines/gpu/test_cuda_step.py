@@ -162,6 +162,19 @@ def test_gradients_of_the_net_are_not_touched():
     assert_equal([p.grad.get() for p in net.parameters()], expected)
 
 
+@pytest.mark.parametrize("first", [1, 2])
+def test_batches_of_another_size_are_refused(first):
+    """One image would be repeated for two, and two would not fit."""
+    net, solve = make("SGD")
+    one = batch(net, 28)
+    two = tuple(np.concatenate((a, a)) for a in one)
+    work = recorded.CapturedStep(net, solve, "weights", 255)
+    work.accumulate(one if first == 1 else two, np.random.default_rng(0))
+    expected = f"batches of one shape, .{first}, 28, 28, 1., found .{3 - first}, 28, 28, 1."
+    with pytest.raises(cunet.CunetError, match=expected):
+        work.accumulate(two if first == 1 else one, np.random.default_rng(1))
+
+
 def test_a_prediction_makes_no_gradients():
     net, _ = make("SGD")
     for _ in range(2):
