@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cunet.doctor.finding import NOTE, Finding, attempt
+from cunet.doctor.finding import NOTE, OK, Finding, attempt
 from cunet.engines.gpu import box_check, convolution, elements
 from cunet.engines.gpu.cuda import DTYPES, LEAST_CAPABILITY, WARPGROUP_CAPABILITY
 from cunet.ops import conv
@@ -65,9 +65,10 @@ def copy_engine(cupy: ModuleType, usable: list[int], load: Callable[[], Kernels]
     if not hopper:
         return []
     found = attempt("copy engine", work, "", USE_FLOAT32)
-    if not problems:
-        return [found]
-    return [Finding("copy engine", NOTE, "; ".join(problems) + ": convolutions are slower")]
+    if found.state == OK and problems:
+        text = "; ".join(problems) + ": convolutions are slower"
+        found = Finding("copy engine", NOTE, text)
+    return [found]
 
 
 def convolves(cupy: ModuleType, kernels: Any, images: Any, precision: str) -> bool:

@@ -310,7 +310,14 @@ def test_whether_convolutions_go_by_the_copy_engine():
 
 
 def test_a_copy_engine_that_stops_the_gpu():
-    kernels = own_kernels(problem=raises(RuntimeError("unspecified launch failure")))
+    """Even if all that is wrong before is slower alone."""
+
+    def problem(precision, index):
+        if precision == "tf32":
+            return "no tensor maps"
+        raise RuntimeError("unspecified launch failure")
+
+    kernels = own_kernels(problem=problem)
     found = by_name(look(ONE, DRIVER, fake_cupy, lambda: kernels))["copy engine"]
     assert found.state == BROKEN and "unspecified launch failure" in found.found
 
