@@ -54,14 +54,13 @@ def others(asked: Asked, numbers: tuple[int, ...]) -> Ways:
             yield f"x{share:g}", cuda.dividing_for(max(1, int(share * count)))
         return
     chooser, sizes, _ = asked[0]
-    every = by_tiles(sizes, numbers) if chooser is tiles else chooser.cuts(*sizes)
+    every = by_tiles(numbers, *sizes) if chooser is tiles else chooser.cuts(*sizes)
     for way in every:
         yield label(way), chooser.choosing(lambda *sizes, way=way: way)
 
 
-def by_tiles(sizes: tuple[int, ...], numbers: tuple[int, ...]) -> Iterator[tuple]:
-    """Every tile with every number of parts that may be faster; sizes: pixels, channels, steps."""
-    pixels, channels, steps = sizes
+def by_tiles(numbers: tuple[int, ...], pixels: int, channels: int, steps: int) -> Iterator[tuple]:
+    """Every tile with every number of parts that may be faster."""
     for tile in tiles.available():
         grid = cuda.blocks(pixels, tile.rows) * cuda.blocks(channels, tile.columns)
         for parts in numbers:

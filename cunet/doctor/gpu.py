@@ -15,7 +15,13 @@ import numpy as np
 from cunet.doctor import installation
 from cunet.doctor.finding import BROKEN, NOTE, OK, Finding, attempt, one_line
 from cunet.doctor.installation import Version
-from cunet.doctor.tensor_cores import Kernels, load_kernels, properties, tensor_cores
+from cunet.doctor.tensor_cores import (
+    Kernels,
+    copy_engine,
+    load_kernels,
+    properties,
+    tensor_cores,
+)
 from cunet.engines.gpu.cuda import DTYPES, LEAST_CAPABILITY, cache_folder, cupy_folder
 from cunet.net.memory import fits_the_paper
 
@@ -69,7 +75,10 @@ def trials(
     tried = [nvrtc]
     if nvrtc.state == OK:
         tried.append(attempt("kernel (NVRTC)", lambda: try_kernel(cupy), fix))
-        tried.append(tensor_cores(cupy, usable, load_own, fix))
+        cores = tensor_cores(cupy, usable, load_own, fix)
+        tried.append(cores)
+        if cores.state == OK:
+            tried += copy_engine(cupy, usable, load_own)
     tried.append(attempt("matmul (cuBLAS)", lambda: try_matmul(cupy), fix))
     return [*gpus, cache_finding(kept), *tried]
 

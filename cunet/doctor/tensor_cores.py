@@ -6,21 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from cunet.doctor.finding import NOTE, Finding, attempt
-from cunet.engines.gpu import convolution, elements
-from cunet.engines.gpu.cuda import DTYPES, LEAST_CAPABILITY
+from cunet.doctor.finding import NOTE, OK, Finding, attempt
+from cunet.engines.gpu import box_check, convolution, elements
+from cunet.engines.gpu.cuda import DTYPES, LEAST_CAPABILITY, WARPGROUP_CAPABILITY
 from cunet.ops import conv
 
 USE_FLOAT32 = "use --precision float32"
 
-Kernels = tuple[
-    Any, Any
-]  # the module that convolves, and the one that rounds arrays to a precision and back
+# the module that convolves, the one that rounds arrays to a precision and back, and the one that
+# knows why a GPU does not convolve by its copy engine
+Kernels = tuple[Any, Any, Any]
 
 
 def load_kernels() -> Kernels:
     """cunet's own; what is wrong with them shows when they are first used."""
-    return convolution, elements
+    return convolution, elements, box_check
 
 
 def properties(cupy: ModuleType, index: int) -> tuple[str, int]:
@@ -41,11 +41,34 @@ def tensor_cores(
         for index in capable:
             for precision in DTYPES:
                 with cupy.cuda.Device(index):
-                    if not convolves(cupy, *load(), precision):
+                    if not convolves(cupy, *load()[:2], precision):
                         raise ArithmeticError(f"GPU {index}: a {precision} convolution is wrong")
         return f"a convolution in {', '.join(DTYPES)} equals its definition"
 
     return attempt("tensor cores", work, fix, USE_FLOAT32)
+
+
+def copy_engine(cupy: ModuleType, usable: list[int], load: Callable[[], Kernels]) -> list[Finding]:
+    """Whether the GPUs that have Hopper's copy engine convolve by it in each precision, which is
+    fastest; no finding where there is no such GPU."""
+    hopper = [i for i in usable if properties(cupy, i)[1] == WARPGROUP_CAPABILITY]
+    problems = []
+
+    def work() -> str:
+        for index in hopper:
+            for precision in DTYPES:
+                with cupy.cuda.Device(index):
+                    if (problem := load()[2].problem(precision, index)) is not None:
+                        problems.append(f"GPU {index}: not used in {precision}: {problem}")
+        return f"brings the operands of convolutions in {', '.join(DTYPES)}"
+
+    if not hopper:
+        return []
+    found = attempt("copy engine", work, "", USE_FLOAT32)
+    if found.state == OK and problems:
+        text = "; ".join(problems) + ": convolutions are slower"
+        found = Finding("copy engine", NOTE, text)
+    return [found]
 
 
 def convolves(cupy: ModuleType, kernels: Any, images: Any, precision: str) -> bool:

@@ -14,6 +14,7 @@ from cunet.doctor import cpu, gpu, installation, tensor_cores
 from cunet.doctor import finding as finding_
 from cunet.doctor.finding import BROKEN, NOTE, OK, Finding
 from cunet.engines import cpu as engine
+from cunet.engines.gpu import box_check, cuda, tensor_map
 from cunet.engines.gpu.cuda import DTYPES
 from cunet.errors import DeviceError
 from cunet.ops import conv
@@ -23,10 +24,10 @@ DRIVER = (13, 0)
 CTK = 'pip install "cupy-cuda13x[ctk]"'
 
 
-def own_kernels(forward=conv.forward):
+def own_kernels(forward=conv.forward, problem=lambda precision, index: None):
     """What the doctor touches of cunet's kernels, in float32."""
     images = SimpleNamespace(to_elements=lambda x, precision: x, to_floats=lambda y: y)
-    return SimpleNamespace(conv_forward=forward), images
+    return SimpleNamespace(conv_forward=forward), images, SimpleNamespace(problem=problem)
 
 
 def look(wheels, driver, load, own=own_kernels):
@@ -273,7 +274,7 @@ def test_what_is_convolved_is_exact_in_every_precision():
         results.append(conv.forward(x, w, b))
         return results[0]
 
-    assert tensor_cores.convolves(fake_cupy(), *own_kernels(forward), "bfloat16")
+    assert tensor_cores.convolves(fake_cupy(), *own_kernels(forward)[:2], "bfloat16")
     y = results[0]
     assert (y == np.rint(y)).all() and 30 < abs(y).max() < 256
     assert min((y > 0).mean(), (y < 0).mean()) > 0.4
@@ -283,7 +284,55 @@ def test_what_is_convolved_is_exact_in_every_precision():
 @pytest.mark.parametrize("precision", DTYPES)
 def test_the_kernels_themselves_pass(monkeypatch, precision, capability):
     xp = emulate(monkeypatch, capability)
-    assert tensor_cores.convolves(xp, *tensor_cores.load_kernels(), precision)
+    assert tensor_cores.convolves(xp, *tensor_cores.load_kernels()[:2], precision)
+
+
+def test_whether_convolutions_go_by_the_copy_engine():
+    """On the GPUs that have it alone."""
+    tried = []
+
+    def problem(precision, index):
+        tried.append((index, precision))
+        return "no tensor maps" if (index, precision) == (2, "float16") else None
+
+    def found(*capabilities):
+        cupy = fake_cupy(len(capabilities), capabilities=capabilities)
+        kernels = own_kernels(problem=problem)
+        return by_name(look(ONE, DRIVER, lambda: cupy, lambda: kernels)).get("copy engine")
+
+    assert found((8, 0), (10, 0)) is None and not tried
+    assert found((8, 0), (9, 0)).state == OK
+    assert tried == [(1, precision) for precision in DTYPES]
+    slower = found((9, 0), (8, 0), (9, 0))
+    assert slower.state == NOTE
+    text = "GPU 2: not used in float16: no tensor maps: convolutions are slower"
+    assert slower.found == text
+
+
+def test_a_copy_engine_that_stops_the_gpu():
+    """Even if all that is wrong before is slower alone."""
+
+    def problem(precision, index):
+        if precision == "tf32":
+            return "no tensor maps"
+        raise RuntimeError("unspecified launch failure")
+
+    kernels = own_kernels(problem=problem)
+    found = by_name(look(ONE, DRIVER, fake_cupy, lambda: kernels))["copy engine"]
+    assert found.state == BROKEN and "unspecified launch failure" in found.found
+
+
+def test_what_the_doctor_says_of_the_copy_engine_here(monkeypatch):
+    """By the kernels themselves; the driver's function is missing in the end."""
+    xp = emulate(monkeypatch, 90)
+    engine = tensor_cores.copy_engine(xp, [0], tensor_cores.load_kernels)
+    assert [finding.state for finding in engine] == [OK]
+    box_check.problem.cache_clear()
+    monkeypatch.setattr(cuda, "announce", lambda text: None)
+    monkeypatch.setattr(tensor_map, "driver", raises(DeviceError("too old")))
+    engine = tensor_cores.copy_engine(xp, [0], tensor_cores.load_kernels)
+    assert [finding.state for finding in engine] == [NOTE]
+    assert all(f"not used in {precision}: too old" in engine[0].found for precision in DTYPES)
 
 
 def test_kernels_that_cannot_be_compiled():

@@ -54,10 +54,12 @@ def difference(precision: str) -> float:
     packed = pack(w, x.dtype, transposed=True)
     by_boxes, by_tiles = (xp.zeros((1, rows, columns, k), x.dtype) for _ in range(2))
     strides, flags = (c, k * c), BIAS | RELU
-    with box_tiles.choosing(lambda output: box_tiles.cut_by(box_tiles.CONV_TILES[0], output)):
-        boxes.launch_boxes(
-            "conv", (x,), packed, strides, [by_boxes], (rows, columns), b, flags=flags
-        )
+    # not by `choosing`, which would hold for the convolutions of other threads too
+    tile = box_tiles.CONV_TILES[0]
+    cut = box_tiles.Cut(tile, box_tiles.CONV_WIDE, tile.pixels // box_tiles.CONV_WIDE, 1)
+    boxes.launch_boxes(
+        "conv", (x,), packed, strides, [by_boxes], (rows, columns), b, flags=flags, cut=cut
+    )
     other = problem_of((x,), packed, strides, [by_tiles], b, flags=flags)
     launch_tiles("conv", other, (rows, columns))
     a, b = (to_floats(y).get().astype(np.float64) for y in (by_boxes, by_tiles))

@@ -12,6 +12,7 @@ from cunet.engines.gpu.cuda import blocks
 
 MAX_PARTS = 8  # of the channels, where a layer has too few pixels to fill a GPU
 MAX_SIDE = 256  # of a box
+MAX_NUMBERS = 2**31 - 1  # of an output from a tile's first row to its last: the kernels' int
 GATE_BYTES = 8
 MULTIPROCESSOR_BYTES = 233472  # of shared memory on a card of compute capability 9.0
 SPARE_BYTES = 2176  # of a block: 1 KB that the system takes, what aligns the rest, gates
@@ -109,12 +110,12 @@ class Cut(NamedTuple):
 
 
 @cache
-def rectangle(rows: int, columns: int, pixels: int) -> tuple[int, int]:
-    """The sides (wide, high) of the rectangle of at most this many pixels that covers rows x
-    columns with the fewest tiles; of several the widest."""
+def rectangle(rows: int, columns: int, pixels: int, highest: int = MAX_SIDE) -> tuple[int, int]:
+    """The sides (wide, high) of the rectangle of at most this many pixels, and not above `highest`,
+    that covers rows x columns with the fewest tiles; of several the widest."""
 
     def high(wide: int) -> int:
-        return min(pixels // wide, rows, MAX_SIDE)
+        return min(pixels // wide, rows, highest)
 
     def order(wide: int) -> tuple[int, int]:
         return blocks(columns, wide) * blocks(rows, high(wide)), -wide
@@ -127,7 +128,8 @@ def cut_by(tile: BoxTile, output: Output, parts: int = 1) -> Cut:
     """An output cut for this kernel."""
     if output.what == "conv":
         return Cut(tile, CONV_WIDE, tile.pixels // CONV_WIDE, parts)
-    return Cut(tile, *rectangle(output.rows, output.columns, tile.pixels), parts)
+    highest = min(MAX_SIDE, max(1, MAX_NUMBERS // (output.columns * output.channels)))
+    return Cut(tile, *rectangle(output.rows, output.columns, tile.pixels, highest), parts)
 
 
 def cuts(output: Output) -> Iterator[Cut]:

@@ -6,6 +6,7 @@ import numpy as np
 from cunet.backend import Array, array_module
 from cunet.engines.gpu import box_tiles, cuda, tensor_map
 from cunet.engines.gpu.cuda import blocks, launch
+from cunet.engines.gpu.product import check_gapless, pitches
 
 TAPS = {"conv": 9, "up": 1, "up_by_data": 4}
 ROW_BYTES = 128  # of a box
@@ -34,8 +35,10 @@ def launch_boxes(
     pad: int = 0,
     flags: int = 0,
     channels: int | None = None,
+    cut: box_tiles.Cut | None = None,
 ) -> Array | None:
     """Launch the kernel of `what`, conv, up or up_by_data; arguments as in launches.launch_product.
+    cut: how, by default what box_tiles chooses.
 
     Returns the sums of parts (parts, N, P, Q, K) where they are still to be added, else None.
     """
@@ -43,7 +46,7 @@ def launch_boxes(
     k = k1 + (results[1].shape[3] if len(results) > 1 else 0)
     across = [blocks(p.shape[3] * p.dtype.itemsize, ROW_BYTES) for p in pictures]
     output = box_tiles.Output(what, x.shape[0], *size, k, TAPS[what], sum(across), mask is not None)
-    cut = box_tiles.choose(output)
+    cut = cut or box_tiles.choose(output)
     tile, parts = cut.tile, cut.parts
     partial = None
     if parts > 1:
@@ -57,12 +60,7 @@ def launch_boxes(
         flags=flags,
     )  # fmt: skip
     fields["across"], fields["down"] = cut.rectangles(output)
-    if mask is not None:
-        pixel = mask.strides[2]
-        fields["mask_row"], fields["mask_image"] = (
-            mask.strides[1] // pixel,
-            mask.strides[0] // pixel,
-        )
+    fields["mask_row"], fields["mask_image"] = pitches(mask)
     maps = [*image_maps(what, pictures, cut), filters_map(w, k, strides, 64 * tile.filters)]
     maps.append(image_map(mask, cut.wide, cut.high) if mask is not None else maps[0])
     grid = min(cut.tiles(output), tile.resident * cuda.processors())
@@ -85,15 +83,15 @@ def image_maps(what: str, pictures: tuple[Array, ...], cut: box_tiles.Cut) -> li
 def image_map(x: Array, wide: int, high: int) -> np.ndarray:
     """The map of an image (N, H, W, C), which may be a view of a larger one, for boxes of 128 bytes
     of channels of wide x high pixels."""
-    size = x.dtype.itemsize
-    strides = [stride // size for stride in x.strides[2::-1]]
-    box = (ROW_BYTES // size, wide, high, 1)
-    return tensor_map.tiled(x.data.ptr, x.dtype, x.shape[::-1], strides, box)
+    c, (row, image) = x.shape[3], pitches(x)
+    box = (ROW_BYTES // x.dtype.itemsize, wide, high, 1)
+    return tensor_map.tiled(x.data.ptr, x.dtype, x.shape[::-1], (c, row * c, image * c), box)
 
 
 def corners_map(x: Array, wide: int, high: int) -> np.ndarray:
     """The map of an image (N, 2H, 2W, C) for boxes of pixels of one corner of all 2x2 blocks: its
-    dimensions are, from the innermost, C, b, W, a and N H."""
+    dimensions are, from the innermost, C, b, W, a and N H. CunetError where x has gaps."""
+    check_gapless(x)
     n, height, width, c = x.shape
     lengths = (c, 2, width // 2, 2, n * height // 2)
     strides = (c, 2 * c, width * c, 2 * width * c)

@@ -19,7 +19,8 @@ from cunet.errors import CunetError
 class Fresh:
     """Arrays for the gradients of these parameters (layers.Parameter), in their order.
 
-    A layer's filters stand before its biases. The arrays of values must not be replaced.
+    Filters and biases of a layer have its name before the dot. The arrays of values must not be
+    replaced.
     """
 
     def __init__(self, parameters: list[Any]):
@@ -32,9 +33,11 @@ class Fresh:
         # by the address of filters: the gradients of them and of their biases
         self.pairs: dict[int, tuple[Array | None, Array | None]] = {}
         both = list(zip(parameters, self.arrays, strict=True))
-        for (p, dw), (q, db) in zip(both, both[1:], strict=False):
-            if p.value.ndim == 4 and q.value.shape == p.value.shape[3:]:
-                self.pairs[p.value.data.ptr] = dw, db
+        of_biases = {p.name: array for p, array in both if p.value.ndim == 1}
+        for p, dw in both:
+            if p.value.ndim == 4:
+                layer = p.name.rpartition(".")[0]
+                self.pairs[p.value.data.ptr] = dw, of_biases.get(f"{layer}.biases")
 
     @contextmanager
     def written(self) -> Iterator[None]:
@@ -66,15 +69,15 @@ class Fresh:
     def take(self, a: Array, b: Array) -> bool:
         """Make b the gradient a, if b is an array of this step; whether it is."""
         here, there = a.data.ptr, b.data.ptr
+        if here != there and here in self.names:
+            raise CunetError(
+                f"recorded step: the gradient of '{self.names.get(there, 'another parameter')}' "
+                f"was written to that of '{self.names[here]}'"
+            )
         if there not in self.names:
             return False
         self.arrived[there] += 1
         if here != there:
-            if here in self.names:
-                raise CunetError(
-                    f"recorded step: the gradient of '{self.names[there]}' was written to that of "
-                    f"'{self.names[here]}'"
-                )
             array_module(b).copyto(b, a)
         return True
 

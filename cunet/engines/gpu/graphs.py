@@ -6,6 +6,7 @@ the next - images, learning rate, keys of dropout - must be in arrays that are w
 """
 
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,13 @@ class Place:
 
     The stream waits for earlier work on the default stream, as CUDA's streams do by default, and so
     sees weights that ordinary operations have changed.
+
+    lock: for threads that share the place, from what they send to what they have read back.
     """
 
     def __init__(self) -> None:
         cuda = import_cupy().cuda
-        self.stream = cuda.Stream()
+        self.stream, self.lock = cuda.Stream(), Lock()
         taken: list[Any] = []
         self.taken = taken
 

@@ -13,6 +13,7 @@ from cunet.errors import CunetError
 
 BIAS, RELU, UP, REVERSE = 1, 2, 4, 8  # as in convolution.cu
 PARTIAL_BYTES = 64 << 20  # that partial sums of filters may take
+MAX_CHUNKS = 2**31 - 1  # of 16 bytes, of an image: the kernels' int
 
 
 class Problem(NamedTuple):
@@ -73,8 +74,15 @@ def problem_of(
 
 
 def launch_tiles(what: str, problem: Problem, size: tuple[int, int]) -> None:
-    """Launch convolution.cu's `what`; size: of the grid of output pixels."""
+    """Launch convolution.cu's `what`; size: of the grid of output pixels. CunetError where an image
+    has more numbers than the kernels can count."""
     x, k = problem.x1, problem.K1 + problem.K2
+    places = max(problem.image1 * problem.C1, problem.image2 * problem.C2)  # of one image
+    if problem.N * places * x.dtype.itemsize // 16 > MAX_CHUNKS:
+        raise CunetError(
+            f"tensor cores: {problem.N} x {problem.H} x {problem.W} pixels of {problem.C1} "
+            "channels are more than the kernels can count; use a smaller tile or batch"
+        )
     pixels, step = problem.N * size[0] * size[1], 128 // x.dtype.itemsize  # channels in 128 bytes
     taps = {"conv": 9, "up": 1, "up_by_data": 4}[what]
     steps = taps * (blocks(problem.C1, step) + blocks(problem.C2, step))
@@ -103,7 +111,8 @@ def launch_by_weights(
     into: Array | None = None,
 ) -> Array:
     """Launch weights.cu's `what` for each image and add up its parts: dw of this shape. into: an
-    array for it, by default a new one."""
+    array for it, by default a new one. CunetError where dy has gaps."""
+    check_gapless(dy)
     xp, (c, k) = array_module(dy), shape[2:]
     n, height, width, _ = pictures[0].shape
     columns, rows = (64, 3) if what == "conv" else (128, 4)
@@ -147,3 +156,15 @@ def pitches(x: Array | None) -> tuple[int, int]:
     if x.strides[2:] != (pixel, x.dtype.itemsize) and x.size:
         raise CunetError(f"tensor cores: pixels must lie side by side, found strides {x.strides}")
     return x.strides[1] // pixel, x.strides[0] // pixel
+
+
+def check_gapless(x: Array) -> None:
+    """CunetError where memory between the pixels of x (N, H, W, C) is not its own, as in a view of
+    a larger image: some kernels take no pitches."""
+    n, height, width, _ = x.shape
+    row, image = pitches(x)
+    if (row != width and height > 1) or (image != height * width and n > 1):
+        raise CunetError(
+            f"tensor cores: expected a gradient without gaps, found {x.shape} with strides "
+            f"{x.strides}"
+        )

@@ -41,7 +41,7 @@ _records: "weakref.WeakKeyDictionary[Any, Record]" = weakref.WeakKeyDictionary()
 def record_of(net: Any) -> Record:
     """The record of this net, a new one where there is none."""
     if net not in _records:
-        _records[net] = Record(Packed(filters_of(net), DTYPES[net.precision]))
+        _records.setdefault(net, Record(Packed(filters_of(net), DTYPES[net.precision])))
     return _records[net]
 
 
@@ -214,23 +214,29 @@ def step(
 
 
 def predict(net: Any, x: np.ndarray) -> np.ndarray:
-    """The probabilities (N, P, Q, K) of images x (N, H, W, C), from the host to the host."""
+    """The probabilities (N, P, Q, K) of images x (N, H, W, C), from the host to the host. Threads
+    that share a net take turns."""
     record = record_of(net)
-    made = record.predictions.get(x.shape)
+    with record.place.lock:
+        inbox, graph = prediction(net, record, x.shape)
+        inbox.put(x, record.place)
+        p = graph()
+        record.place.stream.synchronize()
+        return p.get()
+
+
+def prediction(net: Any, record: Record, shape: tuple[int, ...]) -> tuple[Inbox, Graph]:
+    """Where images of this shape go, and the graph of their prediction."""
+    made = record.predictions.get(shape)
     if made is None:
         if len(record.predictions) == TILE_SHAPES_KEPT:
             record.predictions.pop(next(iter(record.predictions)))
-        fresh = Inbox(x.shape, "float32")
-        packed = record.packed
+        fresh, packed = Inbox(shape, "float32"), record.packed
         still: Callable[[], Any] = weakref.ref(net)  # the record must not keep the net alive
 
         def work() -> Any:
             with packed.ready():
                 return softmax_loss.softmax(still()(fresh.array, remember=False))
 
-        made = record.predictions[x.shape] = fresh, Graph(record.place, work)
-    inbox, graph = made
-    inbox.put(x, record.place)
-    p = graph()
-    record.place.stream.synchronize()
-    return p.get()
+        made = record.predictions[shape] = fresh, Graph(record.place, work)
+    return made

@@ -15,6 +15,7 @@ from cunet.backend import Array, import_cupy
 from cunet.engines.gpu.cuda import blocks, launch
 from cunet.engines.gpu.elements import THREADS
 from cunet.engines.gpu.graphs import Inbox, Place
+from cunet.errors import CunetError
 
 MAX_CHANNELS, MAX_NODES, PATCH = 4, 16, 32  # as in sample.cu
 SLICE = np.dtype([
@@ -66,11 +67,16 @@ class HostBatches:
         return tuple(inbox.array for inbox in self.inboxes)
 
     def write(self, batch: tuple) -> None:
-        """Keep a batch for the next send()."""
+        """Keep a batch for the next send(). CunetError where its shape is not that of the first."""
         if not self.inboxes:
             kinds = ("float32", "int32", "float32")
             self.inboxes = [Inbox(a.shape, kind) for a, kind in zip(batch, kinds, strict=True)]
         for inbox, values in zip(self.inboxes, batch, strict=True):
+            if values.shape != inbox.array.shape:  # one image would be repeated
+                raise CunetError(
+                    f"recorded step: expected batches of one shape, {inbox.array.shape}, found "
+                    f"{values.shape}; make another step for others"
+                )
             inbox.write(values)
 
     def send(self, place: Place) -> None:

@@ -86,10 +86,11 @@ def kept_in(folder: Path) -> Path:
 def emulate(monkeypatch: pytest.MonkeyPatch, capability: int = 80) -> ModuleType:
     """The double as `cupy`, a GPU of this compute capability whose kernels are emulated.
 
-    Kernels loaded in a test are forgotten with monkeypatch. Where the environment has
-    CUNET_TEST_GPU=1 it is CuPy and a real GPU, which then passes for one of this capability.
+    Kernels loaded in a test, and what it found out about the GPU, are forgotten with monkeypatch.
+    Where the environment has CUNET_TEST_GPU=1 it is CuPy and a real GPU, which then passes for one
+    of this capability.
     """
-    for module in (cuda, box_check):  # what was found out about another test's GPU is forgotten
+    for module in (cuda, box_check):
         for name, value in list(vars(module).items()):
             if hasattr(value, "cache_clear"):
                 monkeypatch.setattr(module, name, functools.cache(value.__wrapped__))

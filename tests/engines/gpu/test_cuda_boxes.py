@@ -19,7 +19,7 @@ from cunet.engines.gpu import (
     product,
     tensor_map,
 )
-from cunet.errors import DeviceError
+from cunet.errors import CunetError, DeviceError
 from cunet.ops import conv, up_conv
 
 KERNELS = [
@@ -103,6 +103,59 @@ def test_rectangles_cover_an_output_and_fit_into_boxes(what, tile, parts, size):
     assert cut.wide * cut.high <= tile.pixels and max(cut.wide, cut.high) <= 254
 
 
+@pytest.mark.parametrize("tile", box_tiles.UP_TILES, ids=["128", "192"])
+@pytest.mark.parametrize(
+    "size", [(128, 8001), (256, 65521), (191, 30011), (384, 1_000_003)], ids=str
+)
+@pytest.mark.parametrize("channels", [4, 4096])
+def test_places_within_a_tile_fit_into_32_bits(tile, size, channels):
+    """From the first row of a tile to its last, where an image is very wide."""
+    columns = size[1]
+    cut = box_tiles.cut_by(tile, box_tiles.Output("up", 1, *size, channels, 1, 1, False))
+    assert cut.high == 1 or cut.high * columns * channels < 2**31
+    assert 1 <= cut.wide * cut.high <= tile.pixels
+
+
+@pytest.mark.parametrize("boxes", [True, False])
+@pytest.mark.parametrize("axis", [1, 2])
+def test_gaps_that_the_kernels_of_gradients_do_not_know_are_an_error(
+    card, axis, boxes, monkeypatch
+):
+    monkeypatch.setattr(box_check, "wanted", boxes)
+    whole, _ = there(card, normal(0, 2, 12, 12, 16), "float16")
+    dy = whole[:, 2:] if axis == 1 else whole[:, :, 2:]
+    x, _ = there(card, normal(1, 2, *(side // 2 for side in dy.shape[1:3]), 8), "float16")
+    with pytest.raises(CunetError, match="expected a gradient without gaps, found .2, 1"):
+        gpu.up_backward(dy, x, card.asarray(normal(2, 2, 2, 8, 16)))
+    if not boxes:  # boxes know all gaps
+        larger = card.zeros((2, dy.shape[1] + 2, dy.shape[2] + 2, 8), np.float16)
+        with pytest.raises(CunetError, match="expected a gradient without gaps"):
+            convolution.by_weights(dy, larger, (3, 3))
+
+
+def test_an_input_that_is_some_channels_of_a_larger_one_is_an_error(card):
+    whole, _ = there(card, normal(0, 1, 12, 12, 24), "float16")
+    dy, _ = there(card, normal(1, 1, 10, 10, 16), "float16")
+    w = card.asarray(normal(2, 3, 3, 16, 16))
+    with pytest.raises(CunetError, match="pixels must lie side by side"):
+        convolution.by_data(dy, w, whole[..., 8:])
+    with pytest.raises(CunetError, match="pixels must lie side by side"):
+        convolution.conv_forward(whole[..., 8:], w, card.zeros(16, np.float32))
+
+
+def test_the_check_changes_no_choice_of_other_threads(card, monkeypatch):
+    chosen = []
+    launched = box_check.boxes.launch_boxes
+
+    def look(*arguments, **named):
+        chosen.append(box_tiles.choose)
+        return launched(*arguments, **named)
+
+    monkeypatch.setattr(box_check.boxes, "launch_boxes", look)
+    assert box_check.difference("bfloat16") < box_check.LARGEST_ERROR
+    assert chosen == [box_tiles.cheapest]
+
+
 def test_shared_memory_fits_as_many_blocks_as_a_kernel_is_made_for():
     for what, tile, _ in KERNELS:
         for size in (2, 4):
@@ -149,7 +202,6 @@ def test_other_gpus_and_those_that_differ_use_the_other_kernels(card, monkeypatc
     )
     convolution.conv_forward(x, w, b)
     assert names == ["conv_64x64"] or names[0].startswith("conv_")
-    box_check.problem.cache_clear()
     monkeypatch.setattr(cuda, "capability", lambda: 86)
     assert not box_check.usable(x) and len(said) == 1
 

@@ -176,6 +176,17 @@ def test_what_the_kernels_cannot_take_is_reported(card):
         convolution.conv_forward(x, w, b, "same")
 
 
+@pytest.mark.parametrize("field", ["image1", "image2"])
+def test_more_numbers_than_the_kernels_can_count_are_an_error(card, field):
+    """Places of 16 bytes are int in convolution.cu: here 2^35 bytes, and a little less."""
+    x, w = card.zeros((1, 8, 8, 64), np.float16), card.zeros((9, 8, 128), np.float16)
+    y = card.zeros((1, 6, 6, 8), np.float16)
+    problem = product.problem_of((x, x), w, (128, 1024), [y])
+    with pytest.raises(CunetError, match="1 x 8 x 8 pixels .* use a smaller tile"):
+        product.launch_tiles("conv", problem._replace(**{field: 2**28}), (6, 6))
+    product.launch_tiles("conv", problem._replace(**{field: 2**28 - 1}), (6, 6))
+
+
 def test_the_problem_has_the_fields_of_its_struct():
     """The arguments of the kernels are positions: both sides must have the same order."""
     text = (cuda.FOLDER / "convolution.cu").read_text(encoding="utf-8")

@@ -84,11 +84,37 @@ def test_each_parameter_gets_one_gradient(xp, number):
             sums.add(db, parameters[1].grad)
 
 
+@pytest.mark.parametrize("order", [(2, 0, 3, 1), (1, 0, 3, 2), (0, 2), (0, 3), (1, 2)], ids=str)
+def test_the_order_of_parameters_and_those_left_out_change_no_gradient(xp, order):
+    """Two layers of as many outputs, the second of which gets its gradients first."""
+    layers = layer(xp, "a", 3, 3, 16, 8), layer(xp, "b", 3, 3, 8, 8)
+    whole = [p for pair in layers for p in pair]
+    x = [xp.asarray(normal(3, 1, 12, 12, c)) for c in (16, 8)]
+    dy = [xp.asarray(normal(4 + i, 1, 10, 10, 8)) for i in range(2)]
+
+    def backward():
+        for i in (1, 0):
+            _, *found = convolution.conv_backward(dy[i], x[i], layers[i][0].value)
+            for a, p in zip(found, layers[i], strict=True):
+                sums.add(a, p.grad)
+
+    backward()
+    expected = [p.grad.get() for p in whole]
+    for p in whole:
+        del p.grad
+    fresh = Fresh([whole[i] for i in order])
+    with fresh.written():
+        backward()
+    found = dict(zip(order, fresh.arrays, strict=True))
+    for i, p in enumerate(whole):
+        np.testing.assert_array_equal(found.get(i, p.grad).get(), expected[i])
+
+
 def test_a_gradient_that_went_to_another_parameter_is_an_error(xp):
-    """As it would be where the biases that follow filters belong to another layer."""
+    """As it would be where two layers have one name."""
     filters, biases = layer(xp, "conv", 3, 3, 16, 8)
-    others = Parameter("other.biases", xp.zeros(8, np.float32))
-    expected = "'conv.biases' was written to that of 'other.biases'"
-    with pytest.raises(CunetError, match=expected), Fresh([filters, others, biases]).written():
+    others = Parameter("conv.biases", xp.zeros(8, np.float32))
+    expected = "the gradient of 'another parameter' was written to that of 'conv.biases'"
+    with pytest.raises(CunetError, match=expected), Fresh([filters, others]).written():
         db = gradients_of(filters.value)[1]
         sums.add(db, biases.grad)

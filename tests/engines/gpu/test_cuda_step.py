@@ -4,6 +4,7 @@ which adds gradients into .grad and packs each layer's filters itself: bit for b
 
 from collections import Counter
 from functools import partial
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -162,11 +163,49 @@ def test_gradients_of_the_net_are_not_touched():
     assert_equal([p.grad.get() for p in net.parameters()], expected)
 
 
+@pytest.mark.parametrize("first", [1, 2])
+def test_batches_of_another_size_are_refused(first):
+    """One image would be repeated for two, and two would not fit."""
+    net, solve = make("SGD")
+    one = batch(net, 28)
+    two = tuple(np.concatenate((a, a)) for a in one)
+    work = recorded.CapturedStep(net, solve, "weights", 255)
+    work.accumulate(one if first == 1 else two, np.random.default_rng(0))
+    expected = f"batches of one shape, .{first}, 28, 28, 1., found .{3 - first}, 28, 28, 1."
+    with pytest.raises(cunet.CunetError, match=expected):
+        work.accumulate(two if first == 1 else one, np.random.default_rng(1))
+
+
 def test_a_prediction_makes_no_gradients():
     net, _ = make("SGD")
     for _ in range(2):
         recorded.predict(net, np.ones((1, 20, 20, 1), np.float32))
     assert not any("grad" in vars(p) for p in net.parameters())
+
+
+def test_threads_that_share_a_net_get_their_own_predictions():
+    """The second thread comes while the first waits for the GPU."""
+    net, _ = make("SGD")
+    images = [np.full((1, 20, 20, 1), value, np.float32) for value in (1, -2)]
+    expected = [recorded.predict(net, x) for x in images]
+    assert not np.array_equal(*expected)
+    found, stream = {}, recorded.record_of(net).place.stream
+
+    def other():
+        found["other"] = recorded.predict(net, images[1])
+
+    thread = Thread(target=other)
+
+    def wait():
+        del stream.synchronize  # the second thread's is that of the class
+        thread.start()
+        thread.join(0.5)
+
+    stream.synchronize = wait
+    found["mine"] = recorded.predict(net, images[0])
+    thread.join()
+    np.testing.assert_array_equal(found["mine"], expected[0])
+    np.testing.assert_array_equal(found["other"], expected[1])
 
 
 def test_a_parameter_of_two_layers_is_refused():
