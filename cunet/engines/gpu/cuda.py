@@ -3,7 +3,7 @@
 The .cu files beside this one are compiled for each of three precisions. An activation's dtype says
 which one it has: float32 (whose products are TF32), float16, or uint16, which holds the bits of
 bfloat16, a type that NumPy does not have. Cards of compute capability 8.0 and later have tensor
-cores for these; those of 9.0 also have the products of a warpgroup (wgmma).
+cores for these; those of 9.0 also have a copy engine and the products of a warpgroup (wgmma).
 """
 
 import hashlib
