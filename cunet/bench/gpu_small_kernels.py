@@ -11,7 +11,7 @@ from cunet.bench.problems import Problem
 from cunet.engines.gpu import cuda, dropout, elements, first_layer, head, max_pool, sums
 from cunet.engines.gpu import softmax_loss as loss
 from cunet.engines.gpu.fused import fused
-from cunet.engines.gpu.recorded import record_of
+from cunet.engines.gpu.record import record_of
 from cunet.net.figure1 import rows
 from cunet.net.shape import Shape
 from cunet.net.sizes import output_size

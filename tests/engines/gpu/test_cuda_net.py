@@ -17,6 +17,7 @@ import cunet
 from cunet.backend import to_host
 from cunet.engines import definition
 from cunet.engines.gpu import cuda, recorded
+from cunet.engines.gpu.record import record_of
 from cunet.net import checkpoint
 from cunet.net.sizes import output_size
 from cunet.net.unet import UNet
@@ -273,7 +274,7 @@ def test_segmentation_by_recorded_predictions(precision, monkeypatch):
         there, here = (tiling.segment(image, net, 60, average) for net in (device, host))
         assert type(there) is np.ndarray and there.dtype == np.float32
         np.testing.assert_allclose(there, here, atol=5 * LIMITS[precision])
-    assert len(recorded.record_of(device).predictions) == 1
+    assert len(record_of(device).predictions) == 1
     for p in device.parameters():  # what was recorded takes the weights as they are
         p.value *= 0
     np.testing.assert_array_equal(tiling.segment(image, device, 60), np.float32(0.5))
@@ -285,7 +286,7 @@ def test_graphs_of_a_few_shapes_are_kept(monkeypatch):
     for side in range(18, 32, 2):
         x = np.ones((1, side, side, 1), np.float32)
         np.testing.assert_array_equal(recorded.predict(net, x), recorded.predict(net, x))
-    assert len(recorded.record_of(net).predictions) == recorded.TILE_SHAPES_KEPT
+    assert len(record_of(net).predictions) == recorded.TILE_SHAPES_KEPT
 
 
 def test_what_was_recorded_is_forgotten_at_once(monkeypatch):
@@ -297,7 +298,7 @@ def test_what_was_recorded_is_forgotten_at_once(monkeypatch):
         work = net.engine.step(net, cunet.SGD(net.parameters()), "weights", 255)
         work.accumulate(batch(net, 28), np.random.default_rng(0))
         recorded.predict(net, np.ones((1, 20, 20, 1), np.float32))
-        place = weakref.ref(recorded.record_of(net).place)
+        place = weakref.ref(record_of(net).place)
         work.close()
         gone = weakref.ref(net)
         del work, net
