@@ -132,6 +132,7 @@ def sweep(
     """One operation with the tile and parts that cunet chooses, and with all others. wrong: those
     that fail, or whose results are further from the expected ones than `limit`."""
     asked: Asked = []
+    call()  # the first of a precision compiles, and checks the card by a convolution of its own
     with remembering(asked):
         off = error(call(), expected)
         chosen = label(asked[0][2]) if asked else "x1"
