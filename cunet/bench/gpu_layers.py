@@ -133,6 +133,7 @@ def sweep(
     that fail, or whose results are further from the expected ones than `limit`."""
     call()  # the first of all checks the kernels, and so asks for ways of its own
     asked: Asked = []
+    call()  # the first of a precision compiles, and checks the card by a convolution of its own
     with remembering(asked):
         off = error(call(), expected)
         chosen = label(asked[0][2]) if asked else "x1"

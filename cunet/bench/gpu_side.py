@@ -10,7 +10,8 @@ import numpy as np
 
 from cunet.backend import import_cupy, to_device, to_host
 from cunet.bench.cpu_side import LEARNING_RATE, summary
-from cunet.engines.gpu.recorded import CapturedStep, predict, record_of
+from cunet.engines.gpu.record import record_of
+from cunet.engines.gpu.recorded import CapturedStep, predict
 from cunet.net.sizes import output_size
 from cunet.net.unet import UNet
 from cunet.ops import softmax_loss

@@ -12,7 +12,7 @@ from cunet.engines.gpu import cuda, dropout, elements, first_layer, head, max_po
 from cunet.engines.gpu import softmax_loss as loss
 from cunet.engines.gpu.fused import fused
 from cunet.engines.gpu.packing import Packed
-from cunet.engines.gpu.recorded import filters_of
+from cunet.engines.gpu.record import filters_of
 from cunet.net.figure1 import rows
 from cunet.net.shape import Shape
 from cunet.net.sizes import output_size

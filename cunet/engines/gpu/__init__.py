@@ -5,7 +5,8 @@ from cunet.engines.gpu.conv import conv_backward, conv_forward
 from cunet.engines.gpu.dropout import drop_backward, drop_forward
 from cunet.engines.gpu.elements import enter, leave
 from cunet.engines.gpu.max_pool import pool_backward, pool_forward
-from cunet.engines.gpu.recorded import predict, recorded_bytes, step
+from cunet.engines.gpu.record import recorded_bytes
+from cunet.engines.gpu.recorded import predict, step
 from cunet.engines.gpu.sample import sample_bytes
 from cunet.engines.gpu.sums import add
 from cunet.engines.gpu.up_conv import up_backward, up_forward

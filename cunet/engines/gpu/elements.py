@@ -28,7 +28,9 @@ def launch_long(like: Array | None, name: str, count: int, *arguments: Any) -> N
 
 
 def to_elements(x: Array, precision: str) -> Array:
-    """float32 x as an activation of the precision, in its shape: rounded to nearest."""
+    """float32 x, of any strides, as an activation of the precision, in its shape: rounded to
+    nearest."""
+    x = in_order(x)
     y = array_module(x).empty(x.shape, DTYPES[precision])
     launch_long(y, "to_elements", x.size, x, y)
     return y
@@ -39,6 +41,11 @@ def to_floats(a: Array) -> Array:
     y = array_module(a).empty(a.shape, np.float32)
     launch_long(a, "to_floats", a.size, a, y)
     return y
+
+
+def in_order(x: Array) -> Array:
+    """x as the kernels read it, element after element: a copy if it is a view with gaps."""
+    return x if x.flags.c_contiguous else array_module(x).ascontiguousarray(x)
 
 
 def pack(w: Array, like_dtype: np.dtype, transposed: bool) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cunet.backend import Array, array_module
 from cunet.engines.gpu.cuda import blocks, launch
-from cunet.engines.gpu.elements import THREADS
+from cunet.engines.gpu.elements import THREADS, in_order
 from cunet.engines.gpu.sums import spread, sum_partials
 from cunet.engines.images import split_channels
 from cunet.errors import CunetError
@@ -43,10 +43,15 @@ def conv_backward(
     """dx (in the dtype of x), dw (1, 1, C, K) and db (K), as definition.conv_backward.
 
     x has come out of a ReLU, and dx is the gradient before it: zero where x is. No ReLU follows the
-    logits, so y is not used.
+    logits, so y is not used. dy may have any strides; CunetError for another shape or dtype.
     """
     classes, (c, k) = check(x, w), w.shape[2:]
-    xp, pixels = array_module(x), x.size // c
+    if dy.shape != (*x.shape[:3], k) or dy.dtype != np.float32:
+        raise CunetError(
+            f"head: expected the gradient of logits {(*x.shape[:3], k)} in float32, found "
+            f"{dy.shape} in {dy.dtype}"
+        )
+    xp, pixels, dy = array_module(x), x.size // c, in_order(dy)
     dx = xp.empty(x.shape, x.dtype) if input_gradient else None
     channels = 8 if classes <= 4 else 4 if classes == 8 else 2  # of a thread
     takers = THREADS // min(32, c // channels)

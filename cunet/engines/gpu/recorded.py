@@ -5,60 +5,23 @@ import math
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from cunet.backend import Array, array_module
-from cunet.engines.gpu import convolution, softmax_loss
-from cunet.engines.gpu.conv import choose
+from cunet.engines.gpu import softmax_loss
 from cunet.engines.gpu.cuda import DTYPES
 from cunet.engines.gpu.dropout import Keys
 from cunet.engines.gpu.fresh import Fresh
 from cunet.engines.gpu.fused import FIRST_SCALE, Fused, fused
-from cunet.engines.gpu.graphs import Graph, Inbox, Place
+from cunet.engines.gpu.graphs import Graph, Inbox
 from cunet.engines.gpu.packing import Packed
+from cunet.engines.gpu.record import Record, filters_of, forget, record_of
 from cunet.engines.gpu.sample import DeviceSamples, HostBatches, sample_bytes
 from cunet.errors import CunetError, NumericError
 
 TILE_SHAPES_KEPT = 4  # of a net; the graphs of the oldest are dropped
-
-
-@dataclass
-class Record:
-    """What is recorded of one net: the stream and the memory of its graphs, how they pack filters,
-    and for each shape of tile the array its images go into and the graph of its prediction."""
-
-    packed: Packed
-    place: Place = field(default_factory=Place)
-    predictions: dict[tuple[int, ...], tuple[Inbox, Graph]] = field(default_factory=dict)
-
-
-_records: "weakref.WeakKeyDictionary[Any, Record]" = weakref.WeakKeyDictionary()
-
-
-def record_of(net: Any) -> Record:
-    """The record of this net, a new one where there is none."""
-    if net not in _records:
-        _records.setdefault(net, Record(Packed(filters_of(net), DTYPES[net.precision])))
-    return _records[net]
-
-
-def filters_of(net: Any) -> list[Array]:
-    """The filters of a net that are packed: those of all layers but the first and the last."""
-    values = [p.value for p in net.parameters()]
-    return [w for w in values if w.ndim == 4 and choose(w) is convolution]
-
-
-def forget(net: Any) -> None:
-    """Drop the record of a net, and with it the memory of its graphs."""
-    _records.pop(net, None)
-
-
-def recorded_bytes(net: Any) -> int:
-    """Bytes on the GPU that the record of this net holds."""
-    return _records[net].place.bytes() if net in _records else 0
 
 
 class CapturedStep:
@@ -82,7 +45,8 @@ class CapturedStep:
         samples: Any = None,
     ):
         self.net, self.solver, self.normalize, self.ignore = net, solver, normalize, ignore
-        self.place, self.scaling = record_of(net).place, net.precision == "float16"
+        self.record, self.scaling = record_of(net), net.precision == "float16"
+        self.place = self.record.place
         if self.scaling and not solver.recordable:
             raise CunetError(
                 "precision float16 scales the loss, for cunet.SGD and cunet.Adam alone"
@@ -129,6 +93,11 @@ class CapturedStep:
         makes the samples their records. Where one batch makes a step the update is done as well, if
         the numbers are finite. prepare() is called for the next batch while the GPU works.
         """
+        if (name := self.record.replaced(self.net)) is not None:
+            raise CunetError(
+                f"recorded step: the array of parameter '{name}' is another one than at first; "
+                "write into it, as p.value[...] = values does, or make another step"
+            )
         if self.written is not batch:
             self._write(batch)
         self.source.send(self.place)

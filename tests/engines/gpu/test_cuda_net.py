@@ -17,6 +17,7 @@ import cunet
 from cunet.backend import to_host
 from cunet.engines import definition
 from cunet.engines.gpu import cuda, recorded
+from cunet.engines.gpu.record import record_of
 from cunet.net import checkpoint
 from cunet.net.sizes import output_size
 from cunet.net.unet import UNet
@@ -163,6 +164,43 @@ def test_a_training_follows_that_of_the_cpu(solver, iter_size, monkeypatch):
         assert not p.grad.get().any()
 
 
+VIEWS = {
+    "part": lambda a: a[:, 3:31, 5:33],
+    "mirrored": lambda a: a[:, 27::-1, :28],
+    "transposed": lambda a: a[:, :28, :28].transpose(0, 2, 1, 3),
+    "every second": lambda a: a[:, :56:2, :56:2],
+}
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+@pytest.mark.parametrize("precision", cuda.DTYPES)
+def test_images_and_gradients_may_be_views(view, precision, monkeypatch):
+    xp = emulate(monkeypatch)
+    net = cunet.UNet(width=8, depth=1, in_channels=2, device="cuda", precision=precision)
+    whole = xp.asarray(np.random.default_rng(0).standard_normal((2, 60, 60, 2), np.float32))
+    found = []
+    for as_it_is in (lambda a: a, lambda a: xp.asarray(a.get().copy(order="C"))):
+        for p in net.parameters():
+            p.grad.fill(0)
+        logits, backward = net(as_it_is(view(whole)))
+        dx = backward(as_it_is(view(whole)[:, 4:16, 4:16]), input_gradient=True)
+        found.append([logits.get(), dx.get(), *(p.grad.get() for p in net.parameters())])
+    for a, b in zip(*found, strict=True):
+        assert a.any()
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_gradient_that_is_not_that_of_the_logits_is_an_error(monkeypatch):
+    xp = emulate(monkeypatch)
+    net = cunet.UNet(width=8, depth=1, device="cuda", precision="tf32")
+    logits, backward = net(xp.zeros((1, 28, 28, 1), np.float32))
+    for other in (xp.zeros(logits.shape, np.float64), xp.zeros((1, 12, 11, 2), np.float32)):
+        with pytest.raises(
+            cunet.CunetError, match=r"gradient of logits \(1, 12, 12, 2\) in float32"
+        ):
+            backward(other)
+
+
 def test_a_replayed_step_is_the_step_by_hand(monkeypatch):
     """Two nets of the same seed; the graph of one is forgotten before every step."""
     emulate(monkeypatch)
@@ -236,7 +274,7 @@ def test_segmentation_by_recorded_predictions(precision, monkeypatch):
         there, here = (tiling.segment(image, net, 60, average) for net in (device, host))
         assert type(there) is np.ndarray and there.dtype == np.float32
         np.testing.assert_allclose(there, here, atol=5 * LIMITS[precision])
-    assert len(recorded.record_of(device).predictions) == 1
+    assert len(record_of(device).predictions) == 1
     for p in device.parameters():  # what was recorded takes the weights as they are
         p.value *= 0
     np.testing.assert_array_equal(tiling.segment(image, device, 60), np.float32(0.5))
@@ -248,7 +286,7 @@ def test_graphs_of_a_few_shapes_are_kept(monkeypatch):
     for side in range(18, 32, 2):
         x = np.ones((1, side, side, 1), np.float32)
         np.testing.assert_array_equal(recorded.predict(net, x), recorded.predict(net, x))
-    assert len(recorded.record_of(net).predictions) == recorded.TILE_SHAPES_KEPT
+    assert len(record_of(net).predictions) == recorded.TILE_SHAPES_KEPT
 
 
 def test_what_was_recorded_is_forgotten_at_once(monkeypatch):
@@ -260,7 +298,7 @@ def test_what_was_recorded_is_forgotten_at_once(monkeypatch):
         work = net.engine.step(net, cunet.SGD(net.parameters()), "weights", 255)
         work.accumulate(batch(net, 28), np.random.default_rng(0))
         recorded.predict(net, np.ones((1, 20, 20, 1), np.float32))
-        place = weakref.ref(recorded.record_of(net).place)
+        place = weakref.ref(record_of(net).place)
         work.close()
         gone = weakref.ref(net)
         del work, net

@@ -13,6 +13,7 @@ from cuda_emulation import emulate
 import cunet
 from cunet.backend import to_device
 from cunet.engines.gpu import cuda, fused, recorded, softmax_loss
+from cunet.engines.gpu.record import record_of
 from cunet.net.sizes import output_size
 
 SOLVERS = {
@@ -189,7 +190,7 @@ def test_threads_that_share_a_net_get_their_own_predictions():
     images = [np.full((1, 20, 20, 1), value, np.float32) for value in (1, -2)]
     expected = [recorded.predict(net, x) for x in images]
     assert not np.array_equal(*expected)
-    found, stream = {}, recorded.record_of(net).place.stream
+    found, stream = {}, record_of(net).place.stream
 
     def other():
         found["other"] = recorded.predict(net, images[1])
@@ -206,6 +207,35 @@ def test_threads_that_share_a_net_get_their_own_predictions():
     thread.join()
     np.testing.assert_array_equal(found["mine"], expected[0])
     np.testing.assert_array_equal(found["other"], expected[1])
+
+
+@pytest.mark.parametrize("kind", ["filters", "biases"])
+def test_a_prediction_knows_of_arrays_that_were_replaced(kind):
+    """As p.value = 2 * p.value does it; what was recorded holds the addresses of the others."""
+    x = np.random.default_rng(0).standard_normal((1, 20, 20, 1), np.float32)
+    net, twin = make("SGD")[0], make("SGD")[0]
+    before = recorded.predict(net, x)
+    for p, q in zip(net.parameters(), twin.parameters(), strict=True):
+        if p.name.endswith(kind):
+            p.value, q.value[...] = 2 * p.value + 0.5, 2 * q.value + 0.5
+    for _ in range(2):
+        found = recorded.predict(net, x)
+        np.testing.assert_array_equal(found, recorded.predict(twin, x))
+        assert not np.array_equal(found, before)
+
+
+def test_a_step_refuses_arrays_that_were_replaced():
+    net, solve = make("SGD")
+    work = recorded.CapturedStep(net, solve, "weights", 255)
+    for step in range(2):
+        work.accumulate(batch(net, 28), np.random.default_rng(step))
+        work.update()
+    p = net.parameters()[3]
+    p.value[...] = 0.5
+    work.accumulate(batch(net, 28), np.random.default_rng(2))
+    p.value = p.value.copy()
+    with pytest.raises(cunet.CunetError, match=f"the array of parameter '{p.name}' is another"):
+        work.accumulate(batch(net, 28), np.random.default_rng(3))
 
 
 def test_a_parameter_of_two_layers_is_refused():

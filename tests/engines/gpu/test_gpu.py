@@ -14,6 +14,7 @@ from cunet.data.samples import Samples
 from cunet.data.synthetic import membranes
 from cunet.engines import obstacle
 from cunet.engines.gpu import cuda, recorded
+from cunet.engines.gpu.record import record_of
 from cunet.net.memory import explained
 from cunet.net.normalization import Normalization
 from cunet.net.shape import Shape
@@ -157,7 +158,7 @@ def test_segmentation_on_tensor_cores(tensor_cores, precision):
     settings = NET | ({"depth": 4} if CARD else {})
     on_gpu = cunet.UNet(**settings, device="cuda", precision=precision)
     a, b = (cunet.segment(image, net, tile=TILE) for net in (on_gpu, cunet.UNet(**settings)))
-    assert type(a) is np.ndarray and len(recorded.record_of(on_gpu).predictions) == 1
+    assert type(a) is np.ndarray and len(record_of(on_gpu).predictions) == 1
     assert np.abs(a - b).max() <= 3 * LIMITS[precision]
 
 
@@ -165,14 +166,14 @@ def test_out_of_memory_says_what_fits_and_is_survived(tensor_cores):
     net = cunet.UNet(**NET, device="cuda")
     work = recorded.CapturedStep(net, cunet.SGD(net.parameters()), "weights")
     arrays, rng = batch(net), np.random.default_rng(0)
-    recorded.record_of(net).place.pool.set_limit(size=1 << (20 if CARD else 14))
+    record_of(net).place.pool.set_limit(size=1 << (20 if CARD else 14))
     width = NET["width"]
     expected = (
         f"out of memory on .*cuda:0.*: a training step at tile {SIDE}, batch 1, width {width}"
     )
     with pytest.raises(cunet.CunetError, match=expected), explained(net, SIDE):
         work.accumulate(arrays, rng)
-    recorded.record_of(net).place.pool.set_limit(size=0)
+    record_of(net).place.pool.set_limit(size=0)
     assert np.isfinite([work.accumulate(arrays, rng) for _ in range(3)]).all()
 
 
