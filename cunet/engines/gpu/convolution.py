@@ -9,7 +9,7 @@ the layer that made x need not use its output again. Nothing here waits for the 
 
 from cunet.backend import Array, array_module
 from cunet.engines.gpu.box_check import usable
-from cunet.engines.gpu.elements import pack
+from cunet.engines.gpu.elements import pack, plain
 from cunet.engines.gpu.fresh import gradients_of
 from cunet.engines.gpu.launches import launch_product
 from cunet.engines.gpu.product import BIAS, RELU, REVERSE, launch_by_weights
@@ -33,7 +33,7 @@ def conv_forward(
     y = array_module(w).empty((n, rows, columns, k), pictures[0].dtype)
     launch_product(
         "conv", pictures, pack(w, y.dtype, transposed=True), (w.shape[2], k * w.shape[2]),
-        [y], (rows, columns), bias=b, flags=BIAS | RELU * relu,
+        [y], (rows, columns), bias=plain(b), flags=BIAS | RELU * relu,
     )  # fmt: skip
     return y
 

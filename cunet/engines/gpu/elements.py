@@ -11,6 +11,7 @@ import numpy as np
 from cunet.backend import Array, array_module
 from cunet.engines.gpu.cuda import DTYPES, blocks, launch, precision_of
 from cunet.engines.gpu.packing import packed
+from cunet.errors import CunetError
 
 THREADS = 256
 CHUNKS_PER_THREAD = 2  # of a long row: as in images.cu
@@ -48,11 +49,23 @@ def in_order(x: Array) -> Array:
     return x if x.flags.c_contiguous else array_module(x).ascontiguousarray(x)
 
 
+def plain(w: Array) -> Array:
+    """The value of a parameter; CunetError where it has gaps or is not float32, as an array that
+    was assigned to p.value may be: no kernel would see that."""
+    if w.flags.c_contiguous and w.dtype == np.float32:
+        return w
+    raise CunetError(
+        f"tensor cores: a parameter's array must be float32 and in C's order, found {w.dtype} "
+        f"{w.shape} with strides {w.strides}; use p.value[...] = values"
+    )
+
+
 def pack(w: Array, like_dtype: np.dtype, transposed: bool) -> Array:
     """Filters w (R, S, C, K) float32 rounded to an activation's dtype: (R S, C, K), or with each
     tap's matrix transposed (R S, K, C). Recorded work may have a copy already, see packing.py."""
     if (ready := packed(w, like_dtype, transposed)) is not None:
         return ready
+    plain(w)
     (c, k), taps = w.shape[2:], w.shape[0] * w.shape[1]
     y = array_module(w).empty((taps, k, c) if transposed else (taps, c, k), like_dtype)
     if transposed:

@@ -10,7 +10,7 @@ import numpy as np
 from cunet.backend import Array, array_module
 from cunet.engines import definition
 from cunet.engines.gpu.cuda import blocks, launch
-from cunet.engines.gpu.elements import THREADS, to_floats
+from cunet.engines.gpu.elements import THREADS, plain, to_floats
 from cunet.engines.gpu.sums import spread, sum_partials
 from cunet.engines.images import split_channels
 from cunet.errors import CunetError
@@ -32,7 +32,7 @@ def conv_forward(x: Array, w: Array, b: Array, padding: str = "valid", relu: boo
         blocks(quads, ROUNDS_PER_BLOCK * (THREADS // (min(k, CHANNELS_PER_BLOCK) // 8))),
         blocks(k, CHANNELS_PER_BLOCK),
     )
-    problem = x, w, b, y, n, height, width, k, pad, relu
+    problem = x, plain(w), plain(b), y, n, height, width, k, pad, relu
     launch(x, f"first_layer_forward_{c}", grid, THREADS, *problem)
     return y
 

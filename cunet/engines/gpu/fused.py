@@ -12,6 +12,7 @@ import numpy as np
 from cunet.backend import Array, array_module
 from cunet.engines.gpu.cuda import launch
 from cunet.engines.gpu.elements import THREADS
+from cunet.errors import CunetError
 
 PIECE_VALUES = 16384  # that a block takes
 FIRST_SCALE, LARGEST_SCALE = 2.0**16, 2.0**24  # of the loss, for float16
@@ -44,6 +45,7 @@ class Fused:
         first = FIRST_SCALE if scaling else 1
         self.state = xp.asarray(np.array([0, first, 0, 0], np.float32))
         self.rate, self.loss_scale = self.state[0:1], self.state[1:2]
+        self.recorded = self.settings()
 
     def states(self) -> list[list[Array]]:
         """What the solver keeps of every parameter: one list of arrays, or two."""
@@ -52,6 +54,20 @@ class Fused:
     def constants(self) -> tuple[float, ...]:
         """The rule's own numbers, as its kernel takes them."""
         raise NotImplementedError
+
+    def settings(self) -> tuple:
+        """All that a recorded update has fixed."""
+        solver = self.solver
+        multipliers = ((p.lr_mult, p.decay_mult) for p in solver.parameters)
+        return solver.clip, solver.iter_size, solver.weight_decay, *self.constants(), *multipliers
+
+    def check(self) -> None:
+        """CunetError where settings were changed since, which a recorded update would not know."""
+        if self.settings() != self.recorded:
+            raise CunetError(
+                "recorded step: clip, momentum, weight_decay or another setting of the solver, or "
+                "a parameter's multiplier, was changed since the step was made; make another step"
+            )
 
     def next_rate(self) -> float:
         """What the next update multiplies its steps by."""

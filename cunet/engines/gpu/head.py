@@ -8,7 +8,7 @@ import numpy as np
 
 from cunet.backend import Array, array_module
 from cunet.engines.gpu.cuda import blocks, launch
-from cunet.engines.gpu.elements import THREADS, in_order
+from cunet.engines.gpu.elements import THREADS, in_order, plain
 from cunet.engines.gpu.sums import spread, sum_partials
 from cunet.engines.images import split_channels
 from cunet.errors import CunetError
@@ -26,8 +26,8 @@ def conv_forward(x: Array, w: Array, b: Array, padding: str = "valid", relu: boo
     logits = array_module(x).empty((*x.shape[:3], k), np.float32)
     share = THREADS // lanes * (4 if classes <= 8 else 1)
     launch(
-        x, f"head_forward_{classes}", blocks(pixels, share), THREADS, x, w, b, logits, pixels, c, k,
-        relu, shared=4 * c * classes + 1024,
+        x, f"head_forward_{classes}", blocks(pixels, share), THREADS, x, plain(w), plain(b),
+        logits, pixels, c, k, relu, shared=4 * c * classes + 1024,
     )  # fmt: skip
     return logits
 
@@ -58,7 +58,7 @@ def conv_backward(
     parts = spread(blocks(pixels, 4 * takers))
     partial = xp.empty((parts, c + 1, k), np.float32)
     grid = parts, blocks(c // channels, 32)
-    problem = x, dy, w, dx, partial, pixels, c, k
+    problem = x, dy, plain(w), dx, partial, pixels, c, k
     launch(x, f"head_backward_{classes}", grid, THREADS, *problem)
     sums = sum_partials(partial)
     return dx, sums[:c].reshape(1, 1, c, k), sums[c]

@@ -8,6 +8,7 @@ from cunet.backend import Array
 from cunet.engines.gpu import convolution
 from cunet.engines.gpu.conv import choose
 from cunet.engines.gpu.cuda import DTYPES
+from cunet.engines.gpu.elements import plain
 from cunet.engines.gpu.graphs import Graph, Inbox, Place
 from cunet.engines.gpu.packing import Packed
 
@@ -38,7 +39,7 @@ def record_of(net: Any) -> Record:
     """The record of this net, a new one where there is none, or where arrays were replaced."""
     record = _records.get(net)
     if record is None or record.replaced(net) is not None:
-        values = [p.value for p in net.parameters()]
+        values = [plain(p.value) for p in net.parameters()]
         record = _records[net] = Record(values, Packed(filters_of(net), DTYPES[net.precision]))
     return record
 

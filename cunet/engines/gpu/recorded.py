@@ -98,6 +98,8 @@ class CapturedStep:
                 f"recorded step: the array of parameter '{name}' is another one than at first; "
                 "write into it, as p.value[...] = values does, or make another step"
             )
+        if self.fused is not None:
+            self.fused.check()
         if self.written is not batch:
             self._write(batch)
         self.source.send(self.place)

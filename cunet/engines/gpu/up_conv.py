@@ -2,7 +2,7 @@
 for all four corners of a block. Arrays are as in convolution.py."""
 
 from cunet.backend import Array, array_module
-from cunet.engines.gpu.elements import pack
+from cunet.engines.gpu.elements import pack, plain
 from cunet.engines.gpu.fresh import gradients_of
 from cunet.engines.gpu.launches import launch_product
 from cunet.engines.gpu.product import BIAS, RELU, UP, launch_by_weights
@@ -19,7 +19,7 @@ def up_forward(x: Array, w: Array, b: Array, relu: bool = False) -> Array:
     y = array_module(x).empty((n, 2 * height, 2 * width, k), x.dtype)
     corners = pack(w, x.dtype, transposed=True)  # (a, b), k, c
     launch_product(
-        "up", (x,), corners, (c, 0), [y], (height, width), bias=b,
+        "up", (x,), corners, (c, 0), [y], (height, width), bias=plain(b),
         flags=BIAS | UP | RELU * relu, channels=4 * k,
     )  # fmt: skip
     return y

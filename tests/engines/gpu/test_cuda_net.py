@@ -190,6 +190,36 @@ def test_images_and_gradients_may_be_views(view, precision, monkeypatch):
         np.testing.assert_array_equal(a, b)
 
 
+OTHERS = {
+    "view": lambda xp, a: xp.asarray(np.repeat(a, 2, axis=-1))[..., ::2],
+    "float64": lambda xp, a: xp.asarray(a.astype(np.float64)),
+}
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 8, 9, -2, -1])  # of each kind of layer
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_parameters_that_kernels_would_read_wrongly_are_an_error(other, number, monkeypatch):
+    """As p.value = ... may make them, where weights are loaded."""
+    xp = emulate(monkeypatch)
+    net = cunet.UNet(width=8, depth=1, device="cuda", precision="tf32")
+    p = net.parameters()[number]
+    before = p.value
+    p.value = other(xp, np.random.default_rng(0).standard_normal(p.value.shape, np.float32))
+    x = np.zeros((1, 28, 28, 1), np.float32)
+    solver = cunet.SGD(net.parameters())
+    for call in (
+        lambda: net(xp.asarray(x), remember=False),
+        lambda: recorded.predict(net, x),
+        lambda: recorded.CapturedStep(net, solver, "weights", 255),
+    ):
+        with pytest.raises(
+            cunet.CunetError, match=r"float32 and in C's order.* use p.value\[...\]"
+        ):
+            call()
+    p.value = before
+    assert recorded.predict(net, x).shape == (1, 12, 12, 2)
+
+
 def test_a_gradient_that_is_not_that_of_the_logits_is_an_error(monkeypatch):
     xp = emulate(monkeypatch)
     net = cunet.UNet(width=8, depth=1, device="cuda", precision="tf32")

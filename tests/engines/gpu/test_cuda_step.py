@@ -15,6 +15,7 @@ from cunet.backend import to_device
 from cunet.engines.gpu import cuda, fused, recorded, softmax_loss
 from cunet.engines.gpu.record import record_of
 from cunet.net.sizes import output_size
+from cunet.solvers.rates import LearningRate
 
 SOLVERS = {
     "SGD": partial(cunet.SGD, lr=0.01, momentum=0.9, weight_decay=0.01, clip=0.5),
@@ -235,6 +236,31 @@ def test_a_step_refuses_arrays_that_were_replaced():
     work.accumulate(batch(net, 28), np.random.default_rng(2))
     p.value = p.value.copy()
     with pytest.raises(cunet.CunetError, match=f"the array of parameter '{p.name}' is another"):
+        work.accumulate(batch(net, 28), np.random.default_rng(3))
+
+
+CHANGES = {
+    "clip": lambda solver: vars(solver).update(clip=None),
+    "momentum": lambda solver: vars(solver).update(momentum=0.5),
+    "weight_decay": lambda solver: vars(solver).update(weight_decay=0.5),
+    "multiplier": lambda solver: vars(solver.parameters[4]).update(lr_mult=0),
+}
+
+
+@pytest.mark.parametrize("iter_size", [1, 2])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_step_refuses_settings_that_were_changed(solver, change, iter_size):
+    """A recorded update has them as they were. The learning rate may change."""
+    net, solve = make(solver, iter_size=iter_size)
+    work = recorded.CapturedStep(net, solve, "weights", 255)
+    for step in range(2):
+        solve.rate = LearningRate(0.1 / (1 + step))
+        for _ in range(iter_size):
+            work.accumulate(batch(net, 28), np.random.default_rng(step))
+        assert work.update() == 0.1 / (1 + step)
+    change(solve)
+    with pytest.raises(cunet.CunetError, match="was changed since the step was made"):
         work.accumulate(batch(net, 28), np.random.default_rng(3))
 
 
