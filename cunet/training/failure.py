@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from cunet.backend import array_module, to_device, to_host
+from cunet.backend import Array, array_module, to_device, to_host
 from cunet.errors import DeviceError, NumericError
 from cunet.net.unet import UNet
 from cunet.segmentation.tiling import FAR_OUT
@@ -16,13 +16,24 @@ ADVICE = (
     "Lower --lr, or clip the gradient with --clip 1; a solver's effective step is "
     "lr / (1 - momentum)"
 )
+SMALL_ARRAY = 2**16  # numbers
+
+
+def is_finite(array: Array) -> bool:
+    """Whether all numbers of an array are finite.
+
+    On a GPU small arrays are looked at by the host: CuPy compiles its reductions anew for each of
+    several small sizes, which takes seconds when a training validates for the first time.
+    """
+    flat = to_host(array) if array.size < SMALL_ARRAY else array
+    return bool(array_module(flat).isfinite(flat.ravel()).all())
 
 
 def check_finite(net: UNet, solver: SGD | Adam, step: int) -> None:
     """NumericError where the network or its solver holds NaN or infinity after an update."""
     arrays = {p.name: p.value for p in net.parameters()} | net.statistics() | solver.state()
     for name, array in arrays.items():
-        if not bool(array_module(array).isfinite(array).all()):
+        if not is_finite(array):
             raise NumericError(
                 f"array '{name}' holds NaN or infinity after step {step}, though the loss before "
                 f"it was a number. {ADVICE}"
@@ -37,7 +48,7 @@ def check_output(net: UNet, batch: tuple, step: int) -> None:
             logits = net.engine.leave(net(x, remember=False))
     except (DeviceError, MemoryError):
         return  # a check must not end a training that had just enough memory
-    if not bool(array_module(logits).isfinite(logits).all()):
+    if not is_finite(logits):
         raise NumericError(f"the network returns NaN or infinity after step {step}. {ADVICE}")
 
 
@@ -47,7 +58,7 @@ def describe_failure(net: UNet, batch: tuple, step: int, loss: float, run: RunFo
 
     def watch(name: str, y: Any) -> None:
         y = net.engine.leave(y)
-        if not bool(array_module(y).isfinite(y).all()):
+        if not is_finite(y):
             bad.append(name)
 
     x = to_device(batch[0], net.device).astype(net.dtype, copy=False)

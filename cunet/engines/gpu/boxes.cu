@@ -68,9 +68,10 @@ DEVICE void prefetch_mask(const TensorMap& mask, const BoxProblem& a, const BoxT
 }
 
 // Stage 4 of a warpgroup: its 64 filters from k on at the N pixels of the tile. CORNERS: filters are
-// (a, b, k) and stored where (a, b) says. sums[4 j + i] of a thread is filter 16 warp + lane / 4 + 8 (i / 2) at pixel 8 j + 2 (lane % 4) + i % 2. 32 pixels at a
-// time go through `out`, of which there are two in turn, so that every thread then has 16 bytes of a
-// pixel's filters to store: chunk `chunk` of the pixels first_pixel, first_pixel + PIXELS, ...
+// (a, b, k) and stored where (a, b) says. sums[4 j + i] of a thread is filter 16 warp + lane / 4 +
+// 8 (i / 2) at pixel 8 j + 2 (lane % 4) + i % 2. 32 pixels at a time go through `out`, of which there
+// are two in turn, so that every thread then has 16 bytes of a pixel's filters to store: chunk `chunk`
+// of the pixels first_pixel, first_pixel + PIXELS, ...
 template <int N, bool CORNERS>
 struct BoxWriter {
     static constexpr int ROW = 64 * BYTES, OUT = 32 * ROW, SCALE = CORNERS ? 2 : 1;

@@ -81,7 +81,8 @@ DEVICE void up_boxes(const TensorMap& x, const TensorMap& w, const TensorMap& ma
         } while (++step < TAPS * a.blocks);
         warpgroup_wait<0>();
         if (first_lane) gate_arrive(empty + before);
-        BoxWriter<N, TAPS == 1>(a, t, t.k + f * 64).template write<0>(sums, out + f * 2 * Block::OUT, turn, f);
+        BoxWriter<N, TAPS == 1>(a, t, t.k + f * 64)
+            .template write<0>(sums, out + f * 2 * Block::OUT, turn, f);
     }
 }
 

@@ -11,9 +11,11 @@
 //            B  |   |###|       | BN               1 copy    the step's rows of A and B to shared
 //               +---------------+                            memory, STAGES - 1 steps ahead
 //                     |                            2 wait    until this step's copies are there
-//      +---------------+   +------+                3 multiply  in warp.cu, or by Hopper's warpgroups
-//    A |   |###|       | = |  y   | BM                         in warpgroup.cu
-//      +---------------+   +------+                4 finish  bias, ReLU or its mask, round, store
+//      +---------------+   +------+                3 multiply  (warp.cu)
+//    A |   |###|       | = |  y   | BM             4 finish  bias, ReLU or its mask, round, store
+//      +---------------+   +------+
+//
+// Hopper's copy engine does the same by boxes (boxes.cu).
 //
 // A row of A in shared memory is 128 bytes: 8 chunks of 16, chunk i at place i ^ (row & 7), so that
 // the 8 rows that ldmatrix reads at once lie in different banks. Pixels outside of x are zeros.

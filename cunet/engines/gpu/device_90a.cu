@@ -1,6 +1,6 @@
-// The instructions of a warpgroup (wgmma), in the terms that warpgroup.cu is written in. Compute
-// capability 9.0 alone has them; see the chapter "Asynchronous Warpgroup Level Matrix Instructions"
-// of NVIDIA's PTX manual.
+// The instructions of a warpgroup (wgmma), in the terms that the kernels by boxes are written in.
+// Compute capability 9.0 alone has them; see the chapter "Asynchronous Warpgroup Level Matrix
+// Instructions" of NVIDIA's PTX manual.
 
 // Where an operand lies: rows of 128 bytes, 1,024 bytes between groups of 8 of them, the 128-byte
 // swizzle. What is multiplied and summed over lies along the rows ("K-major" in the manual).
