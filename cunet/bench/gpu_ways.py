@@ -21,7 +21,7 @@ def remembering(asked: Asked) -> Iterator[None]:
     """Inside, every choice is made as always, and appended."""
     with ExitStack() as stack:
         for chooser in CHOOSERS:
-            stack.enter_context(chooser.choosing(spy(chooser, chooser.choose, asked)))
+            stack.enter_context(chooser.choosing(spy(chooser, chooser.choose.function, asked)))
         yield
 
 

@@ -230,7 +230,7 @@ def test_wrong_results_and_failures_of_kernels_are_found(xp, monkeypatch):
     monkeypatch.setattr(tiles, "TILES", (narrow,))
     monkeypatch.setattr(tiles, "available", lambda: (narrow, nobody))
 
-    before = tiles.choose
+    before = tiles.choose.function
 
     def swept(limit):
         clock = gpu_layers.Clock(task)
@@ -242,7 +242,7 @@ def test_wrong_results_and_failures_of_kernels_are_found(xp, monkeypatch):
     ]
     assert "conv_96x96" in found["wrong"]["96x96/1"]
     assert "64x64/1" in swept(1e-9)["wrong"]  # no rounding would be this small
-    assert tiles.choose is before  # all is put back
+    assert tiles.choose.function is before  # all is put back
     y = elements.to_floats(call())
     y[0, 0, 0, 0] = np.nan
     assert np.isnan(gpu_layers.error(y, expected))

@@ -1,13 +1,13 @@
 """The kernels of boxes_conv.cu and boxes_up.cu, each for tiles of its own size, and how an output
 is cut into tiles."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
 from cunet.engines.gpu import cuda
+from cunet.engines.gpu.choice import Choice
 from cunet.engines.gpu.cuda import blocks
 
 MAX_PARTS = 8  # of the channels, where a layer has too few pixels to fill a GPU
@@ -164,16 +164,5 @@ def cheapest(output: Output) -> Cut:
     return min(cuts(output), key=lambda cut: cost(output, cut))
 
 
-Choice = Callable[[Output], Cut]
-choose: Choice = cheapest
-
-
-@contextmanager
-def choosing(function: Choice) -> Iterator[None]:
-    """Inside, function(output) takes the place of `cheapest`: for measurements of every cut."""
-    global choose
-    before, choose = choose, function
-    try:
-        yield
-    finally:
-        choose = before
+choose = Choice(cheapest)
+choosing = choose.by  # for measurements of every way

@@ -1,11 +1,11 @@
 """The kernels that make a product on tensor cores, each for tiles of its own size, and the choice
 among them."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cunet.engines.gpu import cuda
+from cunet.engines.gpu.choice import Choice
 from cunet.engines.gpu.cuda import blocks
 
 MAX_PARTS = 8  # of the taps and channels, where a layer has too few pixels to fill a GPU
@@ -71,17 +71,5 @@ def costs(pixels: int, channels: int, steps: int) -> Iterator[tuple[float, Tile,
             yield rounds * work + sums, tile, parts
 
 
-Choice = Callable[[int, int, int], tuple[Tile, int]]  # of pixels, channels and steps
-choose: Choice = cheapest
-
-
-@contextmanager
-def choosing(function: Choice) -> Iterator[None]:
-    """Inside, function(pixels, channels, steps) takes the place of `cheapest`: for measurements
-    that try every tile."""
-    global choose
-    before, choose = choose, function
-    try:
-        yield
-    finally:
-        choose = before
+choose = Choice(cheapest)
+choosing = choose.by  # for measurements of every way

@@ -1,13 +1,13 @@
 """The kernels of boxes_weights.cu and boxes_weights_tf32.cu, each for tiles of its own size, and
 how a gradient of filters is cut into tiles and its steps into parts."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from cunet.engines.gpu import cuda
 from cunet.engines.gpu.box_tiles import GATE_BYTES, MULTIPROCESSOR_BYTES, SPARE_BYTES
+from cunet.engines.gpu.choice import Choice
 from cunet.engines.gpu.cuda import blocks
 
 PARTIAL_BYTES = 64 << 20  # that the sums of the parts of a gradient may take
@@ -132,16 +132,5 @@ def cheapest(gradient: Gradient) -> Cut:
     return min(cuts(gradient), key=lambda cut: cost(gradient, cut))
 
 
-Choice = Callable[[Gradient], Cut]
-choose: Choice = cheapest
-
-
-@contextmanager
-def choosing(function: Choice) -> Iterator[None]:
-    """Inside, function(gradient) takes the place of `cheapest`: for measurements of every cut."""
-    global choose
-    before, choose = choose, function
-    try:
-        yield
-    finally:
-        choose = before
+choose = Choice(cheapest)
+choosing = choose.by  # for measurements of every way

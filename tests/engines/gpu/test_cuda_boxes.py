@@ -148,7 +148,7 @@ def test_the_check_changes_no_choice_of_other_threads(card, monkeypatch):
     launched = box_check.boxes.launch_boxes
 
     def look(*arguments, **named):
-        chosen.append(box_tiles.choose)
+        chosen.append(box_tiles.choose.function)
         return launched(*arguments, **named)
 
     monkeypatch.setattr(box_check.boxes, "launch_boxes", look)
