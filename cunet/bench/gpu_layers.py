@@ -131,7 +131,6 @@ def sweep(
 ) -> dict:
     """One operation with the tile and parts that cunet chooses, and with all others. wrong: those
     that fail, or whose results are further from the expected ones than `limit`."""
-    call()  # the first of all checks the kernels, and so asks for ways of its own
     asked: Asked = []
     call()  # the first of a precision compiles, and checks the card by a convolution of its own
     with remembering(asked):

@@ -10,9 +10,8 @@ from cunet.engines.gpu import box_tiles, cuda, tiles, weight_tiles
 
 CHOOSERS = (tiles, box_tiles, weight_tiles)  # each has choose, choosing and its own sizes and ways
 SHARES_OF_PARTS = (0.25, 0.5, 1, 2, 4)  # of the parts that the gradient of filters is summed in
-Asked = list[
-    tuple[ModuleType, tuple[Any, ...], Any]
-]  # who was asked, for which sizes, and the way chosen
+# who was asked, for which sizes, and the way chosen
+Asked = list[tuple[ModuleType, tuple[Any, ...], Any]]
 Ways = Iterator[tuple[str, AbstractContextManager]]  # a name, and the context that has it chosen
 
 

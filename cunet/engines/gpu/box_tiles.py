@@ -4,7 +4,7 @@ is cut into tiles."""
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from cunet.engines.gpu import cuda
 from cunet.engines.gpu.choice import Choice
@@ -144,15 +144,31 @@ def cuts(output: Output) -> Iterator[Cut]:
             yield cut
 
 
+class Timed(Protocol):
+    """A kernel whose steps were timed, in microseconds: see BoxTile."""
+
+    @property
+    def resident(self) -> int: ...
+    @property
+    def step(self) -> float: ...
+    @property
+    def alone(self) -> float: ...
+
+
+def in_rounds(count: int, kernel: Timed, steps: int, each: float) -> float:
+    """The microseconds of `count` tiles of so many steps, of which each takes `each` besides: a GPU
+    works on as many at a time as its multiprocessors hold, and the last round may be thin."""
+    processors = cuda.processors()
+    rounds, rest = divmod(count, kernel.resident * processors)
+    step = kernel.alone if rest <= processors else kernel.step
+    return rounds * (steps * kernel.step + each) + (steps * step + each if rest else 0)
+
+
 def cost(output: Output, cut: Cut) -> float:
     """What a cut takes in microseconds, by the times of its tile: a model, so that the choice
     follows from sizes alone and is the same on every card of as many multiprocessors."""
-    tile, processors = cut.tile, cuda.processors()
-    rounds, rest = divmod(cut.tiles(output), tile.resident * processors)
-    steps = output.taps * blocks(output.channel_blocks, cut.parts)
-    each = tile.tile + tile.mask * output.masked
-    step = tile.alone if rest <= processors else tile.step
-    took = rounds * (steps * tile.step + each) + (steps * step + each if rest else 0)
+    tile, steps = cut.tile, output.taps * blocks(output.channel_blocks, cut.parts)
+    took = in_rounds(cut.tiles(output), tile, steps, tile.tile + tile.mask * output.masked)
     if cut.parts > 1:
         numbers = output.images * output.rows * output.columns * output.channels * cut.parts
         took += PART + SUMS * numbers

@@ -57,6 +57,16 @@ struct BoxTile {
     }
 };
 
+// Stage 3 of a step, begun here: 64 filters by N pixels, 128 bytes of channels of both.
+template <int N>
+DEVICE void multiply(float (&sums)[N / 2], Operand filters, Operand pixels) {
+    warpgroup_fence();
+#pragma unroll
+    for (int part = 0; part < 4; part++)
+        warpgroup_mma<N>(sums, advance(filters, part * 32), advance(pixels, part * 32));
+    warpgroup_commit();
+}
+
 // The mask is read when the tile is finished, so it is asked for when the tile begins: in 16 bits alone,
 // where it was measured to help.
 template <int F>

@@ -6,9 +6,8 @@ import numpy as np
 from cunet.backend import Array, array_module
 from cunet.engines.gpu import box_tiles, cuda, tensor_map
 from cunet.engines.gpu.cuda import blocks, launch
-from cunet.engines.gpu.product import check_gapless, pitches
+from cunet.engines.gpu.product import TAPS, check_gapless, pitches
 
-TAPS = {"conv": 9, "up": 1, "up_by_data": 4}
 ROW_BYTES = 128  # of a box
 PROBLEM = np.dtype(
     [(name, np.uint64) for name in ("bias", "mask", "y1", "y2", "partial")]

@@ -94,11 +94,7 @@ DEVICE void convolve_boxes(const TensorMap& x1, const TensorMap& x2, const Tenso
             const int row = tap / 3 * Block::WIDE + tap % 3;
             const Operand k = operand(filters + ring.stage * Block::FILTER_BYTES + f * 64 * 128);
             const Operand p = operand_rows(pixels + x.stage * Block::PIXELS + row * 128, Block::WIDE * 128);
-            warpgroup_fence();
-#pragma unroll
-            for (int part = 0; part < 4; part++)
-                warpgroup_mma<N>(sums, advance(k, part * 32), advance(p, part * 32));
-            warpgroup_commit();
+            multiply<N>(sums, k, p);
             warpgroup_wait<1>();  // this warp's products of the step before are done
             if (step && first_lane) gate_arrive(empty + before);
             before = ring.stage;

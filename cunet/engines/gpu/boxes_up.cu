@@ -69,11 +69,7 @@ DEVICE void up_boxes(const TensorMap& x, const TensorMap& w, const TensorMap& ma
             gate_wait(full + ring.stage, ring.round);
             const unsigned char* from = shared + ring.stage * Block::STAGE;
             const Operand k = operand(from + f * 64 * 128), p = operand(from + Block::FILTERS * 128);
-            warpgroup_fence();
-#pragma unroll
-            for (int part = 0; part < 4; part++)
-                warpgroup_mma<N>(sums, advance(k, part * 32), advance(p, part * 32));
-            warpgroup_commit();
+            multiply<N>(sums, k, p);
             warpgroup_wait<1>();  // this warp's products of the step before are done
             if (step && first_lane) gate_arrive(empty + before);
             before = ring.stage;

@@ -56,13 +56,13 @@ struct WeightsTile {
     DEVICE float* db(const WeightsProblem& a, int k) const { return a.db + blockIdx.z * a.part + k; }
 };
 
-// The boxes of every step, by one thread: DYS of dy and then XS of x, for ACROSS channels each. A box of
-// dy takes 64 * 128 bytes of a stage, one of x X_BYTES.
-template <int DYS, int XS, int RG, int X_BYTES, int STAGE, int STAGES>
+// The boxes of every step, by one thread: DYS of dy, of 64 * 128 bytes, and then one of x, for ACROSS
+// channels each.
+template <int DYS, int RG, int STAGE, int STAGES>
 DEVICE void copy_steps(const TensorMap& x, const TensorMap& dy, const WeightsProblem& a,
                        const WeightsTile& t, unsigned char* stages, Gate* full, Gate* empty) {
     constexpr int ACROSS = 128 / BYTES, DY_BYTES = 64 * 128;
-    const int bytes = (DYS * 64 + XS * 10 * (8 + RG - 1)) * 128;
+    const int bytes = (DYS * 64 + 10 * (8 + RG - 1)) * 128;
     int column = t.first % a.across, row = t.first / a.across % a.down, n = t.first / a.across / a.down;
     Ring<STAGES> ring;
     prefetch_map(x), prefetch_map(dy);
@@ -75,9 +75,7 @@ DEVICE void copy_steps(const TensorMap& x, const TensorMap& dy, const WeightsPro
 #pragma unroll
         for (int i = 0; i < DYS; i++)
             copy_box(to + i * DY_BYTES, dy, gate, t.k + i * ACROSS, q, p, n);
-#pragma unroll
-        for (int i = 0; i < XS; i++)
-            copy_box(to + DYS * DY_BYTES + i * X_BYTES, x, gate, t.c + i * ACROSS, q, p + t.r, n);
+        copy_box(to + DYS * DY_BYTES, x, gate, t.c, q, p + t.r, n);
         if (++column == a.across) column = 0, row++;
         if (row == a.down) row = 0, n++;
     }
@@ -142,7 +140,7 @@ DEVICE void weights_boxes(const TensorMap& x1, const TensorMap& x2, const Tensor
     const WeightsTile t(a, 64, 64);
     if (group == RG) {  // the last 32 threads
         if ((threadIdx.x & 31) == 0)
-            copy_steps<1, 1, RG, Sizes::X, Sizes::STAGE, STAGES>(t.second ? x2 : x1, dy, a, t, shared, full,
+            copy_steps<1, RG, Sizes::STAGE, STAGES>(t.second ? x2 : x1, dy, a, t, shared, full,
                                                                  empty);
         return;
     }

@@ -35,7 +35,7 @@ DEVICE void weights_boxes(const TensorMap& x1, const TensorMap& x2, const Tensor
     const WeightsTile t(a, 64, 32);
     if (warp == Sizes::WARPS) {
         if (lane == 0)
-            copy_steps<Sizes::DYS, 1, 3, Sizes::X, Sizes::STAGE, Sizes::STAGES>(
+            copy_steps<Sizes::DYS, 3, Sizes::STAGE, Sizes::STAGES>(
                 t.second ? x2 : x1, dy, a, t, shared, full, empty);
         return;
     }

@@ -28,11 +28,9 @@ template <int GROUPS>
 DEVICE void warpgroup_wait() {
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(GROUPS) : "memory");
 }
-// what this thread has written to shared memory is seen by the tensor cores after this
-DEVICE void fence_proxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 // d += a b^T for a (64, 32 bytes) and b (COLUMNS, 32 bytes), begun here and done at warpgroup_wait.
-// The instruction names every register of d: the numbers of eight of them are R0 to R15 below.
+// The instruction names every register of d: the numbers of eight of them are R0 to R11 below.
 template <int COLUMNS>
 DEVICE void warpgroup_mma(float (&d)[COLUMNS / 2], Operand a, Operand b);
 // the same where both operands are operand_columns
@@ -81,7 +79,6 @@ DEVICE void warpgroup_mma_columns(float (&d)[COLUMNS / 2], Operand a, Operand b)
                      : D##EIGHTS                                                                     \
                      : "l"(a), "l"(b));                                                              \
     }
-PRODUCT(warpgroup_mma, 64, 0, 0_3, 32, 33)
 PRODUCT(warpgroup_mma, 128, 0, 0_7, 64, 65)
 PRODUCT(warpgroup_mma, 160, 0, 0_9, 80, 81)
 PRODUCT(warpgroup_mma, 192, 0, 0_11, 96, 97)

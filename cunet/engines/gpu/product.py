@@ -13,6 +13,7 @@ from cunet.errors import CunetError
 
 BIAS, RELU, UP, REVERSE = 1, 2, 4, 8  # as in convolution.cu
 PARTIAL_BYTES = 64 << 20  # that partial sums of filters may take
+TAPS = {"conv": 9, "up": 1, "up_by_data": 4}  # of what a product is
 MAX_CHUNKS = 2**31 - 1  # of 16 bytes, of an image: the kernels' int
 
 
@@ -84,8 +85,7 @@ def launch_tiles(what: str, problem: Problem, size: tuple[int, int]) -> None:
             "channels are more than the kernels can count; use a smaller tile or batch"
         )
     pixels, step = problem.N * size[0] * size[1], 128 // x.dtype.itemsize  # channels in 128 bytes
-    taps = {"conv": 9, "up": 1, "up_by_data": 4}[what]
-    steps = taps * (blocks(problem.C1, step) + blocks(problem.C2, step))
+    steps = TAPS[what] * (blocks(problem.C1, step) + blocks(problem.C2, step))
     tile, parts = tiles.choose(pixels, k, steps)
     if parts > 1:
         partial = array_module(x).empty((parts, pixels, k), np.float32)

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cunet.engines.gpu import cuda
-from cunet.engines.gpu.box_tiles import GATE_BYTES, MULTIPROCESSOR_BYTES, SPARE_BYTES
+from cunet.engines.gpu.box_tiles import (
+    GATE_BYTES,
+    MULTIPROCESSOR_BYTES,
+    SPARE_BYTES,
+    in_rounds,
+)
 from cunet.engines.gpu.choice import Choice
 from cunet.engines.gpu.cuda import blocks
 
@@ -119,11 +124,8 @@ def cuts(gradient: Gradient) -> Iterator[Cut]:
 def cost(gradient: Gradient, cut: Cut) -> float:
     """What a cut takes in microseconds, by the times of its tile: a model, so that the choice
     follows from sizes alone and is the same on every card of as many multiprocessors."""
-    tile, processors = cut.tile, cuda.processors()
-    rounds, rest = divmod(cut.blocks(gradient), tile.resident * processors)
-    steps = blocks(cut.steps(gradient), cut.parts)
-    step = tile.alone if rest <= processors else tile.step
-    took = rounds * (steps * tile.step + tile.block) + (steps * step + tile.block if rest else 0)
+    tile, steps = cut.tile, blocks(cut.steps(gradient), cut.parts)
+    took = in_rounds(cut.blocks(gradient), tile, steps, tile.block)
     return took + (PARTS + SUMS * gradient.floats * cut.parts if cut.parts > 1 else 0)
 
 

@@ -1,5 +1,6 @@
 """Gradients of filters and biases by boxes, run by the CPU, against the definition in float64."""
 
+import activations
 import numpy as np
 import pytest
 from by_definition import by_weights
@@ -25,8 +26,7 @@ def card(monkeypatch):
 def there(xp, seed, shape, precision):
     """Normal numbers as an activation on the device, and what it holds as float64 on the host."""
     a = np.random.default_rng(seed).standard_normal(shape, np.float32)
-    device = elements.to_elements(xp.asarray(a), precision)
-    return device, elements.to_floats(device).get().astype(np.float64)
+    return activations.there(xp, a, precision)
 
 
 def near(found, expected):
