@@ -88,7 +88,7 @@ def command(
     """
     from cunet.backend import resolve_device
     from cunet.files.atomic import remove_abandoned
-    from cunet.files.listing import is_image
+    from cunet.files.listing import WRITTEN
     from cunet.segmentation import inputs, jobs
     from cunet.segmentation.how import NUMBERED, How
 
@@ -102,7 +102,7 @@ def command(
     how = How(tile, average, stride, threshold, instances, distinct)
     announce(net, name, quiet)
     plans = jobs.prepared(images, net, name, how, pages, overwrite)
-    folder = Path(out).parent if is_image(Path(out)) else Path(out)
+    folder = Path(out).parent if Path(out).suffix.lower() in WRITTEN else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     remove_abandoned(folder)
     results = []

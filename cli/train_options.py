@@ -6,8 +6,12 @@ import click
 
 # Settings of cunet.training.config.Config that are plain options: name, type, help.
 SETTINGS = [
-    ("dataset", str, "isbi2012, ctc, dsb2018 or folder (default: found from the folder)."),
-    ("labels", str, "classes: ids are classes, even where they look like cell numbers."),
+    (
+        "dataset",
+        str,
+        "isbi2012, ctc, dsb2018, folder or folder:LABELS (default: found from the folder).",
+    ),
+    ("labels", str, "What ids are: instances or classes (default: told by their shape)."),
     ("out", str, "Run folder (default: runs/<data>-<n>)."),
     ("width", int, "Channels of the first level (paper: 64)."),
     ("depth", int, "Number of poolings (paper: 4)."),

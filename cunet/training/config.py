@@ -10,6 +10,7 @@ from typing import Any
 
 from cunet.backend import check_device
 from cunet.data.augment import OFF, Augmentation
+from cunet.data.meaning import MEANINGS
 from cunet.engines import PRECISIONS, check_dtype
 from cunet.errors import CunetError
 from cunet.net.layers import Parameter
@@ -29,7 +30,7 @@ CHOICES = {
     "normalize": NORMALIZE,
     "normalization": ("data", "image"),
     "precision": (None, *PRECISIONS),
-    "labels": (None, "classes"),
+    "labels": (None, *MEANINGS),
 }
 
 
@@ -48,7 +49,7 @@ class Config:
 
     data: str = ""
     dataset: str | None = None  # kind of data set; None: found from the folder
-    labels: str | None = None  # "classes": ids are classes though they look like cell numbers
+    labels: str | None = None  # what ids are: "classes" or "instances"; None: told by their shape
     out: str | None = None  # run folder; None: keep nothing
     width: int = 64
     depth: int = 4
