@@ -213,7 +213,9 @@ def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:
 def load_model(model: str | None, device: str, precision: str | None) -> "tuple[UNet, str]":
     """The network and its file; by default that of the newest run, else the bundled one."""
     from cunet.net.checkpoint import load, model_file
-    from cunet.training.run_names import newest
+    from cunet.training.run_state import doubts_of, newest
 
-    path = model or newest() or "bundled"
-    return load(path, device, precision), str(model_file(path))
+    run, notes = newest() if model is None else (None, [])
+    path = model_file(model or run or "bundled")
+    common.notes([*notes, *doubts_of(path)])
+    return load(path, device, precision), str(path)

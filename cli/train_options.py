@@ -51,7 +51,7 @@ SETTINGS = [
     ("hold_out", str, "Hold out slices by name, or a whole sequence or folder: 02."),
     ("train_share", float, "Train on this share of the slices, hold out the rest."),
     ("drop", str, "Leave out slices by name: 01/t034,01/t039."),
-    ("validate_every", int, "Steps between validations and saves."),
+    ("validate_every", int, "Steps between validations and saves (500, or a fifth of the steps)."),
     ("seed", int, "All random numbers follow from it."),
     ("device", str, "auto, cpu, cuda or cuda:1."),
     (

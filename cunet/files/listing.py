@@ -37,8 +37,8 @@ def is_file(path: Path) -> bool:
 
 
 def folders_of(folder: Path) -> list[Path]:
-    """The visible folders in a folder, by name."""
-    return [path for path in visible(folder.iterdir()) if path.is_dir()]
+    """The visible folders in a folder, by name; none where it is no folder."""
+    return [path for path in visible(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
 
 
 def images_of(folder: Path) -> list[Path]:

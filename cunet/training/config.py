@@ -93,7 +93,7 @@ class Config:
     hold_out: str | None = None  # names of slices, or of the folders they are in: "02"
     train_share: float | None = None  # train on this share, drawn by the seed; hold out the rest
     drop: str | None = None  # names of slices to leave out altogether
-    validate_every: int = 500
+    validate_every: int | None = None  # None: 500, or a fifth of the steps if that is less
     seed: int = 0
     device: str = "auto"
     precision: str | None = None  # None: tf32 on a GPU that has it, else float32
@@ -128,6 +128,11 @@ class Config:
             raise CunetError(f"resize: expected 0 (off) or 16 or more, found {self.resize}")
         check_rate(self.learning_rate(), self.steps)
         self.augmentation()
+
+    @property
+    def interval(self) -> int:
+        """The steps between two validations."""
+        return self.validate_every or max(1, min(500, self.steps // 5))
 
     @property
     def dtype(self) -> str:

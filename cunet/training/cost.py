@@ -57,5 +57,5 @@ def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
                 with suppress(NumericError):  # diverged already: the training itself will say so
                     segment(image, net, whole_tile(image, net.shape))
                 one = time.perf_counter() - start
-            step += one * len(prepared.held_out) / min(config.validate_every, config.steps)
+            step += one * len(prepared.held_out) / min(config.interval, config.steps)
     return step

@@ -119,9 +119,9 @@ def train(
             if run is not None:
                 run.save_last(net, solver, progress)
             raise
-        except NumericError:
+        except NumericError as error:
             if run is not None:
-                run.flush()  # the way there
+                run.fail(progress["step"], error)
             raise
 
 
@@ -157,7 +157,7 @@ class _Training:
                 self.progress |= {"step": step, "seconds": now - start}
                 record = {"step": step, "seconds": round(now - start, 3), "lr": rate, "loss": loss}
                 record["wait"] = round(waited / (now - began), 4)
-                if step % config.validate_every == 0 or step == config.steps:
+                if step % config.interval == 0 or step == config.steps:
                     record |= self._validate(start)
                     self._keep(record)
                 elif self.run is not None:

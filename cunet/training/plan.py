@@ -68,6 +68,14 @@ class Plan(Start):
         return max(0, self.config.steps - self.done)
 
     @property
+    def to_hold_out(self) -> str:
+        """What to do to have the network scored, where no slice is held out."""
+        count = len(self.prepared.dataset.images)
+        if count == 1:
+            return "that needs a second slice"
+        return f"--fold 0/{min(5, count)} holds out slice 0 of every {min(5, count)}"
+
+    @property
     def expected_seconds(self) -> float:
         """How long the steps left will take, about."""
         return self.left * self.seconds
