@@ -108,7 +108,10 @@ def train(
             solver = config.make_solver(net.parameters())
             checkpoint.restore(last, header, arrays, solver)
             progress = checkpoint.progress_of(last, header)
-            kept = replace(config, precision=read_settings(folder).get("precision"))
+            begun = read_settings(folder)
+            kept = replace(
+                config, precision=begun.get("precision"), from_model=begun.get("from_model")
+            )
             run.go_on(kept, prepared.dataset.hashes, progress["step"])
         else:
             net = make_net(config, prepared)
