@@ -87,7 +87,7 @@ def settings_options(words: dict[str, str | None] | None = None) -> Callable:
         click.option(
             "--from",
             "from_model",
-            help="Start from trained weights: bundled, a model file or a run.",
+            help="Start from trained weights: bundled, a model file or a run (key: from_model).",
         ),
         click.option("--config", "config_file", type=str, help="TOML file of settings."),
         *(

@@ -6,10 +6,10 @@ anew, and images are normalised by their own grey values, as in every training.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cunet.data.dataset import Dataset, sha256
 from cunet.errors import CunetError, DataError
@@ -24,6 +24,8 @@ BUNDLED = "bundled"
 SHAPE = ("width", "depth", "variant", "padding", "batch_norm")  # must be the model's
 USUAL = ("sigmoid", "dropout", "resize", "normalization")  # the model's unless given
 HEAD = "head."  # how the names of its arrays begin
+
+Record = TypeVar("Record", bound=type)
 
 
 @dataclass(frozen=True)
@@ -178,14 +180,15 @@ def _tile_that_fits(settings: Mapping[str, Any]) -> int:
     return max(valid_tiles(depth, 1, most, padding), default=smallest_tile(depth, padding))
 
 
-def knows_what_is_given(settings: type) -> type:
+def knows_what_is_given(settings: Record) -> Record:
     """A decorator of a dataclass: while it is made, its _given has the names of the values that
     were given. A value that equals the default can be meant, and must not be replaced then."""
     init: Callable[..., None] = settings.__init__  # type: ignore[misc]
+    every = [field.name for field in fields(settings)]
 
     @wraps(init)
     def noting(self: Any, *values: Any, **given: Any) -> None:
-        names = [*list(settings.__dataclass_fields__)[: len(values)], *given]  # type: ignore[attr-defined]
+        names = [*every[: len(values)], *given]
         object.__setattr__(self, "_given", frozenset(names))
         init(self, *values, **given)
         del self.__dict__["_given"]

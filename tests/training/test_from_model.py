@@ -340,6 +340,15 @@ def test_a_new_head_is_said(trained, tmp_path):
     assert start.notes[1].startswith("normalisation: each image by its own mean and deviation (the")
 
 
+def test_a_sigmoid_for_more_classes_says_what_to_give(tmp_path):
+    path = str(model(tmp_path / "m.npz", sigmoid=True))
+    folder = classes_folder(tmp_path / "three", 3)
+    with pytest.raises(CunetError, match="use softmax .--softmax"):
+        plans.start(folder, from_model=path, device="cpu")
+    start = plans.start(folder, from_model=path, device="cpu", sigmoid=False)
+    assert "the head is drawn anew: it had 2 classes, here 3" in start.notes[0]
+
+
 def test_a_model_without_normalisation_is_warned_of(data, tmp_path):
     cunet.save(tmp_path / "m.npz", cunet.UNet(width=2, depth=1))
     start = plans.start(data, from_model=str(tmp_path / "m.npz"), device="cpu")
