@@ -83,7 +83,15 @@ def settings_options(words: dict[str, str | None] | None = None) -> Callable:
     options = [
         click.option("--data", type=str, help="Folder with the data set."),
         click.option(
-            "--preset", type=str, help="paper, cpu or ucsd (default: cpu on a CPU, paper on a GPU)."
+            "--preset",
+            type=str,
+            help="paper, cpu, ucsd or finetune (default: cpu on a CPU, paper on a GPU, finetune "
+            "with --from).",
+        ),
+        click.option(
+            "--from",
+            "from_model",
+            help="Start from trained weights: bundled, a model file or a run (key: from_model).",
         ),
         click.option("--config", "config_file", type=str, help="TOML file of settings."),
         *(

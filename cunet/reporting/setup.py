@@ -10,22 +10,26 @@ from cunet.reporting.facts import Facts
 from cunet.reporting.page import duration, table
 from cunet.terminal import shell_line
 from cunet.training.config import PRESETS, Config
+from cunet.training.from_model import SHAPE, USUAL
 
 MAX_HASHES = 8  # of files that are listed
 # Settings that belong to one run, not to a recipe
 NOT_COMPARED = {"data", "dataset", "out", "device", "threads", "minutes", "seed"}
-NOT_COMPARED |= {"fold", "hold_out", "train_share", "drop"}
+NOT_COMPARED |= {"fold", "hold_out", "train_share", "drop", "from_model"}
 
 
 def settings(config: Config) -> str:
     """All settings; those that differ from the nearest preset are marked."""
     values, defaults = asdict(config), {f.name: f.default for f in fields(Config)}
+    tuned = config.from_model is not None
+    apart = NOT_COMPARED | ({*SHAPE, *USUAL} if tuned else set())  # the model's, not a recipe's
+    presets = [name for name in PRESETS if tuned or name != "finetune"]
 
     def different(name: str) -> list[str]:
         usual = defaults | PRESETS[name]
-        return [k for k in values if k not in NOT_COMPARED and values[k] != usual[k]]
+        return [k for k in values if k not in apart and values[k] != usual[k]]
 
-    preset = min(PRESETS, key=lambda name: len(different(name)))
+    preset = min(presets, key=lambda name: len(different(name)))
     changed, usual = different(preset), defaults | PRESETS[preset]
     rows = [(k, show(v), show(usual[k]) if k in changed else "") for k, v in values.items()]
     half = -(-len(rows) // 2)
@@ -68,6 +72,9 @@ def size_and_machine(facts: Facts) -> str:
         ("Device", env.get("device", "")),
         ("Command", shell_line(env.get("command", []))),
     ]
+    if isinstance(begin := env.get("from_model"), dict):
+        file, digest = str(begin.get("file", "?")), str(begin.get("sha256", "?"))
+        machine.append(("Started from", f"{file}, SHA-256 {digest[:12]}..."))
     data = list(env.get("data", {}).items())
     machine += [
         (f"SHA-256 of {name}", f"{str(value)[:12]}...") for name, value in data[:MAX_HASHES]

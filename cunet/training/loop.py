@@ -23,6 +23,7 @@ from cunet.solvers.sgd import SGD
 from cunet.threads import set_threads
 from cunet.training.config import Config
 from cunet.training.failure import ADVICE, check_finite, check_output, describe_failure
+from cunet.training.from_model import Model, full_name
 from cunet.training.prepared import Prepared, prepare
 from cunet.training.run_folder import RunFolder, is_young, read_settings
 from cunet.training.steps import make_step, told_of_memory
@@ -38,8 +39,8 @@ def shape_of(config: Config, prepared: Prepared) -> Shape:
 
 
 def make_net(config: Config, prepared: Prepared) -> UNet:
-    """The untrained network for these settings and data; DeviceError where its training has no room
-    at all."""
+    """The network for these settings and data before its first step: untrained, or of the weights
+    of config.from_model. DeviceError where its training has no room at all."""
     shape, precision = shape_of(config, prepared), config.precision or config.dtype
     task = Task(shape, config.tile, config.batch, config.solver, precision)
     refuse_impossible(task, config.device)
@@ -52,6 +53,10 @@ def make_net(config: Config, prepared: Prepared) -> UNet:
         precision=config.precision,
     )
     net.normalization = prepared.normalization
+    if config.from_model is not None:
+        model = Model.read(config.from_model)
+        model.refuse_other_channels(prepared.dataset)
+        model.put_into(net)
     return net
 
 
@@ -103,11 +108,15 @@ def train(
             solver = config.make_solver(net.parameters())
             checkpoint.restore(last, header, arrays, solver)
             progress = checkpoint.progress_of(last, header)
-            kept = replace(config, precision=read_settings(folder).get("precision"))
+            begun = read_settings(folder)
+            kept = replace(
+                config, precision=begun.get("precision"), from_model=begun.get("from_model")
+            )
             run.go_on(kept, prepared.dataset.hashes, progress["step"])
         else:
             net = make_net(config, prepared)
-            config = replace(config, precision=net.precision)
+            model = full_name(config.from_model)
+            config = replace(config, precision=net.precision, from_model=model)
             solver = config.make_solver(net.parameters())
             if config.out is not None:
                 run = RunFolder.create(config.out, config, prepared.dataset.hashes, again=resume)

@@ -27,6 +27,7 @@ from cunet.terminal import shell_line
 from cunet.training import log_file
 from cunet.training.config import Config, read_toml, write_toml
 from cunet.training.environment import environment
+from cunet.training.from_model import facts_of
 from cunet.training.log_file import COLUMNS
 
 FLUSH_EVERY = 20  # steps between writes of the log
@@ -66,7 +67,7 @@ class RunFolder:
                 cls.refuse_existing(path)  # another process may have been here before the lock
             for name in BEFORE_THE_FIRST_MODEL:
                 (run.path / name).unlink(missing_ok=True)
-            facts = environment(config, hashes)
+            facts = environment(config, hashes) | facts_of(config.from_model)
             write_text(run.path / "env.json", json_text(facts) + "\n")
             write_text(run.path / "log.csv", ",".join(COLUMNS) + "\n")
             write_text(run.path / "run.toml", write_toml(config))
