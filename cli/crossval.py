@@ -78,7 +78,7 @@ def work(resume: str | None, name: str, device: str | None, threads: int | None)
 
 def run(plan: "Plan", quiet: bool, as_json: bool) -> int:
     """Complete every run, score all slices at once, print the result; returns the exit code."""
-    from cunet.crossvalidation.scores import prediction_files
+    from cunet.crossvalidation.summary import prediction_files
 
     cv, board = plan.cv, Board(plan.cv, quiet)
     try:

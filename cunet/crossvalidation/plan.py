@@ -14,7 +14,8 @@ from cunet.crossvalidation.runs import (
     load,
     refuse_existing,
 )
-from cunet.crossvalidation.scores import collect, prediction_files, scores_of
+from cunet.crossvalidation.scores import scores_of
+from cunet.crossvalidation.summary import collect, prediction_files
 from cunet.crossvalidation.workers import Place, Progress, one_by_one, places, side_by_side
 from cunet.data import load as datasets
 from cunet.data.dataset import Dataset

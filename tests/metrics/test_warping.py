@@ -112,7 +112,7 @@ def test_noise_as_a_poor_network_gives_it():
     """Thousands of cells, with thousands of pixels of which each is asked whether it cuts one."""
     rng = np.random.default_rng(2)
     truth, probability = rng.random((160, 160)) > 0.41, rng.random((160, 160))
-    tally = isbi2012.Tally(probability, truth)
+    tally = isbi2012.Tally.of(probability, truth)
     warped = plain_warping.warp(probability, truth, 0.5)
     plain = plain_warping.classify(warped, probability > 0.5)
     assert tally.kinds[5] == warping.count(plain)
