@@ -41,6 +41,23 @@ WARPING_THRESHOLDS = 10  # the warping error is computed at the thresholds 0 to 
 ERRORS = ("merge", "split")  # the kinds of the warping error
 
 
+Part = tuple[tuple[int, int, int], float, float, dict[str, int]]
+
+
+def at_threshold(probability: np.ndarray, truth: np.ndarray, step: int, radius: int = -1) -> Part:
+    """What is counted of a slice at one of the THRESHOLDS: pairs, V_Rand, V_Info and the kinds of
+    wrong pixels, which are empty from WARPING_THRESHOLDS on. Arguments: see Tally.of."""
+    objects, _ = label(truth)
+    threshold, probability = THRESHOLDS[step], probability.astype(np.float64)
+    found = probability > threshold
+    pairs = Contingency.of(objects, label(found)[0]).pairs()
+    table = Contingency.of(objects, thinned(found))
+    kinds = {}
+    if step < WARPING_THRESHOLDS:
+        kinds = count(classify(warp(probability, truth, threshold), found, radius))
+    return pairs, table.rand_f_score(), table.information_f_score(), kinds
+
+
 @dataclass(frozen=True)
 class Tally:
     """What is counted of one slice at every threshold; `of` makes it. Scores are sums and means.
@@ -60,21 +77,18 @@ class Tally:
     @classmethod
     def of(cls, probability: np.ndarray, truth: np.ndarray, radius: int = -1) -> "Tally":
         """From the probability of cell (H, W) and truth (H, W) bool; radius: warping.classify."""
-        objects, _ = label(truth)
-        probability = probability.astype(np.float64)
+        steps = range(len(THRESHOLDS))
+        return cls.joined(
+            probability, truth, [at_threshold(probability, truth, i, radius) for i in steps]
+        )
+
+    @classmethod
+    def joined(cls, probability: np.ndarray, truth: np.ndarray, parts: list[Part]) -> "Tally":
+        """From what at_threshold counted of the slice at every threshold."""
         pixels = PixelCounts()
         pixels.add(probability, truth)
-        pairs, kinds = [], []
-        v_rand, v_info = np.zeros((2, len(THRESHOLDS)))
-        for i, threshold in enumerate(THRESHOLDS):
-            found = probability > threshold
-            pairs.append(Contingency.of(objects, label(found)[0]).pairs())
-            table = Contingency.of(objects, thinned(found))
-            v_rand[i], v_info[i] = table.rand_f_score(), table.information_f_score()
-            if i < WARPING_THRESHOLDS:
-                warped = warp(probability, truth, threshold)
-                kinds.append(count(classify(warped, found, radius)))
-        return cls(pixels, pairs, v_rand, v_info, kinds)
+        pairs, v_rand, v_info, kinds = map(list, zip(*parts, strict=True))
+        return cls(pixels, pairs, np.array(v_rand), np.array(v_info), kinds[:WARPING_THRESHOLDS])
 
     def document(self) -> dict[str, Any]:
         """The same for a JSON file, from which `read` makes an equal one."""
@@ -133,7 +147,10 @@ def counted(
     radius: int = -1,
     progress: Callable[[int], None] | None = None,
 ) -> list[Tally]:
-    """What is counted of every slice, several at a time; arguments and errors as of evaluate."""
+    """What is counted of every slice; arguments and errors as of evaluate.
+
+    Threads share the thresholds of all slices: pieces so small that nobody who interrupts it waits.
+    """
     shapes = [[np.shape(page) for page in pages] for pages in (probability, truth)]
     if shapes[0] != shapes[1] or not shapes[0]:
         raise CunetError(
@@ -142,16 +159,20 @@ def counted(
         )
     if radius != -1 and radius < 1:
         raise CunetError(f"isbi2012 radius: expected -1 (the whole image) or 1 or more: {radius}")
-    tallies: list[Tally] = [None] * len(truth)  # type: ignore[list-item]
+    steps = range(len(THRESHOLDS))
+    parts: list[list[Any]] = [[None] * len(steps) for _ in truth]
+    left = [iter(reversed(steps)) for _ in truth]
     done = iter(range(1, len(truth) + 1))
 
-    def one(i: int) -> None:
-        tallies[i] = Tally.of(probability[i], truth[i] > 0, radius)
-        if progress is not None:
+    def one(place: tuple[int, int]) -> None:
+        i, step = place
+        parts[i][step] = at_threshold(probability[i], truth[i] > 0, step, radius)
+        if next(left[i]) == 0 and progress is not None:
             progress(next(done))
 
-    parallel(one, range(len(truth)))
-    return tallies
+    parallel(one, [(i, step) for i in range(len(truth)) for step in steps])
+    slices = zip(probability, truth, parts, strict=True)
+    return [Tally.joined(page, white > 0, counts) for page, white, counts in slices]
 
 
 def scores(tallies: list[Tally]) -> dict:

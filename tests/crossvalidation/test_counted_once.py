@@ -10,7 +10,7 @@ from cunet import reporting
 from cunet.metrics import isbi2012
 
 WRITE = reporting.write  # before anything was patched
-OF = isbi2012.Tally.of
+AT_THRESHOLD = isbi2012.at_threshold
 
 
 @pytest.fixture
@@ -18,11 +18,11 @@ def counted(monkeypatch):
     """How often a probability map was counted, by its bytes."""
     times = Counter()
 
-    def of(probability, truth, radius=-1):
-        times[probability.tobytes()] += 1
-        return OF(probability, truth, radius)
+    def at_threshold(probability, truth, step, radius=-1):
+        times[probability.tobytes(), step] += 1
+        return AT_THRESHOLD(probability, truth, step, radius)
 
-    monkeypatch.setattr(isbi2012.Tally, "of", of)
+    monkeypatch.setattr(isbi2012, "at_threshold", at_threshold)
     monkeypatch.setattr(reporting, "write", WRITE)
     return times
 
@@ -31,7 +31,7 @@ def test_a_slice_is_counted_once_per_average(data, run, tmp_path, counted):
     out = tmp_path / "cv"
     code, _, err = run(*command(data, out, "--seeds", 1, "--average", "flips"))
     assert code == 0, err
-    assert len(counted) == 2 * 5 and set(counted.values()) == {1}
+    assert len(counted) == 11 * 2 * 5 and set(counted.values()) == {1}
     document = json.loads((out / "metrics.json").read_text())
     # without what was counted, as after an older cunet, all is the same
     for folder in ("fold0-seed4", "fold1-seed4"):
@@ -67,7 +67,7 @@ def test_counts_that_contradict_the_scores_are_not_used(data, run, tmp_path, cou
         counted.clear()
         code, _, err = run("crossval", "--resume", out)
         assert code == 0, err
-        assert len(counted) == 5, "the slices are counted from their predictions"
+        assert len(counted) == 11 * 5, "the slices are counted from their predictions"
         assert json.loads((out / "metrics.json").read_text()) == document
 
 
@@ -77,4 +77,4 @@ def test_slices_that_the_report_scaled_are_segmented_again(data, run, tmp_path, 
     arguments = command(data, out, "--seeds", 1, "--average", "none", "--resize", "32")
     code, _, err = run(*arguments)
     assert code == 0, err
-    assert set(counted.values()) == {1} and len(counted) == 2 * 5
+    assert set(counted.values()) == {1} and len(counted) == 11 * 2 * 5
