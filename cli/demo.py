@@ -56,7 +56,7 @@ def show(folder: Path, steps: int | None, seed: int, quiet: bool, as_json: bool)
     )
     common.say(f"2. a U-Net of width {config.width} and depth {config.depth} learns", quiet)
     final = learn(demo, quiet)
-    if final["step"] < config.steps:
+    if final.get("step", 0) < config.steps:
         common.next_command(shell_line(["cunet", "train", "--resume", run]), quiet)
         return 130
     common.say("3. it segments the held-out slices", quiet)

@@ -74,7 +74,7 @@ def run(plan: "Plan", stop_after: int | None, quiet: bool, as_json: bool) -> int
 
     records = plan.train()
     last = common.train_loop(records, config, say, plan.done, stop_after, quiet) or {}
-    step = last.get("step", config.steps)
+    step = last.get("step", plan.done)
     finished = step == config.steps
     if finished:
         common.say(f"report: {common.report(out, quiet)}", quiet)
