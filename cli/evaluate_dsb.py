@@ -43,11 +43,10 @@ def dsb(pred, truth, labels, plot, overwrite, as_json, quiet):
     check_plot(plot, overwrite, pred, truth)
     pairs, left_out, notes = find_pairs(pred, truth)
     common.notes(notes, quiet)
-    progress = common.Progress(len(pairs), quiet=quiet)
-    document, notes = scores(
-        pairs, left_out, lambda done, _: progress.update(done, "images"), labels == "instances"
-    )
-    progress.close()
+    with common.Progress(len(pairs), quiet=quiet, text="images") as progress:
+        document, notes = scores(
+            pairs, left_out, lambda done, _: progress.update(done, "images"), labels == "instances"
+        )
     common.notes(notes, quiet)
     if left_out:
         common.say(f"{left_out} images of '{truth}' have no prediction and are not scored", quiet)

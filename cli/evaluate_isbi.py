@@ -39,11 +39,11 @@ def isbi(prob, truth, pages, labels, radius, plot, overwrite, as_json, quiet):
     from cunet.metrics.isbi2012 import SCORES
 
     check_plot(plot, overwrite, prob, truth)
-    pair = read_pair(prob, truth, pages, labels)
+    with common.busy(f"reading {prob} and {truth}", quiet):
+        pair = read_pair(prob, truth, pages, labels)
     common.notes(pair.notes, quiet)
-    progress = common.Progress(len(pair.pages), quiet=quiet)
-    found = scores(pair, radius, lambda done, total: progress.update(done, "slices"))
-    progress.close()
+    with common.Progress(len(pair.pages), quiet=quiet, text="slices scored") as progress:
+        found = scores(pair, radius, lambda done, _: progress.update(done, "slices scored"))
     if plot is not None:
         from cunet.pictures.plots import threshold_curves
 

@@ -72,7 +72,9 @@ def pixels(
     from cunet.metrics.curves import sweep
 
     check_threshold(threshold)
-    several = number_of_classes(prob, truth, classes, labels)
+    reading = f"reading {prob} and {truth}"
+    with common.busy(reading, quiet):
+        several = number_of_classes(prob, truth, classes, labels)
     chosen = ["--pages", pages] if pages else []
     again = ["evaluate", "pixels", str(prob), str(truth)]
     if several > 2:
@@ -82,16 +84,19 @@ def pixels(
                     f"--{name}: {several} classes are scored without threshold and curves; leave "
                     "it out, or give --classes 2 for white against the rest"
                 )
-        compared = compare(prob, truth, several, pages)
+        with common.busy(reading, quiet):
+            compared = compare(prob, truth, several, pages)
         common.notes(compared.notes, quiet)
         document = compared.document()
         table = table_of_classes(document, compared.pages, compared.pixels)
         again += ["--classes", str(several), *chosen, *([] if as_json else ["--json"])]
     else:
         check_plot(plot, overwrite, prob, truth)
-        pair = read_pair(prob, truth, pages, labels)
+        with common.busy(reading, quiet):
+            pair = read_pair(prob, truth, pages, labels)
         common.notes(pair.notes, quiet)
-        found = sweep(pair.probability, pair.white, pair.counted)
+        with common.busy("counting pixels at every threshold", quiet):
+            found = sweep(pair.probability, pair.white, pair.counted)
         document = scores(found, threshold)
         table = table_of_white(document, found, len(pair.pages), pair.white.size)
         if plot is not None:

@@ -101,7 +101,8 @@ def command(
     distinct = bool(set(NUMBERED) & set(wanted) or any(v is not None for v in objects.values()))
     how = How(tile, average, stride, threshold, instances, distinct)
     announce(net, name, quiet)
-    plans = jobs.prepared(images, net, name, how, pages, overwrite)
+    with common.busy("reading the images", quiet):
+        plans = jobs.prepared(images, net, name, how, pages, overwrite)
     folder = Path(out).parent if Path(out).suffix.lower() in WRITTEN else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     remove_abandoned(folder)
@@ -185,12 +186,11 @@ def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:
             common.say(
                 "  its pages are single compressed strips, so a whole page is kept in memory", quiet
             )
-        progress = common.Progress(image.height * len(job.pages), quiet=quiet)
-        summary = segment_file(
-            image, net, job.left, job.how, job.pages,
-            lambda done, total: progress.update(done, "rows"),
-        )  # fmt: skip
-        progress.close()
+        with common.Progress(image.height * len(job.pages), quiet=quiet, text="rows") as progress:
+            summary = segment_file(
+                image, net, job.left, job.how, job.pages,
+                lambda done, total: progress.update(done, "rows"),
+            )  # fmt: skip
         shape = [len(job.pages), image.height, image.width]
     for warning in summary.warnings:
         common.say(f"warning: {warning}")

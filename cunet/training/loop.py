@@ -27,6 +27,7 @@ from cunet.training.from_model import Model, full_name
 from cunet.training.prepared import Prepared, prepare
 from cunet.training.run_folder import RunFolder, is_young, read_settings
 from cunet.training.steps import make_step, told_of_memory
+from cunet.training.stop import Dropped, droppable
 from cunet.training.validation import validate
 
 DROPOUT_STREAM = 2  # the purpose that separates these random numbers from all others of a seed
@@ -77,7 +78,8 @@ def train(
     cunet.training.prepared.prepare.
 
     With config.out the run is kept in that folder, which cunet.load reads. Closing the generator
-    saves the run, and resume=True continues from its last.npz, on the CPU bit for bit.
+    saves the run, and so does a signal within stop.stop_on_signals; resume=True continues from its
+    last.npz, on the CPU bit for bit.
 
     Raises CunetError where settings, data and folder do not fit together, DataError where the
     data are not valid, DeviceError where device, memory or disk do not suffice, and NumericError
@@ -128,6 +130,9 @@ def train(
             if run is not None:
                 run.save_last(net, solver, progress)
             raise
+        except Dropped:  # a signal, in the middle of a step that has changed nothing yet
+            if run is not None:
+                run.save_last(net, solver, progress)
         except NumericError as error:
             if run is not None:
                 run.fail(progress["step"], error)
@@ -177,9 +182,11 @@ class _Training:
         """One update: the mean loss of its batches, the learning rate, the seconds waited."""
         config, work, loss, waited = self.config, self.work, 0.0, 0.0
         rng = np.random.default_rng([config.seed, DROPOUT_STREAM, step])
+        # running statistics change before the update, and on a GPU no step takes long
+        whole = config.device == "cpu" and not self.net.statistics()
         for _ in range(config.iter_size):
             batch, wait = batches.take()
-            with told_of_memory(config, self.net, work.sample_bytes):
+            with told_of_memory(config, self.net, work.sample_bytes), droppable(whole):
                 loss += work.accumulate(batch, rng, batches.prepare) / config.iter_size
             waited += wait
             if not math.isfinite(loss):
