@@ -9,14 +9,10 @@ from typing import Any
 import numpy as np
 
 from cunet.data.labels import IGNORE, MAX_CLASSES, MOST_LAYERS
+from cunet.data.probability import largest_integer
 from cunet.data.suspicion import objects_on_ground
 from cunet.errors import CunetError, DataError
-from cunet.evaluation.probability import (
-    check_sizes,
-    largest_integer,
-    matching_pages,
-    nothing_counts,
-)
+from cunet.evaluation.probability import check_sizes, matching_pages, nothing_counts
 from cunet.evaluation.sources import Source, coded_alike, label_pages, name_of, open_pair
 from cunet.files.image_file import ImageFile
 from cunet.files.pages import chosen_pages, page_text
