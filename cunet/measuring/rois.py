@@ -27,6 +27,7 @@ LARGEST_WHOLE = 32767  # of a coordinate that the 16 bits of ImageJ's whole numb
 MOVE, LINE, CLOSE = 0, 1, 4  # the steps of an outline in a composite
 FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # of a zip; the same in every file, so that bytes repeat
 UNIX = 3
+VERSION = 228  # of ImageJ's format; from 222 on it has coordinates that are no whole numbers
 
 
 def place_of(image: ImageFile, page: int) -> dict[str, int]:
@@ -56,7 +57,7 @@ def roi_of(polygons: list[np.ndarray], name: str, place: dict[str, int]) -> "Ima
 
     everything = np.concatenate(polygons)
     (left, top), (right, bottom) = everything.min(axis=0).tolist(), everything.max(axis=0).tolist()
-    roi = ImagejRoi(name=name, top=top, left=left, bottom=bottom, right=right)
+    roi = ImagejRoi(name=name, version=VERSION, top=top, left=left, bottom=bottom, right=right)
     for axis, number in place.items():
         setattr(roi, axis, number)
     if len(polygons) == 1:

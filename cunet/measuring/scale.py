@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from numbers import Real
 
 from cunet.errors import CunetError
 from cunet.files.calibration import Calibration
@@ -53,7 +54,7 @@ def scale_from(pixel_size: float | tuple[float, float] | None, unit: str) -> Sca
         return Scale()
     height, width = pixel_size if isinstance(pixel_size, tuple | list) else (pixel_size,) * 2
     for side in (height, width):
-        if not (isinstance(side, int | float) and 0 < side < math.inf):
+        if not (isinstance(side, Real) and 0 < float(side) < math.inf):
             raise CunetError(
                 f"pixel_size: expected a number above 0, or (height, width), found {pixel_size!r}"
             )

@@ -150,11 +150,11 @@ def to_do(targets: dict[str, Path], pages: list[int], how: How, overwrite: bool)
         paths = outputs(product, target, pages)
         text = stored_text(how.text(product))
         there = [path.exists() and not (product == "table" and bare(path)) for path in paths]
-        for path in [p for p, is_there in zip(paths, there, strict=True) if is_there]:
-            found = read_description(path)
+        for path, is_there in zip(paths, there, strict=True):
+            found = read_description(path) if is_there and not overwrite else text
             if product == "prob":  # older ones name a threshold
                 found = without_threshold(found)
-            if not overwrite and how_made(found) != how_made(text):
+            if how_made(found) != how_made(text):
                 raise CunetError(
                     f"'{path}' exists and was {difference(found, text)}; give --overwrite to "
                     "replace it, or another --out"

@@ -91,7 +91,7 @@ def test_places_beyond_what_16_bits_hold(tmp_path):
     labels[1:3, 66_000:69_000], labels[1, 5:40_000] = 1, 2
     for roi in written(tmp_path / "a.zip", labels):
         rows, columns = np.nonzero(labels == int(roi.name[len("page0_label") :]))
-        x, y = roi.coordinates().T
+        x, y = roi.subpixel_coordinates.T  # as ImageJ takes them
         ends = [columns.min(), columns.max() + 1, rows.min(), rows.max() + 1]
         assert [x.min(), x.max(), y.min(), y.max()] == ends
         assert roi.subpixelresolution

@@ -1,5 +1,6 @@
 """Pixel sizes: of files, and as they are given."""
 
+import numpy as np
 import pytest
 
 from cunet.errors import CunetError
@@ -33,6 +34,7 @@ def test_rounded_sides_are_square_and_others_are_not():
 def test_as_given():
     assert scale_from(None, "um") == Scale()
     assert scale_from(0.5, "micron") == Scale(0.5, 0.5, "um")
+    assert scale_from(np.float32(0.5), "um") == Scale(0.5, 0.5, "um")
     assert scale_from((2, 1), "angstrom") == Scale(0.1, 0.2, "nm")
     for size, unit, words in (
         (0, "um", "pixel_size"),
