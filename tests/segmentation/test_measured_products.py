@@ -13,7 +13,7 @@ from cunet.errors import CunetError, DataError
 from cunet.files import open_image, read_description
 from cunet.segmentation.how import How
 from cunet.segmentation.inputs import target_paths
-from cunet.segmentation.objects import Instances
+from cunet.segmentation.objects import Instances, find
 from cunet.segmentation.segment_file import segment_file
 
 PIXELS = {"imagej": True, "resolution": (4, 4), "metadata": {"axes": "ZYX", "unit": "um"}}
@@ -48,6 +48,7 @@ def test_table_and_rois_hold_the_objects_of_labels(tmp_path, instances):
     pages = pages_of()
     done, paths = made(tmp_path, pages, bright(), chosen=[0, 2], instances=instances)
     labels = tifffile.imread(paths["labels"])
+    np.testing.assert_array_equal(labels, [find(pages[k] > 50, instances) for k in (0, 2)])
     rows, rois = rows_of(paths["table"]), roifile.roiread(paths["rois"])
     assert done.objects == len(rows) == len(rois) == sum(int(page.max()) for page in labels)
     expected = [
