@@ -50,6 +50,9 @@ def difference(found: str, wanted: str) -> str:
     old, new = (_PAGES.match(how_made(text)) for text in (found, wanted))
     if old is None or new is None:
         return "not made by this command"
+    commands = [text.split()[:2] for text in (found, wanted)]
+    if commands[0] != commands[1]:
+        return f"made by {' '.join(commands[0])}"
     if old[1] != new[1]:
         return "made of another image, or of this one before it changed"
     return "made with other settings"

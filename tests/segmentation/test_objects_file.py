@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import roifile
 import tifffile
+from bright_net import bright
 from PIL import Image
 
+import cunet
 from cunet.segmentation.objects import Instances, find
 
 
@@ -183,3 +185,18 @@ def test_a_mask_of_ones_is_warned_of(run, tmp_path):
     code, _, err = run("objects", tmp_path / "m.tif", "--out", tmp_path, "-q")
     assert code == 0 and "hardly anything is found. A mask is saved as 0 and 255" in err
     assert not rows_of(tmp_path / "m_table.csv")
+
+
+def test_labels_of_the_other_command_are_not_replaced(run, tmp_path):
+    net, image = bright(), np.zeros((40, 44), np.uint8)
+    cunet.save(tmp_path / "net.npz", net)
+    image[5:20, 6:30] = 100
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    segment = ("segment", tmp_path / "a.tif", "--model", tmp_path / "net.npz", "--out", tmp_path)
+    assert run(*segment)[0] == 0
+    assert run("objects", tmp_path / "a_prob.tif", "--out", tmp_path)[0] == 0
+    code, _, err = run(*segment, "--products", "labels")
+    assert code == 2 and "a_labels.tif' exists and was made by cunet objects; give --over" in err
+    assert run(*segment, "--products", "labels", "--overwrite")[0] == 0
+    code, _, err = run("objects", tmp_path / "a_prob.tif", "--out", tmp_path)
+    assert code == 2 and "a_labels.tif' exists and was made by cunet segment; give --over" in err
