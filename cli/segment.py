@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cunet.cli import common
+from cunet.cli.object_options import object_options
 from cunet.terminal import shell_line
 
 if TYPE_CHECKING:
@@ -36,29 +37,18 @@ BUNDLED_FOR = (
     help="Average over 4 flips, or the 8 rotations and reflections, of each tile.",
 )
 @click.option(
-    "--out", default=".", show_default=True, help="Folder, or a file ending in .tif or .png."
+    "--out",
+    default=".",
+    show_default=True,
+    help="Folder, or a file ending in .tif, .png, .csv or .zip.",
 )
 @click.option(
     "--products",
     default="prob,mask",
     show_default=True,
-    help="One or more of prob, mask, labels, overlay, ctc.",
+    help="One or more of prob, mask, labels, overlay, ctc, table, rois.",
 )
-@click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True,
-              help="Pixels with a higher probability are class 1.")  # fmt: skip
-@click.option("--instances", type=click.Choice(["components", "watershed", "kmeans"]),
-              help="Objects of labels, ctc and overlay: connected components of the mask "
-              "(default), cut at their necks (watershed), or cut by K-means.")  # fmt: skip
-@click.option("--connectivity", type=click.Choice(["4", "8"]),
-              help="Objects of labels, ctc and overlay: 8 joins pixels that touch at a corner "
-              "(4).")  # fmt: skip
-@click.option("--min-area", type=click.IntRange(0), metavar="N",
-              help="Drop objects of fewer pixels from labels, ctc and overlay.")  # fmt: skip
-@click.option("--fill-holes", is_flag=True, default=None,
-              help="Fill the holes of objects in labels, ctc and overlay.")  # fmt: skip
-@click.option("--border", type=click.IntRange(0), metavar="N",
-              help="Drop objects from labels, ctc and overlay that lie entirely within this many "
-              "pixels of the image's border.")  # fmt: skip
+@object_options
 @click.option("--pages", help="Pages of a stack, counted from 0: 0,5,10-12 (default: all).")
 @click.option("--stride", type=click.Choice(["exact", "paper"]), default="exact", show_default=True,
               help="exact: no seams. paper: tiles every 388 pixels, as in 2015.")  # fmt: skip
@@ -75,20 +65,22 @@ def command(
     """Segment images: files, folders or patterns, TIFF stacks or PNG.
 
     Writes <image>_prob.tif (float32 probability of class 1) and <image>_mask.tif (0 or 255).
-    Further products are <image>_labels.tif (numbered objects), <image>_overlay.png (outlines on the
-    image) and ctc: mask000.tif for t000.tif, as the Cell Tracking Challenge names results. Any size
-    works: borders are mirrored, and tiles meet without a seam.
+    Further products are <image>_labels.tif (numbered objects), <image>_table.csv (a row for each
+    object: size, place, shape, brightness), <image>_rois.zip (for ImageJ's ROI Manager),
+    <image>_overlay.png (outlines on the image) and ctc: mask000.tif for t000.tif, as the Cell
+    Tracking Challenge names results. Any size works: borders are mirrored, and tiles meet without a
+    seam. Where <image>_prob.tif is there already, the others are made from it.
 
     \b
     Examples:
       cunet segment big.tif --tile 572
       cunet segment stack.tif --model runs/isbi2012-1 --average rotations --out results/
       cunet segment "plate*/*.png" --products mask,overlay --out masks/
+      cunet segment cells.tif --products labels,table,rois --instances watershed
       cunet segment DIC-C2DH-HeLa/02 --products ctc --min-area 500 --out DIC-C2DH-HeLa/02_RES
     """
     from cunet.backend import resolve_device
     from cunet.files.atomic import remove_abandoned
-    from cunet.files.listing import WRITTEN
     from cunet.segmentation import inputs, jobs
     from cunet.segmentation.how import NUMBERED, How
 
@@ -103,7 +95,7 @@ def command(
     announce(net, name, quiet)
     with common.busy("reading the images", quiet):
         plans = jobs.prepared(images, net, name, how, pages, overwrite)
-    folder = Path(out).parent if Path(out).suffix.lower() in WRITTEN else Path(out)
+    folder = next(iter(plans[0].targets.values())).parent
     folder.mkdir(parents=True, exist_ok=True)
     remove_abandoned(folder)
     results = []
@@ -118,7 +110,8 @@ def command(
     if as_json:
         common.print_json({"model": name, "images": results})
     after = evaluation(files, out) if "ctc" in wanted else None
-    common.next_command(after or next_products(wanted), quiet)
+    more = jobs.not_made(plans[0], ("labels", "table", "overlay", "mask", "prob"))
+    common.next_command(after or next_products(more), quiet)
 
 
 def announce(net: "UNet", name: str, quiet: bool) -> None:
@@ -152,11 +145,10 @@ def evaluation(files: list[Path], out: str) -> str | None:
     return shell_line(["cunet", "evaluate", "ctc", out, str(path), *frames])
 
 
-def next_products(wanted: list[str]) -> str:
-    """The same command with the products not yet made, or the model's table."""
-    more = [p for p in ("labels", "overlay", "mask", "prob") if p not in wanted]
+def next_products(more: list[str], last: str = "cunet explain") -> str:
+    """The same command with the products not yet made, or the last one."""
     if not more:
-        return "cunet explain"
+        return last
     skipped = ("--products", "--overwrite", "--json")
     arguments, again = iter(sys.argv[1:]), ["cunet"]
     for part in arguments:
@@ -186,15 +178,17 @@ def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:
             common.say(
                 "  its pages are single compressed strips, so a whole page is kept in memory", quiet
             )
+        common.say(f"  {job.said}", quiet or not job.said)
         with common.Progress(image.height * len(job.pages), quiet=quiet, text="rows") as progress:
             summary = segment_file(
                 image, net, job.left, job.how, job.pages,
-                lambda done, total: progress.update(done, "rows"),
+                lambda done, total: progress.update(done, "rows"), job.stored,
             )  # fmt: skip
         shape = [len(job.pages), image.height, image.width]
     for warning in summary.warnings:
         common.say(f"warning: {warning}")
     shares = ", ".join(f"class {i} {100 * share:.1f} %" for i, share in enumerate(summary.shares))
+    shares += "" if summary.objects is None else f", {summary.objects} objects"
     made = [
         p.name for product, paths in job.outputs().items() if product in job.left for p in paths
     ]
@@ -204,7 +198,9 @@ def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:
         "image": str(job.file),
         "skipped": False,
         "shape": shape,
+        "probability_from": None if job.stored is None else str(job.stored.path),
         "class_shares": summary.shares,
+        "objects": summary.objects,
         "warnings": summary.warnings,
         "seconds": round(time.perf_counter() - start, 3),
     }

@@ -12,6 +12,7 @@ _HOME = {
     "LearningRate": "cunet.solvers.rates:LearningRate",
     "softmax_loss": "cunet.ops.softmax_loss:loss",
     "segment": "cunet.segmentation.tiling:segment",
+    "objects": "cunet.segmentation.objects:objects",
     "save": "cunet.net.checkpoint:save",
     "load": "cunet.net.checkpoint:load",
     "Config": "cunet.training.config:Config",

@@ -14,6 +14,7 @@ from cunet.net.checkpoint import load, save
 from cunet.net.unet import UNet
 from cunet.ops.softmax_loss import loss as softmax_loss
 from cunet.reporting import write_report as report
+from cunet.segmentation.objects import objects
 from cunet.segmentation.tiling import segment
 from cunet.solvers.adam import Adam
 from cunet.solvers.rates import LearningRate
@@ -30,6 +31,7 @@ __all__ = [
     "LearningRate",
     "softmax_loss",
     "segment",
+    "objects",
     "save",
     "load",
     "Config",

@@ -10,13 +10,9 @@ import numpy as np
 
 from cunet.data.labels import IGNORE, MAX_CLASSES
 from cunet.data.meaning import told
+from cunet.data.probability import largest_integer
 from cunet.errors import CunetError, DataError
-from cunet.evaluation.probability import (
-    check_sizes,
-    largest_integer,
-    matching_pages,
-    nothing_counts,
-)
+from cunet.evaluation.probability import check_sizes, matching_pages, nothing_counts
 from cunet.evaluation.sources import Source, coded_alike, label_pages, name_of, open_pair
 from cunet.files.image_file import ImageFile
 from cunet.files.pages import chosen_pages, page_text

@@ -6,12 +6,12 @@ import numpy as np
 
 from cunet.data.labels import IGNORE
 from cunet.data.meaning import meaning_of
+from cunet.data.probability import divided_by, probabilities
 from cunet.data.suspicion import objects_on_ground, stray
 from cunet.data.weight_map import open_gaps
 from cunet.errors import CunetError, DataError
 from cunet.evaluation.sources import (
     WARNING,
-    ArrayImage,
     Source,
     coded_alike,
     label_pages,
@@ -20,7 +20,6 @@ from cunet.evaluation.sources import (
 )
 from cunet.files.image_file import ImageFile
 from cunet.files.pages import chosen_pages, page_text
-from cunet.files.picture_input import PictureImage
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def read_pair(
         taken = matching_pages(image, true, chosen, pages)
         check_sizes(image, true)
         refuse_numbers(image, taken)
-        probability, scale = read_probability(image, taken)
+        probability, scale = read_probability(image, taken), divided_by(image)
         notes = [
             f"{image.path}: {image.pages} page(s) of {image.height} x {image.width}, axes "
             f"{image.axes}, {image.dtype}{scale}"
@@ -140,49 +139,14 @@ def matching_pages(
     )
 
 
-def read_probability(image: ImageFile, pages: list[int]) -> tuple[np.ndarray, str]:
-    """The pages (n, H, W) as probabilities from 0 to 1, and a note if they had to be divided."""
-    integer = image.dtype.kind != "f"
-    highest = largest_integer(image) if integer else 1
-    small = not integer and image.dtype.itemsize <= 4
-    probability = np.empty((len(pages), image.height, image.width), "f4" if small else "f8")
-    for number, page in enumerate(pages):
-        values = probability[number]
-        values[...] = image.read(page)[..., 0]
-        if integer:
-            values /= highest
-        wrong = ~((values >= 0) & (values <= 1))  # NaN is among them
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0]
-            expected = f"integers from 0 to {highest}" if integer else "probabilities from 0 to 1"
-            raise DataError(
-                f"'{image.path}' page {page} holds {float(values[row, column]) * highest!r} at row "
-                f"{row}, column {column}; expected {expected}. Are these logits, or grey values? "
-                "Save probabilities, NaN and infinity not among them."
-            )
-    return probability, f", divided by {highest}" if highest > 1 else ""
-
-
-def largest_integer(image: ImageFile) -> int:
-    """The largest integer that a pixel of the file can hold: 255 with 8 bits, 1 with one bit.
-
-    The bits are counted in the file, since NumPy may hold them in a larger type.
-    """
-    import tifffile
-
-    if isinstance(image, PictureImage):
-        return image.highest
-    if isinstance(image, ArrayImage):
-        return 1 if image.dtype.kind == "b" else int(np.iinfo(image.dtype).max)
-    with open(image.path, "rb") as file:
-        header = file.read(25)
-    if header.startswith(b"\x89PNG"):
-        bits = header[24]
-    else:
-        with tifffile.TiffFile(image.path) as file:
-            bits = file.pages.first.bitspersample
-        bits = max(bits) if isinstance(bits, tuple) else bits  # an alpha channel has its own
-    return 2 ** (bits - (image.dtype.kind == "i")) - 1
+def read_probability(image: ImageFile, pages: list[int]) -> np.ndarray:
+    """The pages (n, H, W) as probabilities from 0 to 1."""
+    first = probabilities(image, pages[0])[..., 0]
+    found = np.empty((len(pages), *first.shape), first.dtype)
+    found[0] = first
+    for number, page in enumerate(pages[1:], 1):
+        found[number] = probabilities(image, page)[..., 0]
+    return found
 
 
 def read_truth(

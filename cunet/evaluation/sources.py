@@ -16,29 +16,13 @@ from cunet.data.coding import colours_of, exchanged
 from cunet.data.labels import read_labels
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
-from cunet.files.image_file import ImageFile
+from cunet.files.image_file import ArrayImage, ImageFile
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs  # typing's own from Python 3.13 on
 
 Source = str | os.PathLike[str] | np.ndarray
 WARNING = "warning: "  # a note that must not be missed begins so
-
-
-class ArrayImage(ImageFile):
-    """An array (n, H, W, C) that is read like an open image file; `path` is its name in errors."""
-
-    def __init__(self, array: np.ndarray, name: str):
-        self.path, self.array = Path(name), array
-        self.pages, self.height, self.width, self.channels = array.shape
-        self.dtype, self.notes, self.streamed = array.dtype, (), True
-        self.axes = "ZYX" if self.channels == 1 else "ZYXC"
-
-    def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
-        return self.array[page, r0:r1]
-
-    def close(self) -> None:
-        """Nothing is held open."""
 
 
 def is_path(source: object) -> "TypeIs[str | os.PathLike[str]]":

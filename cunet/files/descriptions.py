@@ -1,5 +1,8 @@
-"""The text in an image file that says what it was made from."""
+"""The text in a file that says what it was made from: TIFF, PNG, zip, and tables in CSV."""
 
+import csv
+import io
+import zipfile
 from pathlib import Path
 
 import tifffile
@@ -7,6 +10,9 @@ import tifffile
 from cunet.files.png_chunks import PNG, chunks
 
 KEYWORD = "Description"  # of the text in a PNG
+MADE_BY = "made_by"  # the column of a table that holds the text
+_ZIP = b"PK"
+_LONGEST = 1 << 16  # characters of a table's first two lines
 
 
 def stored_text(text: str) -> str:
@@ -23,18 +29,36 @@ def writable(text: str) -> str:
 
 
 def read_description(path: str | Path) -> str:
-    """The `stored_text` that TiffOutput or write_png was given; "" where there is none."""
+    """The `stored_text` that a file was written with; "" where there is none."""
+    path = Path(path)
     try:
         with open(path, "rb") as file:
-            png = file.read(len(PNG)) == PNG
-        return stored_text(_of_png(Path(path)) if png else _of_tiff(path))
+            start = file.read(len(PNG))
+        if path.suffix.lower() == ".csv":
+            return stored_text(_of_table(path))
+        if start.startswith(_ZIP):
+            return stored_text(_of_zip(path))
+        return stored_text(_of_png(path) if start == PNG else _of_tiff(path))
     except MemoryError:
         raise
     except Exception:  # a file that was not made by us may hold anything
         return ""
 
 
-def _of_tiff(path: str | Path) -> str:
+def _of_table(path: Path) -> str:
+    """The last field of the first row."""
+    with open(path, encoding="ascii", newline="") as file:
+        records = csv.reader(io.StringIO(file.read(_LONGEST), newline=""))
+    columns, row = next(records), next(records)
+    return row[-1] if columns[-1] == MADE_BY and len(row) == len(columns) else ""
+
+
+def _of_zip(path: Path) -> str:
+    with zipfile.ZipFile(path) as file:
+        return file.comment.decode()
+
+
+def _of_tiff(path: Path) -> str:
     with tifffile.TiffFile(path) as file:
         notes = file.imagej_metadata or {}
         return str(notes.get("Info") or file.pages.first.description)

@@ -95,3 +95,19 @@ class ImageFile:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class ArrayImage(ImageFile):
+    """An array (n, H, W, C) that is read like an open image file; `path` is its name in errors."""
+
+    def __init__(self, array: np.ndarray, name: str):
+        self.path, self.array = Path(name), array
+        self.pages, self.height, self.width, self.channels = array.shape
+        self.dtype, self.notes, self.streamed = array.dtype, (), True
+        self.axes = "ZYX" if self.channels == 1 else "ZYXC"
+
+    def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
+        return self.array[page, r0:r1]
+
+    def close(self) -> None:
+        """Nothing is held open."""

@@ -3,27 +3,34 @@
 import glob
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from cunet.errors import CunetError
-from cunet.files import FORMATS
+from cunet.files import FORMATS, read_description
 from cunet.files.listing import WRITTEN, images_of, is_image, visible
 from cunet.segmentation.how import ENDINGS, NUMBERED, PRODUCTS
 from cunet.segmentation.objects import Instances
 
 LONGEST_NAME = 255  # bytes of a file's name
+OURS = ("cunet segment ", "cunet objects ")  # how the description of a product begins
+OTHER_ENDINGS = {".csv": "table", ".zip": "rois"}  # of --out: the product of such a name
+WHAT = {
+    "overlay": "an overlay is a PNG",
+    "table": "a table is a CSV file",
+    "rois": "ROIs are a zip file",
+}
+_PRODUCT = re.compile(rf"(.+)_(?:{'|'.join(PRODUCTS)})(?:_\d{{4}})?")
+_FRAME = re.compile(r"mask\d+")  # of ctc
 
 
-def parse_products(text: str) -> list[str]:
-    """prob,mask -> ["prob", "mask"]; CunetError for an unknown product."""
+def parse_products(text: str, known: Iterable[str] = PRODUCTS) -> list[str]:
+    """prob,mask -> ["prob", "mask"]; CunetError for a product that is not known."""
     wanted = list(dict.fromkeys(part.strip() for part in text.split(",")))
     for product in wanted:
-        if product not in PRODUCTS:
-            raise CunetError(
-                f"--products: expected some of {', '.join(PRODUCTS)}, found '{product}'"
-            )
+        if product not in known:
+            raise CunetError(f"--products: expected some of {', '.join(known)}, found '{product}'")
     return wanted
 
 
@@ -36,8 +43,8 @@ def parse_instances(wanted: Iterable[str], given: dict[str, Any]) -> Instances:
     if given and not {*NUMBERED, "overlay"} & set(wanted):
         name = next(iter(given)).replace("_", "-")
         raise CunetError(
-            f"--{name} makes objects, which are in the products labels, ctc and overlay; name one "
-            "of them, as in --products prob,labels"
+            f"--{name} makes objects, which are in the products labels, ctc, table, rois and "
+            "overlay; name one of them, as in --products prob,labels"
         )
     if "instances" in given:
         given["method"] = given.pop("instances")
@@ -46,21 +53,47 @@ def parse_instances(wanted: Iterable[str], given: dict[str, Any]) -> Instances:
     return Instances(**given)
 
 
-def find_images(arguments: Iterable[str]) -> list[Path]:
+def without_products(paths: Iterable[Path]) -> list[Path]:
+    """The images, except products: those made from another of them, and by name and description
+    those of images elsewhere."""
+    images = list(paths)
+    stems = {p.stem for p in images}
+    frames = {f"mask{stem[1:]}" for stem in stems if re.fullmatch(r"t\d+", stem)}
+
+    def is_product(path: Path) -> bool:
+        match = _PRODUCT.fullmatch(path.stem)
+        beside = path.stem in frames or (match is not None and match[1] in stems)
+        return beside or is_ours(path)
+
+    return [p for p in images if not is_product(p)]
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file has the name of a product, and says that this program made it."""
+    named = _PRODUCT.fullmatch(path.stem) or _FRAME.fullmatch(path.stem)
+    return bool(named) and path.is_file() and read_description(path).startswith(OURS)
+
+
+def find_images(
+    arguments: Iterable[str],
+    chosen: Callable[[Iterable[Path]], list[Path]] = without_products,
+) -> list[Path]:
     """Files, the images in folders, and what patterns match; CunetError for two of one name.
 
-    What exists is meant by its name, whatever characters it has; the rest is a pattern.
+    What exists is meant by its name, whatever characters it has; the rest is a pattern. Of the
+    images of a folder or a pattern those are taken that `chosen` leaves. A shell that replaces
+    patterns itself names products beside their images: these are left out as well.
     """
     files: list[Path] = []
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            found = without_products(images_of(path))
+            found = chosen(images_of(path))
         elif path.exists() or not glob.has_magic(argument):
             found = [path]
         else:
             matches = map(Path, glob.glob(argument, recursive=True))
-            found = without_products(p for p in visible(matches) if p.is_file() and is_image(p))
+            found = chosen(p for p in visible(matches) if p.is_file() and is_image(p))
         if not found:
             raise CunetError(f"'{argument}': no image found there ({FORMATS}); check the name")
         files += found
@@ -72,7 +105,29 @@ def find_images(arguments: Iterable[str]) -> list[Path]:
         first = stems.setdefault(file.stem, file)
         if first != file and not first.samefile(file):
             raise one_name(first, file)
-    return list(stems.values())
+    made = {file for file in stems.values() if _made_of(file, stems) and is_ours(file)}
+    return [file for file in stems.values() if file not in made]
+
+
+def _made_of(file: Path, stems: Iterable[str]) -> bool:
+    """Whether a file has the name of a product of one of these images, or of a frame among them."""
+    match = _PRODUCT.fullmatch(file.stem)
+    if match is None and _FRAME.fullmatch(file.stem):
+        return f"t{file.stem.removeprefix('mask')}" in stems
+    return match is not None and match[1] in stems
+
+
+def probabilities_of(paths: Iterable[Path]) -> list[Path]:
+    """Of the images in a folder those that are probabilities by name (x_prob.tif); where none is,
+    all but this program's products."""
+    images = list(paths)
+    named = [p for p in images if p.stem.endswith("_prob")]
+    return named or without_products(images)
+
+
+def image_stem(prob: Path) -> str:
+    """x_prob.tif -> x, as the image was called."""
+    return prob.stem.removesuffix("_prob") or prob.stem
 
 
 def one_name(first: Path, second: Path) -> CunetError:
@@ -83,38 +138,33 @@ def one_name(first: Path, second: Path) -> CunetError:
     )
 
 
-def without_products(paths: Iterable[Path]) -> list[Path]:
-    """The images, except products made from another of them."""
-    images = list(paths)
-    stems = {p.stem for p in images}
-    made = re.compile(rf"(.+)_(?:{'|'.join(PRODUCTS)})(?:_\d{{4}})?")
-    frames = {f"mask{stem[1:]}" for stem in stems if re.fullmatch(r"t\d+", stem)}
+def target_paths(
+    file: Path, out: str | Path, wanted: list[str], images: int, stem: str | None = None
+) -> dict[str, Path]:
+    """Where each product of one of the images goes; CunetError where `out` cannot name it.
 
-    def is_product(path: Path) -> bool:
-        match = made.fullmatch(path.stem)
-        return path.stem in frames or (match is not None and match[1] in stems)
-
-    return [p for p in images if not is_product(p)]
-
-
-def target_paths(file: Path, out: str | Path, wanted: list[str], images: int) -> dict[str, Path]:
-    """Where each product of one of the images goes; CunetError where `out` cannot name it."""
+    stem: how their names begin, by default that of the image's.
+    """
     frame = frame_number(file) if "ctc" in wanted else None
-    path = Path(out)
-    if path.suffix.lower() in WRITTEN:
+    path, stem = Path(out), stem or file.stem
+    if path.suffix.lower() in (*WRITTEN, *OTHER_ENDINGS):
         if images != 1 or len(wanted) != 1:
             raise CunetError(
                 f"--out {out} names one file, which needs one image and one product (found "
-                f"{images} and {len(wanted)}): give a folder, or --products mask"
+                f"{images} and {len(wanted)}): give a folder, or --products "
+                f"{OTHER_ENDINGS.get(path.suffix.lower(), 'mask')}"
             )
         if frame is not None:
             raise CunetError(
                 f"--out {out}: ctc names its files itself, here mask{frame}.tif; give a folder"
             )
-        if wanted == ["overlay"] and path.suffix.lower() != ".png":
-            raise CunetError(f"--out {out}: an overlay is a PNG; use a name ending in .png")
-        return {wanted[0]: path}
-    names = {product: f"{file.stem}_{product}{ENDINGS[product]}" for product in wanted}
+        (product,) = wanted
+        right, what = ENDINGS[product], WHAT.get(product, f"{product} is an image")
+        pictures = (".tif", ".tiff", ".png") if right == ".tif" else (right,)
+        if path.suffix.lower() not in pictures:
+            raise CunetError(f"--out {out}: {what}; use a name ending in {right}")
+        return {product: path}
+    names = {product: f"{stem}_{product}{ENDINGS[product]}" for product in wanted}
     if frame is not None:
         names["ctc"] = f"mask{frame}.tif"
     for name in names.values():

@@ -5,25 +5,26 @@ the same model, in the same way.
 """
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cunet.data.dataset import sha256
-from cunet.engines import TENSOR_CORES
 from cunet.errors import CunetError
 from cunet.files import open_image, read_description, stored_text
 from cunet.files.image_file import ImageFile
 from cunet.files.lock import held, lock_of
 from cunet.files.pages import chosen_pages
+from cunet.measuring.csv_text import bare
 from cunet.net.tiles import check_tile, usual_tile
 from cunet.net.unet import UNet
-from cunet.segmentation.how import How
+from cunet.segmentation.how import ENDINGS, How
 from cunet.segmentation.inputs import one_name
+from cunet.segmentation.made_by import difference, how_made, without_threshold, written
 from cunet.segmentation.products import outputs
 from cunet.segmentation.segment_file import check_image
+from cunet.segmentation.stored import Stored, stored_probability
 from cunet.segmentation.tiling import plan
 
 
@@ -36,6 +37,9 @@ class Job:
     how      how to segment
     pages    of the image, counted from 0
     overwrite  whether files that exist are replaced
+    shape    of the image and the result: pages, height, width, classes
+    stored   the probability of an earlier call, where it serves; `claimed` looks for it
+    said     what to say about that
     """
 
     file: Path
@@ -44,6 +48,9 @@ class Job:
     how: How
     pages: list[int]
     overwrite: bool = False
+    shape: tuple[int, int, int, int] = (0, 0, 0, 0)
+    stored: Stored | None = None
+    said: str = ""
 
     def outputs(self) -> dict[str, list[Path]]:
         """The files that make up each product."""
@@ -68,21 +75,22 @@ def prepared(
     made_by = f"model {sha256(Path(model))[:16]}, threshold {how.threshold:g}, "
     made_by += f"average {how.average}, stride {how.stride}"
     made_by += f", tile {how.tile}" if how.stride == "paper" else ""  # else no pixel depends on it
-    made_by += f", {net.precision}" if net.precision in TENSOR_CORES else ""
+    made_by += f", {net.precision}" if net.precision != "float32" else ""
     plans = []
     for file, targets in jobs:
         with open_image(file) as image:
             check_image(image, net)
-            chosen, all_pages = chosen_pages(pages, image), image.pages
+            chosen = chosen_pages(pages, image)
+            shape = image.pages, image.height, image.width, net.shape.classes
             how.instances.check_size(image.height, image.width, f"'{file}'")
             for side in (image.height, image.width) if net.resize is None else ():
                 plan(side, net.shape.depth, how.tile, how.stride, net.shape.padding)
             if "ctc" in targets:
                 check_one_page(image)
         text = f"cunet segment {file.name}, image {sha256(file)[:16]}, "
-        own = replace(how, description=text + f"pages {_written(chosen, all_pages)}, {made_by}")
+        own = replace(how, description=text + f"pages {written(chosen, shape[0])}, {made_by}")
         left = to_do(targets, chosen, own, overwrite)
-        plans.append(Job(file, targets, left, own, chosen, overwrite))
+        plans.append(Job(file, targets, left, own, chosen, overwrite, shape))
     return plans
 
 
@@ -102,7 +110,8 @@ def refuse_meeting(jobs: Iterable[tuple[Path, dict[str, Path]]]) -> None:
 
 @contextmanager
 def claimed(job: Job) -> Iterator[Job]:
-    """The job with what is left to do now, while no other process makes one of these files.
+    """The job with what is left to do now, while no other process makes one of these files, and
+    with the probability that an earlier call left beside them, where that is not to be made.
 
     CunetError where another process is making one, or has just made it in another way.
     """
@@ -113,7 +122,12 @@ def claimed(job: Job) -> Iterator[Job]:
             elif lock_of(target).exists():  # of a process killed after this product was done
                 with suppress(CunetError), held(lock_of(target), target):
                     pass
-        yield replace(job, left=to_do(job.left, job.pages, job.how, job.overwrite))
+        left = to_do(job.left, job.pages, job.how, job.overwrite)
+        stored, said = None, ""
+        if left and "prob" not in left:
+            path = next(iter(left.values())).parent / f"{job.file.stem}_prob.tif"
+            stored, said = stored_probability(path, job.how.description, job.pages, job.shape)
+        yield replace(job, left=left, stored=stored, said=said)
 
 
 def check_one_page(image: ImageFile) -> None:
@@ -129,51 +143,39 @@ def to_do(targets: dict[str, Path], pages: list[int], how: How, overwrite: bool)
     """The products that are still to be made.
 
     A file that exists must have been made from the same image in the same way; CunetError where
-    it was not.
+    it was not. A table without rows does not say how it was made, and is made again.
     """
     left = {}
     for product, target in targets.items():
         paths = outputs(product, target, pages)
-        for path in paths if not overwrite else []:
-            text = stored_text(how.text(product))
-            found = read_description(path) if path.exists() else text
-            if _how_made(found) != _how_made(text):
+        text = stored_text(how.text(product))
+        there = [path.exists() and not (product == "table" and bare(path)) for path in paths]
+        for path, is_there in zip(paths, there, strict=True):
+            found = read_description(path) if is_there and not overwrite else text
+            if product == "prob":  # older ones name a threshold
+                found = without_threshold(found)
+            if how_made(found) != how_made(text):
                 raise CunetError(
-                    f"'{path}' exists and was {_difference(found, text)}; give --overwrite to "
+                    f"'{path}' exists and was {difference(found, text)}; give --overwrite to "
                     "replace it, or another --out"
                 )
-        if overwrite or not all(path.exists() for path in paths):
+        if overwrite or not all(there):
             left[product] = target
     return left
 
 
-def _written(pages: list[int], of: int) -> str:
-    """Page numbers as --pages takes them, always in the same way: 0-2,5, or all."""
-    if pages == list(range(of)):
-        return "all"
-    parts: list[list[int]] = []
-    for page in pages:
-        if parts and page == parts[-1][-1] + 1:
-            parts[-1].append(page)
-        else:
-            parts.append([page])
-    return ",".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else f"{p[0]}" for p in parts)
+def not_made(job: Job, products: Iterable[str]) -> list[str]:
+    """Those of the products that have no file yet where those of the job are, to be made next.
 
-
-def _how_made(description: str) -> str:
-    """What decides about a product: not how the image's file was called."""
-    return description.partition(", image ")[2] or description
-
-
-def _difference(found: str, wanted: str) -> str:
-    """How a product came about whose description is not the one wanted."""
-    image = re.compile(r", image ([0-9a-f]{16}), ")
-    old, new = image.search(found), image.search(wanted)
-    if old is None or new is None:
-        return "not made by this command"
-    if old[1] != new[1]:
-        return "made of another image, or of this one before it changed"
-    return "made with other settings"
+    None where the user named the only file.
+    """
+    product, path = next(iter(job.targets.items()))
+    ending = f"_{product}{ENDINGS[product]}"
+    stem = job.file.stem if product == "ctc" else path.name.removesuffix(ending)
+    if stem == path.name:
+        return []
+    paths = {p: path.with_name(f"{stem}_{p}{ENDINGS[p]}") for p in products}
+    return [p for p in paths if not all(f.exists() for f in outputs(p, paths[p], job.pages))]
 
 
 def fitting_tile(tile: int | None, net: UNet) -> int:

@@ -4,12 +4,16 @@ H W: height and width of the mask. Objects are numbered 1, 2 ... in the reading 
 pixel; 0 is no object.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from cunet.errors import CunetError
+from cunet.data.values import check_values
+from cunet.errors import CunetError, DataError
+from cunet.measuring.scale import Scale, scale_from
+from cunet.measuring.table import Table, measure
 from cunet.segmentation.clumps import split_at_necks, split_by_kmeans
 
 METHODS = ("components", "watershed", "kmeans")
@@ -130,3 +134,103 @@ def _sifted(numbered: np.ndarray, min_area: int, border: int) -> np.ndarray:
     if kept[1:].all():
         return numbered
     return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[numbered]
+
+
+def objects(
+    found: np.ndarray,
+    image: np.ndarray | None = None,
+    threshold: float = 0.5,
+    pixel_size: float | tuple[float, float] | None = None,
+    unit: str = "um",
+    instances: str = "components",
+    connectivity: int = 4,
+    min_area: int = 0,
+    fill_holes: bool = False,
+    border: int = 0,
+) -> tuple[np.ndarray, Table]:
+    """The objects of a page as numbers (H, W) int32, and a table of their measures.
+
+    found is one of
+
+        a probability   (H, W) from 0 to 1, or (H, W, 2) as cunet.segment returns it: pixels of
+                        class 1 above `threshold` belong to objects
+        a mask          (H, W) bool
+        labels          (H, W) integers: objects that have numbers already, 0 is none. They are
+                        measured as they are, so the options below `unit` are not for them
+
+    The options that make objects are those of `cunet segment`: see Instances in this module. image
+    (H, W) or (H, W, C) adds the brightness of the objects. pixel_size, the side of a pixel or its
+    (height, width) in `unit`, adds columns in that unit.
+
+    The table is a dict of columns, arrays of one length with a row for each object, which
+    pandas.DataFrame takes as it is: label, area, x, y and so on, as cunet/measuring/table.py
+    defines them; x and y as in ImageJ. `cunet segment --products table` writes the same.
+
+    Raises CunetError for another shape or option, DataError for values that are no probability or
+    label, and for NaN or infinity in the image.
+
+        probability = cunet.segment(image, cunet.load("bundled"))
+        labels, table = cunet.objects(probability, image, pixel_size=0.004, min_area=20)
+        print(table["area_um2"].mean())
+    """
+    found, scale = np.asarray(found), scale_from(pixel_size, unit)
+    how = Instances(instances, connectivity, min_area, fill_holes, border)
+    two = found.ndim == 3 and found.shape[2] == 2 and found.dtype.kind == "f"
+    if (found.ndim != 2 and not two) or not found.size or found.dtype.kind not in "buif":
+        raise CunetError(
+            "objects: expected a probability (H, W) or (H, W, 2), a mask (H, W) bool, or labels "
+            f"(H, W) of integers, found {found.dtype} {found.shape}"
+        )
+    intensities = None if image is None else _brightness(np.asarray(image), found)
+    if found.dtype.kind in "ui":
+        if how != Instances():
+            raise CunetError(f"objects: labels are measured as they are, without {how.text()}")
+        return _measured(found, scale, intensities)
+    if found.dtype.kind == "f":
+        found = found[..., 1] if two else found
+        if not (found.min() >= 0 and found.max() <= 1):  # NaN is neither
+            raise DataError(
+                f"objects: expected probabilities from 0 to 1, found {found.min()} to "
+                f"{found.max()}; labels are integers"
+            )
+        if not 0 <= threshold <= 1:
+            raise CunetError(f"threshold: expected a number from 0 to 1, found {threshold}")
+        found = found > threshold
+    labels = find(found, how)
+    return labels, measure(labels, scale, intensities)
+
+
+def _measured(
+    labels: np.ndarray, scale: Scale, intensities: Callable[[int, int], np.ndarray] | None
+) -> tuple[np.ndarray, Table]:
+    """Labels (H, W) of any integers as int32, and their table."""
+    lowest, highest = int(labels.min()), int(labels.max())
+    if labels.dtype == np.uint8 and highest == 255 and not ((labels > 0) & (labels < 255)).any():
+        raise DataError(
+            "objects: a mask of 0 and 255 would be one object of number 255; give found > 0"
+        )
+    if lowest < 0 or highest > np.iinfo(np.int32).max:
+        raise DataError(
+            f"objects: expected labels from 0 to 2147483647, found {lowest} to {highest}"
+        )
+    labels = labels.astype(np.int32)
+    if highest <= labels.size:
+        return labels, measure(labels, scale, intensities)
+    numbers, places = np.unique(labels, return_inverse=True)  # few, and far apart
+    places = places.reshape(labels.shape) + int(lowest > 0)
+    table = measure(places.astype(np.int32), scale, intensities)
+    return labels, table | {"label": numbers[numbers > 0].astype(np.int64)}
+
+
+def _brightness(image: np.ndarray, found: np.ndarray) -> Callable[[int, int], np.ndarray]:
+    """What reads rows (rows, W, C) of an image array, of the same size as what was found."""
+    if image.ndim not in (2, 3) or image.shape[:2] != found.shape[:2] or 0 in image.shape:
+        raise CunetError(
+            f"objects: expected an image of {found.shape[0]} x {found.shape[1]} pixels, (H, W) or "
+            f"(H, W, C), found {image.shape}"
+        )
+    if image.dtype.kind not in "buif":
+        raise CunetError(f"objects: expected an image of real numbers, found {image.dtype}")
+    pixels = image[..., None] if image.ndim == 2 else image
+    check_values(pixels, "objects: the image")
+    return lambda r0, r1: pixels[r0:r1]

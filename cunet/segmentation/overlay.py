@@ -8,10 +8,9 @@ import numpy as np
 
 from cunet.files import write_png
 from cunet.files.image_file import ImageFile
-from cunet.net.unet import UNet
 from cunet.pictures.colours import GOLD, class_colours, object_colours
 from cunet.pictures.outlines import outline
-from cunet.segmentation.how import How, Sink, numbers
+from cunet.segmentation.how import Found, How, Sink
 from cunet.threads import strips
 
 
@@ -22,9 +21,11 @@ class Overlay(Sink):
     more, mask and objects have the colours of their classes.
     """
 
-    def __init__(self, path: Path, image: ImageFile, net: UNet, pages: int, how: How):
-        super().__init__(path, image)
-        self.several, self.how, self.classes = pages > 1, how, net.shape.classes
+    def __init__(
+        self, path: Path, image: ImageFile, found: Found, classes: int, pages: int, how: How
+    ):
+        super().__init__(path, image, found)
+        self.several, self.how, self.classes = pages > 1, how, classes
         self.new: list[Path] = []  # where no file was before
 
     def page_done(self, number: int, page: int) -> None:
@@ -50,11 +51,12 @@ class Overlay(Sink):
 
     def _outline(self) -> tuple[np.ndarray, np.ndarray | tuple[int, int, int]]:
         """Where the outline is, (H, W) bool, and its colour or the colours of its pixels."""
-        shown = numbers(self.page, self.how.instances) if self.how.distinct else self.page
+        page = self.found.page
+        shown = self.found.numbers if self.how.distinct else page
         edge = outline(shown)
         if self.classes > 2:
-            edge &= self.page > 0  # a filled hole is of no class
-            return edge, class_colours(self.classes)[self.page[edge]]
+            edge &= page > 0  # a filled hole is of no class
+            return edge, class_colours(self.classes)[page[edge]]
         if self.how.distinct:
             return edge, object_colours(int(shown.max(initial=0)))[shown[edge]]
         return edge, GOLD

@@ -11,50 +11,57 @@ from cunet.files.atomic import Part
 from cunet.files.frames import Frames
 from cunet.files.image_file import ImageFile
 from cunet.files.tiff_output import TiffOutput
-from cunet.net.unet import UNet
-from cunet.segmentation.how import NUMBERED, How, Sink, numbers
+from cunet.segmentation.how import NUMBERED, Found, How, Sink
+from cunet.segmentation.measured import RoiZip, TableFile
 from cunet.segmentation.overlay import Overlay, overlay_path
 from cunet.threads import strips
 
 
 def make_sink(
-    product: str, path: Path, image: ImageFile, net: UNet, frames: Frames, how: How
-) -> Sink:
-    """What writes one product of the chosen pages to one file.
+    product: str, path: Path, image: ImageFile, found: Found, classes: int, frames: Frames,
+    how: How, intensities: ImageFile | None,
+) -> Sink:  # fmt: skip
+    """What writes one product of the chosen pages to one file; of `classes` classes.
 
+    intensities: where the table measures brightness, or None.
     CunetError where its format cannot hold it.
     """
     pages = frames.pages
+    if product == "table":
+        return TableFile(path, image, found, classes, frames, how, intensities)
+    if product == "rois":
+        return RoiZip(path, image, found, how)
     if path.suffix.lower() == ".png" and product != "overlay":
         if product in ("prob", "ctc") or pages > 1:
             raise CunetError(
                 f"'{path}': {product} of {pages} page(s) cannot be a PNG; use a name ending in .tif"
             )
-        return PagePng(product, path, image, net, how)
+        return PagePng(product, path, image, found, classes, how)
     if product == "overlay":
-        return Overlay(path, image, net, pages, how)
+        return Overlay(path, image, found, classes, pages, how)
     if product in NUMBERED:
-        return Labels(product, path, image, frames, how)
-    return Tiff(product, path, image, net, frames, how)
+        return Labels(product, path, image, found, frames, how)
+    return Tiff(product, path, image, found, classes, frames, how)
 
 
 class Tiff(Sink):
     """prob or mask: written band by band."""
 
     def __init__(
-        self, product: str, path: Path, image: ImageFile, net: UNet, frames: Frames, how: How
-    ):
-        super().__init__(path, image)
-        self.prob, self.two = product == "prob", net.shape.classes == 2
+        self, product: str, path: Path, image: ImageFile, found: Found, classes: int,
+        frames: Frames, how: How,
+    ):  # fmt: skip
+        super().__init__(path, image, found)
+        self.prob, self.two = product == "prob", classes == 2
         self.file = TiffOutput(
             path, frames.pages, image.height, image.width, np.float32 if self.prob else np.uint8,
-            net.shape.classes if self.prob and not self.two else 1,
-            frames.calibration, how.description, frames.axes,
+            classes if self.prob and not self.two else 1,
+            frames.calibration, how.text(product), frames.axes,
         )  # fmt: skip
 
     def band(self, number: int, first: int, probability: np.ndarray, found: np.ndarray) -> None:
         if self.prob:
-            rows = (probability[..., 1] if self.two else probability).astype(np.float32)
+            rows = probability[..., 1] if self.two else probability
             self.file.write_rows(number, first, rows)
         else:
             self.file.write_rows(number, first, found * np.uint8(255) if self.two else found)
@@ -66,18 +73,20 @@ class Tiff(Sink):
 class PagePng(Sink):
     """mask or labels of a single page as PNG."""
 
-    def __init__(self, product: str, path: Path, image: ImageFile, net: UNet, how: How):
-        super().__init__(path, image)
-        self.labels, self.two, self.how = product == "labels", net.shape.classes == 2, how
+    def __init__(
+        self, product: str, path: Path, image: ImageFile, found: Found, classes: int, how: How
+    ):
+        super().__init__(path, image, found)
+        self.labels, self.two, self.how = product == "labels", classes == 2, how
 
     def finish(self) -> None:
         if self.labels:
-            numbered = numbers(self.page, self.how.instances)
+            numbered = self.found.numbers
             if numbered.max(initial=0) > 65535:
                 raise CunetError(f"'{self.path}': over 65,535 labels do not fit a PNG; use .tif")
             write_png(self.path, numbered.astype(np.uint16), self.how.text("labels"))
         else:
-            page = self.page * np.uint8(255) if self.two else self.page
+            page = self.found.page * np.uint8(255) if self.two else self.found.page
             write_png(self.path, page, self.how.text("mask"))
 
 
@@ -87,13 +96,15 @@ class Labels(Sink):
     Which type it is turns out at the last page; until then the numbers wait in a hidden file.
     """
 
-    def __init__(self, product: str, path: Path, image: ImageFile, frames: Frames, how: How):
-        super().__init__(path, image)
+    def __init__(
+        self, product: str, path: Path, image: ImageFile, found: Found, frames: Frames, how: How
+    ):
+        super().__init__(path, image, found)
         self.product, self.frames, self.how, self.highest = product, frames, how, 0
         self.waiting = Part(path, 4 * frames.pages * image.height * image.width)
 
     def page_done(self, number: int, page: int) -> None:
-        numbered = numbers(self.page, self.how.instances)
+        numbered = self.found.numbers
         self.highest = max(self.highest, int(numbered.max(initial=0)))
         if self.product == "ctc" and self.highest > 65535:
             raise CunetError(

@@ -1,12 +1,12 @@
-"""From an image file to product files: probability, mask, labels, overlay, ctc - band by band.
+"""From an image file to product files: probability, mask, labels, table ... - band by band.
 
 Prob and mask are written as they are computed, so memory does not grow with the number of pages
-nor, where rows of the image can be read one by one, with its height. Labels, ctc and overlay need
-one page at a time: about 10 bytes a pixel, 5 for the outline of the mask alone, and 40 where clumps
-are cut. Every file appears complete or not at all.
+nor, where rows of the image can be read one by one, with its height. The others need one page at a
+time: about 10 bytes a pixel, 5 for the outline of the mask alone, and 40 where clumps are cut.
+Every file appears complete or not at all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,22 +16,25 @@ import numpy as np
 
 from cunet.data.values import NO_INTENSITY, standing_apart
 from cunet.errors import DataError
-from cunet.files import as_grey
+from cunet.files import as_grey, open_image
 from cunet.files.frames import frames
 from cunet.files.image_file import ImageFile
 from cunet.metrics.pixel import ONE_CLASS
 from cunet.net.unet import UNet
-from cunet.segmentation.how import How
+from cunet.segmentation.how import Found, How, Sink
 from cunet.segmentation.products import make_sink
+from cunet.segmentation.stored import Stored
 from cunet.segmentation.tiling import bands
 
 
 @dataclass
 class Summary:
-    """The result: the share of pixels of each class, and warnings for the user."""
+    """The result: the share of pixels of each class, how many objects were found where a product
+    shows them, and warnings for the user."""
 
     shares: list[float]
     warnings: list[str] = field(default_factory=list)
+    objects: int | None = None
 
 
 def check_image(image: ImageFile, net: UNet) -> ImageFile:
@@ -67,49 +70,76 @@ def segment_file(
     how: How,
     pages: list[int] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    stored: Stored | None = None,
 ) -> Summary:
     """Segment the pages of an open image (all by default) and write each product to its target.
 
     With two classes prob is the probability of class 1 and mask is 0 or 255. With more, prob has a
     plane per class and mask holds the most probable class. progress(rows done, rows in all) is
-    called after every band.
+    called after every band. `stored` is the probability of an earlier call, which the network then
+    does not compute again.
     """
     image = check_image(image, net)
     pages = list(range(image.pages)) if pages is None else pages
-    counts, rows_done = np.zeros(net.shape.classes, np.int64), 0
     chosen = frames(image, pages)
     said = [*image.doubts, *filter(None, [chosen.note])]
     warnings = [f"{image.path.name}: {text}" for text in said]
     warnings += range_warnings(image, net, pages[0])  # reads some rows, before room is reserved
+
+    def computed(number: int) -> Iterator[tuple[int, np.ndarray]]:
+        page, rows = pages[number], partial(image.read_rows, pages[number])
+        return bands(
+            rows, image.height, image.width, net, how.tile, how.average, how.stride,
+            f"'{image.path}' page {page}",
+        )  # fmt: skip
+
     with ExitStack() as stack:
+        probability = computed
+        if stored is not None:
+            probability = partial(stored.bands, stack.enter_context(open_image(stored.path)))
+        found = Found(image.height, image.width, how.instances)
         sinks = [
-            stack.enter_context(make_sink(product, path, image, net, chosen, how))
+            stack.enter_context(
+                make_sink(product, path, image, found, net.shape.classes, chosen, how, image)
+            )
             for product, path in targets.items()
         ]
-        for number, page in enumerate(pages):
-            pieces = bands(
-                partial(image.read_rows, page),
-                image.height,
-                image.width,
-                net,
-                how.tile,
-                how.average,
-                how.stride,
-                f"'{image.path}' page {page}",
-            )
-            for first, probability in pieces:
-                found = classes(probability, how.threshold)
-                counts += np.bincount(found.ravel(), minlength=net.shape.classes)
-                for sink in sinks:
-                    sink.band(number, first, probability, found)
-                rows_done += len(probability)
-                progress(rows_done, len(pages) * image.height)
+        done = write_products(probability, pages, sinks, found, how.threshold, progress)
+    done.warnings = warnings + done.warnings + one_class_warning(image, done.shares)
+    return done
+
+
+def write_products(
+    probability: Callable[[int], Iterator[tuple[int, np.ndarray]]],
+    pages: list[int],
+    sinks: list[Sink],
+    found: Found,
+    threshold: float,
+    progress: Callable[[int, int], None],
+) -> Summary:
+    """Give the sinks what they need of every page, and have them write their files.
+
+    probability(number): (first row, probabilities (rows, W, K)) of the `number`-th of the pages,
+    band by band. Products see the float32 numbers that prob stores, whatever computed them.
+    """
+    counts, rows_done, objects = np.zeros(256, np.int64), 0, None
+    for number, page in enumerate(pages):
+        for first, band in probability(number):
+            band = band.astype(np.float32, copy=False)
+            ids = classes(band, threshold)
+            counts += np.bincount(ids.ravel(), minlength=len(counts))
             for sink in sinks:
-                sink.page_done(number, page)
+                sink.band(number, first, band, ids)
+            classes_here, rows_done = band.shape[2], rows_done + len(band)
+            progress(rows_done, len(pages) * found.height)
         for sink in sinks:
-            sink.finish()
-    shares = (counts / counts.sum()).tolist()
-    return Summary(shares, warnings + one_class_warning(image, shares))
+            sink.page_done(number, page)
+        if found.counted is not None:
+            objects = (objects or 0) + found.counted
+    for sink in sinks:
+        sink.finish()
+    shares = (counts[:classes_here] / counts.sum()).tolist()
+    return Summary(shares, [note for sink in sinks for note in sink.notes], objects)
 
 
 def classes(probability: np.ndarray, threshold: float) -> np.ndarray:

@@ -72,9 +72,12 @@ def test_segment_skips_what_is_finished_and_overwrites_on_request(trained, run, 
     code, text, err = run(*command, "--pages", 0, "--json")
     assert code == 0 and json.loads(text)["images"][0]["skipped"] and "skipped" in err
     assert target.stat().st_mtime_ns == before
-    for different in (["--pages", "0-1"], ["--pages", "0", "--threshold", "0.1"]):
+    for product, different in (
+        ("prob", ["--pages", "0-1"]),
+        ("mask", ["--pages", "0", "--threshold", "0.1"]),  # prob does not depend on it
+    ):
         code, _, err = run(*command, *different)
-        assert code == 2 and "train-volume_prob.tif' exists" in err and "--overwrite" in err
+        assert code == 2 and f"train-volume_{product}.tif' exists" in err and "--overwrite" in err
     assert target.stat().st_mtime_ns == before
     assert run(*command, "--pages", "0-1", "--overwrite")[0] == 0
     assert tifffile.imread(target).shape == (2, 64, 64)

@@ -28,8 +28,8 @@ from faulty_disk.points import (
 )
 from faulty_disk.power_cut import PowerCut
 
-NAMES = ("train", "train-unnamed", "resume", "segment", "overwrite", "ctc", "png", "crossval",
-         "report", "weights", "augment", "demo")  # fmt: skip
+NAMES = ("train", "train-unnamed", "resume", "segment", "overwrite", "ctc", "objects", "png",
+         "crossval", "report", "weights", "augment", "demo")  # fmt: skip
 # The part that the ordinary tests take: every n-th of the chosen calls
 PARTS = [
     ("train", "kill", 3),
@@ -47,6 +47,8 @@ PARTS = [
     ("segment", "EIO-on", 20),
     ("overwrite", "kill", 25),
     ("overwrite", "EACCES", 25),
+    ("objects", "kill", 20),
+    ("objects", "ENOSPC-on", 20),
     ("crossval", "kill", 50),
     ("crossval", "ENOSPC-on", 70),
     ("weights", "kill", 5),

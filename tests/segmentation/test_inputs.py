@@ -12,6 +12,7 @@ from cunet.segmentation.inputs import (
     frame_number,
     parse_instances,
     parse_products,
+    probabilities_of,
     target_paths,
 )
 from cunet.segmentation.objects import Instances
@@ -96,3 +97,40 @@ def test_a_product_needs_a_name_that_file_systems_take():
         target_paths(Path("x" * 246 + ".tif"), "out", ["overlay"], 1)
     with pytest.raises(CunetError, match="name of 259 bytes"):
         target_paths(Path("é" * 125 + ".tif"), "out", ["prob"], 1)
+
+
+def product(path, text="cunet segment x.tif, image 0123456789abcdef, pages all"):
+    tifffile.imwrite(path, np.zeros((9, 9), np.uint8), description=text, metadata=None)
+    return path
+
+
+def test_products_of_images_elsewhere_are_no_images(folder):
+    """Known by name and description: neither alone is enough."""
+    for name in ("x_prob.tif", "x_labels.tif", "mask007.tif", "y_overlay_0003.tif"):
+        product(folder / name)
+    for name in ("x_table.csv", "x_rois.zip"):
+        (folder / name).write_bytes(b"no image")
+    other = product(folder / "z_prob.tif", "made by somebody else")
+    named = product(folder / "z.tif")
+    images = [folder / "a.tif", folder / "b.tif", named]
+    assert find_images([str(folder)]) == find_images([f"{folder}/*"]) == images
+    named.unlink()
+    assert find_images([str(folder)]) == [*images[:2], other]
+    assert find_images([str(folder / "x_prob.tif")]) == [folder / "x_prob.tif"]
+    with pytest.raises(CunetError, match="no TIFF or PNG file found there"):
+        find_images([f"{folder}/x_*.tif"])
+
+
+def test_a_shell_that_replaces_patterns_names_products_too(folder):
+    made = product(folder / "b_prob.tif")
+    names = ["a.tif", "a_mask.tif", "b.tif", "b_prob.tif"]
+    assert [p.name for p in find_images([str(folder / n) for n in names])] == names[:3]
+    for name in ("t001.tif", "mask001.tif"):
+        made = product(folder / name)
+    assert find_images([str(folder / "t001.tif"), str(made)]) == [folder / "t001.tif"]
+
+
+def test_probabilities_in_a_folder(folder):
+    assert probabilities_of(sorted(folder.glob("*.tif"))) == [folder / "a.tif", folder / "b.tif"]
+    product(folder / "b_prob.tif")
+    assert find_images([str(folder)], probabilities_of) == [folder / "b_prob.tif"]

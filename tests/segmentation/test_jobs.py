@@ -90,9 +90,10 @@ def test_another_image_of_the_same_name_is_not_done(folder, made):
     tifffile.imwrite(folder / "A" / "t001.tif", page)
     with pytest.raises(CunetError, match="t001_prob.tif' exists and was made of another image"):
         made(folder / "A" / "t001.tif", "out", ["prob"])
-    with pytest.raises(CunetError, match="with other settings"):
-        made(folder / "B" / "t001.tif", "fresh", ["prob"])
-        made(folder / "B" / "t001.tif", "fresh", ["prob"], threshold=0.4)
+    assert made(folder / "B" / "t001.tif", "fresh", ["prob", "mask"]) == ["prob", "mask"]
+    assert made(folder / "B" / "t001.tif", "fresh", ["prob"], threshold=0.4) == []
+    with pytest.raises(CunetError, match="t001_mask.tif' exists and was made with other settings"):
+        made(folder / "B" / "t001.tif", "fresh", ["mask"], threshold=0.4)
     tifffile.imwrite(folder / "out" / "b_prob.tif", page)
     with pytest.raises(CunetError, match="was not made by this command"):
         made(folder / "b.tif", "out", ["prob"])

@@ -171,8 +171,8 @@ def test_an_outline_of_the_mask_is_not_taken_for_one_of_objects(models, run, tmp
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--instances", "watershed"], ["--instances", "labels, ctc and overlay"]),
-        (["--min-area", "0"], ["--min-area", "labels, ctc and overlay"]),
+        (["--instances", "watershed"], ["--instances", "labels, ctc, table, rois and overlay"]),
+        (["--min-area", "0"], ["--min-area", "labels, ctc, table, rois and overlay"]),
         (["--fill-holes", "--products", "prob"], ["--fill-holes"]),
         (["--products", "labels", "--instances", "voronoi"], ["voronoi", "watershed"]),
         (["--products", "labels", "--connectivity", "6"], ["--connectivity", "6"]),

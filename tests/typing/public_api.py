@@ -32,7 +32,12 @@ def a_file_and_an_image(net: cunet.UNet, folder: Path) -> np.ndarray:
     assert_type(cunet.save(folder / "net.npz", net), None)
     same = assert_type(cunet.load(folder / "net.npz"), cunet.UNet)
     image = np.random.default_rng(1).standard_normal((30, 40))
-    return assert_type(cunet.segment(image, same, tile=20, average="flips"), np.ndarray)
+    probability = assert_type(cunet.segment(image, same, tile=20, average="flips"), np.ndarray)
+    found = cunet.objects(probability, image, pixel_size=0.5, min_area=3)
+    labels, table = assert_type(found, tuple[np.ndarray, dict[str, np.ndarray]])
+    assert_type(table["area_um2"], np.ndarray)
+    assert len(table["label"]) == labels.max()
+    return probability
 
 
 def a_training(data: Path) -> list[float]:

@@ -13,7 +13,7 @@ from faulty_disk.points import Case, light
 
 TINY = "--preset cpu --solver sgd --width 2 --depth 1 --tile 34 --steps 4 --validate-every 2"
 TINY = [*TINY.split(), "--device", "cpu", "--threads", "1"]
-EACH = "prob,mask,labels,overlay"
+EACH = "prob,mask,labels,overlay,table,rois"
 
 
 def cases(disk: Disk, base: Path) -> dict[str, Case]:
@@ -63,6 +63,7 @@ def cases(disk: Disk, base: Path) -> dict[str, Case]:
     older = template("products", segment)
     again = [*other, "--overwrite"]
     ctc = ["segment", pictures / "01", *model, "--products", "ctc,mask", "--out", "01_RES"]
+    objects = ["objects", "out", "--products", "labels,table,rois", "--out", "objects"]
     png = ["segment", pictures / "one.tif", *model, "--products", "mask", "--out", "one.png"]
     crossval = ["crossval", "--data", data, "--folds", "2", *TINY, "--steps", "2", "--out", "cv"]
     weights = ["weights", data / "train-labels.tif", "-o", "weights.tif"]
@@ -81,6 +82,7 @@ def cases(disk: Disk, base: Path) -> dict[str, Case]:
         Case("segment", empty, segment, same(*segment)),
         Case("overwrite", older, again, same(*again)),
         Case("ctc", empty, ctc, same(*ctc)),
+        Case("objects", older, objects, same(*objects)),
         Case("png", empty, png, same(*png)),
         Case("crossval", empty, crossval, or_resume(crossval, "cv", "crossval.toml")),
         Case("report", done, ["report", "run"], same("report", "run"), patches=None),

@@ -9,7 +9,14 @@ import tifffile
 from fuzzer import nets, pictures, png, tiff
 from fuzzer.case import Case, Kind, Result
 
-PRODUCTS = ("prob,mask", "prob,mask", "prob,mask,labels,overlay", "labels", "overlay,prob")
+PRODUCTS = (
+    "prob,mask",
+    "prob,mask",
+    "prob,mask,labels,overlay",
+    "labels",
+    "overlay,prob",
+    "table,rois,mask",
+)
 
 
 class Images(Kind):
@@ -46,12 +53,15 @@ class Images(Kind):
             ["evaluate", "dsb", name, truth, "--json"],
             ["evaluate", "dsb", truth, name, "--json"],
             ["weights", name, "-o", "map.tif"],
-        ][rng.integers(6)]
+            ["objects", name, "--products", "labels,table,rois", "--out", "out"],
+        ][rng.integers(7)]
 
         def verdict(result: Result) -> Iterator[str]:
+            yield from nets.unsound_products(path.parent / "out")
             yield from self._damage(path, result)
 
-        return Case(command, [name, "truth.tif"], story, ("map.tif",), verdict=verdict)
+        made = ("map.tif", "out/hostile_*", "out")
+        return Case(command, [name, "truth.tif"], story, made, verdict=verdict)
 
     def _segment(self, rng, path: Path, picture: pictures.Picture, story: str) -> Case:
         products = PRODUCTS[rng.integers(len(PRODUCTS))]

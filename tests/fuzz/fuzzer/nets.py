@@ -1,9 +1,11 @@
 """Tiny networks with weights that give varied probabilities, and the checks of what they made."""
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import roifile
 import tifffile
 from PIL import Image
 
@@ -39,6 +41,14 @@ def unsound_products(folder: Path) -> Iterator[str]:
                     values = np.asarray(image)
                 if "overlay" in path.name:
                     continue
+            elif path.suffix == ".csv":
+                with open(path, newline="", encoding="ascii") as file:
+                    if len({len(record) for record in csv.reader(file)}) != 1:
+                        yield f"{path.name}: its records differ in length"
+                continue
+            elif path.suffix == ".zip":
+                roifile.roiread(path)
+                continue
             else:
                 values = tifffile.imread(path)
         except Exception as error:
