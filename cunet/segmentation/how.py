@@ -42,10 +42,14 @@ class How:
 
 
 class Sink:
-    """Receives the bands of each page, page_done, at last finish; an error leaves no file."""
+    """Receives the bands of each page, page_done, at last finish; an error leaves no file.
+
+    warnings: what a user must hear of the finished file.
+    """
 
     def __init__(self, path: Path, image: ImageFile):
         self.path, self.image = path, image
+        self.warnings: list[str] = []
         self.page = np.zeros((0, 0), np.uint8)
 
     def band(self, number: int, first: int, probability: np.ndarray, found: np.ndarray) -> None:

@@ -108,6 +108,7 @@ def segment_file(
                 sink.page_done(number, page)
         for sink in sinks:
             sink.finish()
+            warnings += sink.warnings
     shares = (counts / counts.sum()).tolist()
     return Summary(shares, warnings + one_class_warning(image, shares))
 
