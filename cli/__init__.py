@@ -10,6 +10,7 @@ from importlib import import_module
 
 import click
 
+from cunet.cli import common
 from cunet.errors import CunetError, DeviceError, of_system
 from cunet.process import limits, signals, streams
 from cunet.terminal import printable, shell_line
@@ -31,7 +32,7 @@ COMMANDS = {
 }
 
 
-class Lazy(click.Group):
+class Lazy(common.Group):
     """A group that imports a command's file only when that command is used."""
 
     def list_commands(self, context: click.Context) -> list[str]:

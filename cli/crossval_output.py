@@ -1,18 +1,15 @@
 """What `cunet crossval` shows: the plan, one progress bar for all runs, the table of scores."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cunet.cli import common
 from cunet.cli.train_output import Smooth, validation_line
 from cunet.cli.train_output import announce as announce_training
 from cunet.cli.words import duration
-from cunet.terminal import shell_line
 
 if TYPE_CHECKING:
     from cunet.crossvalidation.plan import Plan
     from cunet.crossvalidation.runs import CrossValidation, Run
-    from cunet.data.dataset import Dataset
 
 TITLES = {
     "pixel_error": "pixel err",
@@ -115,14 +112,3 @@ def show(document: dict) -> None:
             figures = (f"{scores[average][key]:>10.{DIGITS.get(key, 4)}f}" for key in keys)
             common.show(f"{name:<20}" + "".join(figures))
         common.show()
-
-
-def next_step(cv: "CrossValidation", dataset: "Dataset", document: dict) -> str:
-    """The next command to run."""
-    if dataset.kind == "isbi2012" and document["limits"] is None:
-        from cunet.files.listing import tiff_named
-
-        truth = tiff_named(Path(cv.config.data), "train-labels.tif")
-        paths = [str(cv.path / "prediction.tif"), str(truth)]
-        return shell_line(["cunet", "evaluate", "isbi", *paths])
-    return common.segment_command(cv.config.data, str(cv.folder(cv.runs[0])))

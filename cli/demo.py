@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--out", default="demo", show_default=True, help="Folder to write to.")
+@click.option(
+    "-o", "--out", type=common.PATH, default="demo", show_default=True, help="Folder to write to."
+)
 @click.option("--steps", type=click.IntRange(1), help="Updates (1200, about a minute).")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
               help="All random numbers follow from it.")  # fmt: skip
@@ -44,6 +46,7 @@ def command(out, steps, seed, overwrite, quiet, as_json):
 def show(folder: Path, steps: int | None, seed: int, quiet: bool, as_json: bool) -> int:
     """The demonstration, from the stack to the report; returns the exit code."""
     from cunet.reporting import write_report
+    from cunet.segmentation.next_command import segment_command
     from cunet.training.demo import begin
 
     start, run = time.perf_counter(), folder / "run"
@@ -78,7 +81,7 @@ def show(folder: Path, steps: int | None, seed: int, quiet: bool, as_json: bool)
         files = {name: [str(path) for path in paths] for name, paths in made.items()}
         document = {"pixel_error": scores, "report": str(report), "outputs": files}
         common.print_json(document | {"seconds": round(seconds, 1)})
-    common.next_command(common.segment_command(config.data, str(run)), quiet)
+    common.next_command(segment_command(config.data, str(run), pages=prepared.held_out), quiet)
     return 0
 
 

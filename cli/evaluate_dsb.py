@@ -37,6 +37,7 @@ def dsb(pred, truth, plot, overwrite, as_json, quiet):
     """
     from cunet.evaluation.label_files import find_pairs
     from cunet.evaluation.objects import scores
+    from cunet.files.listing import free_name
 
     check_plot(plot, overwrite, pred, truth)
     pairs, left_out, notes = find_pairs(pred, truth)
@@ -56,9 +57,8 @@ def dsb(pred, truth, plot, overwrite, as_json, quiet):
         common.print_json(document)
     elif not quiet:
         show(document)
-    again = ["cunet", "evaluate", "dsb", str(pred), str(truth)]
-    more = ["--plot", "f1.png"] if plot is None else ["--json"]
-    common.next_command(shell_line(again + more), quiet)
+    again = ["evaluate", "dsb", str(pred), str(truth), "--plot", free_name("f1.png")]
+    common.next_command(shell_line(["cunet", *(again if plot is None else common.LAST)]), quiet)
 
 
 def show(document: dict) -> None:

@@ -34,6 +34,7 @@ def isbi(prob, truth, pages, radius, plot, overwrite, as_json, quiet):
     """
     from cunet.evaluation.isbi import scores
     from cunet.evaluation.probability import read_pair
+    from cunet.files.listing import free_name
     from cunet.metrics.isbi2012 import SCORES
 
     check_plot(plot, overwrite, prob, truth)
@@ -56,5 +57,5 @@ def isbi(prob, truth, pages, radius, plot, overwrite, as_json, quiet):
             common.show(f"{name:<13}{found[key]:>10.6f}{threshold:>11.1f}     {meaning}")
         kinds = ", ".join(f"{n:,} {kind}" for kind, n in found["warping_pixels"].items() if n)
         common.show(f"pixels of wrong topology: {kinds.replace('_', ' ') or 'none'}")
-    again = ["cunet", "evaluate", "pixels", str(prob), str(truth)]
-    common.next_command(shell_line([*again, *(["--pages", pages] if pages else [])]), quiet)
+    again = ["evaluate", "pixels", str(prob), str(truth), *(["--pages", pages] if pages else [])]
+    common.next_command(shell_line(["cunet", *again, "--plot", free_name("curves.png")]), quiet)

@@ -66,6 +66,7 @@ def pixels(context, prob, truth, threshold, classes, pages, plot, overwrite, as_
     from cunet.evaluation.classes import compare, number_of_classes
     from cunet.evaluation.pixels import check_threshold, scores
     from cunet.evaluation.probability import read_pair
+    from cunet.files.listing import free_name
     from cunet.metrics.curves import sweep
 
     check_threshold(threshold)
@@ -83,7 +84,8 @@ def pixels(context, prob, truth, threshold, classes, pages, plot, overwrite, as_
         common.notes(compared.notes, quiet)
         document = compared.document()
         table = table_of_classes(document, compared.pages, compared.pixels)
-        again += ["--classes", str(several), *chosen, *([] if as_json else ["--json"])]
+        again += ["--classes", str(several), *chosen, "--json"]
+        again = common.LAST if as_json else again
     else:
         check_plot(plot, overwrite, prob, truth)
         pair = read_pair(prob, truth, pages)
@@ -96,10 +98,12 @@ def pixels(context, prob, truth, threshold, classes, pages, plot, overwrite, as_
 
             score_curves(found, threshold, plot)
             common.say(f"{plot}: precision-recall and ROC curve", quiet)
-        if pair.counted is None:
+        if plot is not None:
+            again = common.LAST
+        elif pair.counted is None:
             again = ["evaluate", "isbi", *again[2:], *chosen]
         else:  # those scores need a label for every pixel
-            again += ["--plot", "curves.png", *chosen]
+            again += ["--plot", free_name("curves.png"), *chosen]
     if as_json:
         common.print_json(document)
     elif not quiet:

@@ -3,6 +3,7 @@
 import click
 
 from cunet.cli import common
+from cunet.terminal import shell_line
 
 
 @click.command()
@@ -76,4 +77,4 @@ def command(depth, width, seed, limit, quiet, as_json):
         "all gradients agree",
         quiet,
     )
-    common.next_command("cunet explain", quiet)
+    common.next_command(shell_line(["cunet", *common.LAST]), quiet)

@@ -37,3 +37,18 @@ def _quoted(word: str) -> str:
 
 def _bytes(word: str) -> bytes:
     return word.encode("utf-8", "surrogateescape")
+
+
+def without(
+    arguments: Iterable[str], flags: Iterable[str], options: Iterable[str] = ()
+) -> list[str]:
+    """The arguments of a command line without these flags, and without these options and their
+    values."""
+    left, rest = [], iter(arguments)
+    for part in rest:
+        name = part.partition("=")[0] if part.startswith("--") else part[:2]
+        if part in options:
+            next(rest, None)
+        elif name not in options and part not in flags:
+            left.append(part)
+    return left

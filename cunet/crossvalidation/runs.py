@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cunet.data.dataset import Dataset
-from cunet.errors import CunetError, DataError, DeviceError
+from cunet.errors import CunetError, DataError, DeviceError, not_among
 from cunet.files.atomic import write_text
 from cunet.files.listing import visible
 from cunet.files.lock import held
@@ -73,9 +73,7 @@ class CrossValidation:
             if getattr(self.config, name) is not None:
                 raise CunetError(f"{name}: a cross-validation makes folds of all slices; remove it")
         if self.average not in AVERAGES:
-            raise CunetError(
-                f"average: expected one of {', '.join(AVERAGES)}, found {self.average!r}"
-            )
+            raise not_among("average", self.average, AVERAGES)
 
     @property
     def runs(self) -> list[Run]:

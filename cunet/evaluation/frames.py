@@ -182,3 +182,13 @@ def one_object_each(per_frame: list[dict]) -> bool:
     several = [one for one in per_frame if one["objects"] > 1]
     most = max(one["found"] for one in per_frame)
     return most == 1 and 2 * len(several) > len(per_frame)
+
+
+def next_sequence(result: Path, truth: Path) -> tuple[Path, Path] | None:
+    """The results and the truth of the next sequence beside this one, 02_RES and 02_GT after 01_GT;
+    None where there is none with results."""
+    for path in sorted(truth.resolve().parent.glob("*_GT")):
+        masks = result.with_name(path.name.removesuffix("_GT") + "_RES")
+        if path.name > truth.resolve().name and masks.is_dir():
+            return masks, truth.with_name(path.name)
+    return None

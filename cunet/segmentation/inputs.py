@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cunet.errors import CunetError
+from cunet.errors import CunetError, not_among
 from cunet.files.listing import images_of, is_image, visible
 from cunet.segmentation.how import ENDINGS, NUMBERED, PRODUCTS
 from cunet.segmentation.objects import Instances
@@ -20,9 +20,7 @@ def parse_products(text: str) -> list[str]:
     wanted = list(dict.fromkeys(part.strip() for part in text.split(",")))
     for product in wanted:
         if product not in PRODUCTS:
-            raise CunetError(
-                f"--products: expected some of {', '.join(PRODUCTS)}, found '{product}'"
-            )
+            raise not_among("--products", product, PRODUCTS)
     return wanted
 
 

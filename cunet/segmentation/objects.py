@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from cunet.errors import CunetError
+from cunet.errors import CunetError, not_among
 from cunet.segmentation.clumps import split_at_necks, split_by_kmeans
 
 METHODS = ("components", "watershed", "kmeans")
@@ -40,7 +40,7 @@ class Instances:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise CunetError(f"instances: expected one of {METHODS}, found '{self.method}'")
+            raise not_among("instances", self.method, METHODS)
         if self.connectivity not in (4, 8):
             raise CunetError(f"connectivity: expected 4 or 8, found {self.connectivity}")
         for name in ("min_area", "border"):

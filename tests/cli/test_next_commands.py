@@ -10,6 +10,7 @@ from PIL import Image
 
 from cunet.cli import common
 from cunet.segmentation.inputs import find_images, target_paths
+from cunet.segmentation.next_command import segment_command
 
 TINY = "--width 2 --depth 1 --tile 34 --device cpu --threads 1 --preset cpu".split()
 
@@ -43,9 +44,9 @@ def test_images_of_a_bowl_below_a_folder_with_brackets(tmp_path, endings):
     folder = bowl(tmp_path / "set [1], x" / "stage1_train", endings)
     expected = [folder / f"id{i}" / "images" / f"id{i}{e}" for i, e in enumerate(endings)]
     for data in (folder, folder.parent):
-        image = image_of(common.segment_command(str(data), "runs/a b"))
+        image = image_of(segment_command(str(data), "runs/a b"))
         assert sorted(find_images([image])) == expected
-    one = image_of(common.segment_command(str(folder / "id1"), "runs/a b"))
+    one = image_of(segment_command(str(folder / "id1"), "runs/a b"))
     assert find_images([one]) == expected[1:]
 
 
@@ -53,7 +54,7 @@ def test_frames_in_any_spelling_are_segmented_and_scored(tmp_path):
     for name in ("01/t003.TIF", "01_GT/SEG/man_seg003.tiff"):
         (tmp_path / name).parent.mkdir(parents=True)
         tifffile.imwrite(tmp_path / name, np.eye(9, dtype=np.uint8))
-    command = common.segment_command(str(tmp_path), "runs/a")
+    command = segment_command(str(tmp_path), "runs/a")
     assert "--products ctc" in command
     (frame,) = find_images([image_of(command)])
     targets = target_paths(frame, "01_RES", ["ctc"], 1)

@@ -168,7 +168,7 @@ def test_the_setting_reaches_the_data_and_is_kept_by_a_run(run, tmp_path):
     assert 'labels = "classes"' in (out / "run.toml").read_text()
     assert run("train", "--resume", out, "--steps", 2, "-q")[0] == 0
     code, _, err = run("train", "--data", data, *options, "--labels", "instances")
-    assert code == 2 and "labels: expected one of classes" in err
+    assert code == 2 and "'--labels': expected one of" in err
 
 
 def test_warnings_are_printed_even_where_nothing_else_is(run, tmp_path):
