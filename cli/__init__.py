@@ -58,6 +58,11 @@ def cli() -> None:
       cunet demo                              no data needed, about two minutes
       cunet train --data isbi2012/            learn from a folder of images and labels
       cunet segment big.tif --tile 572        apply what was learned
+
+    \b
+    The Tab key completes commands, options, choices and files after this line (in ~/.bashrc):
+      eval "$(_CUNET_COMPLETE=bash_source cunet)"    zsh, in ~/.zshrc: with zsh_source
+      _CUNET_COMPLETE=fish_source cunet | source     in ~/.config/fish/config.fish
     """
 
 

@@ -7,7 +7,6 @@ import click
 
 from cunet.cli import common
 from cunet.cli.train_options import HEADINGS, Command, setting_option
-from cunet.terminal import shell_line
 
 SAMPLES = 16
 # The settings of a training, beside data, tile and seed, that its samples depend on.
@@ -36,9 +35,7 @@ def sample_options(function: Callable) -> Callable:
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="All random numbers follow from it.")  # fmt: skip
-@click.option(
-    "--tile", type=int, default=412, show_default=True, help="Side of the input tile in pixels."
-)
+@click.option("--tile", type=int, default=412, show_default=True, help="Side of the input tile.")
 @sample_options
 @common.overwrite_option
 @common.quiet_option
@@ -74,4 +71,4 @@ def command(data, out, seed, tile, overwrite, quiet, **given):
     # a preset may have another weight map; this one was shown
     again = {"data": data, "tile": tile, "seed": seed, "weight_map": config.weight_map} | given
     words = [word for name, value in again.items() for word in (_flag(name), str(value))]
-    common.next_command(shell_line(["cunet", "train", *words]), quiet)
+    common.next_command(["train", *words], quiet)

@@ -98,17 +98,17 @@ def show(text: str = "") -> None:
     streams.answer(text)
 
 
-def next_command(command: str, quiet: bool = False) -> None:
-    """Print the last line of a command: what to run next, ready to paste."""
+def next_command(command: str | list[str], quiet: bool = False) -> None:
+    """Print the last line of a command: what to run next, ready to paste. A list is arguments."""
     say("Next:", quiet)
-    say(f"  {command}", quiet)
+    say(f"  {command if isinstance(command, str) else shell_line(['cunet', *command])}", quiet)
 
 
 def next_in_earnest(quiet: bool) -> None:
     """Print the next command after --dry-run: the same one without it."""
     short = {"-nq": "-q", "-qn": "-q"}  # flags in one
     again = [short.get(p, p) for p in without(sys.argv[1:], ("-n", "--dry-run", "--json"))]
-    next_command(shell_line(["cunet", *again]), quiet)
+    next_command(again, quiet)
 
 
 def print_json(document: Any) -> None:

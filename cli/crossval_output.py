@@ -6,6 +6,7 @@ from cunet.cli import common
 from cunet.cli.train_output import Smooth, validation_line
 from cunet.cli.train_output import announce as announce_training
 from cunet.cli.words import duration
+from cunet.terminal import plural
 
 if TYPE_CHECKING:
     from cunet.crossvalidation.plan import Plan
@@ -36,12 +37,14 @@ def announce(plan: "Plan", quiet: bool) -> None:
         announce_training(plan.fold, quiet)
         text += f", about {duration(plan.expected_seconds)} and the scoring  ->  {cv.path}"
     else:
-        common.say(f"continuing {cv.path}: {len(runs) - len(todo)} runs are done", quiet)
+        ready = plural(len(runs) - len(todo), "run is", "runs are")
+        common.say(f"continuing {cv.path}: {ready} done", quiet)
     common.say(text, quiet)
+    steps = plural(cv.config.steps, "step")
     for run in todo:
         if done := cv.steps_done(run):
             scored = ", to be scored" if done == cv.config.steps else ""
-            common.say(f"  {run.name} has done {done} of {cv.config.steps} steps{scored}", quiet)
+            common.say(f"  {run.name} has done {done} of {steps}{scored}", quiet)
     if why := limits(plan.dataset):
         common.say(f"  scores are pixel error and Dice only: {why}", quiet)
 
@@ -99,7 +102,8 @@ def show(document: dict) -> None:
     slices = sum(len(run["held_out"]) for run in folds)
     for average, together in stack.items():
         keys = [key for key in TITLES if key in together]
-        rows = [(f"fold {run['fold']}, {len(run['held_out'])} slices", run) for run in folds]
+        rows = [(f"fold {run['fold']}, {plural(len(run['held_out']), 'slice')}", run)
+                for run in folds]  # fmt: skip
         rows += [("mean of the folds", document["mean"])]
         rows += [("standard deviation", document["sd"])]
         rows += [(f"fold 0, seed {run['seed']}", run) for run in seeds]

@@ -8,7 +8,7 @@ import click
 
 from cunet.cli import common
 from cunet.cli.words import duration
-from cunet.terminal import shell_line
+from cunet.terminal import plural
 
 if TYPE_CHECKING:
     from cunet.training.demo import Demo
@@ -54,14 +54,14 @@ def show(folder: Path, steps: int | None, seed: int, quiet: bool, as_json: bool)
     demo = begin(folder, steps, seed)
     config, prepared = demo.config, demo.prepared
     common.say(
-        f"   {len(prepared.training)} slices to train on, {len(prepared.held_out)} held out "
-        f"-> {folder / 'data'}",
+        f"   {plural(len(prepared.training), 'slice')} to train on, "
+        f"{len(prepared.held_out)} held out -> {folder / 'data'}",
         quiet,
     )
     common.say(f"2. a U-Net of width {config.width} and depth {config.depth} learns", quiet)
     final = learn(demo, quiet)
     if final["step"] < config.steps:
-        common.next_command(shell_line(["cunet", "train", "--resume", run]), quiet)
+        common.next_command(["train", "--resume", str(run)], quiet)
         return 130
     common.say("3. it segments the held-out slices", quiet)
     made = demo.segment()

@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from cunet.cli import common
-from cunet.terminal import shell_line
 
 
 @click.command(short_help="the Cell Tracking Challenge: SEG of every cell")
@@ -42,7 +41,7 @@ def ctc(result, truth, frames, as_json, quiet):
     if words[2] == str(result):
         words += [*(["--frames", frames] if frames else []), "--json"]
         words = common.LAST if as_json else words
-    common.next_command(shell_line(["cunet", *words]), quiet)
+    common.next_command(words, quiet)
 
 
 def show(document: dict) -> None:

@@ -7,7 +7,7 @@ import click
 from cunet.cli import common
 from cunet.cli.evaluate_options import check_plot, plot_option
 from cunet.cli.words import number
-from cunet.terminal import shell_line
+from cunet.terminal import plural
 
 
 @click.command(short_help="the Data Science Bowl 2018: objects over thresholds of their IoU")
@@ -47,7 +47,8 @@ def dsb(pred, truth, plot, overwrite, as_json, quiet):
     progress.close()
     common.notes(notes, quiet)
     if left_out:
-        common.say(f"{left_out} images of '{truth}' have no prediction and are not scored", quiet)
+        left = plural(left_out, "image without prediction is", "images without prediction are")
+        common.say(f"{truth}: {left} not scored", quiet)
     if plot is not None:
         from cunet.pictures.plots import iou_curves
 
@@ -58,13 +59,13 @@ def dsb(pred, truth, plot, overwrite, as_json, quiet):
     elif not quiet:
         show(document)
     again = ["evaluate", "dsb", str(pred), str(truth), "--plot", free_name("f1.png")]
-    common.next_command(shell_line(["cunet", *(again if plot is None else common.LAST)]), quiet)
+    common.next_command(again if plot is None else common.LAST, quiet)
 
 
 def show(document: dict) -> None:
     """Print the scores as a table on stdout."""
     common.show(
-        f"{document['images']} image(s), {document['objects']:,} objects, "
+        f"{plural(document['images'], 'image')}, {plural(document['objects'], 'object')}, "
         f"{document['found']:,} found\n"
     )
     common.show(

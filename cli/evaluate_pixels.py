@@ -9,7 +9,7 @@ from click.core import ParameterSource
 from cunet.cli import common
 from cunet.cli.evaluate_options import check_plot, pages_option, plot_option
 from cunet.cli.words import number
-from cunet.terminal import shell_line
+from cunet.terminal import plural
 
 if TYPE_CHECKING:
     from cunet.metrics.curves import Sweep
@@ -108,14 +108,15 @@ def pixels(context, prob, truth, threshold, classes, pages, plot, overwrite, as_
         common.print_json(document)
     elif not quiet:
         common.show(table)
-    common.next_command(shell_line(["cunet", *again]), quiet)
+    common.next_command(again, quiet)
 
 
 def table_of_white(document: dict, found: "Sweep", pages: int, pixels: int) -> str:
     """The scores of white."""
     counted = found.positives + found.negatives
     head = (
-        f"{pages} page(s), {counted:,} pixels, {100 * found.positives / counted:.1f} % white"
+        f"{plural(pages, 'page')}, {plural(counted, 'pixel')}, "
+        f"{100 * found.positives / counted:.1f} % white"
         + (f"; {pixels - counted:,} ignored" if pixels > counted else "")
         + f". Found: probability > {document['threshold']:g}\n"
     )
@@ -127,7 +128,7 @@ def table_of_classes(document: dict, pages: int, pixels: int) -> str:
     """The scores of several classes: each against the rest, then all together."""
     counted = sum(one["pixels"] for one in document["classes"])
     head = (
-        f"{pages} page(s), {counted:,} pixels, {len(document['classes'])} classes"
+        f"{plural(pages, 'page')}, {counted:,} pixels, {len(document['classes'])} classes"
         + (f"; {pixels - counted:,} ignored" if pixels > counted else "")
         + ". Each class against the rest\n"
     )

@@ -3,7 +3,6 @@
 import click
 
 from cunet.cli import common
-from cunet.terminal import shell_line
 
 
 @click.command()
@@ -77,4 +76,4 @@ def command(depth, width, seed, limit, quiet, as_json):
         "all gradients agree",
         quiet,
     )
-    common.next_command(shell_line(["cunet", *common.LAST]), quiet)
+    common.next_command(common.LAST, quiet)

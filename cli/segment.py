@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cunet.cli import common
+from cunet.terminal import plural
 
 if TYPE_CHECKING:
     from cunet.net.unet import UNet
@@ -149,7 +150,7 @@ def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:
     with open_image(job.file) as file:
         image = check_image(file, net)
         common.say(
-            f"{job.file}: {image.pages} page(s) of {image.height} x {image.width}, axes "
+            f"{job.file}: {plural(image.pages, 'page')} of {image.height} x {image.width}, axes "
             f"{image.axes}, {image.dtype}",
             quiet,
         )

@@ -7,7 +7,7 @@ import click
 from cunet.cli import common
 from cunet.cli.train_options import Command, settings_options
 from cunet.cli.train_output import Smooth, announce, one_class_warning, validation_line
-from cunet.terminal import shell_line
+from cunet.terminal import plural
 
 if TYPE_CHECKING:
     from cunet.training.plan import Plan
@@ -45,7 +45,7 @@ def command(data, preset, config_file, resume, stop_after, dry_run, quiet, as_js
     start = plans.start(data, preset, config_file, resume, **settings)
     if stop_after is not None and stop_after <= start.done:
         raise CunetError(
-            f"--stop-after {stop_after}: run '{resume}' has done {start.done} steps already"
+            f"--stop-after {stop_after}: '{resume}' has done {plural(start.done, 'step')} already"
         )
     plan = plans.measure(start)
     if not dry_run:
@@ -87,7 +87,7 @@ def run(plan: "Plan", stop_after: int | None, quiet: bool, as_json: bool) -> int
             document |= {name: value for name, value in last.items() if name.startswith("val_")}
         common.print_json(document)
     if not finished:
-        common.next_command(shell_line(["cunet", "train", "--resume", out]), quiet)
+        common.next_command(["train", "--resume", out], quiet)
         return 130
     common.next_command(
         segment_command(config.data, out, config.hold_out, plan.prepared.held_out), quiet

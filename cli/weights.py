@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from cunet.cli import common
-from cunet.terminal import shell_line
+from cunet.terminal import plural
 
 
 @click.command()
@@ -59,10 +59,11 @@ def command(labels, out, form, w0, sigma, overwrite, as_json, quiet):
     if as_json:
         common.print_json(found)
     kind = "masks, cells are 4-connected components" if found["masks"] else "cell ids"
-    common.say(f"{labels}: {found['pages']} pages of {kind}; {sum(found['cells'])} cells", quiet)
+    said = f"{plural(found['pages'], 'page')} of {kind}; {plural(sum(found['cells']), 'cell')}"
+    common.say(f"{labels}: {said}", quiet)
     if balance := found["class_weights"]:
         common.say(f"class weights: background {balance[0]:.4g}, cell {balance[1]:.4g}", quiet)
     common.say(f"{out}: weights {found['minimum']:.4g} to {found['maximum']:.4g}", quiet)
     folder = data_of(labels)
     train = ["train", "--data", str(folder), "--weight-map", form]
-    common.next_command(shell_line(["cunet", *(train if folder else common.LAST)]), quiet)
+    common.next_command(train if folder else common.LAST, quiet)

@@ -1,4 +1,5 @@
-"""Names on a terminal: as text that can do nothing there, and as a command line to paste.
+"""Words on a terminal: names as text that can do nothing there and as a command line to paste, and
+numbers of things.
 
 The name of a file may hold any bytes: such as move the cursor, hide text, reverse its direction,
 end the line, or are no text at all.
@@ -52,3 +53,8 @@ def without(
         elif name not in options and part not in flags:
             left.append(part)
     return left
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """1 slice, 1,200 slices; `many` where an s does not make the plural: 2 nuclei, 3 masks are."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"

@@ -21,6 +21,7 @@ from cunet.files.atomic import write_text
 from cunet.files.listing import visible
 from cunet.files.lock import held
 from cunet.segmentation.tiling import AVERAGES
+from cunet.terminal import plural
 from cunet.training import settings_file
 from cunet.training.config import Config, parse_fold
 from cunet.training.loop import train
@@ -117,7 +118,8 @@ class CrossValidation:
         slices = len(dataset.images)
         if slices < self.folds:
             raise CunetError(
-                f"folds: '{dataset.name}' has {slices} slices, too few for {self.folds} folds; "
+                f"folds: '{dataset.name}' has {plural(slices, 'slice')}, too few for "
+                f"{self.folds} folds; "
                 f"expected 2 to {slices}"
             )
         for run in self.runs:

@@ -16,6 +16,7 @@ from cunet.data.suspicion import stray
 from cunet.data.values import check_values, standing_apart
 from cunet.errors import DataError, of_system
 from cunet.files.listing import IMAGES, is_file, visible
+from cunet.terminal import plural
 
 LAYOUTS = (
     "expected the ISBI 2012 layout (train-volume.tif and train-labels.tif), the Cell Tracking "
@@ -127,7 +128,8 @@ def checked(
             )
         if s.image.dtype != first.image.dtype or s.image.shape[2] != first.image.shape[2]:
             raise DataError(
-                f"image {s.image_name} has {s.image.shape[2]} channels of {s.image.dtype}, "
+                f"image {s.image_name} has {plural(s.image.shape[2], 'channel')} of "
+                f"{s.image.dtype}, "
                 f"{first.image_name} has {first.image.shape[2]} of {first.image.dtype}; expected "
                 "the same in all images. Convert one of them."
             )
@@ -148,11 +150,14 @@ def checked(
         notes += [*warnings, *([numbered] if numbered else [])]
     flat = [s.image_name for s in slices if s.image.min() == s.image.max()]
     if flat:
-        notes.append(f"{len(flat)} images have a single grey value: {', '.join(flat[:3])}")
+        notes.append(
+            f"{plural(len(flat), 'image has', 'images have')} a single grey value: "
+            f"{', '.join(flat[:3])}"
+        )
     apart = [(s.image_name, found) for s in slices if (found := standing_apart(s.image))]
     if apart:
         name, found = apart[0]
-        more = f" (and {len(apart) - 1} more images like it)" if apart[1:] else ""
+        more = f" (and {plural(len(apart) - 1, 'more image')} like it)" if apart[1:] else ""
         notes.append(f"warning: image {name} holds {found}{more}")
     return [s.image for s in slices], labels, classes, notes
 
@@ -189,6 +194,6 @@ def _summary(images: Sequence[np.ndarray]) -> str:
     size = sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes from {sizes[0]} to {sizes[-1]}"
     channels = images[0].shape[2]
     return (
-        f"{len(images)} slices, {size} pixels (height x width), {channels} "
-        f"channel{'s' if channels > 1 else ''} of {images[0].dtype}"
+        f"{plural(len(images), 'slice')}, {size} pixels (height x width), "
+        f"{plural(channels, 'channel')} of {images[0].dtype}"
     )

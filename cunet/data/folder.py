@@ -23,6 +23,7 @@ from cunet.data.dataset import (
 from cunet.data.labels import read_label_file
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
+from cunet.terminal import plural
 
 
 def matches(folder: Path) -> bool:
@@ -47,7 +48,8 @@ def load(folder: str | Path, meaning: str | None = None) -> Dataset:
         path = (images | labels)[stem]
         raise DataError(
             f"'{path}' in {have}/ has no partner in {want}/; expected a file named {stem}.tif or "
-            f"{stem}.png there ({len(images)} images, {len(labels)} label files)."
+            f"{stem}.png there ({plural(len(images), 'image')}, "
+            f"{plural(len(labels), 'label file')})."
         )
     slices: list[Slice] = []
     said: dict[str, list[str]] = {}  # note -> the files that it is on

@@ -15,6 +15,7 @@ from cunet.data.suspicion import ALIKE, FEW, HALF, counted_up, objects_on_ground
 from cunet.errors import DataError
 from cunet.files import open_image
 from cunet.files.image_file import ImageFile
+from cunet.terminal import plural
 
 IGNORE = 255
 MOST_LAYERS = 10  # classes of one piece each that are in every page: layers, or organs
@@ -81,7 +82,8 @@ def _one_channel(image: ImageFile, page: int) -> np.ndarray:
     if differ.any():
         row, column = np.argwhere(differ)[0]
         raise DataError(
-            f"'{image.path}' is a label file with {image.channels} channels (colours), at row "
+            f"'{image.path}' is a label file with {plural(image.channels, 'channel')} (colours), "
+            "at row "
             f"{row}, column {column} {', '.join(map(str, values[row, column].tolist()))}; expected "
             "one number per pixel: 0 and 255, or class ids 0, 1, 2 ... Save it as 8-bit grey."
         )
@@ -153,7 +155,7 @@ def refuse_cell_numbers(pages: Sequence[np.ndarray], names: Sequence[str]) -> st
     count = len(sets[most] - {0, IGNORE})
     said = (
         f"labels look like cell numbers, not classes: {names[most]} holds {count} numbers beside "
-        f"0, in all {len(pages)} pages there are {len(numbers)}, and "
+        f"0, {len(numbers)} in all, on {plural(len(pages), 'page')}, and "
         f"{'each is' if share == 1 else 'most are'} one piece"
     )
     own = [values - {0, IGNORE} for values in sets]

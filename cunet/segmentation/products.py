@@ -16,6 +16,7 @@ from cunet.net.unet import UNet
 from cunet.pictures.colours import class_colours, object_colours
 from cunet.segmentation.how import NUMBERED, How, Sink, numbers
 from cunet.segmentation.overlay import Overlay, overlay_path
+from cunet.terminal import plural
 from cunet.threads import strips
 
 
@@ -30,7 +31,8 @@ def make_sink(
     if path.suffix.lower() == ".png" and product != "overlay":
         if product in ("prob", "ctc") or pages > 1:
             raise CunetError(
-                f"'{path}': {product} of {pages} page(s) cannot be a PNG; use a name ending in .tif"
+                f"'{path}': {product} of {plural(pages, 'page')} cannot be a PNG; use a name "
+                "ending in .tif"
             )
         return PagePng(product, path, image, net, how)
     if product == "overlay":

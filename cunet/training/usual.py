@@ -18,7 +18,7 @@ def usual(name: str, presets: Iterable[str] = PRESETS) -> str:
         if name in PRESETS[preset]:
             others.setdefault(_written(PRESETS[preset][name]), []).append(preset)
     parts = [f"{', '.join(presets)}: {value}" for value, presets in others.items()]
-    return "; ".join(([] if default in (None, ()) else [_written(default)]) + parts)
+    return "; ".join(([] if default in (None, (), "") else [_written(default)]) + parts)
 
 
 def _written(value: Any) -> str:

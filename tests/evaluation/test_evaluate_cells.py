@@ -251,7 +251,9 @@ def test_the_layout_of_the_data_science_bowl(run, folders, tmp_path):
         document, err = scored(run, "dsb", folders[0], truth)
         same_scores(document, tallies())
         assert document["not_predicted"] == 1
-        assert f"1 images of '{truth}' have no prediction" in err and "components" not in err
+        assert (
+            f"{truth}: 1 image without prediction is not scored" in err and "components" not in err
+        )
     for truth in (tmp_path / "stage1_train", tmp_path / "stage1_train" / "a"):
         document, _ = scored(run, "dsb", folders[0] / "a_labels.tif", truth)
         same_scores(document, tallies()[:1])
