@@ -56,7 +56,7 @@ def test_annotated_frames_in_the_order_of_sequence_and_time(folder):
     np.testing.assert_array_equal(
         data.images[2][..., 0], tifffile.imread(folder / "02" / "t011.tif")
     )
-    assert any("2 annotated frames, 1 others not used" in note for note in data.notes)
+    assert any("2 annotated frames, 1 other not used" in note for note in data.notes)
     assert set(data.hashes) == {
         f"{s}{middle}{n}.tif"
         for s, n in (("01", "002"), ("01", "010"), ("02", "011"))

@@ -241,7 +241,7 @@ def test_two_files_and_a_stack(run, save):
     one, _ = scored(run, "dsb", save("p.png", found_of(cells(1), 1)), save("t.tif", cells(1)))
     same_scores(one, tallies()[1:2])
     short = save("short.tif", np.stack(pages[:2]))
-    refused(run, 3, "dsb", short, truth, reported=["short.tif' has 2 page(s)", "truth.tif' has 3"])
+    refused(run, 3, "dsb", short, truth, reported=["short.tif' has 2 pages", "truth.tif' has 3"])
 
 
 def test_the_layout_of_the_data_science_bowl(run, folders, tmp_path):
@@ -320,7 +320,7 @@ def test_other_products_lie_beside_the_labels(run, folders):
         write(folders[0] / f"{name}_overlay.png", np.zeros((40, 40, 3), np.uint8))
     document, err = scored(run, "dsb", *folders)
     same_scores(document, tallies())
-    assert "9 file(s) not used" in err
+    assert "9 files not used" in err
     write(folders[0] / "a_labels.png", cells(0))
     refused(run, 3, "dsb", *folders, reported=["a_labels.png", "a_labels.tif", "both of one image"])
 
@@ -352,7 +352,7 @@ def test_the_table_and_the_plot(run, folders, tmp_path):
     assert code == 0, err
     document, _ = scored(run, "dsb", *folders)
     lines = [line.split() for line in out.splitlines()]
-    assert lines[0][:2] == ["3", "image(s),"]
+    assert lines[0][:2] == ["3", "images,"]
     for line, one in zip(lines[3:14], document["thresholds"], strict=True):
         assert line[:4] == [f"{one['threshold']:.2f}", *(str(one[k]) for k in ("tp", "fp", "fn"))]
         assert line[4:] == [f"{one[key]:.4f}" for key in ("precision", "recall", "f1")]
