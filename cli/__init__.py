@@ -10,6 +10,7 @@ from importlib import import_module
 
 import click
 
+from cunet.cli import common
 from cunet.errors import CunetError, DeviceError, of_system
 from cunet.process import limits, signals, streams
 from cunet.terminal import printable, shell_line
@@ -32,7 +33,7 @@ COMMANDS = {
 }
 
 
-class Lazy(click.Group):
+class Lazy(common.Group):
     """A group that imports a command's file only when that command is used."""
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -58,6 +59,11 @@ def cli() -> None:
       cunet demo                              no data needed, about two minutes
       cunet train --data isbi2012/            learn from a folder of images and labels
       cunet segment big.tif --tile 572        apply what was learned
+
+    \b
+    The Tab key completes commands, options, choices and files after this line (in ~/.bashrc):
+      eval "$(_CUNET_COMPLETE=bash_source cunet)"    zsh, in ~/.zshrc: with zsh_source
+      _CUNET_COMPLETE=fish_source cunet | source     in ~/.config/fish/config.fish
     """
 
 

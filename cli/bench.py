@@ -1,5 +1,7 @@
 """`cunet bench`: how fast cunet is here, alone or in pairs with PyTorch."""
 
+from importlib.util import find_spec
+
 import click
 
 from cunet.cli import common
@@ -13,11 +15,15 @@ from cunet.cli import common
 @click.option(
     "--pairs", type=click.IntRange(1), default=5, show_default=True, help="Calls of each side."
 )
-@click.option("--against", type=click.Choice(["torch"]), help="Take turns with PyTorch.")
+@click.option("--against", type=common.Choice(["torch"]), help="Take turns with PyTorch.")
 @click.option("--layers/--no-layers", default=True, show_default=True, help="Every layer alone.")
 @common.device_option
 @click.option(
-    "--precision", "precisions", multiple=True, help="On a GPU: tf32, float16, bfloat16 (all)."
+    "--precision",
+    "precisions",
+    multiple=True,
+    type=common.Choice(common.TENSOR_CORES),
+    help="On a GPU (all).",
 )
 @common.threads_option
 @common.quiet_option
@@ -73,7 +79,8 @@ def command(widths, tile, pairs, against, layers, device, precisions, quiet, as_
         common.print_json(document)
     elif not quiet:
         common.show(report(document))
-    common.next_command("cunet doctor" if against else "cunet bench --against torch", quiet)
+    more = against is None and find_spec("torch") is not None
+    common.next_command("cunet bench --against torch" if more else "cunet doctor", quiet)
 
 
 def bench_gpu(widths, tile, pairs, against, layers, precisions, quiet, as_json):
@@ -81,11 +88,7 @@ def bench_gpu(widths, tile, pairs, against, layers, precisions, quiet, as_json):
     from cunet.bench.gpu import measure
     from cunet.bench.tables import aligned, heading, tables
     from cunet.engines.gpu.cuda import DTYPES
-    from cunet.errors import CunetError
 
-    unknown = [name for name in precisions if name not in DTYPES]
-    if unknown:
-        raise CunetError(f"bench --precision: one of {', '.join(DTYPES)}, found '{unknown[0]}'")
     documents = [
         measure(
             width, tile, precisions=precisions or tuple(DTYPES), against=against, layers=layers,
@@ -100,4 +103,5 @@ def bench_gpu(widths, tile, pairs, against, layers, precisions, quiet, as_json):
             common.show(heading(document))
             for title, head, rows in tables(document):
                 common.show("\n" + aligned(title, head, rows))
-    common.next_command("cunet doctor" if against else "cunet bench --against torch", quiet)
+    more = against is None and find_spec("torch") is not None
+    common.next_command("cunet bench --against torch" if more else "cunet doctor", quiet)

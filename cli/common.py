@@ -1,6 +1,5 @@
-"""What commands share: output options, progress, and refusing to overwrite."""
+"""What commands share: choices, output options, progress, and refusing to overwrite."""
 
-import glob
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -9,10 +8,39 @@ from typing import Any
 
 import click
 
-from cunet.errors import CunetError
+from cunet.errors import CunetError, did_you_mean, one_of
 from cunet.process import streams
 from cunet.process.progress import Progress
-from cunet.terminal import printable, shell_line
+from cunet.terminal import printable, shell_line, without
+from cunet.training.config import CHOICES
+
+# Words that options take; a test compares them with the code that they stand for.
+AVERAGES, STRIDES = ("none", "flips", "rotations"), ("exact", "paper")
+METHODS = ("components", "watershed", "kmeans")
+TENSOR_CORES = ("tf32", "float16", "bfloat16")
+LAST = ["train", "--help"]  # what to run next where nothing is left but to begin again
+PATH = click.Path(readable=False)  # a shell completes it; what is wrong with it is said later
+
+
+class Choice(click.Choice):
+    """One of these words; where it is none, the one that it looks like is named."""
+
+    def convert(self, value: Any, option: Any, context: Any) -> Any:
+        try:
+            return super().convert(value, option, context)
+        except click.BadParameter as error:
+            raise click.BadParameter(one_of(self.choices, value), context, option) from error
+
+
+class Group(click.Group):
+    """Commands; where a name is none of them, the one that it looks like is named."""
+
+    def resolve_command(self, context: click.Context, args: list[str]) -> Any:
+        name, known = args[0], self.list_commands(context)
+        if name in known or name.startswith("-") or context.resilient_parsing:
+            return super().resolve_command(context, args)
+        raise click.UsageError(f"no command '{name}'{did_you_mean(name, known)}", context)
+
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 json_option = click.option(
@@ -23,9 +51,9 @@ device_option = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1."
 )
 precision_option = click.option(
-    "--precision",
-    help="float32; on a GPU with tensor cores tf32 (default), float16 or bfloat16.",
-)
+    "--precision", type=Choice(list(filter(None, CHOICES["precision"]))),
+    help="Of the products (default: tf32 on a GPU with tensor cores, else float32).",
+)  # fmt: skip
 
 
 def _use_threads(context: click.Context, option: click.Parameter, count: int | None) -> None:
@@ -69,48 +97,17 @@ def show(text: str = "") -> None:
     streams.answer(text)
 
 
-def next_command(command: str, quiet: bool = False) -> None:
-    """Print the last line of a command: what to run next, ready to paste."""
+def next_command(command: str | list[str], quiet: bool = False) -> None:
+    """Print the last line of a command: what to run next, ready to paste. A list is arguments."""
     say("Next:", quiet)
-    say(f"  {command}", quiet)
+    say(f"  {command if isinstance(command, str) else shell_line(['cunet', *command])}", quiet)
 
 
 def next_in_earnest(quiet: bool) -> None:
     """Print the next command after --dry-run: the same one without it."""
     short = {"-nq": "-q", "-qn": "-q"}  # flags in one
-    again = [short.get(p, p) for p in sys.argv[1:] if p not in ("-n", "--dry-run", "--json")]
-    next_command(shell_line(["cunet", *again]), quiet)
-
-
-def segment_command(data: str, run: str, hold_out: str | None = None) -> str:
-    """The command that applies a run to the data set's test images, to those that the training held
-    out by name, or else to its images."""
-    from cunet.data import ctc_files, dsb2018
-    from cunet.files import listing
-
-    folder, products = Path(data), []
-    names = ("test-volume.tif", "train-volume.tif", "images")
-    found = [listing.tiff_named(folder, name) for name in names[:2]] + [folder / names[2]]
-    found = [path for path in found if path.exists()]
-    sequences = ctc_files.sequences(folder) if folder.is_dir() else []
-    if sequences:
-        asked = [part.strip().split("/")[0] for part in (hold_out or "").split(",")]
-        held_out = (path for path in sequences if path.name in asked)
-        sequence = next(held_out, sequences[-1])
-        found = [folder if sequence == folder.resolve() else folder / sequence.name]
-        products = ["--products", "ctc", "--out", f"{sequence.name}_RES"]
-    elif folder.is_dir() and dsb2018.matches(folder):
-        folders = dsb2018.image_folders(folder).values()
-        files = [path for one in folders for path in listing.images_of(one / "images")]
-        endings = {path.suffix for path in files}
-        name = f"*{endings.pop()}" if len(endings) == 1 else "*"
-        above = glob.escape(str(next(iter(folders)).parent))
-        found = [Path(above, "*", "images", name)]
-        if folder in folders:
-            found = [folder / "images"]
-        products = ["--products", "labels", "--out", "labels"]
-    image = str(found[0]) if found else "IMAGE.tif"
-    return shell_line(["cunet", "segment", image, "--model", run, *products])
+    again = [short.get(p, p) for p in without(sys.argv[1:], ("-n", "--dry-run", "--json"))]
+    next_command(again, quiet)
 
 
 def print_json(document: Any) -> None:

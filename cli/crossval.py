@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cunet.cli import common
-from cunet.cli.crossval_output import Board, announce, next_step, show
-from cunet.cli.train_options import settings_options
+from cunet.cli.crossval_output import Board, announce, show
+from cunet.cli.train_options import Command, settings_options
 
 if TYPE_CHECKING:
     from cunet.crossvalidation.plan import Plan
@@ -24,13 +24,15 @@ OWN_HELP = {
 }
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--folds", type=click.IntRange(2), help="Number of folds (5).")
 @click.option("--seeds", type=click.IntRange(1), help="Number of seeds for fold 0 (1).")
-@click.option("--average", help="Average none, flips or rotations (default) of each tile.")
+@click.option(
+    "--average", type=common.Choice(common.AVERAGES), help="Views of each tile (rotations)."
+)
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time (1, or one per GPU).")
 @settings_options(OWN_HELP)
-@click.option("--resume", type=str, help="Continue this cross-validation.")
+@click.option("--resume", type=common.PATH, help="Continue this cross-validation.")
 @click.option("--worker", hidden=True, help="Complete one run, for the process that asks for it.")
 @click.option("-n", "--dry-run", is_flag=True, help="Check everything, train nothing.")
 @common.quiet_option
@@ -101,5 +103,5 @@ def run(plan: "Plan", quiet: bool, as_json: bool) -> int:
     predictions = prediction_files(cv, plan.dataset)
     name = predictions[0] if len(predictions) == 1 else predictions[0].parent
     common.say(f"predictions of every slice by the net that had not seen it: {name}", quiet)
-    common.next_command(next_step(cv, plan.dataset, document), quiet)
+    common.next_command(plan.next_command(document), quiet)
     return 0

@@ -1,18 +1,16 @@
 """What `cunet crossval` shows: the plan, one progress bar for all runs, the table of scores."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cunet.cli import common
 from cunet.cli.train_output import Smooth, validation_line
 from cunet.cli.train_output import announce as announce_training
 from cunet.cli.words import duration
-from cunet.terminal import shell_line
+from cunet.terminal import plural
 
 if TYPE_CHECKING:
     from cunet.crossvalidation.plan import Plan
-    from cunet.crossvalidation.runs import CrossValidation, Run
-    from cunet.data.dataset import Dataset
+    from cunet.crossvalidation.runs import Run
 
 TITLES = {
     "pixel_error": "pixel err",
@@ -39,12 +37,14 @@ def announce(plan: "Plan", quiet: bool) -> None:
         announce_training(plan.fold, quiet)
         text += f", about {duration(plan.expected_seconds)} and the scoring  ->  {cv.path}"
     else:
-        common.say(f"continuing {cv.path}: {len(runs) - len(todo)} runs are done", quiet)
+        ready = plural(len(runs) - len(todo), "run is", "runs are")
+        common.say(f"continuing {cv.path}: {ready} done", quiet)
     common.say(text, quiet)
+    steps = plural(cv.config.steps, "step")
     for run in todo:
         if done := cv.steps_done(run):
             scored = ", to be scored" if done == cv.config.steps else ""
-            common.say(f"  {run.name} has done {done} of {cv.config.steps} steps{scored}", quiet)
+            common.say(f"  {run.name} has done {done} of {steps}{scored}", quiet)
     if why := limits(plan.dataset):
         common.say(f"  scores are pixel error and Dice only: {why}", quiet)
 
@@ -105,7 +105,8 @@ def show(document: dict) -> None:
     slices = sum(len(run["held_out"]) for run in folds)
     for average, together in stack.items():
         keys = [key for key in TITLES if key in together]
-        rows = [(f"fold {run['fold']}, {len(run['held_out'])} slices", run) for run in folds]
+        rows = [(f"fold {run['fold']}, {plural(len(run['held_out']), 'slice')}", run)
+                for run in folds]  # fmt: skip
         rows += [("mean of the folds", document["mean"])]
         rows += [("standard deviation", document["sd"])]
         rows += [(f"fold 0, seed {run['seed']}", run) for run in seeds]
@@ -118,14 +119,3 @@ def show(document: dict) -> None:
             figures = (f"{scores[average][key]:>10.{DIGITS.get(key, 4)}f}" for key in keys)
             common.show(f"{name:<20}" + "".join(figures))
         common.show()
-
-
-def next_step(cv: "CrossValidation", dataset: "Dataset", document: dict) -> str:
-    """The next command to run."""
-    if dataset.kind == "isbi2012" and document["limits"] is None:
-        from cunet.files.listing import tiff_named
-
-        truth = tiff_named(Path(cv.config.data), "train-labels.tif")
-        paths = [str(cv.path / "prediction.tif"), str(truth)]
-        return shell_line(["cunet", "evaluate", "isbi", *paths])
-    return common.segment_command(cv.config.data, str(cv.folder(cv.runs[0])))

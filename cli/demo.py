@@ -8,14 +8,16 @@ import click
 
 from cunet.cli import common
 from cunet.cli.words import duration
-from cunet.terminal import shell_line
+from cunet.terminal import plural
 
 if TYPE_CHECKING:
     from cunet.training.demo import Demo
 
 
 @click.command()
-@click.option("--out", default="demo", show_default=True, help="Folder to write to.")
+@click.option(
+    "-o", "--out", type=common.PATH, default="demo", show_default=True, help="Folder to write to."
+)
 @click.option("--steps", type=click.IntRange(1), help="Updates (1200, about a minute).")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
               help="All random numbers follow from it.")  # fmt: skip
@@ -43,6 +45,7 @@ def command(out, steps, seed, overwrite, quiet, as_json):
 
 def show(folder: Path, steps: int | None, seed: int, quiet: bool, as_json: bool) -> int:
     """The demonstration, from the stack to the report; returns the exit code."""
+    from cunet.segmentation.next_command import segment_command
     from cunet.training.demo import begin
 
     start, run = time.perf_counter(), folder / "run"
@@ -50,14 +53,14 @@ def show(folder: Path, steps: int | None, seed: int, quiet: bool, as_json: bool)
     demo = begin(folder, steps, seed)
     config, prepared = demo.config, demo.prepared
     common.say(
-        f"   {len(prepared.training)} slices to train on, {len(prepared.held_out)} held out "
-        f"-> {folder / 'data'}",
+        f"   {plural(len(prepared.training), 'slice')} to train on, "
+        f"{len(prepared.held_out)} held out -> {folder / 'data'}",
         quiet,
     )
     common.say(f"2. a U-Net of width {config.width} and depth {config.depth} learns", quiet)
     final = learn(demo, quiet)
     if final.get("step", 0) < config.steps:
-        common.next_command(shell_line(["cunet", "train", "--resume", run]), quiet)
+        common.next_command(["train", "--resume", str(run)], quiet)
         return 130
     common.say("3. it segments the held-out slices", quiet)
     with common.busy("segmenting", quiet):
@@ -78,7 +81,7 @@ def show(folder: Path, steps: int | None, seed: int, quiet: bool, as_json: bool)
         files = {name: [str(path) for path in paths] for name, paths in made.items()}
         document = {"pixel_error": scores, "report": str(report), "outputs": files}
         common.print_json(document | {"seconds": round(seconds, 1)})
-    common.next_command(common.segment_command(config.data, str(run)), quiet)
+    common.next_command(segment_command(config.data, str(run), pages=prepared.held_out), quiet)
     return 0
 
 

@@ -2,13 +2,14 @@
 
 import click
 
+from cunet.cli import common
 from cunet.cli.evaluate_ctc import ctc
 from cunet.cli.evaluate_dsb import dsb
 from cunet.cli.evaluate_isbi import isbi
 from cunet.cli.evaluate_pixels import pixels
 
 
-@click.group()
+@click.group(cls=common.Group)
 def command():
     """Score a segmentation against the truth.
 

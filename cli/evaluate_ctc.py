@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from cunet.cli import common
-from cunet.terminal import shell_line
 
 
 @click.command(short_help="the Cell Tracking Challenge: SEG of every cell")
@@ -30,7 +29,7 @@ def ctc(result, truth, frames, as_json, quiet):
       cunet evaluate ctc DIC-C2DH-HeLa/02_RES DIC-C2DH-HeLa/02_GT
       cunet evaluate ctc 01_RES 01_GT --frames 92,96-102 --json
     """
-    from cunet.evaluation.frames import find_pairs, scores
+    from cunet.evaluation.frames import find_pairs, next_sequence, scores
 
     with common.busy(f"comparing {result} with {truth}", quiet):
         document, notes = scores(find_pairs(result, truth, frames), str(result))
@@ -39,7 +38,11 @@ def ctc(result, truth, frames, as_json, quiet):
     elif not quiet:
         show(document)
     common.notes(notes, quiet)
-    common.next_command(after(result, truth, frames), quiet)
+    words = ["evaluate", "ctc", *map(str, next_sequence(result, truth) or (result, truth))]
+    if words[2] == str(result):
+        words += [*(["--frames", frames] if frames else []), "--json"]
+        words = common.LAST if as_json else words
+    common.next_command(words, quiet)
 
 
 def show(document: dict) -> None:
@@ -54,14 +57,3 @@ def show(document: dict) -> None:
     for one in document["per_frame"]:
         common.show(line(f"{one['frame']:03}", one))
     common.show(line("all", document))
-
-
-def after(result: Path, truth: Path, frames: str | None) -> str:
-    """The next command: score the other sequence beside this one, or this one as JSON."""
-    for path in sorted(truth.resolve().parent.glob("*_GT")):
-        other = truth.with_name(path.name)
-        masks = result.with_name(path.name.removesuffix("_GT") + "_RES")
-        if path.name != truth.resolve().name and masks.is_dir():
-            return shell_line(["cunet", "evaluate", "ctc", str(masks), str(other)])
-    again = ["cunet", "evaluate", "ctc", str(result), str(truth)]
-    return shell_line([*again, *(["--frames", frames] if frames else []), "--json"])

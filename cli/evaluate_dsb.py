@@ -7,7 +7,7 @@ import click
 from cunet.cli import common
 from cunet.cli.evaluate_options import check_plot, labels_option, plot_option
 from cunet.cli.words import number
-from cunet.terminal import shell_line
+from cunet.terminal import plural
 
 
 @click.command(short_help="the Data Science Bowl 2018: objects over thresholds of their IoU")
@@ -39,6 +39,7 @@ def dsb(pred, truth, labels, plot, overwrite, as_json, quiet):
     """
     from cunet.evaluation.label_files import find_pairs
     from cunet.evaluation.objects import scores
+    from cunet.files.listing import free_name
 
     check_plot(plot, overwrite, pred, truth)
     pairs, left_out, notes = find_pairs(pred, truth)
@@ -49,7 +50,8 @@ def dsb(pred, truth, labels, plot, overwrite, as_json, quiet):
         )
     common.notes(notes, quiet)
     if left_out:
-        common.say(f"{left_out} images of '{truth}' have no prediction and are not scored", quiet)
+        left = plural(left_out, "image without prediction is", "images without prediction are")
+        common.say(f"{truth}: {left} not scored", quiet)
     if plot is not None:
         from cunet.pictures.plots import iou_curves
 
@@ -59,15 +61,14 @@ def dsb(pred, truth, labels, plot, overwrite, as_json, quiet):
         common.print_json(document)
     elif not quiet:
         show(document)
-    again = ["cunet", "evaluate", "dsb", str(pred), str(truth)]
-    more = ["--plot", "f1.png"] if plot is None else ["--json"]
-    common.next_command(shell_line(again + more), quiet)
+    again = ["evaluate", "dsb", str(pred), str(truth), "--plot", free_name("f1.png")]
+    common.next_command(again if plot is None else common.LAST, quiet)
 
 
 def show(document: dict) -> None:
     """Print the scores as a table on stdout."""
     common.show(
-        f"{document['images']} image(s), {document['objects']:,} objects, "
+        f"{plural(document['images'], 'image')}, {plural(document['objects'], 'object')}, "
         f"{document['found']:,} found\n"
     )
     common.show(

@@ -6,7 +6,7 @@ import click
 
 from cunet.cli import common
 from cunet.cli.evaluate_options import check_plot, labels_option, pages_option, plot_option
-from cunet.terminal import shell_line
+from cunet.terminal import plural
 
 
 @click.command(short_help="the ISBI 2012 challenge: pixel, Rand, warping error, V_Rand, V_Info")
@@ -36,6 +36,7 @@ def isbi(prob, truth, pages, labels, radius, plot, overwrite, as_json, quiet):
     """
     from cunet.evaluation.isbi import scores
     from cunet.evaluation.probability import read_pair
+    from cunet.files.listing import free_name
     from cunet.metrics.isbi2012 import SCORES
 
     check_plot(plot, overwrite, prob, truth)
@@ -52,11 +53,11 @@ def isbi(prob, truth, pages, labels, radius, plot, overwrite, as_json, quiet):
     if as_json:
         common.print_json(found)
     elif not quiet:
-        common.show(f"{f'{len(pair.pages)} slice(s)':<13}{'score':>10}{'threshold':>11}")
+        common.show(f"{plural(len(pair.pages), 'slice'):<13}{'score':>10}{'threshold':>11}")
         for key, (name, _, meaning) in SCORES.items():
             threshold = found["thresholds"][key]
             common.show(f"{name:<13}{found[key]:>10.6f}{threshold:>11.1f}     {meaning}")
         kinds = ", ".join(f"{n:,} {kind}" for kind, n in found["warping_pixels"].items() if n)
         common.show(f"pixels of wrong topology: {kinds.replace('_', ' ') or 'none'}")
-    again = ["cunet", "evaluate", "pixels", str(prob), str(truth)]
-    common.next_command(shell_line([*again, *(["--pages", pages] if pages else [])]), quiet)
+    again = ["evaluate", "pixels", str(prob), str(truth), *(["--pages", pages] if pages else [])]
+    common.next_command([*again, "--plot", free_name("curves.png")], quiet)

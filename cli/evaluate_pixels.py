@@ -9,7 +9,7 @@ from click.core import ParameterSource
 from cunet.cli import common
 from cunet.cli.evaluate_options import check_plot, labels_option, pages_option, plot_option
 from cunet.cli.words import number
-from cunet.terminal import shell_line
+from cunet.terminal import plural
 
 if TYPE_CHECKING:
     from cunet.metrics.curves import Sweep
@@ -69,6 +69,7 @@ def pixels(
     from cunet.evaluation.classes import compare, number_of_classes
     from cunet.evaluation.pixels import check_threshold, scores
     from cunet.evaluation.probability import read_pair
+    from cunet.files.listing import free_name
     from cunet.metrics.curves import sweep
 
     check_threshold(threshold)
@@ -89,7 +90,8 @@ def pixels(
         common.notes(compared.notes, quiet)
         document = compared.document()
         table = table_of_classes(document, compared.pages, compared.pixels)
-        again += ["--classes", str(several), *chosen, *([] if as_json else ["--json"])]
+        again += ["--classes", str(several), *chosen, "--json"]
+        again = common.LAST if as_json else again
     else:
         check_plot(plot, overwrite, prob, truth)
         with common.busy(reading, quiet):
@@ -104,22 +106,25 @@ def pixels(
 
             score_curves(found, threshold, plot)
             common.say(f"{plot}: precision-recall and ROC curve", quiet)
-        if pair.counted is None:
+        if plot is not None:
+            again = common.LAST
+        elif pair.counted is None:
             again = ["evaluate", "isbi", *again[2:], *chosen]
         else:  # those scores need a label for every pixel
-            again += ["--plot", "curves.png", *chosen]
+            again += ["--plot", free_name("curves.png"), *chosen]
     if as_json:
         common.print_json(document)
     elif not quiet:
         common.show(table)
-    common.next_command(shell_line(["cunet", *again]), quiet)
+    common.next_command(again, quiet)
 
 
 def table_of_white(document: dict, found: "Sweep", pages: int, pixels: int) -> str:
     """The scores of white."""
     counted = found.positives + found.negatives
     head = (
-        f"{pages} page(s), {counted:,} pixels, {100 * found.positives / counted:.1f} % white"
+        f"{plural(pages, 'page')}, {plural(counted, 'pixel')}, "
+        f"{100 * found.positives / counted:.1f} % white"
         + (f"; {pixels - counted:,} ignored" if pixels > counted else "")
         + f". Found: probability > {document['threshold']:g}\n"
     )
@@ -131,7 +136,7 @@ def table_of_classes(document: dict, pages: int, pixels: int) -> str:
     """The scores of several classes: each against the rest, then all together."""
     counted = sum(one["pixels"] for one in document["classes"])
     head = (
-        f"{pages} page(s), {counted:,} pixels, {len(document['classes'])} classes"
+        f"{plural(pages, 'page')}, {counted:,} pixels, {len(document['classes'])} classes"
         + (f"; {pixels - counted:,} ignored" if pixels > counted else "")
         + ". Each class against the rest\n"
     )

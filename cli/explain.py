@@ -3,26 +3,23 @@
 import click
 
 from cunet.cli import common
+from cunet.cli.train_options import setting_option
 from cunet.cli.words import size
 
 
 @click.command()
-@click.option(
-    "--width", type=int, default=64, show_default=True, help="Channels of the first level."
-)
-@click.option("--depth", type=int, default=4, show_default=True, help="Number of poolings.")
+@setting_option("width", presets=())
+@setting_option("depth", presets=())
 @click.option("--tile", type=int, help="Side of the input tile (572, or the next that fits).")
 @click.option("--classes", type=int, default=2, show_default=True, help="Number of classes.")
 @click.option("--in-channels", type=int, default=1, show_default=True, help="1 grey, 3 colour.")
-@click.option("--variant", default="paper", show_default=True, help="paper or release2015.")
-@click.option("--padding", default="valid", show_default=True, help="valid or same.")
-@click.option("--batch-norm", is_flag=True, help="With batch normalisation.")
-@click.option("--sigmoid", is_flag=True, help="One output for two classes.")
+@setting_option("variant", presets=())
+@setting_option("padding", presets=())
+@setting_option("batch_norm", presets=())
+@setting_option("sigmoid", presets=())
 @common.quiet_option
 @common.json_option
-def command(
-    width, depth, tile, classes, in_channels, variant, padding, batch_norm, sigmoid, quiet, as_json
-):
+def command(tile, classes, in_channels, quiet, as_json, **given):
     """The network as a table: the size of every layer, parameters, operations, memory.
 
     \b
@@ -36,9 +33,9 @@ def command(
     from cunet.net.shape import Shape
     from cunet.net.tiles import usual_tile
 
-    more = {"variant": variant, "padding": padding, "batch_norm": batch_norm, "sigmoid": sigmoid}
-    shape = Shape(width, depth, in_channels, classes, **more)
-    document = explain(shape, tile or usual_tile(depth, padding))
+    given = {name: value for name, value in given.items() if value is not None}
+    shape = Shape(in_channels=in_channels, classes=classes, **given)
+    document = explain(shape, tile or usual_tile(shape.depth, shape.padding))
     if as_json:
         common.print_json(document)
     elif not quiet:

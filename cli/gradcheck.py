@@ -76,4 +76,4 @@ def command(depth, width, seed, limit, quiet, as_json):
         "all gradients agree",
         quiet,
     )
-    common.next_command("cunet explain", quiet)
+    common.next_command(common.LAST, quiet)

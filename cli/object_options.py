@@ -4,13 +4,15 @@ from collections.abc import Callable
 
 import click
 
+from cunet.cli import common
+
 
 def object_options(command: Callable) -> Callable:
     """Decorate a command with them; those that are not given are None."""
     options = [
         click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True,
                      help="Pixels with a higher probability are class 1."),
-        click.option("--instances", type=click.Choice(["components", "watershed", "kmeans"]),
+        click.option("--instances", type=common.Choice(common.METHODS),
                      help="Objects: connected components of the mask (default), cut at their necks "
                      "(watershed), or cut by K-means."),
         click.option("--connectivity", type=click.Choice(["4", "8"]),

@@ -1,5 +1,6 @@
 """`cunet objects`: labels, tables and ROIs from files of probabilities."""
 
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -7,7 +8,6 @@ import click
 
 from cunet.cli import common
 from cunet.cli.object_options import object_options
-from cunet.cli.segment import next_products
 
 
 @click.command()
@@ -17,7 +17,8 @@ from cunet.cli.segment import next_products
 @object_options
 @click.option("--image", type=click.Path(path_type=Path),
               help="The image of PROB: the table then has the brightness of objects.")  # fmt: skip
-@click.option("--out", default=".", show_default=True, help="Folder, or a file of their endings.")
+@click.option("-o", "--out", type=common.PATH, default=".", show_default=True,
+              help="Folder, or a file of their endings.")  # fmt: skip
 @click.option("--pages", help="Pages of a stack, counted from 0: 0,5,10-12 (default: all).")
 @common.overwrite_option
 @common.quiet_option
@@ -41,6 +42,7 @@ def command(
     from cunet.files.atomic import remove_abandoned
     from cunet.segmentation import inputs, jobs, objects_file
     from cunet.segmentation.how import How
+    from cunet.segmentation.next_command import with_products
 
     wanted = inputs.parse_products(products, objects_file.OBJECTS)
     how = How(threshold=threshold, instances=inputs.parse_instances(wanted, options))
@@ -54,9 +56,9 @@ def command(
         entry = {"probability": str(planned.file), "skipped": True}
         with jobs.claimed(planned) as job:
             if job.left:
-                bar = common.Progress(len(job.pages) * job.shape[1], quiet=quiet)
-                done, text = objects_file.make_objects(job, image, partial(bar.update, text="rows"))
-                bar.close()
+                with common.Progress(len(job.pages) * job.shape[1], quiet=quiet) as bar:
+                    update = partial(bar.update, text="rows")
+                    done, text = objects_file.make_objects(job, image, update)
                 names = ", ".join(map(str, job.left.values()))
                 common.notes(f"warning: {note}" for note in done.warnings)
                 common.notes([text, f"  {done.objects} objects  ->  {names}"], quiet)
@@ -67,4 +69,5 @@ def command(
     if as_json:
         common.print_json({"probabilities": results})
     more = jobs.not_made(plans[0], objects_file.OBJECTS)
-    common.next_command(next_products(more, "cunet segment --help"), quiet)
+    after = with_products(sys.argv[1:], more) if more else ["segment", "--help"]
+    common.next_command(after, quiet)

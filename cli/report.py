@@ -20,6 +20,7 @@ def command(run, quiet, as_json):
     Example:
       cunet report runs/isbi2012-1
     """
+    from cunet.segmentation.next_command import segment_command
     from cunet.training.run_folder import read_settings
 
     path = common.report(run, quiet)
@@ -28,4 +29,4 @@ def command(run, quiet, as_json):
     elif not quiet:
         common.show(str(path))
     data = read_settings(run).get("data", "")
-    common.next_command(common.segment_command(data, str(run)), quiet)
+    common.next_command(segment_command(data, str(run)), quiet)

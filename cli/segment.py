@@ -1,6 +1,5 @@
 """`cunet segment`: apply a trained network to images of any size."""
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -10,7 +9,7 @@ import click
 
 from cunet.cli import common
 from cunet.cli.object_options import object_options
-from cunet.terminal import shell_line
+from cunet.terminal import plural
 
 if TYPE_CHECKING:
     from cunet.net.unet import UNet
@@ -23,21 +22,24 @@ BUNDLED_FOR = (
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("--model", help="Model file, run folder, or bundled: cunet's own network for EM "
-              "membranes (default: the newest run below runs/, else bundled).")  # fmt: skip
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=common.PATH)
+@click.option("--model", type=common.PATH, help="Model file, run folder, or bundled: cunet's own "
+              "network for EM membranes (default: the newest run below runs/, else bundled)."
+              )  # fmt: skip
 @click.option(
     "--tile", type=int, help="Side of the input tile (572), for speed: results do not depend on it."
 )
 @click.option(
     "--average",
-    type=click.Choice(["none", "flips", "rotations"]),
+    type=common.Choice(common.AVERAGES),
     default="none",
     show_default=True,
     help="Average over 4 flips, or the 8 rotations and reflections, of each tile.",
 )
 @click.option(
+    "-o",
     "--out",
+    type=common.PATH,
     default=".",
     show_default=True,
     help="Folder, or a file ending in .tif, .png, .csv or .zip.",
@@ -50,7 +52,7 @@ BUNDLED_FOR = (
 )
 @object_options
 @click.option("--pages", help="Pages of a stack, counted from 0: 0,5,10-12 (default: all).")
-@click.option("--stride", type=click.Choice(["exact", "paper"]), default="exact", show_default=True,
+@click.option("--stride", type=common.Choice(common.STRIDES), default="exact", show_default=True,
               help="exact: no seams. paper: tiles every 388 pixels, as in 2015.")  # fmt: skip
 @common.device_option
 @common.precision_option
@@ -83,6 +85,7 @@ def command(
     from cunet.files.atomic import remove_abandoned
     from cunet.segmentation import inputs, jobs
     from cunet.segmentation.how import NUMBERED, How
+    from cunet.segmentation.next_command import after_segment
 
     wanted = inputs.parse_products(products)
     instances = inputs.parse_instances(wanted, objects)
@@ -109,9 +112,7 @@ def command(
         results[-1]["outputs"] = {k: [str(p) for p in v] for k, v in job.outputs().items()}
     if as_json:
         common.print_json({"model": name, "images": results})
-    after = evaluation(files, out) if "ctc" in wanted else None
-    more = jobs.not_made(plans[0], ("labels", "table", "overlay", "mask", "prob"))
-    common.next_command(after or next_products(more), quiet)
+    common.next_command(after_segment(sys.argv[1:], files, out, wanted, pages), quiet)
 
 
 def announce(net: "UNet", name: str, quiet: bool) -> None:
@@ -130,35 +131,6 @@ def announce(net: "UNet", name: str, quiet: bool) -> None:
         common.say(f"  without tensor cores: {net.obstacle or 'as asked'}", quiet)
 
 
-def evaluation(files: list[Path], out: str) -> str | None:
-    """The command that scores the frames of a sequence; None without their truth beside them."""
-    from cunet.data.ctc_files import annotations, ground_truth
-
-    sequence = files[0].parent
-    truth = ground_truth(sequence.resolve())
-    annotated = {int(number) for number in annotations(truth)}
-    scored = annotated & {int(file.stem[1:]) for file in files if file.parent == sequence}
-    if not scored:
-        return None
-    path = truth if sequence.is_absolute() else os.path.relpath(truth)
-    frames = [] if scored == annotated else ["--frames", ",".join(map(str, sorted(scored)))]
-    return shell_line(["cunet", "evaluate", "ctc", out, str(path), *frames])
-
-
-def next_products(more: list[str], last: str = "cunet explain") -> str:
-    """The same command with the products not yet made, or the last one."""
-    if not more:
-        return last
-    skipped = ("--products", "--overwrite", "--json")
-    arguments, again = iter(sys.argv[1:]), ["cunet"]
-    for part in arguments:
-        if part == "--products":
-            next(arguments, None)
-        elif part not in skipped and not part.startswith("--products="):
-            again.append(part)
-    return shell_line([*again, "--products", ",".join(more)])
-
-
 def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:
     """Segment one file; returns its entry in the JSON document."""
     from cunet.files import open_image
@@ -168,7 +140,7 @@ def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:
     with open_image(job.file) as file:
         image = check_image(file, net)
         common.say(
-            f"{job.file}: {image.pages} page(s) of {image.height} x {image.width}, axes "
+            f"{job.file}: {plural(image.pages, 'page')} of {image.height} x {image.width}, axes "
             f"{image.axes}, {image.dtype}",
             quiet,
         )

@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING
 import click
 
 from cunet.cli import common
-from cunet.cli.train_options import settings_options
+from cunet.cli.train_options import Command, settings_options
 from cunet.cli.train_output import Smooth, announce, one_class_warning, validation_line
-from cunet.terminal import shell_line
+from cunet.terminal import plural
 
 if TYPE_CHECKING:
     from cunet.training.plan import Plan
 
 
-@click.command()
+@click.command(cls=Command)
 @settings_options()
-@click.option("--resume", type=str, help="Continue this run folder.")
+@click.option("--resume", type=common.PATH, help="Continue this run folder.")
 @click.option(
     "--stop-after", type=click.IntRange(1), help="Save and stop after this step (exit 130)."
 )
@@ -47,7 +47,7 @@ def command(data, preset, config_file, resume, stop_after, dry_run, quiet, as_js
         start = plans.start(data, preset, config_file, resume, **settings)
     if stop_after is not None and stop_after <= start.done:
         raise CunetError(
-            f"--stop-after {stop_after}: run '{resume}' has done {start.done} steps already"
+            f"--stop-after {stop_after}: '{resume}' has done {plural(start.done, 'step')} already"
         )
     with common.busy("measuring the speed of a training step", quiet):
         plan = plans.measure(start)
@@ -64,6 +64,8 @@ def command(data, preset, config_file, resume, stop_after, dry_run, quiet, as_js
 
 def run(plan: "Plan", stop_after: int | None, quiet: bool, as_json: bool) -> int:
     """Train, print, write the report; returns the exit code."""
+    from cunet.segmentation.next_command import segment_command
+
     config, names, smooth = plan.config, plan.prepared.dataset.class_names, Smooth()
     out = str(config.out)
 
@@ -87,8 +89,9 @@ def run(plan: "Plan", stop_after: int | None, quiet: bool, as_json: bool) -> int
             document |= {name: value for name, value in last.items() if name.startswith("val_")}
         common.print_json(document)
     if not finished:
-        common.next_command(shell_line(["cunet", "train", "--resume", out]), quiet)
+        common.next_command(["train", "--resume", out], quiet)
         return 130
-    after = common.segment_command(config.data, out, config.hold_out)
-    common.next_command(after, quiet)
+    common.next_command(
+        segment_command(config.data, out, config.hold_out, plan.prepared.held_out), quiet
+    )
     return 0

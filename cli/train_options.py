@@ -1,66 +1,130 @@
-"""The settings of a training as options of `cunet train`."""
+"""The settings of a training as options, below headings; `cunet train --help` shows them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from typing import Any, get_args
 
 import click
 
-# Settings of cunet.training.config.Config that are plain options: name, type, help.
-SETTINGS = [
-    (
-        "dataset",
-        str,
-        "isbi2012, ctc, dsb2018, folder or folder:LABELS (default: found from the folder).",
-    ),
-    ("labels", str, "What ids are: instances or classes (default: told by their shape)."),
-    ("out", str, "Run folder (default: runs/<data>-<n>)."),
-    ("width", int, "Channels of the first level (paper: 64)."),
-    ("depth", int, "Number of poolings (paper: 4)."),
-    ("variant", str, "paper, or release2015 (the authors' release)."),
-    ("padding", str, "valid (paper) or same: zeros around every image keep its size."),
-    ("dropout", float, "Dropout rate at the end of the contracting path."),
-    ("normalization", str, "By mean and deviation of all images (data) or of each (image)."),
-    ("resize", int, "Scale every image to a square of this side first; 0: do not."),
-    ("tile", int, "Side of the input tile in pixels (paper: 572)."),
-    ("batch", int, "Tiles a step (paper: 1)."),
-    ("steps", int, "Number of updates."),
-    ("minutes", float, "Train for about this many minutes: fits the steps to the measured speed."),
-    ("solver", str, "sgd (Caffe's) or adam."),
-    ("lr", float, "Learning rate."),
-    ("lr_policy", str, "fixed, step, exp, inv, multistep, poly, sigmoid or cosine."),
-    ("gamma", float, "Factor of the policies step, exp, inv, multistep and sigmoid."),
-    ("power", float, "Exponent of the policies inv and poly."),
-    ("step_size", int, "Steps between drops (policy step), or the middle (sigmoid)."),
-    ("momentum", float, "Momentum (0.99 for sgd, 0.9 for adam)."),
-    ("weight_decay", float, "L2 decay of the filters."),
-    ("clip", float, "Largest global norm of the gradient; 0: off."),
-    ("iter_size", int, "Batches averaged in one update."),
-    ("normalize", str, "Divide the loss by: weights, pixels or none."),
-    ("weight_map", str, "paper (class balance and border term), falk2019, balance or none."),
-    ("w0", float, "Height of the border term (paper: 10; falk2019: 50)."),
-    ("border_sigma", float, "Width of the border term in pixels (paper: 5; falk2019: 6)."),
-    ("elastic", str, "grid (paper: 3x3 random vectors), simard or none."),
-    ("elastic_sigma", float, "Deviation of the random vectors in pixels (paper: 10)."),
-    ("contrast", float, "Largest change of contrast."),
-    ("brightness", float, "Largest change of brightness, in standard deviations."),
-    ("curve", float, "Largest change of slope at the dark and the bright end."),
-    ("noise", float, "Largest deviation of the added noise, in standard deviations."),
-    ("zoom", float, "Largest change of scale: 0.25 is 80 to 125 percent."),
-    ("shear", float, "Largest shear: the shift of a row over its distance."),
-    ("blur", float, "Largest deviation of a Gaussian blur, in pixels."),
-    ("fold", str, "k/n: hold out slices k, k+n, k+2n ... for validation."),
-    ("hold_out", str, "Hold out slices by name, or a whole sequence or folder: 02."),
-    ("train_share", float, "Train on this share of the slices, hold out the rest."),
-    ("drop", str, "Leave out slices by name: 01/t034,01/t039."),
-    ("validate_every", int, "Steps between validations and saves (500, or a fifth of the steps)."),
-    ("seed", int, "All random numbers follow from it."),
-    ("device", str, "auto, cpu, cuda or cuda:1."),
-    (
-        "precision",
-        str,
-        "float32, float64; on a GPU tf32 (default where it has it), float16 or bfloat16.",
-    ),
-    ("threads", int, "CPU threads (default: all)."),
-]
+from cunet.cli import common
+from cunet.terminal import shell_line
+from cunet.training.config import CHOICES, Config
+from cunet.training.presets import PRESETS
+from cunet.training.usual import usual
+
+# What each setting of Config is, by heading; its type, choices and defaults are those of Config.
+SETTINGS: dict[str, dict[str, str]] = {
+    "Data": {
+        "dataset": "Kind of data set; folder:NAME names the labels' folder or ending "
+        "(default: found from the folder).",
+        "labels": "What ids are (default: told by their shape).",
+        "resize": "Scale every image to a square of this side first; 0: do not.",
+        "normalization": "By mean and deviation of all images, or of each.",
+    },
+    "Network": {
+        "from_model": "Start from the weights of a model file, a run or bundled (key: from_model).",
+        "width": "Channels of the first level.",
+        "depth": "Number of poolings.",
+        "variant": "The paper's, or that of the authors' release.",
+        "padding": "same: zeros around every image keep its size.",
+        "batch_norm": "Normalise each batch.",
+        "sigmoid": "One output for two classes.",
+        "dropout": "Dropout rate at the end of the contracting path.",
+    },
+    "Training": {
+        "tile": "Side of the input tile in pixels.",
+        "batch": "Tiles a step.",
+        "steps": "Number of updates.",
+        "minutes": "Train for about this many minutes: fits the steps to the measured speed.",
+        "solver": "Caffe's SGD, or Adam.",
+        "lr": "Learning rate.",
+        "lr_policy": "How the learning rate changes.",
+        "gamma": "Factor of the policies step, exp, inv, multistep and sigmoid.",
+        "power": "Exponent of the policies inv and poly.",
+        "step_size": "Steps between drops (policy step), or the middle (sigmoid).",
+        "step_values": "Steps of the policy multistep: 4000,6000.",
+        "momentum": "Momentum (default: 0.99 for sgd, 0.9 for adam).",
+        "weight_decay": "L2 decay of the filters.",
+        "clip": "Largest global norm of the gradient; 0: off.",
+        "iter_size": "Batches averaged in one update.",
+        "validate_every": "Steps between validations (default: 500, or a fifth of the steps).",
+        "seed": "All random numbers follow from it.",
+    },
+    "Loss and weights": {
+        "normalize": "What the loss is divided by.",
+        "weight_map": "paper: class balance and border term.",
+        "w0": "Height of the border term (default: 10 for paper, 50 for falk2019).",
+        "border_sigma": "Its width in pixels (default: 5 for paper, 6 for falk2019).",
+    },
+    "Augmentation": {
+        "augment": "Vary every sample at random.",
+        "elastic": "grid: the paper's 3x3 random vectors.",
+        "elastic_sigma": "Deviation of the random vectors in pixels.",
+        "contrast": "Largest change of contrast.",
+        "brightness": "Largest change of brightness, in standard deviations.",
+        "curve": "Largest change of slope at the dark and the bright end.",
+        "noise": "Largest deviation of the added noise, in standard deviations.",
+        "zoom": "Largest change of scale: 0.25 is 80 to 125 percent.",
+        "shear": "Largest shear: the shift of a row over its distance.",
+        "blur": "Largest deviation of a Gaussian blur, in pixels.",
+    },
+    "What is held out": {
+        "fold": "k/n: hold out slices k, k+n, k+2n ... for validation.",
+        "hold_out": "Hold out slices by name, or a whole sequence or folder: 02.",
+        "train_share": "Train on this share of the slices, hold out the rest.",
+        "drop": "Leave out slices by name: 01/t034,01/t039.",
+    },
+    "Machine": {
+        "device": "auto, cpu, cuda or cuda:1.",
+        "precision": "Of the products (default: tf32 on a GPU that has it, else float32).",
+        "threads": "CPU threads (default: all).",
+    },
+    "Output": {"out": "Run folder (default: runs/<data>-<n>)."},
+}
+HEADINGS = {name: heading for heading, names in SETTINGS.items() for name in names}
+HEADINGS |= {"data": "Data", "preset": "Preset and file", "config_file": "Preset and file"}
+HEADINGS |= dict.fromkeys(("folds", "seeds", "average", "jobs"), "Cross-validation")
+FLAGS = {
+    "from_model": "--from",
+    "augment": "--augment/--no-augment",
+    "batch_norm": "--batch-norm/--no-batch-norm",
+    "sigmoid": "--sigmoid/--softmax",
+}
+
+
+class Dataset(common.Choice):
+    """A kind of data set, or folder:NAME."""
+
+    def convert(self, value: Any, option: Any, context: Any) -> Any:
+        named = isinstance(value, str) and value.startswith("folder:")
+        return value if named else super().convert(value, option, context)
+
+
+class Command(click.Command):
+    """A command that lists its options below the headings, and says what a lone word may be."""
+
+    allow_extra_args = True
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        order = ("Data", "Preset and file", "Cross-validation", *SETTINGS)
+        sections: dict[str, list] = {heading: [] for heading in order}
+        for option in self.get_params(context):
+            if (record := option.get_help_record(context)) is not None:
+                sections[HEADINGS.get(str(option.name), "Output")].append(record)
+        for heading, records in sections.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if rest := super().parse_args(context, args):
+            hint = (
+                ""
+                if context.params.get("data")
+                else f"; did you mean --data {shell_line(rest[:1])}?"
+            )
+            raise click.UsageError(f"unexpected argument '{rest[0]}'{hint}", context)
+        return rest
 
 
 def parse_steps(
@@ -75,51 +139,46 @@ def parse_steps(
         ) from error
 
 
+def setting_option(
+    name: str, text: str | None = None, presets: Iterable[str] = PRESETS
+) -> Callable:
+    """One setting as an option without default: a setting that is not given is not set."""
+    kind = next(field.type for field in fields(Config) if field.name == name)
+    default = usual(name, presets)
+    more: dict[str, Any] = {"type": next(iter(get_args(kind)), kind)}
+    if name in CHOICES:
+        more["type"] = common.Choice(list(filter(None, CHOICES[name])))
+    elif name in FLAGS and kind is bool:
+        more = {"default": None}
+    elif name == "step_values":
+        more = {"type": str, "callback": parse_steps}
+    if name == "dataset":
+        more["type"] = Dataset(more["type"].choices)
+    flags = [FLAGS.get(name, f"--{name.replace('_', '-')}")]
+    if name == "out":
+        flags, more = ["-o", *flags], {"type": common.PATH}
+    text = (text or SETTINGS[HEADINGS[name]][name]) + (f" [default: {default}]" if default else "")
+    return click.option(*flags, name, help=text, **more)
+
+
 def settings_options(words: dict[str, str | None] | None = None) -> Callable:
     """A decorator that adds data, preset, configuration file and all settings of a training as
-    options without defaults: a setting that is not given is not set. words: another help text for
-    some settings; None leaves the setting out."""
-    texts = {name: text for name, _, text in SETTINGS} | (words or {})
+    options. words: another help text for some settings; None leaves the setting out."""
+    words = words or {}
     options = [
-        click.option("--data", type=str, help="Folder with the data set."),
+        click.option("--data", type=common.PATH, help="Folder with the data set."),
         click.option(
             "--preset",
-            type=str,
-            help="paper, cpu, ucsd or finetune (default: cpu on a CPU, paper on a GPU, finetune "
-            "with --from).",
+            type=common.Choice(PRESETS),
+            help="Defaults for a purpose (default: cpu on a CPU, paper on a GPU, finetune with "
+            "--from).",
         ),
-        click.option(
-            "--from",
-            "from_model",
-            help="Start from trained weights: bundled, a model file or a run (key: from_model).",
-        ),
-        click.option("--config", "config_file", type=str, help="TOML file of settings."),
+        click.option("--config", "config_file", type=common.PATH, help="TOML file of settings."),
         *(
-            click.option(f"--{name.replace('_', '-')}", name, type=kind, help=texts[name])
-            for name, kind, _ in SETTINGS
-            if texts[name] is not None
-        ),
-        *(
-            click.option(flags, name, default=None, help=text)
-            for flags, name, text in (
-                (
-                    "--augment/--no-augment",
-                    "augment",
-                    "Vary every sample at random (default: yes).",
-                ),
-                (
-                    "--batch-norm/--no-batch-norm",
-                    "batch_norm",
-                    "Normalise each batch (default: no).",
-                ),
-                ("--sigmoid/--softmax", "sigmoid", "One output for two classes (default: no)."),
-            )
-        ),
-        click.option(
-            "--step-values",
-            type=str,
-            callback=parse_steps,
-            help="Steps of the policy multistep: 4000,6000.",
+            setting_option(name, words.get(name))
+            for names in SETTINGS.values()
+            for name in names
+            if words.get(name, "") is not None
         ),
     ]
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from cunet.cli import common
 from cunet.cli.words import duration, size
+from cunet.terminal import plural
 
 if TYPE_CHECKING:
     from cunet.training.plan import Plan
@@ -15,11 +16,11 @@ def announce(plan: "Plan", quiet: bool) -> None:
 
     config, prepared, dataset = plan.config, plan.prepared, plan.prepared.dataset
     on_cpu = config.device == "cpu"
-    device = f"{plan.threads} CPU threads"
+    device = plural(plan.threads, "CPU thread")
     if not on_cpu:
         device = describe(config.device, str(config.precision))
     common.say(
-        f"{plan.source}: {plan.left:,} steps at {plan.seconds:.2f} s on {device}, about "
+        f"{plan.source}: {plural(plan.left, 'step')} at {plan.seconds:.2f} s on {device}, about "
         f"{duration(plan.expected_seconds)}",
         quiet,
     )
@@ -37,8 +38,9 @@ def announce(plan: "Plan", quiet: bool) -> None:
     if not prepared.held_out:
         common.say(f"  nothing is held out, so that nothing is scored: {plan.to_hold_out}", quiet)
     common.say(
-        f"  {len(prepared.training)} slices to train on, {len(prepared.held_out)} held out; width "
-        f"{config.width}, tile {config.tile}, {config.solver}; memory about {size(plan.memory)}"
+        f"  {plural(len(prepared.training), 'slice')} to train on, "
+        f"{len(prepared.held_out)} held out; width {config.width}, tile {config.tile}, "
+        f"{config.solver}; memory about {size(plan.memory)}"
         f"  ->  {config.out}",
         quiet,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from cunet.cli import common
-from cunet.terminal import shell_line
+from cunet.terminal import plural
 
 
 @click.command()
@@ -16,7 +16,7 @@ from cunet.terminal import shell_line
 )
 @click.option(
     "--form",
-    type=click.Choice(["paper", "falk2019"]),
+    type=common.Choice(["paper", "falk2019"]),
     default="paper",
     show_default=True,
     help="Equation 2 of the paper, or the authors' form of 2019.",
@@ -44,6 +44,7 @@ def command(labels, out, form, w0, sigma, overwrite, as_json, quiet):
     Example:
       cunet weights isbi2012/train-labels.tif -o weights.tif
     """
+    from cunet.data.load import data_of
     from cunet.data.weight_images import write_weights
     from cunet.errors import CunetError
 
@@ -58,10 +59,11 @@ def command(labels, out, form, w0, sigma, overwrite, as_json, quiet):
     if as_json:
         common.print_json(found)
     kind = "masks, cells are 4-connected components" if found["masks"] else "cell ids"
-    common.say(f"{labels}: {found['pages']} pages of {kind}; {sum(found['cells'])} cells", quiet)
+    said = f"{plural(found['pages'], 'page')} of {kind}; {plural(sum(found['cells']), 'cell')}"
+    common.say(f"{labels}: {said}", quiet)
     if balance := found["class_weights"]:
         common.say(f"class weights: background {balance[0]:.4g}, cell {balance[1]:.4g}", quiet)
     common.say(f"{out}: weights {found['minimum']:.4g} to {found['maximum']:.4g}", quiet)
-    above = {"labels": 1, "SEG": 2}.get(labels.parent.name, 0)  # DATA/01_GT/SEG/man_seg000.tif
-    folder = shell_line([labels.parents[above] if above < len(labels.parents) else "DATA"])
-    common.next_command(f"cunet train --data {folder} --weight-map {form}", quiet)
+    folder = data_of(labels)
+    train = ["train", "--data", str(folder), "--weight-map", form]
+    common.next_command(train if folder else common.LAST, quiet)

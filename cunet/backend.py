@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cunet.errors import CunetError, DeviceError
+from cunet.terminal import plural
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 
@@ -76,7 +77,9 @@ def resolve_device(name: str) -> str:
     cuda = import_cupy().cuda
     index, count = gpu_number(name) or 0, cuda.runtime.getDeviceCount()
     if index >= count:
-        raise DeviceError(f"device '{name}': this machine has {count} GPU(s), numbered from 0")
+        raise DeviceError(
+            f"device '{name}': this machine has {plural(count, 'GPU')}, numbered from 0"
+        )
     cuda.Device(index).use()  # all that follows in this thread runs there
     return f"cuda:{index}"
 

@@ -5,6 +5,8 @@ Every message names the object, what was expected, what was found and what to do
 
 import errno
 import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import TypeGuard
 
 
@@ -64,6 +66,24 @@ _MACHINE = {
     "ENOTCONN": "connect the network disk again",
 }
 _ADVICE = {getattr(errno, name): text for name, text in _MACHINE.items() if hasattr(errno, name)}
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """ "; did you mean 'paper'?" for a word that looks like a known one, else ""."""
+    near = get_close_matches(str(word).lower(), list(known), 1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def one_of(known: Iterable[str], found: object) -> str:
+    """What to say where a name is none of those there are: expected one of sgd, adam, found ..."""
+    known = list(known)
+    text = f"expected one of {', '.join(known)}, found '{found!s:.60}'"
+    return text + did_you_mean(found, known)
+
+
+def not_among(what: str, found: object, known: Iterable[str]) -> CunetError:
+    """The error to raise there; what: whose name it is."""
+    return CunetError(f"{what}: {one_of(known, found)}")
 
 
 def machine_failed(error: BaseException) -> TypeGuard[OSError]:

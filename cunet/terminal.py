@@ -1,4 +1,5 @@
-"""Names and times on a terminal: as text that can do nothing there, and as a line to paste.
+"""Words on a terminal: names as text that can do nothing there and as a command line to paste,
+times, and numbers of things.
 
 The name of a file may hold any bytes: such as move the cursor, hide text, reverse its direction,
 end the line, or are no text at all.
@@ -44,3 +45,23 @@ def duration(seconds: float) -> str:
     whole = max(0, round(seconds))
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def without(
+    arguments: Iterable[str], flags: Iterable[str], options: Iterable[str] = ()
+) -> list[str]:
+    """The arguments of a command line without these flags, and without these options and their
+    values."""
+    left, rest = [], iter(arguments)
+    for part in rest:
+        name = part.partition("=")[0] if part.startswith("--") else part[:2]
+        if part in options:
+            next(rest, None)
+        elif name not in options and part not in flags:
+            left.append(part)
+    return left
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """1 slice, 1,200 slices; `many` where an s does not make the plural: 2 nuclei, 3 masks are."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"

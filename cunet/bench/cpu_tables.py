@@ -1,6 +1,7 @@
 """A measurement on a CPU as text."""
 
 from cunet.bench.tables import aligned, number
+from cunet.terminal import plural
 
 
 def report(document: dict) -> str:
@@ -18,7 +19,7 @@ def heading(document: dict) -> str:
     """The machine, its libraries, and what was asked for."""
     machine, load, where = document["machine"], document["foreign_load"], document["device"]
     if where == "cpu":
-        where = f"{machine['processor']}, {document['threads']} threads"
+        where = f"{machine['processor']}, {plural(document['threads'], 'thread')}"
     libraries = [f"NumPy {machine['numpy']}, {', '.join(machine['blas']) or 'BLAS unknown'}"]
     if machine["torch"]:
         libraries.append(f"PyTorch {machine['torch']}")

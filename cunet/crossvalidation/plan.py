@@ -22,6 +22,8 @@ from cunet.data import load as datasets
 from cunet.data.dataset import Dataset
 from cunet.errors import CunetError
 from cunet.files.atomic import remove_abandoned
+from cunet.files.listing import tiff_named
+from cunet.segmentation.next_command import segment_command
 from cunet.terminal import shell_line
 from cunet.threads import get_threads, set_threads
 from cunet.training import plan as training
@@ -105,6 +107,14 @@ class Plan:
         """The command that continues it."""
         jobs = ["--jobs", str(self.jobs)] if self.jobs else []
         return shell_line(["cunet", "crossval", "--resume", str(self.cv.path), *jobs])
+
+    def next_command(self, document: dict[str, Any]) -> str:
+        """The command that leads on from the finished one, whose metrics these are."""
+        if self.dataset.kind == "isbi2012" and document["limits"] is None:
+            truth = tiff_named(Path(self.cv.config.data), "train-labels.tif")
+            paths = [str(self.cv.path / "prediction.tif"), str(truth)]
+            return shell_line(["cunet", "evaluate", "isbi", *paths])
+        return segment_command(self.cv.config.data, str(self.cv.folder(self.cv.runs[0])))
 
     def summary(self) -> dict[str, Any]:
         """What `cunet crossval --dry-run --json` prints."""

@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from cunet.data.dataset import Dataset
-from cunet.errors import CunetError, DataError, DeviceError
+from cunet.errors import CunetError, DataError, DeviceError, not_among
 from cunet.files.atomic import write_text
 from cunet.files.listing import visible
 from cunet.files.lock import held
 from cunet.segmentation.tiling import AVERAGES
+from cunet.terminal import plural
 from cunet.training import settings_file
-from cunet.training.config import Config, parse_fold
+from cunet.training.config import Config
 from cunet.training.from_model import facts_of
+from cunet.training.limits import parse_fold
 from cunet.training.loop import train
 from cunet.training.run_folder import (
     LOCK,
@@ -74,9 +76,7 @@ class CrossValidation:
             if getattr(self.config, name) is not None:
                 raise CunetError(f"{name}: a cross-validation makes folds of all slices; remove it")
         if self.average not in AVERAGES:
-            raise CunetError(
-                f"average: expected one of {', '.join(AVERAGES)}, found {self.average!r}"
-            )
+            raise not_among("average", self.average, AVERAGES)
 
     @property
     def runs(self) -> list[Run]:
@@ -120,7 +120,8 @@ class CrossValidation:
         slices = len(dataset.images)
         if slices < self.folds:
             raise CunetError(
-                f"folds: '{dataset.name}' has {slices} slices, too few for {self.folds} folds; "
+                f"folds: '{dataset.name}' has {plural(slices, 'slice')}, too few for "
+                f"{self.folds} folds; "
                 f"expected 2 to {slices}"
             )
         begun = [run for run in self.runs if (self.folder(run) / "last.npz").is_file()]

@@ -22,6 +22,7 @@ from cunet.crossvalidation.stored import numbers, object_in, read_page, read_tal
 from cunet.data.dataset import Dataset
 from cunet.errors import CunetError, DataError
 from cunet.files.atomic import write_text
+from cunet.files.display import Display
 from cunet.files.json_file import finite, json_text
 from cunet.files.tiff_output import TiffOutput
 from cunet.metrics import isbi2012
@@ -170,6 +171,8 @@ def _write_predictions(
         mine = pages[number * each : (number + 1) * each]
         channels = 1 if classes == 2 else classes
         height, width = mine[0].shape[:2]
-        with TiffOutput(path, each, height, width, np.float32, channels, description=made) as file:
+        with TiffOutput(
+            path, each, height, width, np.float32, channels, description=made, display=Display(0, 1)
+        ) as file:
             for k, page in enumerate(mine):
                 file.write_rows(k, 0, page)

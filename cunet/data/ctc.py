@@ -31,6 +31,7 @@ from cunet.data.suspicion import many_pieces
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
 from cunet.files.listing import files_of
+from cunet.terminal import plural
 
 CLASS_NAMES = ("background", "cell")
 PARTLY_ANNOTATED = 0.5  # a frame with fewer cells than this share of the usual number is
@@ -162,7 +163,10 @@ def _read(sequence: Path) -> _Sequence:
             partial.append(name)
         slices.append(Slice(name, pixels, labels, f"'{image_path}'", f"'{path}'", colours))
     rest = len(images) - len(frames)
-    notes = [f"sequence {sequence.name}: {len(frames)} annotated frames, {rest} others not used"]
+    notes = [
+        f"sequence {sequence.name}: {plural(len(frames), 'annotated frame')}, "
+        f"{plural(rest, 'other')} not used"
+    ]
     notes += [f"{file.path.name}: {note}" for file in read for note in file.coded][:3]
     if many_pieces(cells):
         notes.append(

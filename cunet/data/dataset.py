@@ -15,6 +15,7 @@ from cunet.data.meaning import Meaning, meaning_of
 from cunet.data.suspicion import stray
 from cunet.data.values import check_values, standing_apart
 from cunet.errors import DataError, of_system
+from cunet.terminal import plural
 
 PAIRS = (
     "the folders images/ and labels/ (or masks/) with TIFF, PNG, JPEG or BMP files of matching "
@@ -108,7 +109,8 @@ def checked(
             )
         if s.image.dtype != first.image.dtype or s.image.shape[2] != first.image.shape[2]:
             raise DataError(
-                f"image {s.image_name} has {s.image.shape[2]} channels of {s.image.dtype}, "
+                f"image {s.image_name} has {plural(s.image.shape[2], 'channel')} of "
+                f"{s.image.dtype}, "
                 f"{first.image_name} has {first.image.shape[2]} of {first.image.dtype}; expected "
                 "the same in all images. Convert one of them."
             )
@@ -128,11 +130,14 @@ def checked(
         notes += warnings
     flat = [s.image_name for s in slices if s.image.min() == s.image.max()]
     if flat:
-        notes.append(f"{len(flat)} images have a single grey value: {', '.join(flat[:3])}")
+        notes.append(
+            f"{plural(len(flat), 'image has', 'images have')} a single grey value: "
+            f"{', '.join(flat[:3])}"
+        )
     apart = [(s.image_name, value) for s in slices if (value := standing_apart(s.image))]
     if apart:
         name, value = apart[0]
-        more = f" (and {len(apart) - 1} more images like it)" if apart[1:] else ""
+        more = f" (and {plural(len(apart) - 1, 'more image')} like it)" if apart[1:] else ""
         notes.append(f"warning: image {name} holds {value}{more}")
     return [s.image for s in slices], found, notes
 
@@ -169,6 +174,6 @@ def _summary(images: Sequence[np.ndarray]) -> str:
     size = sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes from {sizes[0]} to {sizes[-1]}"
     channels = images[0].shape[2]
     return (
-        f"{len(images)} slices, {size} pixels (height x width), {channels} "
-        f"channel{'s' if channels > 1 else ''} of {images[0].dtype}"
+        f"{plural(len(images), 'slice')}, {size} pixels (height x width), "
+        f"{plural(channels, 'channel')} of {images[0].dtype}"
     )

@@ -23,6 +23,7 @@ from cunet.data.suspicion import many_pieces
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
 from cunet.files.listing import folders_of, images_of
+from cunet.terminal import plural
 from cunet.threads import parallel
 
 CLASS_NAMES = ("background", "nucleus")
@@ -86,7 +87,8 @@ def load(folder: str | Path) -> Dataset:
         notes=(
             *summary,
             _colours(images),
-            f"{sum(counts)} nuclei, {min(counts)} to {max(counts)} in an image: "
+            f"{plural(sum(counts), 'nucleus', 'nuclei')}, {min(counts)} to {max(counts)} in an "
+            "image: "
             f"{100 * shares(labels, 2)[1]:.1f} % of the pixels",
             *odd,
         ),
@@ -180,11 +182,14 @@ def kaggle_cells(folder: Path, shape: tuple[int, int]) -> Nuclei:
     if odd:
         notes.append(some(odd, 1))
     if overlap:
-        notes.append(f"{overlap} pixels lie in several masks; the last by name has them")
+        notes.append(
+            f"{plural(overlap, 'pixel lies', 'pixels lie')} in several masks; the last by name "
+            "counts"
+        )
     if empty:
-        notes.append(f"{empty} masks are empty")
-    if hidden := len(files) - empty - np.count_nonzero(np.bincount(labels.ravel())[1:]):
-        notes.append(f"{hidden} nuclei lie wholly below others and are lost")
+        notes.append(f"{plural(empty, 'mask is', 'masks are')} empty")
+    if hidden := len(files) - empty - int(np.count_nonzero(np.bincount(labels.ravel())[1:])):
+        notes.append(f"{plural(hidden, 'nucleus lies', 'nuclei lie')} wholly below others: lost")
     return Nuclei(labels, notes, colours)
 
 
@@ -232,4 +237,5 @@ def _other_endings(folders: dict[str, Path], files: dict[str, Path]) -> list[str
 def _colours(images: list[np.ndarray]) -> str:
     """How many images are grey: of equal channels throughout."""
     grey = sum(bool((image == image[..., :1]).all()) for image in images)
-    return f"{grey} images are grey, {len(images) - grey} coloured; all have 3 channels, no alpha"
+    said = f"{plural(grey, 'image is', 'images are')} grey, {len(images) - grey} coloured"
+    return f"{said}; all have 3 channels, no alpha"

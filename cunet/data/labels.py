@@ -16,6 +16,7 @@ from cunet.data.suspicion import ALIKE, objects_on_ground, whole
 from cunet.errors import DataError
 from cunet.files import open_image
 from cunet.files.image_file import ImageFile
+from cunet.terminal import plural
 
 IGNORE = 255
 MAX_CLASSES = 64  # more distinct values are grey values or instance numbers, not classes
@@ -99,7 +100,8 @@ def _one_channel(image: ImageFile, page: int, objects: bool) -> tuple[np.ndarray
     if differ.any():
         row, column = np.argwhere(differ)[0]
         raise DataError(
-            f"'{image.path}' is a label file with {image.channels} channels (colours), at row "
+            f"'{image.path}' is a label file with {plural(image.channels, 'channel')} (colours), "
+            "at row "
             f"{row}, column {column} {', '.join(map(str, values[row, column].tolist()))}; expected "
             "one number per pixel: 0 and 255, or class ids 0, 1, 2 ... Save it as 8-bit grey. If "
             "each patch of one colour is an object, give --labels instances."

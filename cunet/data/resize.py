@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from cunet.data.dataset import Dataset
+from cunet.terminal import plural
 
 
 def resize_image(image: np.ndarray, side: int) -> np.ndarray:
@@ -58,9 +59,10 @@ def resized(dataset: Dataset, side: int) -> Dataset:
         lost = [np.setdiff1d(before[before > 0], after).size for before, after in pairs]
         where = [f"{n} in {name}" for n, name in zip(lost, dataset.slice_names, strict=True) if n]
         if where:
-            rest = f" and {len(where) - 3} more images" if len(where) > 3 else ""
+            rest = f" and {plural(len(where) - 3, 'more image')}" if len(where) > 3 else ""
             notes.append(
-                f"{sum(lost)} cells are too small for {side} x {side} pixels and vanish: "
+                f"{plural(sum(lost), 'cell is', 'cells are')} too small for {side} x {side} "
+                "pixels, lost: "
                 f"{', '.join(where[:3])}{rest}"
             )
     return replace(

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import ndimage
 
+from cunet.terminal import plural
+
 IGNORE = 255
 MOST_NUMBERS = 200  # looked at in a page, since each takes time
 MOST_VALUES = 1 << 16
@@ -96,14 +98,14 @@ def stray(pages: Sequence[np.ndarray], names: Sequence[str]) -> tuple[str, list[
         share = 100 * ignored[i] / pages[i].size
         return (
             f"{names[i]}: 255 covers {share:.1f} % of the pixels and counts as ignore, since "
-            f"{above[i]} pixels have a class above 0"
+            f"{plural(above[i], 'pixel has', 'pixels have')} a class above 0"
         )
 
     few = (above > 0) & (above < RARE * classes) & (ignored >= FAR_MORE * above)
     total = above.sum()
     if total < RARE * classes.sum() and ignored.sum() >= FAR_MORE * total:
         first = said(int(np.argmax(above > 0)))
-        return f"{first}; in all {len(pages)} pages there are {total} of them", []
+        return f"{first}; {total} in all, on {plural(len(pages), 'page')}", []
     warnings = [
         f"warning: {said(i)}; is this a mask of 0 and 255 with stray pixels?"
         for i in np.flatnonzero(few)[:SHOWN]

@@ -16,7 +16,7 @@ from cunet.data.weight_map import (
     open_gaps,
     paper_map,
 )
-from cunet.errors import CunetError, DataError
+from cunet.errors import CunetError, DataError, not_among
 from cunet.files import TiffOutput, open_image
 from cunet.files.frames import frames
 
@@ -103,7 +103,7 @@ def write_weights(
 def border(form: str, w0: float | None = None, sigma: float | None = None) -> Border:
     """The border term of a form; w0 and sigma, where given, replace its own. Raises CunetError."""
     if form not in FORMS:
-        raise CunetError(f"form: expected {' or '.join(FORMS)}, found '{form}'")
+        raise not_among("form", form, FORMS)
     own = FORMS[form]
     found = Border(own.w0 if w0 is None else w0, own.sigma if sigma is None else sigma)
     if not (0 <= found.w0 < np.inf and 0 < found.sigma < np.inf):

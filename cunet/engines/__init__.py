@@ -25,7 +25,7 @@ import numpy as np
 
 from cunet.engines import cpu, definition, gpu
 from cunet.engines.gpu import cuda, first_layer, head
-from cunet.errors import CunetError, DeviceError
+from cunet.errors import CunetError, DeviceError, not_among
 
 TENSOR_CORES = tuple(cuda.DTYPES)
 DTYPES = ("float32", "float64")  # of weights
@@ -102,4 +102,4 @@ def resolve_precision(name: str | None, dtype: str, obstacle: str | None) -> str
 def check_precision(name: str | None) -> None:
     """CunetError for the name of no precision."""
     if name is not None and name not in PRECISIONS:
-        raise CunetError(f"precision: expected one of {', '.join(PRECISIONS)}, found '{name}'")
+        raise not_among("precision", name, PRECISIONS)

@@ -17,6 +17,7 @@ from cunet.evaluation.sources import Source, coded_alike, label_pages, name_of, 
 from cunet.files.image_file import ImageFile
 from cunet.files.pages import chosen_pages, page_text
 from cunet.metrics.classes import accuracy, class_scores, confusion, mean_iou
+from cunet.terminal import plural
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def compare(
         check_sizes(image, labels)
         held = "class ids" if image.channels == 1 else "a probability for each class"
         notes = [
-            f"{image.path}: {image.pages} page(s) of {image.height} x {image.width}, axes "
+            f"{image.path}: {plural(image.pages, 'page')} of {image.height} x {image.width}, axes "
             f"{image.axes}, {image.dtype}; {held}"
         ]
         for there, page in zip(taken, chosen, strict=True):
@@ -128,7 +129,8 @@ def check_classes(image: ImageFile, classes: int) -> None:
     if image.channels not in (1, classes) or floating != (image.channels > 1):
         colours = not floating and image.channels > 1
         raise DataError(
-            f"'{image.path}' has {image.channels} channel(s) of {image.dtype} (axes {image.axes}); "
+            f"'{image.path}' has {plural(image.channels, 'channel')} of {image.dtype} (axes "
+            f"{image.axes}); "
             f"of {classes} classes expected {expected}."
             + (" Is it a picture in colour?" if colours else "")
         )

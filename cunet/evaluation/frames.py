@@ -21,6 +21,7 @@ from cunet.evaluation.sources import (
     warn,
 )
 from cunet.metrics.ctc import Frame, summary
+from cunet.terminal import plural
 
 Files = dict[int, tuple[Path, Path]] | dict[int, tuple[np.ndarray, np.ndarray]]
 
@@ -81,7 +82,8 @@ def array_pairs(result: Source, truth: Source, frames: str | Sequence[int] | Non
     found, cells = label_pages(result, "result")[0], label_pages(truth, "truth")[0]
     if len(found) != len(cells):
         raise DataError(
-            f"result has {len(found)} frame(s), truth has {len(cells)}; expected as many in both"
+            f"result has {plural(len(found), 'frame')}, truth has {len(cells)}; expected as "
+            "many in both"
         )
     return {n: (cells[n], found[n]) for n in chosen_frames(frames, range(len(cells)))}
 
@@ -118,7 +120,11 @@ def find_pairs(result: Path, truth: Path, frames: str | Sequence[int] | None = N
         there = f"the folder holds {listing(result)}"
         if pairs:
             there = f"{len(pairs)} of {len(chosen)} are there: --frames {written(pairs)} for these"
-        more = f", and {len(missing) - 1} more are missing" if len(missing) > 1 else ""
+        more = (
+            f", and {plural(len(missing) - 1, 'more is', 'more are')} missing"
+            if len(missing) > 1
+            else ""
+        )
         raise CunetError(
             f"'{result}' has no mask{missing[0]}.tif for '{annotated[int(missing[0])]}'{more}; "
             f"{there}."
@@ -182,3 +188,13 @@ def one_object_each(per_frame: list[dict]) -> bool:
     several = [one for one in per_frame if one["objects"] > 1]
     most = max(one["found"] for one in per_frame)
     return most == 1 and 2 * len(several) > len(per_frame)
+
+
+def next_sequence(result: Path, truth: Path) -> tuple[Path, Path] | None:
+    """The results and the truth of the next sequence beside this one, 02_RES and 02_GT after 01_GT;
+    None where there is none with results."""
+    for path in sorted(truth.resolve().parent.glob("*_GT")):
+        masks = result.with_name(path.name.removesuffix("_GT") + "_RES")
+        if path.name > truth.resolve().name and masks.is_dir():
+            return masks, truth.with_name(path.name)
+    return None

@@ -11,6 +11,7 @@ from cunet.data.dataset import listing
 from cunet.data.dsb2018 import image_folders
 from cunet.errors import CunetError, DataError
 from cunet.files.listing import images_of
+from cunet.terminal import plural
 
 ENDINGS = ("_labels", "", "_mask")  # of a file's stem; an image has one label file, the first
 OTHER_PRODUCTS = ("_prob", "_overlay")  # of `cunet segment`, which hold no labels
@@ -36,7 +37,8 @@ def array_pairs(pred: Arrays, truth: Arrays) -> list[Pair]:
         both.append([np.asarray(image) for image in ([images] if alone else images)])
     if len(both[0]) != len(both[1]) or not both[0]:
         raise DataError(
-            f"pred has {len(both[0])} image(s), truth has {len(both[1])}; expected as many in both"
+            f"pred has {plural(len(both[0]), 'image')}, truth has {len(both[1])}; expected as "
+            "many in both"
         )
     return [Pair(str(i), *each) for i, each in enumerate(zip(*both, strict=True))]
 
@@ -102,7 +104,7 @@ def label_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
                 f"'{files[0][1]}' and '{files[1][1]}' are both of one image; keep one of them."
             )
         skipped += len(files) - 1
-    notes = [f"{folder}: {skipped} file(s) not used: labels are taken, not others"]
+    notes = [f"{folder}: {plural(skipped, 'file')} not used: labels are taken, not others"]
     return {name: files[0][1] for name, files in found.items()}, notes if skipped else []
 
 

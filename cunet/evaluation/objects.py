@@ -25,6 +25,7 @@ from cunet.evaluation.sources import (
 from cunet.files import open_image
 from cunet.files.listing import images_of
 from cunet.metrics.dsb2018 import Tally, summary
+from cunet.terminal import plural
 from cunet.threads import parallel
 
 
@@ -97,7 +98,7 @@ def scores(
     warned = [note for note in noticed if note.startswith(WARNING)]
     notes = [note for note in noticed if note not in warned[3:]]
     if len(warned) > 3:
-        notes.append(f"{WARNING}{len(warned) - 3} more files like these")
+        notes.append(f"{WARNING}{plural(len(warned) - 3, 'more file', 'more files')} like these")
     masks = tuple(all(any(key[side] for key in each) for each, _, _ in counted) for side in (0, 1))
     chosen = [each[masks] for each, _, _ in counted]
     notes += _no_objects(pairs, [torn for _, _, torn in counted])
@@ -191,7 +192,8 @@ def read_pair(
     notes += [f"{names[1]}: {note}" for note in noticed]
     if len(truth) != len(pages):
         raise DataError(
-            f"'{names[0]}' has {len(pages)} page(s), '{names[1]}' has {len(truth)}; expected "
+            f"'{names[0]}' has {plural(len(pages), 'page')}, '{names[1]}' has {len(truth)}; "
+            "expected "
             "as many in both."
         )
     for name, read in zip(names, (pages, truth), strict=True):

@@ -20,6 +20,7 @@ from cunet.evaluation.sources import (
 )
 from cunet.files.image_file import ImageFile
 from cunet.files.pages import chosen_pages, page_text
+from cunet.terminal import plural
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def read_pair(
         refuse_numbers(image, taken)
         probability, scale = read_probability(image, taken), divided_by(image)
         notes = [
-            f"{image.path}: {image.pages} page(s) of {image.height} x {image.width}, axes "
+            f"{image.path}: {plural(image.pages, 'page')} of {image.height} x {image.width}, axes "
             f"{image.axes}, {image.dtype}{scale}"
         ]
     if scale and probability.max() < 0.01:
@@ -134,7 +135,8 @@ def matching_pages(
     if len(chosen) < labels.pages:
         expected = f"{len(chosen)}, those of --pages {pages}, or all {labels.pages}"
     raise DataError(
-        f"'{image.path}' has {image.pages} page(s), '{labels.path}' has {labels.pages}; expected "
+        f"'{image.path}' has {plural(image.pages, 'page')}, '{labels.path}' has {labels.pages}; "
+        "expected "
         f"{expected}. Name the pages of the truth that were segmented, as in --pages 0,5,10-12."
     )
 

@@ -66,3 +66,11 @@ def tiff_named(folder: Path, name: str) -> Path:
 def is_image(path: Path) -> bool:
     """Whether a path has the name of an image file that cunet reads."""
     return path.suffix.lower() in IMAGES
+
+
+def free_name(name: str) -> str:
+    """curves.png, or curves-2.png and so on where that is there."""
+    path, number = Path(name), 2
+    while path.exists():
+        path, number = path.with_name(f"{Path(name).stem}-{number}{path.suffix}"), number + 1
+    return str(path)

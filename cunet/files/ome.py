@@ -4,6 +4,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from cunet.errors import DataError
+from cunet.terminal import plural
 
 _MOST_STEPS = 10**6  # along an axis that annotations describe
 _MOST_LARGER = 64  # times the pixels of the first page: of several images one may be a thumbnail
@@ -61,7 +62,8 @@ def _check_pixels(image: ElementTree.Element, pages: int, pixels: int, path: Any
     mapped = sum(n or pages for n in counts)
     if planes <= pages and last <= pages and mapped <= 2 * pages + 16:
         return
-    claim = f"its OME-XML announces {max(planes, last, mapped):,} pages, the file has {pages:,}"
+    most = max(planes, last, mapped)
+    claim = f"its OME-XML announces {plural(most, 'page')}, the file has {pages:,}"
     if c > max(samples[:1] + [1]):
         raise DataError(
             f"'{path}': {claim}; with {c} channels among them it is not known which page is which. "

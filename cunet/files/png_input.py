@@ -12,6 +12,7 @@ from cunet.errors import DataError, machine_failed, no_memory, of_system
 from cunet.files.calibration import Calibration
 from cunet.files.image_file import ImageFile
 from cunet.files.png_chunks import data_bytes, picture_alone
+from cunet.terminal import plural
 from cunet.threads import strips
 
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6  # PNG's colour types
@@ -72,7 +73,7 @@ class PngImage(ImageFile):
         self.dtype = np.dtype(np.uint16 if self._bits == 16 else np.uint8)
         notes = ["PNG: the whole image is held in memory"]
         if kind in (_GREY_ALPHA, _RGBA):
-            notes.append(f"alpha channel dropped, {self.channels} channels kept")
+            notes.append(f"alpha channel dropped, {plural(self.channels, 'channel')} kept")
         if kind == _PALETTE:
             notes.append("colour table ignored: the indices are read")
         self.notes = tuple(notes)

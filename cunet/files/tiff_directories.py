@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cunet.errors import DataError
+from cunet.terminal import plural
 
 _MOST_TAGS = 4096  # of one directory
 _MOST_SUBDIRECTORIES = 256  # the levels of a pyramid are a dozen
@@ -43,7 +44,8 @@ def count_directories(path: Path) -> int:
             end = file.read(layout.next.size)
             if len(block) < tags * layout.tag.itemsize or len(end) < layout.next.size or not tags:
                 raise DataError(
-                    f"'{path}' is a truncated TIFF: after {len(found)} pages it points beyond "
+                    f"'{path}' is a truncated TIFF: after {plural(len(found), 'page')} it "
+                    "points beyond "
                     "its end or to what is no page. Copy or save it again."
                 )
             found.add(at)

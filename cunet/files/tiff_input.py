@@ -19,6 +19,7 @@ from cunet.files.image_file import ImageFile
 from cunet.files.tiff_damage import check_pages, contiguous, damage_refused, packed_bytes
 from cunet.files.tiff_directories import count_directories
 from cunet.files.tiff_stack import only_stack
+from cunet.terminal import plural
 
 _PAGE_AXES = "IQZT"
 _LITTLE = 1 << 24  # bytes, which no machine lacks
@@ -81,7 +82,7 @@ class TiffImage(ImageFile):
         extra = tuple(int(e) for e in key.extrasamples)
         if extra and extra[-1] in _ALPHA and "S" in inner:
             self.channels -= 1
-            notes.append(f"alpha channel dropped, {self.channels} channels kept")
+            notes.append(f"alpha channel dropped, {plural(self.channels, 'channel')} kept")
         if key.photometric == tifffile.PHOTOMETRIC.PALETTE:
             doubts.append("colour table ignored: the stored values are read")
         if key.photometric == tifffile.PHOTOMETRIC.MINISWHITE:

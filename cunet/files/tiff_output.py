@@ -15,6 +15,7 @@ import numpy as np
 import tifffile
 from numpy.typing import ArrayLike, DTypeLike
 
+from cunet.files import display as displays
 from cunet.files.atomic import Part
 from cunet.files.calibration import Calibration, write_options
 from cunet.files.descriptions import stored_text, writable
@@ -31,8 +32,9 @@ class TiffOutput:
     `pages` slices of `height` x `width`; with `channels` > 1 every slice has a plane per channel
     (axes ZCYX). `axes` are those of the pages and their lengths, (("Z", pages),) unless given. Up
     to 4 GB it is an ImageJ hyperstack if ImageJ knows the dtype and the order of the axes (TZC),
-    beyond that a BigTIFF. `calibration` and `description` go into its metadata. Raises DeviceError,
-    with the bytes needed and free, if the disk has no room, and CunetError if it cannot be written.
+    beyond that a BigTIFF. `calibration` and `description` go into its metadata, and into those of
+    ImageJ how it shows the values, `display`. Raises DeviceError, with the bytes needed and free,
+    if the disk has no room, and CunetError if it cannot be written.
     """
 
     def __init__(
@@ -46,10 +48,12 @@ class TiffOutput:
         calibration: Calibration | None = None,
         description: str = "",
         axes: Sequence[tuple[str, int]] | None = None,
+        display: displays.Display | None = None,
     ) -> None:
         self.path = Path(path)
         self.dtype = np.dtype(dtype)
         self.pages, self.height, self.width, self.channels = pages, height, width, channels
+        self.display = display
         if min(pages, height, width, channels) < 1:
             raise ValueError(f"'{self.path}': {pages=}, {height=}, {width=}, {channels=}; all >= 1")
         axes = [*(axes or [("Z", pages)])]
@@ -92,6 +96,10 @@ class TiffOutput:
             named, shape = named + "C", [*shape[:-2], self.channels, *shape[-2:]]
         keywords, metadata = write_options(calibration, imagej)
         metadata["axes"] = named + "YX"
+        if imagej:
+            planes = self.pages * self.channels
+            more, shown = displays.write_options(self.display, planes, self.channels)
+            keywords, metadata = keywords | more, metadata | shown
         if description and imagej:
             metadata["Info"] = writable(description)
         elif description:  # a plain TIFF's description is ASCII

@@ -15,6 +15,7 @@ import tifffile
 
 from cunet.errors import DataError
 from cunet.files import ome
+from cunet.terminal import plural
 
 _NAMES = {"imagej": "ImageJ", "shaped": "tifffile", "ome": "OME"}  # of metadata
 _BY_PAGE = ("shaped", "generic", "uniform")  # series that repeated writing makes
@@ -79,7 +80,7 @@ def only_stack(tif: tifffile.TiffFile, path: Path, pages: int) -> Stack:
             if unread <= 0 or found.kind not in ("imagej", "shaped"):
                 return _stack(found, unread)
         name = _NAMES.get(found.kind, found.kind)
-        doubt = f"its {name} metadata announce {planes:,} pages, the file has {pages:,}"
+        doubt = f"its {name} metadata announce {plural(planes, 'page')}, the file has {pages:,}"
     if not doubt and len(every) > 1:
         _check_writes(every, path)
     if doubt and tif.is_imagej:
@@ -113,7 +114,10 @@ def _stack(series: tifffile.TiffPageSeries, unread: int) -> Stack:
         kept = [("S" if axis == "C" else axis, size) for axis, size in kept]
     doubts = []
     if unread > 0 and series.kind == "ome":
-        doubts.append(f"{unread} more pages are not in its OME metadata and not read")
+        doubts.append(
+            f"{plural(unread, 'more page is', 'more pages are')} not in its OME metadata and not "
+            "read"
+        )
     return Stack(
         "".join(axis for axis, _ in kept),
         tuple(size for _, size in kept),
@@ -207,8 +211,10 @@ def _check_imagej(tif: tifffile.TiffFile, path: Path, pages: int) -> None:
         )
     if channels > 1:
         raise DataError(
-            f"'{path}': its ImageJ metadata announce {images:,} images in {channels} channels, the "
-            f"file has {pages:,} pages; it is not known which page is which channel. The metadata "
+            f"'{path}': its ImageJ metadata announce {plural(images, 'image')} in "
+            f"{plural(channels, 'channel')}, the "
+            f"file has {plural(pages, 'page')}; it is not known which page is which channel. The "
+            "metadata "
             "are wrong, not the pixels: save it again, or without them."
         )
 

@@ -16,6 +16,7 @@ from cunet.errors import CunetError, DataError, no_memory, of_system
 from cunet.net.array_shapes import parameter_shapes, statistic_shapes
 from cunet.net.npz import Damaged, Head, NpzFile, damaged_model
 from cunet.net.shape import Shape
+from cunet.terminal import plural
 
 FORMAT = 1
 # Arguments of UNet that the first version did not know: kept only where they are not the usual.
@@ -126,7 +127,9 @@ def _normalization(found: Any, channels: int) -> None:
     for name in sorted(fields):
         values = found[name]
         if not isinstance(values, list) or len(values) != channels:
-            raise Damaged(f"header: {name} is not a number for each of {channels} channel(s)")
+            raise Damaged(
+                f"header: {name} is not a number for each of {plural(channels, 'channel')}"
+            )
         for value in values:
             if name in ("low", "high") and isinstance(value, float) and math.isnan(value):
                 continue  # not known

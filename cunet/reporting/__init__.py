@@ -14,6 +14,7 @@ from cunet.reporting.isbi import section as score_section
 from cunet.reporting.key_figures import section as key_figures
 from cunet.reporting.page import DEFINITIONS, PAGE, RUN_DEFINITIONS, escape, table
 from cunet.reporting.setup import settings, size_and_machine
+from cunet.terminal import plural
 
 
 def write_report(run: str | Path, progress: Progress = nothing) -> Path:
@@ -57,7 +58,9 @@ def _section(title: str, content: str) -> str:
 def _head(facts: Facts, name: str) -> str:
     parts = [f"data {facts.config.data}"]
     if facts.data:
-        parts.append(f"{facts.data.training} slices to train on, {facts.data.held_out} held out")
+        parts.append(
+            f"{plural(facts.data.training, 'slice')} to train on, {facts.data.held_out} held out"
+        )
     if "started" in facts.environment:
         parts.append(f"started {facts.environment['started']}")
     lines = [f"<h1>{escape(name)}</h1>", f'<p class="soft">{escape("; ".join(parts))}</p>']
@@ -85,7 +88,7 @@ def _which(facts: Facts, found: Found) -> str:
     """Which slices the scores are of."""
     count = len(found.slices)
     kind = "held-out" if found.data.held_out else "training"
-    text = f"{count} {kind} slice{'s' * (count > 1)}"
+    text = plural(count, f"{kind} slice")
     if facts.config.resize:
         text += f", scaled to {facts.config.resize} x {facts.config.resize} pixels"
     if not found.data.held_out:
@@ -100,7 +103,8 @@ def _threshold(found: Found | None) -> str:
     scores = found.counts.f_scores()
     rows = [(f"{t:.1f}", f"{f:.4f}") for t, f in zip(THRESHOLDS, scores, strict=True)]
     text = (
-        f"F-score of white over {len(found.slices)} {kind} slices, last.npz. The best threshold is "
+        f"F-score of white over {plural(len(found.slices), f'{kind} slice')}, last.npz. The "
+        "best threshold is "
         f"{found.counts.best_threshold():.1f}: pixel error {found.counts.pixel_error():.4f}."
     )
     pair = threshold_chart(scores) + table(rows, ("Threshold", "F-score"))

@@ -9,6 +9,7 @@ from cunet.data.labels import IGNORE
 from cunet.metrics.isbi2012 import SCORES, Tally, counted, scores, why_not
 from cunet.pictures.charts import BLUE, INK, ORANGE, Line, line_chart
 from cunet.reporting.page import escape, table
+from cunet.terminal import plural
 
 MAX_SCORED_PIXELS = 20_000_000  # in all; 10 million take about a minute on one processor
 
@@ -100,10 +101,10 @@ def section(scores: Scores, held_out: bool, step: int) -> str:
     """The tables and charts of the scores."""
     count = len(scores.names)
     if held_out:
-        of = f"{count} held-out slice{'s' * (count > 1)} of the training data"
+        of = f"{plural(count, 'held-out slice')} of the training data"
         seen = ""
     else:
-        of = f"{count} training slice{'s' * (count > 1)}, as none is held out"
+        of = f"{plural(count, 'training slice')}, as none is held out"
         seen = " The network has seen these slices: nothing here says how it does on others."
     text = (
         f"The scores of the ISBI 2012 challenge, as its organisers define them, over {of}; "

@@ -6,6 +6,7 @@ from cunet.reporting import cells, classes
 from cunet.reporting.facts import Facts
 from cunet.reporting.isbi import cards as score_cards
 from cunet.reporting.page import duration, escape
+from cunet.terminal import plural
 
 Card = tuple[str, str, str]  # name, value, what it is of
 
@@ -64,7 +65,7 @@ def _not_validated(facts: Facts) -> tuple[list[Card], list[str]]:
     ]
     if not facts.found:
         return [], notes
-    counts, of = facts.found.counts, f"{len(facts.found.examples)} training slices"
+    counts, of = facts.found.counts, plural(len(facts.found.examples), "training slice")
     cards = [
         ("Pixel error, seen slices", f"{counts.pixel_error():.4f}", of),
         ("Dice, seen slices", f"{counts.dice():.4f}", of),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from cunet.errors import CunetError
+from cunet.errors import CunetError, not_among
 from cunet.files import FORMATS, read_description
 from cunet.files.listing import WRITTEN, images_of, is_image, visible
 from cunet.segmentation.how import ENDINGS, NUMBERED, PRODUCTS
@@ -30,7 +30,7 @@ def parse_products(text: str, known: Iterable[str] = PRODUCTS) -> list[str]:
     wanted = list(dict.fromkeys(part.strip() for part in text.split(",")))
     for product in wanted:
         if product not in known:
-            raise CunetError(f"--products: expected some of {', '.join(known)}, found '{product}'")
+            raise not_among("--products", product, known)
     return wanted
 
 

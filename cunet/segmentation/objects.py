@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from cunet.data.values import check_values
-from cunet.errors import CunetError, DataError
+from cunet.errors import CunetError, DataError, not_among
 from cunet.measuring.scale import Scale, scale_from
 from cunet.measuring.table import Table, measure
 from cunet.segmentation.clumps import split_at_necks, split_by_kmeans
@@ -44,7 +44,7 @@ class Instances:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise CunetError(f"instances: expected one of {METHODS}, found '{self.method}'")
+            raise not_among("instances", self.method, METHODS)
         if self.connectivity not in (4, 8):
             raise CunetError(f"connectivity: expected 4 or 8, found {self.connectivity}")
         for name in ("min_area", "border"):

@@ -8,12 +8,15 @@ import numpy as np
 from cunet.errors import CunetError
 from cunet.files import write_png
 from cunet.files.atomic import Part
+from cunet.files.display import Display, for_numbers
 from cunet.files.frames import Frames
 from cunet.files.image_file import ImageFile
 from cunet.files.tiff_output import TiffOutput
+from cunet.pictures.colours import class_colours, object_colours
 from cunet.segmentation.how import NUMBERED, Found, How, Sink
 from cunet.segmentation.measured import RoiZip, TableFile
 from cunet.segmentation.overlay import Overlay, overlay_path
+from cunet.terminal import plural
 from cunet.threads import strips
 
 
@@ -34,7 +37,8 @@ def make_sink(
     if path.suffix.lower() == ".png" and product != "overlay":
         if product in ("prob", "ctc") or pages > 1:
             raise CunetError(
-                f"'{path}': {product} of {pages} page(s) cannot be a PNG; use a name ending in .tif"
+                f"'{path}': {product} of {plural(pages, 'page')} cannot be a PNG; use a name "
+                "ending in .tif"
             )
         return PagePng(product, path, image, found, classes, how)
     if product == "overlay":
@@ -53,10 +57,14 @@ class Tiff(Sink):
     ):  # fmt: skip
         super().__init__(path, image, found)
         self.prob, self.two = product == "prob", classes == 2
+        shown = Display(0, 1 if self.prob else 255)
+        if not (self.prob or self.two):
+            shown = Display(0, 255, class_colours(256))
         self.file = TiffOutput(
             path, frames.pages, image.height, image.width, np.float32 if self.prob else np.uint8,
             classes if self.prob and not self.two else 1,
             frames.calibration, how.text(product), frames.axes,
+            shown,
         )  # fmt: skip
 
     def band(self, number: int, first: int, probability: np.ndarray, found: np.ndarray) -> None:
@@ -116,11 +124,18 @@ class Labels(Sink):
     def finish(self) -> None:
         height, width = self.image.height, self.image.width
         dtype = np.dtype(np.uint16 if self.highest <= 65535 else np.uint32)
+        if dtype == np.uint32:
+            self.notes.append(
+                f"{self.path.name}: {self.highest:,} objects on a page need numbers of 32 bits, "
+                "which ImageJ and Fiji cannot open; give --min-area if many are specks"
+            )
         frames, text = self.frames, self.how.text(self.product)
         self.waiting.file.seek(0)
+        shown = for_numbers(self.highest, object_colours(255))
         with TiffOutput(
-            self.path, frames.pages, height, width, dtype, 1, frames.calibration, text, frames.axes
-        ) as output:
+            self.path, frames.pages, height, width, dtype, 1, frames.calibration, text, frames.axes,
+            shown,
+        ) as output:  # fmt: skip
             for number in range(frames.pages):
                 for rows in strips(height, 4 * width):
                     part = self.waiting.file.read(4 * width * (rows.stop - rows.start))

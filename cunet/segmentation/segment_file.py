@@ -25,6 +25,7 @@ from cunet.segmentation.how import Found, How, Sink
 from cunet.segmentation.products import make_sink
 from cunet.segmentation.stored import Stored
 from cunet.segmentation.tiling import bands
+from cunet.terminal import plural
 
 
 @dataclass
@@ -58,7 +59,8 @@ def check_image(image: ImageFile, net: UNet) -> ImageFile:
             fix += "; if these are slices, not colours, save them with photometric='minisblack' "
             fix += "and axes ZYX"
     raise DataError(
-        f"'{image.path}' has {image.channels} channel(s) (axes {image.axes}), the model was "
+        f"'{image.path}' has {plural(image.channels, 'channel')} (axes {image.axes}), the model "
+        "was "
         f"made for {wanted}; {fix}"
     )
 

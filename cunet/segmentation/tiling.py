@@ -23,7 +23,7 @@ import numpy as np
 from cunet.data.mirror import reflect
 from cunet.data.resize import resize_image, resize_probability
 from cunet.data.values import check_values
-from cunet.errors import CunetError, DataError, NumericError
+from cunet.errors import CunetError, DataError, NumericError, not_among
 from cunet.net.memory import explained, refuse_impossible, task_of
 from cunet.net.receptive_field import context
 from cunet.net.shape import Shape
@@ -56,7 +56,7 @@ def plan(pixels: int, depth: int, tile: int, stride: str = "exact", padding: str
     """How tiles of side `tile` cover `pixels` pixels; a smaller tile where one suffices."""
     check_tile(tile, depth, padding)
     if stride not in STRIDES:
-        raise CunetError(f"stride: expected one of {STRIDES}, found '{stride}'")
+        raise not_among("stride", stride, STRIDES)
     if padding == "same" and stride != "exact":
         raise CunetError(f"stride {stride}: a net with same padding has none; leave it out")
     if pixels <= output_size(tile, depth, padding):
@@ -109,7 +109,7 @@ def bands(
     is what a DataError calls the image.
     """
     if average not in AVERAGES:
-        raise CunetError(f"average: expected one of {tuple(AVERAGES)}, found '{average}'")
+        raise not_among("average", average, AVERAGES)
 
     def checked_rows(r0: int, r1: int) -> np.ndarray:
         pixels = read_rows(r0, r1)

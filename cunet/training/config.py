@@ -2,36 +2,40 @@
 
 Settings are resolved as defaults < preset < configuration file < options. TOML keys are the names
 below, which are the command line's option names with underscores.
+
+The command line's help and completion read names, defaults and choices here: they are there without
+NumPy, and what a value is checked or used by is imported when it is.
 """
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cunet.backend import check_device
-from cunet.data.augment import OFF, Augmentation
-from cunet.data.meaning import MEANINGS
-from cunet.engines import PRECISIONS, check_dtype
-from cunet.errors import CunetError
-from cunet.net.layers import Parameter
-from cunet.net.shape import Shape
-from cunet.net.tiles import check_tile
-from cunet.ops.softmax_loss import NORMALIZE
-from cunet.solvers.adam import Adam
-from cunet.solvers.rates import LearningRate
-from cunet.solvers.sgd import SGD
-from cunet.training import settings_file
-from cunet.training.from_model import SHAPE, knows_what_is_given, merged
-from cunet.training.limits import check_numbers, check_rate
+from cunet.errors import CunetError, not_among
+from cunet.solvers.rates import POLICIES, LearningRate
+from cunet.training.given import SHAPE, knows_what_is_given
 from cunet.training.presets import PRESETS
 
-CHOICES = {
-    "solver": ("sgd", "adam"),
-    "weight_map": ("paper", "falk2019", "balance", "none"),
-    "normalize": NORMALIZE,
+if TYPE_CHECKING:
+    from cunet.data.augment import Augmentation
+    from cunet.net.layers import Parameter
+    from cunet.net.shape import Shape
+    from cunet.solvers.adam import Adam
+    from cunet.solvers.sgd import SGD
+
+# What a setting may be; a test compares with the code that uses it.
+CHOICES: dict[str, tuple[str | None, ...]] = {
+    "dataset": (None, "isbi2012", "ctc", "dsb2018", "folder"),  # and folder:NAME
+    "labels": (None, "classes", "instances"),
+    "variant": ("paper", "release2015"),
+    "padding": ("valid", "same"),
     "normalization": ("data", "image"),
-    "precision": (None, *PRECISIONS),
-    "labels": (None, *MEANINGS),
+    "solver": ("sgd", "adam"),
+    "lr_policy": POLICIES,
+    "normalize": ("weights", "pixels", "none"),
+    "weight_map": ("paper", "falk2019", "balance", "none"),
+    "elastic": ("grid", "simard", "none"),
+    "precision": (None, "float32", "float64", "tf32", "float16", "bfloat16"),
 }
 
 
@@ -103,34 +107,41 @@ class Config:
     precision: str | None = None  # None: tf32 on a GPU that has it, else float32
     threads: int | None = None
 
-    def shape(self, in_channels: int = 1, classes: int = 2) -> Shape:
+    def shape(self, in_channels: int = 1, classes: int = 2) -> "Shape":
         """The shape of the network, for images with this many channels and classes."""
+        from cunet.net.shape import Shape
+
         return Shape(
             self.width, self.depth, in_channels, classes, self.dropout, self.variant,
             self.padding, self.batch_norm, self.sigmoid,
         )  # fmt: skip
 
     def __post_init__(self) -> None:
+        from cunet.backend import check_device
+        from cunet.net.tiles import check_tile
+        from cunet.training.limits import check_numbers, check_rate, parse_fold
+
         check_numbers(vars(self))
         given: frozenset[str] = vars(self)["_given"]
         if self.from_model is not None and not given.issuperset(SHAPE):
+            from cunet.training.from_model import merged
+
             usual = {"tile": self.tile}
             for name, value in merged(usual, {n: getattr(self, n) for n in given}).items():
                 object.__setattr__(self, name, value)
+        for name, allowed in CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed and not (
+                name == "dataset" and str(value).startswith("folder:")
+            ):
+                raise not_among(name, value, filter(None, allowed))
         self.shape()
-        check_dtype(self.dtype)
         check_device(self.device)
         check_tile(self.tile, self.depth, self.padding)
         parse_fold(self.fold)
         splits = [n for n in ("fold", "hold_out", "train_share") if getattr(self, n) is not None]
         if len(splits) > 1:
             raise CunetError(f"{' and '.join(splits)}: give one of them")
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise CunetError(
-                    f"{name}: expected one of {', '.join(filter(None, allowed))}, found "
-                    f"'{getattr(self, name)}'"
-                )
         if list(self.step_values) != sorted(set(self.step_values)):
             raise CunetError(f"step_values: expected rising steps, found {self.step_values}")
         if self.resize and self.resize < 16:
@@ -160,8 +171,10 @@ class Config:
             max_iter=self.steps,
         )
 
-    def augmentation(self) -> Augmentation:
+    def augmentation(self) -> "Augmentation":
         """How samples vary."""
+        from cunet.data.augment import OFF, Augmentation
+
         if not self.augment:
             return replace(OFF, shift=True)  # a random part of the slice, otherwise as it is
         return Augmentation(
@@ -176,8 +189,11 @@ class Config:
             blur=self.blur,
         )
 
-    def make_solver(self, parameters: list[Parameter]) -> SGD | Adam:
+    def make_solver(self, parameters: "list[Parameter]") -> "SGD | Adam":
         """The solver named by these settings."""
+        from cunet.solvers.adam import Adam
+        from cunet.solvers.sgd import SGD
+
         shared: dict[str, Any] = {
             "lr": self.learning_rate(),
             "weight_decay": self.weight_decay,
@@ -197,33 +213,27 @@ def make(
     usual: dict[str, Any] = {"tile": Config.tile}
     if preset is not None:
         if preset not in PRESETS:
-            raise CunetError(f"preset: expected one of {', '.join(PRESETS)}, found '{preset}'")
+            raise not_among("preset", preset, PRESETS)
         usual |= PRESETS[preset]
     given = read_toml(Path(file)) if file is not None else {}
-    return Config(**merged(usual, given | (options or {})))
+    given |= options or {}
+    if given.get("from_model") is None:
+        return Config(**usual | given)
+    from cunet.training.from_model import merged
+
+    return Config(**merged(usual, given))
 
 
 def read_toml(path: Path, own: bool = False) -> dict[str, Any]:
     """The settings in a TOML file; CunetError for a missing file, an unknown key, a wrong type.
     own: it was written by write_toml."""
+    from cunet.training import settings_file
+
     return settings_file.read(path, {field.name: field.type for field in fields(Config)}, own)
 
 
 def write_toml(config: Config) -> str:
     """The settings as TOML text; what is None is left out."""
+    from cunet.training import settings_file
+
     return settings_file.text(asdict(config))
-
-
-def parse_fold(fold: str | None) -> tuple[int, int] | None:
-    """From "k/n" -> (k, n) with 0 <= k < n and n >= 2; None stays None."""
-    if fold is None:
-        return None
-    try:
-        k, n = map(int, fold.split("/"))
-    except ValueError:
-        k, n = -1, 0
-    if not (n >= 2 and 0 <= k < n):
-        raise CunetError(
-            f"fold: expected k/n with n >= 2 and k from 0 to n - 1, such as 0/5, found '{fold}'"
-        )
-    return k, n

@@ -5,11 +5,10 @@ The head, the last 1x1 convolution, is drawn anew where its outputs are others. 
 anew, and images are normalised by their own grey values, as in every training.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from functools import wraps
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from cunet.data.dataset import Dataset, sha256
 from cunet.errors import CunetError, DataError
@@ -19,13 +18,11 @@ from cunet.net.normalization import Normalization
 from cunet.net.shape import Shape
 from cunet.net.tiles import smallest_tile, valid_tiles
 from cunet.net.unet import UNet
+from cunet.training.given import SHAPE
 
 BUNDLED = "bundled"
-SHAPE = ("width", "depth", "variant", "padding", "batch_norm")  # must be the model's
 USUAL = ("sigmoid", "dropout", "resize", "normalization")  # the model's unless given
 HEAD = "head."  # how the names of its arrays begin
-
-Record = TypeVar("Record", bound=type)
 
 
 @dataclass(frozen=True)
@@ -178,23 +175,6 @@ def _tile_that_fits(settings: Mapping[str, Any]) -> int:
     if padding == "same" and settings["resize"]:
         most = min(most, settings["resize"])
     return max(valid_tiles(depth, 1, most, padding), default=smallest_tile(depth, padding))
-
-
-def knows_what_is_given(settings: Record) -> Record:
-    """A decorator of a dataclass: while it is made, its _given has the names of the values that
-    were given. A value that equals the default can be meant, and must not be replaced then."""
-    init: Callable[..., None] = settings.__init__  # type: ignore[misc]
-    every = [field.name for field in fields(settings)]
-
-    @wraps(init)
-    def noting(self: Any, *values: Any, **given: Any) -> None:
-        names = [*every[: len(values)], *given]
-        object.__setattr__(self, "_given", frozenset(names))
-        init(self, *values, **given)
-        del self.__dict__["_given"]
-
-    settings.__init__ = noting  # type: ignore[misc]
-    return settings
 
 
 def full_name(model: str | None) -> str | None:

@@ -7,7 +7,9 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from cunet.errors import CunetError
-from cunet.training.config import Config, parse_fold
+from cunet.terminal import plural
+from cunet.training.config import Config
+from cunet.training.limits import parse_fold
 
 SPLIT_STREAM = 3  # the purpose that separates these random numbers from all others of a seed
 
@@ -40,8 +42,9 @@ def split(config: Config, names: Sequence[str]) -> tuple[list[int], list[int]]:
     }
     if not training or (asked.keys() - {"drop"} and not held_out):
         raise CunetError(
-            f"{', '.join(f'{name} {value}' for name, value in asked.items())}: of {len(names)} "
-            f"slices {len(training)} would train and {len(held_out)} be held out; expected at "
+            f"{', '.join(f'{name} {value}' for name, value in asked.items())}: of "
+            f"{plural(len(names), 'slice')} {len(training)} would train and {len(held_out)} be "
+            "held out; expected at "
             "least one of each"
         )
     return training, held_out

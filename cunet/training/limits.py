@@ -84,3 +84,18 @@ def check_rate(rate: LearningRate, steps: int) -> None:
                 f"lr_policy {rate.policy}: no learning rate at step {step + 1} with gamma "
                 f"{rate.gamma} and power {rate.power}; expected values that let it fall"
             )
+
+
+def parse_fold(fold: str | None) -> tuple[int, int] | None:
+    """From "k/n" -> (k, n) with 0 <= k < n and n >= 2; None stays None."""
+    if fold is None:
+        return None
+    try:
+        k, n = map(int, fold.split("/"))
+    except ValueError:
+        k, n = -1, 0
+    if not (n >= 2 and 0 <= k < n):
+        raise CunetError(
+            f"fold: expected k/n with n >= 2 and k from 0 to n - 1, such as 0/5, found '{fold}'"
+        )
+    return k, n

@@ -22,7 +22,7 @@ from cunet.net import checkpoint
 from cunet.net.unet import UNet
 from cunet.solvers.adam import Adam
 from cunet.solvers.sgd import SGD
-from cunet.terminal import shell_line
+from cunet.terminal import plural, shell_line
 from cunet.training import log_file
 from cunet.training.config import Config, read_toml, write_toml
 from cunet.training.environment import environment
@@ -111,7 +111,8 @@ class RunFolder:
         refuse_other_data(self.path, facts["data"], config.data, hashes)
         if config.steps < step:
             raise CunetError(
-                f"run '{self.path}' has done {step} steps already, more than --steps {config.steps}"
+                f"run '{self.path}' has done {plural(step, 'step')} already, more than --steps "
+                f"{config.steps}"
             )
         lost = missing_steps(self.path, step)
         again = {"step": step} | ({"log_lacks": lost} if lost else {}) | environment(config, hashes)

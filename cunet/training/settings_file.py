@@ -8,7 +8,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
 
-from cunet.errors import CunetError, of_system
+from cunet.errors import CunetError, did_you_mean, of_system
 from cunet.files.json_file import read_text
 
 LARGEST = 1 << 20  # bytes of a file of settings
@@ -32,8 +32,8 @@ def read(path: Path, types: Mapping[str, Any], own: bool = False) -> dict[str, A
     settings: dict[str, Any] = {}
     for key, value in found.items():
         if key not in types:
-            known = ", ".join(sorted(types))
-            raise CunetError(f"config file '{path}': unknown key {key!r:.60}; known keys: {known}")
+            known = f"known keys: {', '.join(sorted(types))}{did_you_mean(key, types)}"
+            raise CunetError(f"config file '{path}': unknown key {key!r:.60}; {known}")
         settings[key] = _typed(path, key, value, types[key])
     return settings
 

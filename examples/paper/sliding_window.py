@@ -37,6 +37,7 @@ from cunet.net import figure1
 from cunet.net.normalization import Normalization
 from cunet.net.shape import Shape
 from cunet.net.tiles import tile_for_output
+from cunet.terminal import plural
 from cunet.threads import get_threads, set_threads
 from cunet.training.prepared import Prepared, prepare
 
@@ -68,7 +69,9 @@ def command_time(args: argparse.Namespace) -> None:
     by_patches(args.batch)  # the first call of each net allocates its memory
     seconds = measured(lambda: by_patches(count))
     work = sum(row.flops for row in rows(net))
-    print(f"A slice of {side}x{side} pixels, {get_threads()} thread(s), device {net.device}\n")
+    print(
+        f"A slice of {side}x{side} pixels, {plural(get_threads(), 'thread')}, device {net.device}\n"
+    )
     print(f"{'':42}{'seconds':>10}{'GFLOP':>12}{'GFLOP/s':>9}")
     line(f"sliding window, {count:,} patches", seconds, count * work)
     whole, all_work = seconds * side**2 / count, work * side**2

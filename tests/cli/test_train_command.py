@@ -18,7 +18,8 @@ def test_train_says_preset_checks_scores_and_the_next_command(trained):
     assert lines[0].startswith("preset cpu")
     assert any("255 is class 1" in line for line in lines)
     assert sum("pixel error" in line for line in lines) == 2  # after steps 3 and 6
-    assert lines[-1].strip() == f"cunet segment {data / 'train-volume.tif'} --model {folder}"
+    volume = data / "train-volume.tif"
+    assert lines[-1].strip() == f"cunet segment {volume} --model {folder} --pages 0,2"
     assert done.stdout == ""
 
 
@@ -106,13 +107,14 @@ def test_bad_labels(run, tmp_path, spoil, code, words, tiny):
         (["--fold", "5/5"], ["fold", "5/5"]),
         (["--solver", "rmsprop"], ["solver", "sgd, adam"]),
         (["--preset", "fast"], ["preset", "paper, cpu"]),
+        (["--preset", "papr"], ["did you mean 'paper'?"]),
         (["--config", "missing.toml"], ["missing.toml"]),
         (["--config", "CONFIG"], ["bad.toml", "widht"]),
         (["--resume", "RUN", "--width", "8"], ["--width", "--resume"]),
         (["--resume", "RUN", "--no-augment"], ["--augment", "--resume"]),
         (["--resume", "RUN", "--clip", "0"], ["--clip", "--resume"]),
         (["--steps", "0"], ["steps", "1 or more"]),
-        (["--lr-policy", "sometimes"], ["lr policy", "sometimes"]),
+        (["--lr-policy", "sometimes"], ["--lr-policy", "multistep, poly", "'sometimes'"]),
         (["--device", "cuda:99"], []),
     ],
 )

@@ -77,7 +77,7 @@ def test_the_plan_says_what_the_dry_run_says(data, run, tmp_path, monkeypatch):
     more = ["--folds", 3, "--jobs", 2, "--out", tmp_path / "it", "--dry-run", "--json"]
     code, text, err = run("crossval", "--data", data, *options, *more)
     assert code == 0 and json.loads(text) == plan.summary()
-    assert f"{plan.fold.threads} CPU threads" in err
+    assert f"{plan.fold.threads} CPU thread" in err
     assert not (tmp_path / "it").exists()
 
 

@@ -56,7 +56,7 @@ def test_annotated_frames_in_the_order_of_sequence_and_time(folder):
     np.testing.assert_array_equal(
         data.images[2][..., 0], tifffile.imread(folder / "02" / "t011.tif")
     )
-    assert any("2 annotated frames, 1 others not used" in note for note in data.notes)
+    assert any("2 annotated frames, 1 other not used" in note for note in data.notes)
     assert set(data.hashes) == {
         f"{s}{middle}{n}.tif"
         for s, n in (("01", "002"), ("01", "010"), ("02", "011"))
@@ -268,7 +268,7 @@ def test_the_challenges_own_folders():
 
 
 def test_the_next_command_after_a_training_names_the_sequence(folder, tmp_path_factory):
-    from cunet.cli.common import segment_command
+    from cunet.segmentation.next_command import segment_command
 
     assert segment_command(str(folder), "runs/a-1") == (
         f"cunet segment {folder}/02 --model runs/a-1 --products ctc --out 02_RES"
@@ -283,4 +283,4 @@ def test_the_next_command_after_a_training_names_the_sequence(folder, tmp_path_f
     for data in (bowl, bowl / "stage1_train"):
         command = segment_command(str(data), "runs/b-1")
         assert f"'{bowl}/stage1_train/*/images/*.png'" in command and "--products labels" in command
-    assert segment_command(str(bowl / "nothing"), "r") == "cunet segment IMAGE.tif --model r"
+    assert segment_command(str(bowl / "nothing"), "r") == "cunet segment --help"

@@ -262,7 +262,7 @@ def test_accents_that_a_system_takes_apart(tmp_path):
     [("train-volume.TIF", "train-labels.tif"), ("Train-Volume.tiff", "TRAIN-LABELS.TIFF")],
 )
 def test_the_isbi_layout_in_any_spelling(tmp_path, volume, labels):
-    from cunet.cli.common import segment_command
+    from cunet.segmentation.next_command import segment_command
 
     usual = load(isbi(tmp_path / "a", np.stack([halves(), halves()[:, ::-1]])))
     folder = isbi(tmp_path / "b", np.stack([halves(), halves()[:, ::-1]]))
@@ -335,7 +335,7 @@ def test_a_folder_of_no_known_layout(tmp_path):
     write(tmp_path / "train-volume.tif", grey(2, 9, 9))
     with pytest.raises(CunetError, match="no file '.*train-labels.tif'"):
         load(tmp_path)
-    with pytest.raises(CunetError, match="no kind of data set 'nifti'"):
+    with pytest.raises(CunetError, match="dataset: expected one of .*, found 'nifti'"):
         load(tmp_path, "nifti")
 
 

@@ -63,7 +63,7 @@ def test_images_nuclei_and_notes(tmp_path):
     np.testing.assert_array_equal(data.labels[1], cells > 0)
     assert all(page.dtype == np.uint8 for page in (*data.images, *data.labels))
     notes = "\n".join(data.notes)
-    for note in ("2 slices", "2 sizes", "20 x 30", "25 x 16", "1 images are grey, 1 coloured"):
+    for note in ("2 slices", "2 sizes", "20 x 30", "25 x 16", "1 image is grey, 1 coloured"):
         assert note in notes
     share = 100 * (25 * 8 + 24 + 60 + 48) / (25 * 16 + 20 * 30)
     assert f"4 nuclei, 1 to 3 in an image: {share:.1f} % of the pixels" in notes
@@ -94,7 +94,7 @@ def test_grey_files_get_three_equal_channels(tmp_path):
     data = load(tmp_path)
     np.testing.assert_array_equal(data.images[0], np.dstack([picture(3, mode="L")] * 3))
     np.testing.assert_array_equal(data.images[1], picture(4, mode="RGB"))
-    assert any("1 images are grey, 1 coloured" in note for note in data.notes)
+    assert any("1 image is grey, 1 coloured" in note for note in data.notes)
 
 
 def test_of_overlapping_masks_the_last_by_name_has_the_pixels(tmp_path):
@@ -202,7 +202,7 @@ def test_an_image_without_masks_is_named(tmp_path):
     Image.fromarray(mask(BOXES[0], value=0)).save(tmp_path / "c0" / "masks" / "none.png")
     notes = load(tmp_path).notes
     assert not any("no mask at all" in note for note in notes)
-    assert "c0: 1 masks are empty" in notes
+    assert "c0: 1 mask is empty" in notes
 
 
 def test_what_lies_beside_the_masks(tmp_path):

@@ -114,7 +114,7 @@ def test_several_readings_are_named_with_the_option_for_each(tmp_path):
         data = load(folder, f"folder:{choice}")
         np.testing.assert_array_equal(data.labels[0], expected)
     refused(CunetError, "with labels in 'truth'")(folder, kind="folder:truth")
-    refused(CunetError, "no kind of data set 'isbi:labels'", "folder:_mask")(
+    refused(CunetError, "dataset: expected one of", "folder:LABELS", "isbi:labels")(
         folder, kind="isbi:labels"
     )
 

@@ -81,4 +81,4 @@ def test_the_command_line(run, save):
         code, _, err = run("segment", image, "--precision", name, "--device", "cpu")
         assert code == expected and words in err
     code, _, err = run("train", "--data", image.parent, "--precision", "tf31")
-    assert code == 2 and "precision: expected one of" in err
+    assert code == 2 and "'--precision': expected one of float32" in err

@@ -51,7 +51,7 @@ def test_the_table_says_what_each_score_is(run, save):
     assert code == 0
     document = json.loads(run("pixels", prob, truth, "--json")[1])
     lines = out.splitlines()
-    assert f"5 page(s), 540 pixels, {100 * (labels > 0).mean():.1f} % white" in lines[0]
+    assert f"5 pages, 540 pixels, {100 * (labels > 0).mean():.1f} % white" in lines[0]
     row = next(line for line in lines if line.startswith("IoU"))
     assert row.split()[1] == f"{document['iou']:.4f}" and row.endswith("TP / (TP + FP + FN)")
     places = {
@@ -92,10 +92,10 @@ def test_all_pages_need_no_choice(save):
 @pytest.mark.parametrize(
     "held, pages, code, reported",
     [
-        (3, None, 3, ["p.tif' has 3 page(s)", "t.tif' has 5", "expected 5 in both", "--pages"]),
+        (3, None, 3, ["p.tif' has 3 pages", "t.tif' has 5", "expected 5 in both", "--pages"]),
         (3, "0,1", 3, ["p.tif' has 3", "t.tif' has 5", "expected 2, those of --pages 0,1, or all"]),
-        (1, "0,1", 3, ["p.tif' has 1 page(s)", "expected 2"]),
-        (6, None, 3, ["p.tif' has 6 page(s)", "t.tif' has 5"]),
+        (1, "0,1", 3, ["p.tif' has 1 page", "expected 2"]),
+        (6, None, 3, ["p.tif' has 6 pages", "t.tif' has 5"]),
         (5, "5", 2, ["t.tif' has pages 0 to 4"]),
         (5, "1,x", 2, ["--pages: expected 0,5,10-12, found '1,x'"]),
         (2, "1,1", 2, ["names a page twice"]),

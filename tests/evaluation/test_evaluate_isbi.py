@@ -65,7 +65,7 @@ def test_the_table_and_the_plot(run, golden, tmp_path):
     assert code == 0, err
     document = json.loads(run("isbi", prob, truth, "--json")[1])
     lines = out.splitlines()
-    assert lines[0].split() == ["1", "slice(s)", "score", "threshold"]
+    assert lines[0].split() == ["1", "slice", "score", "threshold"]
     for key, line in zip(KEYS, lines[1:], strict=False):
         assert f"{document[key]:.6f}" in line and f" {document['thresholds'][key]:.1f} " in line
     for kind, count in document["warping_pixels"].items():

@@ -106,7 +106,7 @@ PROB, LABELS = stack(4, 20, 17)
     ("prob", "truth", "settings", "kind", "words"),
     [
         (PROB[:, 1:], LABELS, {}, DataError, "'prob' is 19 x 17 but 'truth' is 20 x 17"),
-        (PROB[:3], LABELS, {}, DataError, r"'prob' has 3 page\(s\), 'truth' has 4"),
+        (PROB[:3], LABELS, {}, DataError, r"'prob' has 3 pages, 'truth' has 4"),
         (wrong_at(np.nan), LABELS, {}, DataError, "'prob' page 2 holds nan at row 3, column 4"),
         (PROB, PROB, {}, DataError, "'truth': expected whole numbers .*float32"),
         (PROB[0, 0], LABELS, {}, DataError, r"'prob': expected numbers of shape \(H, W\)"),
@@ -176,7 +176,7 @@ def test_ctc_refuses_what_does_not_fit(sequence):
     folder, annotated, result, truth = sequence
     for sources, words in (
         ((folder, truth), "two paths or two arrays"),
-        ((result[:3], truth), r"result has 3 frame\(s\), truth has 4"),
+        ((result[:3], truth), r"result has 3 frames, truth has 4"),
         ((result[:, 1:], truth), "'result' is 39 x 40 but 'truth' is 40 x 40"),
         ((result.astype(int) - 1, truth), "'result': expected cell numbers from 0 up, found -1"),
         ((result / 2, truth), "'result': expected whole numbers"),
@@ -212,7 +212,7 @@ def test_objects_of_folders_and_arrays(printed, tmp_path):
     assert masks["objects"] > 1
     for sources, words in (
         ((pred, paths[1]), "two paths or two arrays"),
-        ((pred[:2], truth), r"pred has 2 image\(s\), truth has 3"),
+        ((pred[:2], truth), r"pred has 2 images, truth has 3"),
         ((pred[0], truth[1]), "'pred 0' is 40 x 40 but 'truth 0' is 30 x 30"),
         ((pred[0] / 2, truth[0]), "'pred 0': expected whole numbers"),
         ((pred[0].astype(int) - 1, truth[0]), "'pred 0' holds negative numbers"),

@@ -235,7 +235,7 @@ def test_time(data):
     )
     assert done.returncode == 0 and done.stderr == "", done.stderr
     printed = re.sub(" +", " ", done.stdout)
-    assert "A slice of 40x40 pixels, 1 thread(s), device cpu" in printed
+    assert "A slice of 40x40 pixels, 1 thread, device cpu" in printed
     few = re.search(r"sliding window, 6 patches ([\d.]+) 1\.5 [\d.]+\n", printed)
     work = sum(row.flops for row in net_of.rows(net_of.SlidingWindow())) * 1600 / 1e9
     every = re.search(rf"extrapolated to all 1,600 ([\d.]+) {work:.1f} [\d.]+\n", printed)

@@ -82,7 +82,7 @@ def test_an_old_description_of_more_planes_than_there_are(tmp_path):
 def test_pages_beyond_those_of_the_metadata_are_said(tmp_path):
     xml = ome_xml('SizeZ="2" SizeC="1" SizeT="1"', '<TiffData IFD="0" PlaneCount="2"/>')
     with open_image(described(tmp_path / "a.tif", xml)) as image:
-        assert image.pages == 2 and image.doubts[0].startswith("1 more pages")
+        assert image.pages == 2 and image.doubts[0].startswith("1 more page is")
 
 
 @pytest.mark.parametrize(

@@ -149,3 +149,21 @@ def test_a_calibration_is_carried_to_every_type_of_product(tmp_path):
         with tifffile.TiffFile(tmp_path / f"out/{product}.tif") as file:
             assert (file.imagej_metadata["unit"], file.imagej_metadata["spacing"]) == ("nm", 2)
             assert file.pages[0].tags["XResolution"].value == (40, 1)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_products_say_how_to_be_shown(tmp_path, classes):
+    path, _ = image_of(tmp_path, "Z")
+    wanted = ("prob", "mask", "labels")
+    segmented(path, bright(classes), tmp_path / "out", wanted)
+    found, coloured = {}, {}
+    for name in wanted:
+        with tifffile.TiffFile(tmp_path / "out" / f"{name}.tif") as file:
+            found[name] = (file.imagej_metadata["min"], file.imagej_metadata["max"])
+            tag = file.pages[0].tags.get("ColorMap")
+            coloured[name] = None if tag is None else np.array(tag.value).reshape(3, 256)[:, :3]
+    assert found == {"prob": (0, 1), "mask": (0, 255), "labels": (0, 255)}
+    assert coloured["prob"] is None and (coloured["mask"] is None) == (classes == 2)
+    for table in filter(lambda table: table is not None, coloured.values()):
+        assert not table[:, 0].any() and table[:, 1].any() and table[:, 2].any()
+        assert (table[:, 1] != table[:, 2]).any()

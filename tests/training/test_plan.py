@@ -39,7 +39,7 @@ def test_it_is_what_the_dry_run_says(data, run, tmp_path, half_a_second):
     code, text, err = run("train", "--data", data, *options(SMALL), *more)
     assert code == 0, err
     assert json.loads(text) == plan.summary()
-    assert err.startswith("preset cpu: 6 steps at 0.50 s on 1 CPU threads, about 0:03")
+    assert err.startswith("preset cpu: 6 steps at 0.50 s on 1 CPU thread, about 0:03")
     assert (plan.left, plan.expected_seconds, plan.threads) == (6, 3.0, 1)
     assert plan.why_no_tensor_cores == "the CPU has no tensor cores"
     assert not (tmp_path / "run").exists()
