@@ -75,6 +75,7 @@ def main() -> None:
         code = run()
     except KeyboardInterrupt:  # while an error was being printed
         code = 130
+    signals.ignore()
     streams.finish()
     limits.finished(code)
     sys.exit(code)

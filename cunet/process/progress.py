@@ -4,6 +4,7 @@ A bar is redrawn by a thread of its own, also while nothing is reported, so that
 without seeing that the work goes on and what it is.
 """
 
+import shutil
 import sys
 import threading
 import time
@@ -82,25 +83,27 @@ class Progress:
             return
         now = self.shown = time.perf_counter()
         self.noted = self.note()
-        line = printable(self._words(now) + self.noted)
+        self.drawn = True
+        before, after = self._figures(now)
+        text = printable(self.text)
         if not self.live:
-            streams.message(line)
-            self.drawn = True
+            streams.message(before + text + after)
             return
-        bar = ""
         if self.total:
             filled = round(20 * min(1, self.done / self.total))
-            bar = f"[{'#' * filled}{'.' * (20 - filled)}] "
-        streams.message(f"\r{bar}{line}\x1b[K", end="")
-        self.drawn = True
+            before = f"[{'#' * filled}{'.' * (20 - filled)}] {before}"
+        room = shutil.get_terminal_size().columns - 1  # a longer line would be drawn below itself
+        line = before + text[: max(0, room - len(before) - len(after))] + after
+        streams.message(f"\r{line[:room]}\x1b[K", end="")
 
-    def _words(self, now: float) -> str:
+    def _figures(self, now: float) -> tuple[str, str]:
+        """What stands before the text, and after it."""
         if not self.total:
-            return f"{self.text}  {duration(now - self.start)}"
+            return "", f"  {duration(now - self.start)}"
         rate = max(0, self.done - self.first) / max(1e-9, now - self.start)
         left = (self.total - self.done) / rate if rate else None
         if self.left is not None:
             left = max(0, self.left - (now - self.told))
         speed = f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each" if rate else ""
         eta = "?" if left is None else duration(left)
-        return f"{self.done}/{self.total}  {self.text}  {speed}  ETA {eta}"
+        return f"{self.done}/{self.total}  ", f"  {speed}  ETA {eta}{self.noted}"

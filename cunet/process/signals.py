@@ -23,3 +23,10 @@ def install() -> None:
     for number in ending_signals():
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, end)
+
+
+def ignore() -> None:
+    """The work is over, and its exit code stands: from now on a signal that ends a command changes
+    nothing. Python's own end takes a while, and would let it kill the process."""
+    for number in ending_signals():
+        signal.signal(number, signal.SIG_IGN)

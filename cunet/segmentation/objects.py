@@ -103,11 +103,19 @@ def _filled(numbered: np.ndarray) -> np.ndarray:
     """The objects and what each of them encloses, (H, W) bool; not what several enclose together.
 
     Filled objects touch where they touched before, so numbering them again gives the same objects.
+    Large ones come first: what an object in a hole encloses is in that hole as well.
     """
-    filled = numbered > 0
-    for number, box in enumerate(ndimage.find_objects(numbered), 1):
-        filled[box] |= ndimage.binary_fill_holes(numbered[box] == number)
-    return filled
+    enclosed = np.zeros(numbered.shape, bool)
+    boxes = ndimage.find_objects(numbered)
+    sides = np.array([[side.stop - side.start for side in box] for box in boxes]).reshape(-1, 2)
+    order = np.argsort(-sides.prod(axis=1), kind="stable")
+    for k in order[sides[order].min(axis=1) >= 3]:  # smaller ones enclose nothing
+        box, number = boxes[k], k + 1
+        top = numbered[box][0] == number
+        if not enclosed[box][0][top][0]:
+            own = numbered[box] == number
+            enclosed[box] |= ndimage.binary_fill_holes(own) & ~own
+    return (numbered > 0) | enclosed
 
 
 def _in_reading_order(numbered: np.ndarray) -> np.ndarray:

@@ -33,6 +33,7 @@ def stderr(monkeypatch, request):
     for place in (module, streams):  # pytest sets sys.stderr itself between fixture and test
         monkeypatch.setattr(place, "sys", SimpleNamespace(stderr=terminal))
     monkeypatch.setattr(module, "PERIOD", 0.01)
+    monkeypatch.setenv("COLUMNS", "120")
     return terminal
 
 
@@ -69,6 +70,16 @@ def test_what_takes_long_is_named_and_leaves_nothing_behind(stderr):
         until(lambda: stderr.text)
     assert stderr.text.startswith("\rreading 'a\\x1bb'  0:00\x1b[K")
     assert stderr.text.endswith("\r\x1b[K")
+
+
+@live
+def test_a_line_is_no_wider_than_the_terminal(stderr, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    with Progress(8, text="a long name " * 9) as bar:
+        bar.update(8, "a long name " * 9)
+    shown = stderr.text.removesuffix("\n").split("\r")[1:]
+    assert shown and all(len(line.removesuffix("\x1b[K")) == 59 for line in shown)
+    assert all("8/8" in line and line.endswith("ETA 0:00\x1b[K") for line in shown), shown
 
 
 @live
