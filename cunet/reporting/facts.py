@@ -16,49 +16,19 @@ from cunet.net import checkpoint
 from cunet.net.unet import UNet
 from cunet.reporting.cells import caption as cells_caption
 from cunet.reporting.isbi import Scores, score, why_none
+from cunet.reporting.log import Log
 from cunet.reporting.pictures import Example
 from cunet.reporting.slices import Segmented, in_order
 from cunet.segmentation.tiling import segment, whole_tile
 from cunet.training.config import Config
 from cunet.training.prepared import Prepared, prepare
-from cunet.training.run_folder import missing_steps, read_log, read_settings
+from cunet.training.run_folder import missing_steps, read_settings
 from cunet.training.weights import weigh
 
 MAX_EXAMPLES = 3
-ENVIRONMENT: dict[str, type] = {"command": list, "blas": list, "versions": dict, "data": dict}
+ENVIRONMENT: dict[str, type] = {"command": list, "blas": list, "resumed": list}
+ENVIRONMENT |= {"versions": dict, "data": dict}
 METRICS: dict[str, type] = {"last": dict}
-
-
-@dataclass(frozen=True)
-class Log:
-    """The columns of log.csv: one number a step, and those of the validated steps."""
-
-    step: np.ndarray
-    seconds: np.ndarray
-    lr: np.ndarray
-    loss: np.ndarray
-    wait: np.ndarray
-    val_step: np.ndarray
-    val_loss: np.ndarray
-    val_dice: np.ndarray
-    val_pixel_error: np.ndarray
-    val_threshold: np.ndarray
-
-    @classmethod
-    def read(cls, run: Path) -> "Log":
-        """The log of a run folder; CunetError where there is none, DataError where it is none."""
-        rows = read_log(run)
-        names = list(cls.__dataclass_fields__)
-        validated = [row for row in rows if all(row[name] for name in names[6:])]
-        columns = [[float(row[n] or "nan") for row in rows] for n in names[:5]]
-        columns.append([float(row["step"]) for row in validated])
-        columns += [[float(row[n]) for row in validated] for n in names[6:]]
-        return cls(*map(np.array, columns))
-
-    @property
-    def best(self) -> int:
-        """The place of the lowest validation pixel error among the validated steps."""
-        return int(self.val_pixel_error.argmin())
 
 
 @dataclass(frozen=True)
@@ -112,6 +82,11 @@ class Found:
         return self.data.dataset.kind == "dsb2018"
 
     @property
+    def foreground(self) -> str:
+        """What the page calls every class but the first: white where it is white in the label."""
+        return "foreground" if self.numbered or self.several else "white"
+
+    @property
     def constant_error(self) -> float:
         """The pixel error of calling every pixel white."""
         white = self.counts.white / max(1, self.counts.pixels)
@@ -136,6 +111,14 @@ class Facts:
     def step(self) -> int:
         """The step of last.npz; 0 where it is unknown."""
         return (self.network and self.network.step) or 0
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether slices are held out: as found, or without the data as the settings say."""
+        if self.data:
+            return self.data.held_out > 0
+        splits = ("fold", "hold_out", "train_share")
+        return any(getattr(self.config, name) is not None for name in splits)
 
     @property
     def constant_error(self) -> float | None:
@@ -181,7 +164,9 @@ def _read_json(path: Path, kinds: Mapping[str, type], remarks: list[str]) -> dic
     for name, kind in kinds.items():
         value = found.get(name, kind())
         good = isinstance(value, kind)
-        if not good or (name == "blas" and not all(isinstance(pool, dict) for pool in value)):
+        if good and name in ("blas", "resumed"):
+            good = all(isinstance(one, dict) for one in value)
+        if not good:
             del found[name]
             remarks.append(f"{path.name} is damaged: its '{name}' is left out.")
     return found
