@@ -56,6 +56,8 @@ def _head(facts: Facts, name: str) -> str:
     if facts.data:
         training = counted(facts.data.training, "slice")
         parts.append(f"{training} to train on, {facts.data.held_out or 'none'} held out")
+    if model := vars(facts.config).get("from_model"):
+        parts.append(f"trained from the weights of {model}")
     if "started" in facts.environment:
         parts.append(f"started {facts.environment['started']}")
     return f'<h1>{escape(name)}</h1>\n<p class="soft">{escape("; ".join(parts))}</p>'

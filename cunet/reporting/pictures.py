@@ -62,7 +62,10 @@ class Example:
         Pixels to be ignored, which weigh nothing, are left aside.
         """
         counted = self.weights[self.labels != IGNORE]
-        return bool(counted.size and np.ptp(counted) > SAME_COLOUR * counted.max())
+        if not counted.size:
+            return False
+        lowest, highest = float(counted.min()), float(counted.max())
+        return highest - lowest > SAME_COLOUR * highest
 
     @property
     def found(self) -> np.ndarray:

@@ -118,7 +118,7 @@ dl.terms { columns: 2 22rem; column-gap: 2.5rem; margin: 0; font-size: .9rem; }
   .slice figure { grid-column: span 2; }
   .slice figure:nth-child(-n+2) { grid-column: span 5; }
   dl.terms { columns: 2; }
-  .slice, .charts svg, .cards, tr { break-inside: avoid; }
+  figure, .charts svg, .cards, tr { break-inside: avoid; }
   h2, h3, summary, thead, p.keys { break-after: avoid; }
 }
 """
