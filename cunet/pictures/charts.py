@@ -70,10 +70,10 @@ def line_chart(name: str, lines: Sequence[Line], xlabel: str, title: str, log: b
         axis.set_title(title, loc="left", fontsize=TITLE)
         axis.set_xlabel(xlabel)
         if log:
-            values = np.concatenate([line.y for line in lines])
+            decades = np.log10(np.concatenate([line.y for line in lines]))
             axis.set_yscale("log")
             axis.yaxis.set_major_formatter("{x:g}")
-            if values.max() < values.min() * 10**MANY_DECADES:
+            if decades.max() - decades.min() < MANY_DECADES:
                 axis.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
                 axis.yaxis.set_minor_formatter("{x:g}")
         if xlabel == "step":

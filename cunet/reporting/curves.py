@@ -34,7 +34,7 @@ def curves(facts: Facts) -> str:
             f"One validation, after step {int(log.val_step[0]):,}: loss {log.val_loss[0]:.4g}, "
             f"pixel error {log.val_pixel_error[0]:.4f}, Dice {log.val_dice[0]:.4f}."
         )
-    if np.ptp(log.lr):
+    if log.lr.min() < log.lr.max():
         charts.append(
             line_chart("rate", [Line(*points(log.step, log.lr))], "step", "Learning rate")
         )

@@ -154,7 +154,8 @@ def _lines(scores: Scores, keys: Sequence[str]) -> list[Line]:
     looks = [(BLUE, "solid"), (ORANGE, "dashed")]
     for key, (colour, style) in zip(keys, looks, strict=False):
         x = curves["threshold"][: len(curves[key])]
-        lines.append(Line(x, curves[key], NAMES[key], colour, style))
+        label = NAMES[key] if len(keys) > 1 else ""  # else the title says it
+        lines.append(Line(x, curves[key], label, colour, style))
         place = [scores.threshold(key)], [scores.result[key]]
         lines.append(Line(*place, colour=colour, style="none", marker="D"))
     return lines
