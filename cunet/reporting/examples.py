@@ -52,10 +52,16 @@ def section(found: Found | None) -> str:
     names = found.data.dataset.class_names
     text = f"{which}, segmented with last.npz.{_equal_weights(found)}"
     parts = [f"<p>{escape(text)}</p>", *keys(first, names, bool(thresholds))]
+    if len(names) == 2 and first.objects is None and any(map(_ignores, found.examples)):
+        parts.append(key("Label", (IGNORED, "to be ignored")))
     for example in found.examples:
         parts.append(f"<h3>{escape(example.name)}: {measure} {number(example.value)}</h3>")
         parts.append(figures(example, len(names), thresholds))
     return "\n".join(parts)
+
+
+def _ignores(example: Example) -> bool:
+    return bool((example.labels == IGNORE).any())
 
 
 def _equal_weights(found: Found) -> str:
@@ -92,8 +98,7 @@ def pictures(
         shown.insert(3, (f"weight map, 0{DARK_TO}{highest:.3g}", drawn))
     if example.objects is not None:
         shown[0] = ("missed and invented pixels", shown[0][1])
-        ignored = bool((example.labels == IGNORE).any())
-        text = "annotated objects" + "; grey: to be ignored" * ignored
+        text = "annotated objects" + "; grey: to be ignored" * _ignores(example)
         shown[2] = (text, cells_picture(example.objects[0], example.labels))
         shown.insert(0, (example.caption, found_picture(example.image, *example.objects)))
     if thresholds:
