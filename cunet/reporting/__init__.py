@@ -10,7 +10,7 @@ from cunet.reporting.curves import curves, threshold_chart
 from cunet.reporting.examples import section as examples
 from cunet.reporting.facts import Facts, Found, collect
 from cunet.reporting.key_figures import key_figures
-from cunet.reporting.page import PAGE, counted, escape, folded, table
+from cunet.reporting.page import PAGE, escape, folded, plural, table
 from cunet.reporting.setup import settings, size_and_machine
 
 
@@ -54,7 +54,7 @@ def write_report(run: str | Path) -> Path:
 def _head(facts: Facts, name: str) -> str:
     parts = [f"data {facts.config.data}"]
     if facts.data:
-        training = counted(facts.data.training, "slice")
+        training = plural(facts.data.training, "slice")
         parts.append(f"{training} to train on, {facts.data.held_out or 'none'} held out")
     if model := vars(facts.config).get("from_model"):
         parts.append(f"trained from the weights of {model}")
@@ -97,7 +97,7 @@ def _which(facts: Facts, found: Found) -> str:
 
 
 def _slices(found: Found) -> str:
-    return counted(len(found.slices), f"{'held-out' if found.data.held_out else 'training'} slice")
+    return plural(len(found.slices), f"{'held-out' if found.data.held_out else 'training'} slice")
 
 
 def _thresholds(found: Found) -> str:

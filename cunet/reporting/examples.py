@@ -7,7 +7,7 @@ import numpy as np
 from cunet.data.labels import IGNORE
 from cunet.pictures.colours import class_colours
 from cunet.reporting.facts import Found
-from cunet.reporting.page import counted, escape, number
+from cunet.reporting.page import escape, number, plural
 from cunet.reporting.pictures import (
     CONFUSED,
     CUT,
@@ -47,7 +47,7 @@ def section(found: Found | None) -> str:
     elif held_out:
         which = f"The held-out slices of lowest, middle and highest {measure} of {held_out}"
     else:
-        which = counted(len(found.examples), "training slice")
+        which = plural(len(found.examples), "training slice")
     thresholds = found.scores.result["thresholds"] if found.scores else None
     names = found.data.dataset.class_names
     text = f"{which}, segmented with last.npz.{_equal_weights(found)}"

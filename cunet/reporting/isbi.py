@@ -8,7 +8,7 @@ import numpy as np
 from cunet.data.labels import IGNORE
 from cunet.metrics.isbi2012 import SCORES, evaluate, why_not
 from cunet.pictures.charts import BLUE, ORANGE, Line, line_chart
-from cunet.reporting.page import counted, escape, table
+from cunet.reporting.page import escape, plural, table
 
 MAX_SCORED_PIXELS = 20_000_000  # in all; 10 million take about a minute on one processor
 
@@ -91,7 +91,7 @@ def cards(scores: Scores, where: str) -> list[tuple[str, str, str]]:
 
 def section(scores: Scores, held_out: bool, step: int) -> str:
     """The tables and charts of the scores."""
-    of = counted(len(scores.names), "held-out slice" if held_out else "training slice")
+    of = plural(len(scores.names), "held-out slice" if held_out else "training slice")
     text = (
         f"The scores of the ISBI 2012 challenge, as its organisers define them, over {of} of "
         f"these data; last.npz, step {step:,}. They are not over the challenge's test set and do "

@@ -6,7 +6,7 @@ import numpy as np
 
 from cunet.reporting import cells, classes, isbi
 from cunet.reporting.facts import Facts, Found
-from cunet.reporting.page import Card, cards, counted, duration, escape
+from cunet.reporting.page import Card, cards, duration, escape, plural
 
 MAIN = 3
 
@@ -78,7 +78,7 @@ def _computed(facts: Facts, found: Found) -> list[Card]:
 def _where(facts: Facts) -> str:
     """Which slices figures are of that were computed for the page."""
     if facts.found and not facts.found.data.held_out:
-        return counted(len(facts.found.slices), "training slice")
+        return plural(len(facts.found.slices), "training slice")
     return f"held out, step {facts.step:,}"
 
 

@@ -77,7 +77,7 @@ def number(value: float) -> str:
     return f"{value:.4f}" if value == value else "undefined"
 
 
-def counted(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
     """1 slice, 12,000 slices."""
     return f"{count:,} {noun}{'s' * (count != 1)}"
 

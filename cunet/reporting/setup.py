@@ -10,7 +10,7 @@ from cunet.data.weight_map import FORMS
 from cunet.net.receptive_field import receptive_field
 from cunet.net.sizes import output_size
 from cunet.reporting.facts import Facts
-from cunet.reporting.page import counted, duration, folded, table
+from cunet.reporting.page import duration, folded, plural, table
 from cunet.terminal import shell_line
 from cunet.training.config import PRESETS, Config
 
@@ -41,7 +41,7 @@ def settings(config: Config, command: Sequence[object] = ()) -> str:
     if changed:
         names = ", ".join(changed[:MAX_NAMED]) + " ..." * (len(changed) > MAX_NAMED)
         differ = "differs" if len(changed) == 1 else "differ"
-        summary = f"{counted(len(changed), 'setting')} {differ} from {which}: {names}"
+        summary = f"{plural(len(changed), 'setting')} {differ} from {which}: {names}"
     else:
         summary = f"All settings are those of {which}"
     text = (
