@@ -2,7 +2,6 @@
 
 import glob
 import sys
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any
 
 import click
 
-from cunet.cli.words import duration
 from cunet.errors import CunetError
 from cunet.process import streams
+from cunet.process.progress import Progress
 from cunet.terminal import printable, shell_line
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
@@ -121,41 +120,9 @@ def print_json(document: Any) -> None:
     streams.answer(json_text(document), needed=True)
 
 
-class Progress:
-    """A bar that is redrawn on a terminal, and a plain line every `every` seconds elsewhere."""
-
-    def __init__(self, total: int, done: int = 0, quiet: bool = False, every: float = 30):
-        self.total, self.first, self.quiet, self.every = total, done, quiet, every
-        self.start = self.shown = time.perf_counter()
-        self.live = sys.stderr.isatty()
-
-    def update(self, done: int, text: str) -> None:
-        """Show that `done` of `total` are finished; text describes the state."""
-        now = time.perf_counter()
-        if self.quiet or (
-            done < self.total and now - self.shown < (0.1 if self.live else self.every)
-        ):
-            return
-        self.shown = now
-        rate = max(0, done - self.first) / max(1e-9, now - self.start)
-        left = duration((self.total - done) / rate) if rate else "?"
-        speed = f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each" if rate else ""
-        line = printable(f"{done}/{self.total}  {text}  {speed}  ETA {left}")
-        if self.live:
-            filled = round(20 * done / max(1, self.total))
-            streams.message(f"\r[{'#' * filled}{'.' * (20 - filled)}] {line}\x1b[K", end="")
-        else:
-            streams.message(line)
-
-    def line(self, text: str) -> None:
-        """Print a line; the bar continues below it."""
-        if not self.quiet:
-            streams.message(("\r\x1b[K" if self.live else "") + printable(text))
-
-    def close(self) -> None:
-        """Leave the bar's line."""
-        if self.live and not self.quiet:
-            streams.message("")
+def busy(text: str, quiet: bool) -> Progress:
+    """On a terminal, what is being done and for how long, during a block that takes a while."""
+    return Progress(quiet=quiet, text=text)
 
 
 def train_loop(
@@ -174,8 +141,9 @@ def train_loop(
     """
     from cunet.training.stop import stop_on_signals
 
-    progress, record = Progress(config.steps, done, quiet, every), None
-    with stop_on_signals() as asked, closing(records):
+    progress, record = Progress(config.steps, done, quiet, every, "steps"), None
+    with stop_on_signals() as asked, progress, closing(records):
+        progress.note = lambda: "  stopping after this step" if asked() else ""
         for record in records:
             step = record["step"]
             text, *lines = say(record)
@@ -184,8 +152,20 @@ def train_loop(
                 progress.line(line)
             if step < config.steps and (asked() or step == stop_after):
                 break
-    progress.close()
     return record
+
+
+def report(run: str | Path, quiet: bool) -> Path:
+    """Write the report of a run behind a progress bar."""
+    from cunet.reporting import write_report
+
+    with Progress(1, quiet=quiet, text="report") as bar:
+
+        def show(doing: str, done: int, of: int) -> None:
+            bar.total = 2 * of + 1  # slices are segmented, then scored
+            bar.update(done + of * (doing != "report: segmenting slice"), doing)
+
+        return write_report(run, show)
 
 
 def notes(lines: Iterable[str], quiet: bool = False) -> None:

@@ -54,7 +54,8 @@ def command(config_file, resume, worker, dry_run, quiet, as_json, **given):
 
     if worker is not None:
         return work(resume, worker, given["device"], given["threads"])
-    plan = plans.make(config=config_file, resume=resume, **given)
+    with common.busy("checking the data, and the speed of a training step", quiet):
+        plan = plans.make(config=config_file, resume=resume, **given)
     if not dry_run:
         plan = plan.claimed()
     announce(plan, quiet)
@@ -78,9 +79,9 @@ def work(resume: str | None, name: str, device: str | None, threads: int | None)
 
 def run(plan: "Plan", quiet: bool, as_json: bool) -> int:
     """Complete every run, score all slices at once, print the result; returns the exit code."""
-    from cunet.crossvalidation.scores import prediction_files
+    from cunet.crossvalidation.summary import prediction_files
 
-    cv, board = plan.cv, Board(plan.cv, quiet)
+    cv, board = plan.cv, Board(plan, quiet)
     try:
         document = plan.run(board)
     except KeyboardInterrupt:
@@ -91,7 +92,8 @@ def run(plan: "Plan", quiet: bool, as_json: bool) -> int:
             common.print_json({"crossval": str(cv.path), "finished": False, "steps": steps})
         common.next_command(plan.again, quiet)
         return 130
-    board.close()
+    finally:
+        board.close()
     if as_json:
         common.print_json(document)
     elif not quiet:

@@ -53,13 +53,14 @@ class Board:
     """One progress bar for all runs, then one for the scores of all slices at once. It is called
     with a run, or None for all slices, and an event."""
 
-    def __init__(self, cv: "CrossValidation", quiet: bool):
+    def __init__(self, plan: "Plan", quiet: bool):
+        cv, self.clock = plan.cv, plan.clock()
         self.number = {run: f"{i} of {len(cv.runs)}" for i, run in enumerate(cv.runs, start=1)}
         self.steps = {run: cv.steps_done(run) for run in cv.runs}
         self.smooth = {run: Smooth() for run in cv.runs}
         self.average, self.quiet, self.collecting = cv.average, quiet, False
         total = len(cv.runs) * cv.config.steps
-        self.bar = common.Progress(total, sum(self.steps.values()), quiet)
+        self.bar = common.Progress(total, sum(self.steps.values()), quiet, text="steps")
 
     def __call__(self, run: "Run | None", event: dict) -> None:
         """Show an event; its kinds are described in cunet/crossvalidation/workers.py."""
@@ -69,18 +70,20 @@ class Board:
                 self.bar, self.collecting = common.Progress(event["of"], 0, self.quiet), True
             self.bar.update(event["done"], event["doing"])
             return
+        self.clock(run, event)
         name = f"run {self.number[run]}, {run.name}:"
         if "step" in event:
             self.steps[run] = step = event["step"]
             if "val_pixel_error" in event:
                 self.bar.line(f"{run.name}  {validation_line(event)}")
             loss = self.smooth[run](event["loss"])
-            self.bar.update(sum(self.steps.values()), f"{name} step {step}, loss {loss:.4f}")
+            text = f"{name} step {step}, loss {loss:.4f}"
+            self.bar.update(sum(self.steps.values()), text, self.clock.left())
         elif "doing" in event:
             text = f"{name} {event['doing']} {event['done']} of {event['of']}"
             # the bar fills up only when the last run is scored
             done = min(sum(self.steps.values()), self.bar.total - 1)
-            self.bar.update(done, text)
+            self.bar.update(done, text, self.clock.left())
         else:
             scores = event["scores"][self.average]
             self.bar.line(

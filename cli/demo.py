@@ -43,7 +43,6 @@ def command(out, steps, seed, overwrite, quiet, as_json):
 
 def show(folder: Path, steps: int | None, seed: int, quiet: bool, as_json: bool) -> int:
     """The demonstration, from the stack to the report; returns the exit code."""
-    from cunet.reporting import write_report
     from cunet.training.demo import begin
 
     start, run = time.perf_counter(), folder / "run"
@@ -57,11 +56,12 @@ def show(folder: Path, steps: int | None, seed: int, quiet: bool, as_json: bool)
     )
     common.say(f"2. a U-Net of width {config.width} and depth {config.depth} learns", quiet)
     final = learn(demo, quiet)
-    if final["step"] < config.steps:
+    if final.get("step", 0) < config.steps:
         common.next_command(shell_line(["cunet", "train", "--resume", run]), quiet)
         return 130
     common.say("3. it segments the held-out slices", quiet)
-    made = demo.segment()
+    with common.busy("segmenting", quiet):
+        made = demo.segment()
     names = [path.name for paths in made.values() for path in paths]
     common.say(f"   -> {folder}: " + ", ".join(names), quiet)
     common.say("4. pixel error on the held-out slices (1 - best F-score of the white class)", quiet)
@@ -71,7 +71,7 @@ def show(folder: Path, steps: int | None, seed: int, quiet: bool, as_json: bool)
     better = min(score for name, score in scores.items() if name != "U-Net") / scores["U-Net"]
     verdict = f"{better:.1f} times better" if better > 1 else "no better"
     common.say(f"   the U-Net is {verdict} than the better baseline", quiet)
-    report = write_report(run)
+    report = common.report(run, quiet)
     seconds = time.perf_counter() - start
     common.say(f"5. report: {report}  ({duration(seconds)} in all)", quiet)
     if as_json:

@@ -32,7 +32,8 @@ def ctc(result, truth, frames, as_json, quiet):
     """
     from cunet.evaluation.frames import find_pairs, scores
 
-    document, notes = scores(find_pairs(result, truth, frames), str(result))
+    with common.busy(f"comparing {result} with {truth}", quiet):
+        document, notes = scores(find_pairs(result, truth, frames), str(result))
     if as_json:
         common.print_json(document)
     elif not quiet:

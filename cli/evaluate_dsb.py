@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from cunet.cli import common
-from cunet.cli.evaluate_options import check_plot, plot_option
+from cunet.cli.evaluate_options import check_plot, labels_option, plot_option
 from cunet.cli.words import number
 from cunet.terminal import shell_line
 
@@ -13,18 +13,20 @@ from cunet.terminal import shell_line
 @click.command(short_help="the Data Science Bowl 2018: objects over thresholds of their IoU")
 @click.argument("pred", type=click.Path(path_type=Path))
 @click.argument("truth", type=click.Path(path_type=Path))
+@labels_option
 @plot_option
 @common.threads_option
 @common.overwrite_option
 @common.json_option
 @common.quiet_option
-def dsb(pred, truth, plot, overwrite, as_json, quiet):
+def dsb(pred, truth, labels, plot, overwrite, as_json, quiet):
     """Count the objects found, missed and invented: two are the same if their IoU is high enough.
 
     PRED and TRUTH are label images (TIFF or PNG, also stacks), or folders of them with matching
     names; the endings _labels and _mask make no difference. TRUTH may have the layout of the Data
     Science Bowl: stage1_train with <id>/masks/*.png. Images of 0 and 255, or 0 and 1, are masks,
-    whose 4-connected components are the objects. Images that are not in PRED are not scored.
+    whose 4-connected components are the objects. With --labels instances each patch of one colour
+    is an object, on black. Images that are not in PRED are not scored.
 
     Kaggle's score is the mean of TP / (TP + FP + FN) over the images and the IoU thresholds 0.50,
     0.55 ... 0.95. The report's mAP is the mean of TP / (TP + FP) up to 1.00: plain precision, which
@@ -41,9 +43,10 @@ def dsb(pred, truth, plot, overwrite, as_json, quiet):
     check_plot(plot, overwrite, pred, truth)
     pairs, left_out, notes = find_pairs(pred, truth)
     common.notes(notes, quiet)
-    progress = common.Progress(len(pairs), quiet=quiet)
-    document, notes = scores(pairs, left_out, lambda done, total: progress.update(done, "images"))
-    progress.close()
+    with common.Progress(len(pairs), quiet=quiet, text="images") as progress:
+        document, notes = scores(
+            pairs, left_out, lambda done, _: progress.update(done, "images"), labels == "instances"
+        )
     common.notes(notes, quiet)
     if left_out:
         common.say(f"{left_out} images of '{truth}' have no prediction and are not scored", quiet)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from cunet.cli import common
-from cunet.cli.evaluate_options import check_plot, pages_option, plot_option
+from cunet.cli.evaluate_options import check_plot, labels_option, pages_option, plot_option
 from cunet.terminal import shell_line
 
 
@@ -13,6 +13,7 @@ from cunet.terminal import shell_line
 @click.argument("prob", type=click.Path(path_type=Path))
 @click.argument("truth", type=click.Path(path_type=Path))
 @pages_option
+@labels_option
 @click.option("--radius", type=click.IntRange(1), help="Look for splits in a window of 2 radius + "
               "1 pixels (default: the whole image, as in the challenge).")  # fmt: skip
 @plot_option
@@ -20,10 +21,11 @@ from cunet.terminal import shell_line
 @common.overwrite_option
 @common.json_option
 @common.quiet_option
-def isbi(prob, truth, pages, radius, plot, overwrite, as_json, quiet):
+def isbi(prob, truth, pages, labels, radius, plot, overwrite, as_json, quiet):
     """The scores of the ISBI 2012 challenge: of the stack, and with --json of every slice.
 
-    PROB holds the probability of cell interior (white), TRUTH 0 for membrane and 255 for interior.
+    PROB holds the probability of cell interior (white), TRUTH 0 for membrane and 255 for interior,
+    or numbered cells.
     The scores equal those of the organisers' own program, each at its best threshold of 0, 0.1 ...
     1. The warping error counts merges and splits only, so it is 0 where no cell is found at all.
 
@@ -37,11 +39,11 @@ def isbi(prob, truth, pages, radius, plot, overwrite, as_json, quiet):
     from cunet.metrics.isbi2012 import SCORES
 
     check_plot(plot, overwrite, prob, truth)
-    pair = read_pair(prob, truth, pages)
+    with common.busy(f"reading {prob} and {truth}", quiet):
+        pair = read_pair(prob, truth, pages, labels)
     common.notes(pair.notes, quiet)
-    progress = common.Progress(len(pair.pages), quiet=quiet)
-    found = scores(pair, radius, lambda done, total: progress.update(done, "slices"))
-    progress.close()
+    with common.Progress(len(pair.pages), quiet=quiet, text="slices scored") as progress:
+        found = scores(pair, radius, lambda done, _: progress.update(done, "slices scored"))
     if plot is not None:
         from cunet.pictures.plots import threshold_curves
 

@@ -11,6 +11,11 @@ from cunet.errors import CunetError
 pages_option = click.option(
     "--pages", help="Pages of TRUTH, counted from 0: 0,5,10-12 (default: all)."
 )
+labels_option = click.option(
+    "--labels",
+    type=click.Choice(["instances", "classes"]),
+    help="What the numbers in TRUTH are (default: told by their shape).",
+)
 plot_option = click.option(
     "--plot", type=click.Path(path_type=Path), help="PNG file for a picture of the curves."
 )

@@ -7,7 +7,7 @@ import click
 from click.core import ParameterSource
 
 from cunet.cli import common
-from cunet.cli.evaluate_options import check_plot, pages_option, plot_option
+from cunet.cli.evaluate_options import check_plot, labels_option, pages_option, plot_option
 from cunet.cli.words import number
 from cunet.terminal import shell_line
 
@@ -38,18 +38,21 @@ OVERALL_SCORES = (  # of several classes
 @click.option("--classes", type=click.IntRange(2, 64), help="Number of classes in TRUTH; 2: "
               "white against the rest (default: found from the files).")  # fmt: skip
 @pages_option
+@labels_option
 @plot_option
 @common.overwrite_option
 @common.json_option
 @common.quiet_option
 @click.pass_context
-def pixels(context, prob, truth, threshold, classes, pages, plot, overwrite, as_json, quiet):
+def pixels(
+    context, prob, truth, threshold, classes, pages, labels, plot, overwrite, as_json, quiet
+):
     """Pixel by pixel: precision, recall, F1, IoU, accuracy, and areas under the ROC and PR curves.
 
     PROB holds the probability of white: floating point from 0 to 1, or integers, which are divided
-    by the largest of their type. TRUTH holds 0 and 255, or class ids; then white is every class but
-    0, and 255 is ignored. PROB has the chosen pages of TRUTH, or all of its pages. An undefined
-    score, such as the recall where nothing is white, is null.
+    by the largest of their type. TRUTH holds 0 and 255, class ids, where white is every class but 0
+    and 255 is ignored, or numbered objects, which are white. PROB has the chosen pages of TRUTH, or
+    all of its pages. An undefined score, such as the recall where nothing is white, is null.
 
     With more than two classes each is scored against the rest, without threshold and curves. PROB
     is then the mask of `cunet segment` (class ids) or its prob (floating point, a channel per
@@ -69,7 +72,9 @@ def pixels(context, prob, truth, threshold, classes, pages, plot, overwrite, as_
     from cunet.metrics.curves import sweep
 
     check_threshold(threshold)
-    several = number_of_classes(prob, truth, classes)
+    reading = f"reading {prob} and {truth}"
+    with common.busy(reading, quiet):
+        several = number_of_classes(prob, truth, classes, labels)
     chosen = ["--pages", pages] if pages else []
     again = ["evaluate", "pixels", str(prob), str(truth)]
     if several > 2:
@@ -79,16 +84,19 @@ def pixels(context, prob, truth, threshold, classes, pages, plot, overwrite, as_
                     f"--{name}: {several} classes are scored without threshold and curves; leave "
                     "it out, or give --classes 2 for white against the rest"
                 )
-        compared = compare(prob, truth, several, pages)
+        with common.busy(reading, quiet):
+            compared = compare(prob, truth, several, pages)
         common.notes(compared.notes, quiet)
         document = compared.document()
         table = table_of_classes(document, compared.pages, compared.pixels)
         again += ["--classes", str(several), *chosen, *([] if as_json else ["--json"])]
     else:
         check_plot(plot, overwrite, prob, truth)
-        pair = read_pair(prob, truth, pages)
+        with common.busy(reading, quiet):
+            pair = read_pair(prob, truth, pages, labels)
         common.notes(pair.notes, quiet)
-        found = sweep(pair.probability, pair.white, pair.counted)
+        with common.busy("counting pixels at every threshold", quiet):
+            found = sweep(pair.probability, pair.white, pair.counted)
         document = scores(found, threshold)
         table = table_of_white(document, found, len(pair.pages), pair.white.size)
         if plot is not None:

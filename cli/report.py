@@ -20,10 +20,9 @@ def command(run, quiet, as_json):
     Example:
       cunet report runs/isbi2012-1
     """
-    from cunet.reporting import write_report
     from cunet.training.run_folder import read_settings
 
-    path = write_report(run)
+    path = common.report(run, quiet)
     if as_json:
         common.print_json({"run": str(run), "report": str(path)})
     elif not quiet:

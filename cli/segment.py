@@ -88,7 +88,7 @@ def command(
     """
     from cunet.backend import resolve_device
     from cunet.files.atomic import remove_abandoned
-    from cunet.files.listing import is_image
+    from cunet.files.listing import WRITTEN
     from cunet.segmentation import inputs, jobs
     from cunet.segmentation.how import NUMBERED, How
 
@@ -101,8 +101,9 @@ def command(
     distinct = bool(set(NUMBERED) & set(wanted) or any(v is not None for v in objects.values()))
     how = How(tile, average, stride, threshold, instances, distinct)
     announce(net, name, quiet)
-    plans = jobs.prepared(images, net, name, how, pages, overwrite)
-    folder = Path(out).parent if is_image(Path(out)) else Path(out)
+    with common.busy("reading the images", quiet):
+        plans = jobs.prepared(images, net, name, how, pages, overwrite)
+    folder = Path(out).parent if Path(out).suffix.lower() in WRITTEN else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     remove_abandoned(folder)
     results = []
@@ -185,12 +186,11 @@ def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:
             common.say(
                 "  its pages are single compressed strips, so a whole page is kept in memory", quiet
             )
-        progress = common.Progress(image.height * len(job.pages), quiet=quiet)
-        summary = segment_file(
-            image, net, job.left, job.how, job.pages,
-            lambda done, total: progress.update(done, "rows"),
-        )  # fmt: skip
-        progress.close()
+        with common.Progress(image.height * len(job.pages), quiet=quiet, text="rows") as progress:
+            summary = segment_file(
+                image, net, job.left, job.how, job.pages,
+                lambda done, total: progress.update(done, "rows"),
+            )  # fmt: skip
         shape = [len(job.pages), image.height, image.width]
     for warning in summary.warnings:
         common.say(f"warning: {warning}")
@@ -213,7 +213,9 @@ def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:
 def load_model(model: str | None, device: str, precision: str | None) -> "tuple[UNet, str]":
     """The network and its file; by default that of the newest run, else the bundled one."""
     from cunet.net.checkpoint import load, model_file
-    from cunet.training.run_names import newest
+    from cunet.training.run_state import doubts_of, newest
 
-    path = model or newest() or "bundled"
-    return load(path, device, precision), str(model_file(path))
+    run, notes = newest() if model is None else (None, [])
+    path = model_file(model or run or "bundled")
+    common.notes([*notes, *doubts_of(path)])
+    return load(path, device, precision), str(path)

@@ -37,17 +37,20 @@ def command(data, preset, config_file, resume, stop_after, dry_run, quiet, as_js
       cunet train --data isbi2012/ --minutes 60 --width 32
       cunet train --data DIC-C2DH-HeLa/ --hold-out 02 --weight-map paper
       cunet train --data stage1_train/ --train-share 0.8 --preset ucsd
+      cunet train --data mine/ --from bundled
       cunet train --resume runs/isbi2012-1
     """
     from cunet.errors import CunetError
     from cunet.training import plan as plans
 
-    start = plans.start(data, preset, config_file, resume, **settings)
+    with common.busy("reading and checking the data", quiet):
+        start = plans.start(data, preset, config_file, resume, **settings)
     if stop_after is not None and stop_after <= start.done:
         raise CunetError(
             f"--stop-after {stop_after}: run '{resume}' has done {start.done} steps already"
         )
-    plan = plans.measure(start)
+    with common.busy("measuring the speed of a training step", quiet):
+        plan = plans.measure(start)
     if not dry_run:
         plan = plan.claimed()
     announce(plan, quiet)
@@ -61,8 +64,6 @@ def command(data, preset, config_file, resume, stop_after, dry_run, quiet, as_js
 
 def run(plan: "Plan", stop_after: int | None, quiet: bool, as_json: bool) -> int:
     """Train, print, write the report; returns the exit code."""
-    from cunet.reporting import write_report
-
     config, names, smooth = plan.config, plan.prepared.dataset.class_names, Smooth()
     out = str(config.out)
 
@@ -74,10 +75,10 @@ def run(plan: "Plan", stop_after: int | None, quiet: bool, as_json: bool) -> int
 
     records = plan.train()
     last = common.train_loop(records, config, say, plan.done, stop_after, quiet) or {}
-    step = last.get("step", config.steps)
+    step = last.get("step", plan.done)
     finished = step == config.steps
     if finished:
-        common.say(f"report: {write_report(out)}", quiet)
+        common.say(f"report: {common.report(out, quiet)}", quiet)
     else:
         common.say(f"stopped after step {step}; everything is saved", quiet)
     if as_json:

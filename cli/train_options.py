@@ -6,8 +6,12 @@ import click
 
 # Settings of cunet.training.config.Config that are plain options: name, type, help.
 SETTINGS = [
-    ("dataset", str, "isbi2012, ctc, dsb2018 or folder (default: found from the folder)."),
-    ("labels", str, "classes: ids are classes, even where they look like cell numbers."),
+    (
+        "dataset",
+        str,
+        "isbi2012, ctc, dsb2018, folder or folder:LABELS (default: found from the folder).",
+    ),
+    ("labels", str, "What ids are: instances or classes (default: told by their shape)."),
     ("out", str, "Run folder (default: runs/<data>-<n>)."),
     ("width", int, "Channels of the first level (paper: 64)."),
     ("depth", int, "Number of poolings (paper: 4)."),
@@ -47,7 +51,7 @@ SETTINGS = [
     ("hold_out", str, "Hold out slices by name, or a whole sequence or folder: 02."),
     ("train_share", float, "Train on this share of the slices, hold out the rest."),
     ("drop", str, "Leave out slices by name: 01/t034,01/t039."),
-    ("validate_every", int, "Steps between validations and saves."),
+    ("validate_every", int, "Steps between validations and saves (500, or a fifth of the steps)."),
     ("seed", int, "All random numbers follow from it."),
     ("device", str, "auto, cpu, cuda or cuda:1."),
     (
@@ -79,7 +83,15 @@ def settings_options(words: dict[str, str | None] | None = None) -> Callable:
     options = [
         click.option("--data", type=str, help="Folder with the data set."),
         click.option(
-            "--preset", type=str, help="paper, cpu or ucsd (default: cpu on a CPU, paper on a GPU)."
+            "--preset",
+            type=str,
+            help="paper, cpu, ucsd or finetune (default: cpu on a CPU, paper on a GPU, finetune "
+            "with --from).",
+        ),
+        click.option(
+            "--from",
+            "from_model",
+            help="Start from trained weights: bundled, a model file or a run (key: from_model).",
         ),
         click.option("--config", "config_file", type=str, help="TOML file of settings."),
         *(

@@ -30,10 +30,12 @@ def announce(plan: "Plan", quiet: bool) -> None:
         )
     if not on_cpu and plan.why_no_tensor_cores:
         common.say(f"  without tensor cores: {plan.why_no_tensor_cores}", quiet)
-    for note in dataset.notes:
+    for note in (*plan.notes, *dataset.notes):
         common.say(f"  {note}", quiet and not note.startswith("warning: "))
     if dataset.instances is not None and config.weight_map in ("balance", "none"):
         common.say("  to learn the gaps between touching cells give --weight-map paper", quiet)
+    if not prepared.held_out:
+        common.say(f"  nothing is held out, so that nothing is scored: {plan.to_hold_out}", quiet)
     common.say(
         f"  {len(prepared.training)} slices to train on, {len(prepared.held_out)} held out; width "
         f"{config.width}, tile {config.tile}, {config.solver}; memory about {size(plan.memory)}"

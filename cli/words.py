@@ -2,17 +2,12 @@
 
 import math
 
+from cunet.terminal import duration as duration
+
 
 def number(value: float, digits: int = 4) -> str:
     """A score: 0.0612, or "undefined" for NaN."""
     return "undefined" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def duration(seconds: float) -> str:
-    """0:42, 12:05 or 3:04:05."""
-    whole = max(0, round(seconds))
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
 def size(count: float) -> str:

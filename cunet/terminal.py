@@ -1,4 +1,4 @@
-"""Names on a terminal: as text that can do nothing there, and as a command line to paste.
+"""Names and times on a terminal: as text that can do nothing there, and as a line to paste.
 
 The name of a file may hold any bytes: such as move the cursor, hide text, reverse its direction,
 end the line, or are no text at all.
@@ -37,3 +37,10 @@ def _quoted(word: str) -> str:
 
 def _bytes(word: str) -> bytes:
     return word.encode("utf-8", "surrogateescape")
+
+
+def duration(seconds: float) -> str:
+    """0:42, 12:05 or 3:04:05."""
+    whole = max(0, round(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"

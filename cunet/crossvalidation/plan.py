@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cunet.backend import resolve_device
+from cunet.crossvalidation.clock import Clock, expected_scoring
 from cunet.crossvalidation.runs import (
     CrossValidation,
     Run,
@@ -14,7 +15,8 @@ from cunet.crossvalidation.runs import (
     load,
     refuse_existing,
 )
-from cunet.crossvalidation.scores import collect, prediction_files, scores_of
+from cunet.crossvalidation.scores import scores_of
+from cunet.crossvalidation.summary import collect, prediction_files
 from cunet.crossvalidation.workers import Place, Progress, one_by_one, places, side_by_side
 from cunet.data import load as datasets
 from cunet.data.dataset import Dataset
@@ -90,6 +92,13 @@ class Plan:
         if self.fold is None:
             return None
         return math.ceil(len(self.todo) / len(self.places)) * self.fold.expected_seconds
+
+    def clock(self) -> Clock:
+        """What tells how long it still takes, from the events of its runs."""
+        step = self.fold.seconds if self.fold else 0
+        config = self.fold.config if self.fold else self.cv.config
+        scoring = expected_scoring(self.cv, self.dataset, config, step)
+        return Clock(self.cv, self.todo, len(self.places), step, scoring)
 
     @property
     def again(self) -> str:

@@ -23,6 +23,7 @@ from cunet.files.lock import held
 from cunet.segmentation.tiling import AVERAGES
 from cunet.training import settings_file
 from cunet.training.config import Config, parse_fold
+from cunet.training.from_model import facts_of
 from cunet.training.loop import train
 from cunet.training.run_folder import (
     LOCK,
@@ -122,9 +123,12 @@ class CrossValidation:
                 f"folds: '{dataset.name}' has {slices} slices, too few for {self.folds} folds; "
                 f"expected 2 to {slices}"
             )
-        for run in self.runs:
-            if (self.folder(run) / "last.npz").is_file():
-                self._check_run(run, dataset)
+        begun = [run for run in self.runs if (self.folder(run) / "last.npz").is_file()]
+        for run in begun:
+            self._check_run(run, dataset)
+        if len(begun) < len(self.runs):
+            for run in begun:
+                refuse_changed(self.config.from_model, self.folder(run))
 
     def _check_run(self, run: Run, dataset: Dataset) -> None:
         folder, wanted = self.folder(run), asdict(self.settings(run))
@@ -139,6 +143,16 @@ class CrossValidation:
                 f"'{self.config.data}': {differing[0]} is not what run '{folder}' was trained on; "
                 "restore the data, or start a new cross-validation"
             )
+
+
+def refuse_changed(model: str | None, begun: Path) -> None:
+    """DataError where the model that runs start from is no longer that of the run in `begun`."""
+    now, then = facts_of(model), read_environment(begun)
+    if any(then.get(name) != value for name, value in now.items()):
+        raise DataError(
+            f"model '{model}' is not what run '{begun}' started from; restore it, or start a new "
+            "cross-validation"
+        )
 
 
 def refuse_existing(path: str | Path) -> None:

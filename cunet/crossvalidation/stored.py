@@ -30,6 +30,15 @@ def read_scores(path: Path, averages: Iterable[str]) -> dict[str, Any] | None:
     return found | {"scores": scores} if all(scores.values()) else None
 
 
+def read_tallies(found: dict[str, Any], average: str) -> list[isbi2012.Tally] | None:
+    """What was counted of each slice, of the contents of scores.json; None where it is missing."""
+    try:
+        tallies = [isbi2012.Tally.read(one) for one in found["counts"][average]]
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return tallies if 0 < len(tallies) == len(found["held_out"]) else None
+
+
 def numbers(scores: Any) -> dict[str, Any] | None:
     """Scores as evaluate() makes them, NaN for null; None where they are something else."""
     if not isinstance(scores, dict) or not isinstance(scores.get("thresholds"), dict):

@@ -4,7 +4,8 @@ A worker is `cunet crossval --resume DIR --worker RUN`. It writes every event as
 its stdout; when nobody reads that any more, it saves and ends. Its messages go to DIR/RUN.log.
 
 Events of a run, as a callback of (run, event) gets them: a record of the training, see cunet.train;
-{"doing", "done", "of"} while slices are segmented and scored; {"scores", "seconds"} at the end.
+{"doing", "done", "of"} during its report and while slices are segmented and scored;
+{"scores", "seconds"} at the end.
 """
 
 import json
@@ -19,9 +20,11 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import IO, Any, cast
 
+import numpy as np
+
 from cunet import backend, reporting
 from cunet.crossvalidation.runs import CrossValidation, Run, train_run
-from cunet.crossvalidation.scores import score_run
+from cunet.crossvalidation.scores import Seen, score_run
 from cunet.data.dataset import Dataset
 from cunet.errors import CunetError
 from cunet.threads import available_threads
@@ -71,19 +74,30 @@ def complete(
                 break
     if asked():
         return False
-    if trained or not (cv.folder(run) / "report.html").is_file():
-        reporting.write_report(cv.folder(run))
 
     def scoring(doing: str, done: int, of: int) -> None:
         progress(run, {"doing": doing, "done": done, "of": of})
 
-    found = score_run(cv, run, dataset, place.device, scoring)
+    seen: Seen = {}
+    if trained or not (cv.folder(run) / "report.html").is_file():
+        seen = _seen(reporting.write(cv.folder(run), scoring))
+    found = score_run(cv, run, dataset, place.device, scoring, seen)
     figures = {
         average: {key: value for key, value in scores.items() if isinstance(value, float)}
         for average, scores in found["scores"].items()
     }
     progress(run, {"scores": figures, "seconds": found["seconds"]})
     return True
+
+
+def _seen(facts: reporting.Facts) -> Seen:
+    """What the report has segmented and counted of the held-out slices; nothing where its slices or
+    probabilities are not just those that are scored: scaled, or not float32."""
+    found = facts.found
+    if found is None or found.scores is None or facts.config.resize:
+        return {}
+    both = zip(found.slices, found.scores.tallies, strict=True)
+    return {one.index: (one.white, tally) for one, tally in both if one.white.dtype == np.float32}
 
 
 def one_by_one(

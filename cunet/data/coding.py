@@ -8,12 +8,14 @@ mixed.
 from collections.abc import Iterable
 
 import numpy as np
+from scipy import ndimage
 
 from cunet.errors import DataError
 from cunet.files.image_file import ImageFile
 
 Colour = tuple[int, ...]  # red, green and blue, 0 to 255
 Colours = dict[int, Colour]  # number -> the colour in which it is shown
+SPECK, MOST_PATCHES = 4, 1_000_000  # pixels of a patch that is no object; patches of an image
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
@@ -71,3 +73,29 @@ def refuse_mixed(
                     f"way round: {how} (white-is-zero, or a colour table). They may look alike, "
                     "but their numbers are exchanged. Save all in one coding, black is zero."
                 )
+
+
+def numbers_of_colours(values: np.ndarray, name: str) -> np.ndarray:
+    """The patches of one colour in (H, W, 3), numbered from 1; black is 0. int32 (H, W).
+
+    Programs that colour objects repeat their colours, so that a number is an 8-connected patch, not
+    a colour. DataError where nothing is black, or most patches are specks, as in a picture.
+    """
+    codes = values.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    if codes.all():
+        raise DataError(
+            f"{name} is in colours without black; expected objects in colours on a black "
+            "background. Save it as numbers: 0 for the background, 1, 2 ... for the objects."
+        )
+    colours, place = np.unique(codes, return_inverse=True)
+    place, found, last = place.reshape(codes.shape).astype(np.int32), np.zeros(codes.shape, "i4"), 0
+    for colour, box in enumerate(ndimage.find_objects(place), start=1):  # number 0 is black
+        patches, count = ndimage.label(place[box] == colour, np.ones((3, 3)))
+        found[box] += np.where(patches, patches + last, 0)
+        last += count
+    if last > MOST_PATCHES or 2 * np.count_nonzero(np.bincount(found.ravel())[1:] < SPECK) > last:
+        raise DataError(
+            f"{name} holds {last:,} patches of {len(colours) - 1:,} colours, most of them specks: "
+            "is it a picture, or smoothed? Expected objects in one colour each, on black."
+        )
+    return found

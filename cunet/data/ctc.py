@@ -60,7 +60,8 @@ def load(folder: str | Path) -> Dataset:
     notes = [note for sequence in read for note in sequence.notes]
     notes += _unused(folder, found)
     refuse_mixed((file for sequence in read for file in sequence.colours), "annotations", True)
-    images, labels, _, summary = checked(slices)
+    images, meaning, summary = checked(slices)
+    labels = meaning.labels
     for page, skip in zip(labels, skipped, strict=True):
         page[skip] = IGNORE
     share = 100 * shares(labels, 2)[1]

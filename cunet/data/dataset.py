@@ -11,21 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from cunet.data.coding import Colours, refuse_mixed
-from cunet.data.labels import class_ids, refuse_cell_numbers
+from cunet.data.meaning import Meaning, meaning_of
 from cunet.data.suspicion import stray
 from cunet.data.values import check_values, standing_apart
 from cunet.errors import DataError, of_system
-from cunet.files.listing import IMAGES, is_file, visible
 
+PAIRS = (
+    "the folders images/ and labels/ (or masks/) with TIFF, PNG, JPEG or BMP files of matching "
+    "names, or such files side by side (a.tif and a_mask.tif)"
+)
 LAYOUTS = (
     "expected the ISBI 2012 layout (train-volume.tif and train-labels.tif), the Cell Tracking "
     "Challenge's (01/t000.tif and 01_GT/SEG/man_seg000.tif), the Data Science Bowl's of 2018 "
-    "(<id>/images/<id>.png and <id>/masks/*.png), or the folders images/ and labels/ with TIFF or "
-    "PNG files of matching names"
+    f"(<id>/images/<id>.png and <id>/masks/*.png), or {PAIRS}"
 )
-
-
-_LOSSY_OR_UNKNOWN = (".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 
 @dataclass(frozen=True)
@@ -56,23 +55,6 @@ def listing(folder: Path) -> str:
     if not names:
         return "an empty folder"
     return some(names, 6)
-
-
-def image_files(folder: Path) -> tuple[list[Path], list[str]]:
-    """The TIFF and PNG files in a folder, in any spelling, by name; a note on what else lies there.
-
-    Raises DataError for pictures in a format that is not read.
-    """
-    files, others = [], []
-    for path in visible(folder.iterdir()):
-        suffix = path.suffix.lower()
-        if suffix in _LOSSY_OR_UNKNOWN:
-            raise DataError(f"'{path}' is not TIFF or PNG; expected these. Convert or remove it.")
-        if suffix in IMAGES and is_file(path):
-            files.append(path)
-        else:
-            others.append(path.name)
-    return files, [f"{folder.name}/: not used: {some(others, 5)}"] if others else []
 
 
 def some(names: Sequence[str], shown: int = 3) -> str:
@@ -108,14 +90,13 @@ class Slice:
 
 def checked(
     slices: Sequence[Slice], meaning: str | None = None
-) -> tuple[list[np.ndarray], list[np.ndarray], int, list[str]]:
-    """(images, labels as class ids, number of classes, notes), after every check of the pixels.
+) -> tuple[list[np.ndarray], Meaning, list[str]]:
+    """(images, what the labels mean, notes on both), after every check of the pixels.
 
-    meaning "classes": the ids are classes and 255 beside them is ignore, whatever they look like.
-    Raises DataError, naming the file and the values, for labels of another size than their image,
-    mixed dtypes or channel counts, infinite, NaN or "no data" pixels, files coded the other way
-    round, all that `class_ids` refuses, cell numbers, and masks whose stray pixels make them class
-    ids.
+    meaning: "classes" or "instances" where a person has said which, see meaning.meaning_of. Raises
+    DataError, naming the file and the values, for labels of another size than their image, mixed
+    dtypes or channel counts, infinite, NaN or "no data" pixels, files coded the other way round,
+    all that meaning_of refuses, and masks whose stray pixels make them class ids.
     """
     slices, notes = _grey_where_others_are(slices)
     first = slices[0]
@@ -135,26 +116,25 @@ def checked(
     names = [s.label_name for s in slices]
     refuse_mixed(((s.image_name, s.image_colours) for s in slices), "images")
     refuse_mixed(((s.label_name, s.label_colours) for s in slices), "labels")
-    labels, classes, coding = class_ids([s.labels for s in slices], names)
-    notes += [_summary([s.image for s in slices]), coding]
-    if meaning != "classes":
-        reason, warnings = stray(labels, names)
+    found = meaning_of([s.labels for s in slices], names, meaning)
+    notes += [_summary([s.image for s in slices]), *found.notes]
+    if meaning is None and found.instances is None:
+        reason, warnings = stray(found.labels, names)
         if reason:
             raise DataError(
                 f"labels of {reason}. Is this a mask of 0 and 255 with stray pixels? Save it with "
                 "0 and 255 alone. If these are classes, give --labels classes."
             )
-        numbered = refuse_cell_numbers(labels, names)
-        notes += [*warnings, *([numbered] if numbered else [])]
+        notes += warnings
     flat = [s.image_name for s in slices if s.image.min() == s.image.max()]
     if flat:
         notes.append(f"{len(flat)} images have a single grey value: {', '.join(flat[:3])}")
-    apart = [(s.image_name, found) for s in slices if (found := standing_apart(s.image))]
+    apart = [(s.image_name, value) for s in slices if (value := standing_apart(s.image))]
     if apart:
-        name, found = apart[0]
+        name, value = apart[0]
         more = f" (and {len(apart) - 1} more images like it)" if apart[1:] else ""
-        notes.append(f"warning: image {name} holds {found}{more}")
-    return [s.image for s in slices], labels, classes, notes
+        notes.append(f"warning: image {name} holds {value}{more}")
+    return [s.image for s in slices], found, notes
 
 
 def _grey_where_others_are(slices: Sequence[Slice]) -> tuple[Sequence[Slice], list[str]]:

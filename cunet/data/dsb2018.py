@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from cunet.data.coding import Colours, colours_of, refuse_mixed
-from cunet.data.dataset import Dataset, Slice, checked, image_files, listing, shares, some
+from cunet.data.dataset import Dataset, Slice, checked, listing, shares, some
 from cunet.data.labels import read_label_file
+from cunet.data.layouts import image_files
 from cunet.data.suspicion import many_pieces
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
@@ -58,7 +59,8 @@ def load(folder: str | Path) -> Dataset:
         parallel(read, folders)
     slices, nuclei, hashes = zip(*(found[name] for name in folders), strict=True)
     refuse_mixed((file for one in nuclei for file in one.colours), "masks", True)
-    images, labels, _, summary = checked(slices)
+    images, meaning, summary = checked(slices)
+    labels = meaning.labels
     instances = [one.cells for one in nuclei]
     counts = [len(np.unique(cells[cells > 0])) for cells in instances]
     without = [name for name, one in zip(folders, nuclei, strict=True) if not one.colours]
@@ -101,7 +103,8 @@ def image_folders(folder: Path) -> dict[str, Path]:
     if (folder / "stage1_train").is_dir():
         folder = folder / "stage1_train"
     resolved = folder.resolve()
-    if (folder / "masks").is_dir() and _pictures(folder, resolved.name):
+    alone = len(images_of(folder / "images")) == 1  # several are of several images
+    if alone and (folder / "masks").is_dir() and _pictures(folder, resolved.name):
         return {resolved.name: folder}
     return {
         path.name: path

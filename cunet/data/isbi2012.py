@@ -6,7 +6,7 @@ In the labels 0 is membrane and 255 is cell interior (class 1); 73-83 % of a sec
 from pathlib import Path
 
 from cunet.data.dataset import Dataset, Slice, checked, listing, sha256, shares
-from cunet.data.labels import IGNORE, read_labels
+from cunet.data.labels import AS_INSTANCES, IGNORE, read_labels
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
 from cunet.files.listing import is_file, tiff_named
@@ -23,7 +23,7 @@ def matches(folder: Path) -> bool:
 def load(folder: str | Path, meaning: str | None = None) -> Dataset:
     """Loads and checks the labelled stack; the test volume has no labels and is not read.
 
-    There are no classes but two, so that meaning (see dataset.checked) matters for ignore alone.
+    meaning: see dataset.checked; the numbers of neurons are taken too.
     Raises CunetError if a file is missing, DataError if one is invalid or they do not fit together.
     """
     folder = Path(folder)
@@ -39,25 +39,25 @@ def load(folder: str | Path, meaning: str | None = None) -> Dataset:
         notes = [f"{VOLUME}: axes {image.axes}"]
         for note in image.notes:
             notes.append(f"{'warning: ' if note in image.doubts else ''}{VOLUME}: {note}")
-    raw, label_notes = read_labels(truth)
+    raw, label_notes = read_labels(truth, meaning == "instances")
     notes += [f"{LABELS}: {note}" for note in label_notes]
     if len(raw) != len(images):
         raise DataError(
             f"'{truth}' and '{volume}' differ in pages, {len(raw)} against {len(images)}; expected "
             "a page of labels for every page of the volume."
         )
-    images, labels, classes, found = checked(
+    images, read, found = checked(
         [
             Slice(f"slice {i:02d}", x, y, f"'{volume}' page {i}", f"'{truth}' page {i}")
             for i, (x, y) in enumerate(zip(images, raw, strict=True))
         ],
         meaning,
     )
-    notes += found
-    if classes != 2:
+    labels, notes = read.labels, notes + found
+    if read.classes != 2:
         raise DataError(
-            f"'{truth}' holds {classes} classes; ISBI 2012 has two: 0 membrane, 255 (or 1) cell. "
-            "Are they cell numbers? Save cells as 255, the rest as 0."
+            f"'{truth}' holds {read.classes} classes; ISBI 2012 has two: 0 membrane, 255 (or 1) "
+            f"cell. {AS_INSTANCES}"
         )
     share = 100 * shares(labels, 2)[1]
     notes.append(f"class 0 is membrane, class 1 is cell: {share:.1f} % of the pixels are cell")
@@ -74,4 +74,5 @@ def load(folder: str | Path, meaning: str | None = None) -> Dataset:
         slice_names=tuple(f"slice {i:02d}" for i in range(len(images))),
         notes=tuple(notes),
         hashes={path.name: sha256(path) for path in (volume, truth)},
+        instances=read.instances,
     )

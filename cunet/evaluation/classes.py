@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cunet.data.labels import IGNORE, MAX_CLASSES, MOST_LAYERS
-from cunet.data.suspicion import objects_on_ground
+from cunet.data.labels import IGNORE, MAX_CLASSES
+from cunet.data.meaning import told
 from cunet.errors import CunetError, DataError
 from cunet.evaluation.probability import (
     check_sizes,
@@ -48,12 +48,15 @@ class Compared:
         }
 
 
-def number_of_classes(prob: Source, truth: Source, given: int | None = None) -> int:
+def number_of_classes(
+    prob: Source, truth: Source, given: int | None = None, labels: str | None = None
+) -> int:
     """In how many classes a prediction and its truth are compared; 2 means white against the rest.
 
     `given`, if it is; else the number of channels of prob, if there are several; else the number of
-    classes in truth, if prob holds integers that can be their ids. Raises DataError where both can
-    only be class ids but do not tell how many classes there are.
+    classes in truth, if prob holds integers that can be their ids. Objects in truth are one class
+    beside the background; labels, "instances" or "classes", says what its numbers are. Raises
+    DataError where both can only be class ids but do not tell how many classes there are.
     """
     if given is not None:
         if not 2 <= given <= MAX_CLASSES:
@@ -65,7 +68,10 @@ def number_of_classes(prob: Source, truth: Source, given: int | None = None) -> 
             return image.channels
         if image.dtype.kind == "f" or largest_integer(image) == 1:
             return 2
-        pages, _ = label_pages(truth, "truth")
+        pages, _ = label_pages(truth, "truth", labels == "instances")
+        names = [f"'{name_of(truth, 'truth')}' page {number}" for number in range(len(pages))]
+        if told(pages, names, labels)[0] == "instances":
+            return 2
         ids = set().union(*(set(_values(page)) for page in pages)) - {IGNORE}
         if not ids or not 2 <= max(ids) < MAX_CLASSES:
             return 2  # a mask, or labels that read_truth will refuse
@@ -78,14 +84,6 @@ def number_of_classes(prob: Source, truth: Source, given: int | None = None) -> 
             f"'{image.path}' ids up to {highest}, from which the number of classes does not "
             f"follow. Give it, as in --classes {max(highest, *ids) + 1}; give the mask or prob of "
             "cunet segment, not its labels, which number objects."
-        )
-    own = {frozenset(np.unique(page).tolist()) for page in pages}
-    layers = len(pages) > 1 == len(own) and len(ids) <= MOST_LAYERS  # the same in all pages
-    if len(ids) > 3 and not layers and objects_on_ground(pages):
-        raise DataError(
-            f"'{name_of(truth, 'truth')}' seems to number objects: each of its {len(ids) - 1} ids "
-            "is one piece. cunet evaluate dsb scores objects; to score pixels save them as 255, "
-            f"the rest as 0. If these are classes, give --classes {len(ids)}."
         )
     return len(ids)
 

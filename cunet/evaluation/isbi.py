@@ -15,13 +15,15 @@ def evaluate_isbi(
     pages: str | list[int] | None = None,
     radius: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    labels: str | None = None,
 ) -> dict[str, Any]:
     """The scores of the ISBI 2012 challenge, as `cunet evaluate isbi --json` prints them.
 
     prob is the probability of cell interior (white): a TIFF or PNG file, an array (H, W) or
     (pages, H, W), or the result of cunet.segment (H, W, 2), of which class 1 is taken. Floating
     point values are from 0 to 1; integers are divided by the largest of their type. truth is a file
-    or an array, 0 for membrane and 255 (or 1) for interior. pages: the pages of truth to score,
+    or an array, 0 for membrane and 255 (or 1) for interior, or numbered cells; labels, "instances"
+    or "classes", says which where their shape does not tell. pages: the pages of truth to score,
     counted from 0, such as [0, 5] or "0,5,10-12" (default: all); prob has just these pages, or as
     many as truth. radius, in pixels: splits are looked for in a window of 2 radius + 1 (default:
     in the whole image, as the challenge does). progress(slices done, slices) is called after every
@@ -40,7 +42,7 @@ def evaluate_isbi(
         scores = cunet.evaluate_isbi(cunet.segment(image, net), labels)
         scores["v_rand"], scores["thresholds"]["v_rand"]
     """
-    pair = read_pair(prob, truth, pages)
+    pair = read_pair(prob, truth, pages, labels)
     warn(pair.notes)
     return scores(pair, radius, progress)
 

@@ -60,13 +60,15 @@ def find_pairs(pred: Path, truth: Path) -> tuple[list[Pair], int, list[str]]:
         truths, notes = label_files(truth)
     if not truths:
         raise CunetError(
-            f"'{truth}': expected label images (TIFF or PNG), or <id>/masks/*.png as in "
+            f"'{truth}': expected label images (TIFF, PNG or BMP), or <id>/masks/*.png as in "
             f"stage1_train; found {listing(truth)}."
         )
     preds, more = label_files(pred) if pred.is_dir() else ({key_of(pred)[0]: pred}, [])
     notes += more
     if not preds:
-        raise CunetError(f"'{pred}' holds no label image (TIFF or PNG); found {listing(pred)}.")
+        raise CunetError(
+            f"'{pred}' holds no label image (TIFF, PNG or BMP); found {listing(pred)}."
+        )
     if pred.is_file() and len(truths) == 1:
         return [Pair(pred.stem, pred, *truths.values())], 0, notes
     alone = [name for name in preds if name not in truths]

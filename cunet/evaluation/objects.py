@@ -32,6 +32,7 @@ def evaluate_objects(
     pred: Source | Sequence[np.ndarray],
     truth: Source | Sequence[np.ndarray],
     progress: Callable[[int, int], None] | None = None,
+    labels: str | None = None,
 ) -> dict[str, Any]:
     """Scores of objects over thresholds of their IoU, as `cunet evaluate dsb --json` prints them.
 
@@ -39,7 +40,8 @@ def evaluate_objects(
     (H, W) of several sizes, two files (TIFF or PNG), or two folders of files with matching names;
     truth may be a folder in the layout of the Data Science Bowl. 0 is no object. If all images hold
     nothing but 0 and 1, or 0 and 255, they are masks, whose 4-connected components are the objects.
-    progress(images done, images) is called after every image.
+    progress(images done, images) is called after every image. With labels="instances" files in
+    colours are read: each patch of one colour is an object, on black.
 
     Returns the counts "images", "objects" and "found"; "kaggle_dsb2018_score", the mean of
     TP / (TP + FP + FN) over the images and the IoU thresholds 0.50, 0.55 ... 0.95;
@@ -57,24 +59,27 @@ def evaluate_objects(
         pairs, left_out, _ = find_pairs(*both_paths(pred, truth, "pred and truth"))
     else:
         pairs, left_out = array_pairs(pred, truth), 0
-    document, notes = scores(pairs, left_out, progress)
+    document, notes = scores(pairs, left_out, progress, labels == "instances")
     warn(notes)
     return document
 
 
 def scores(
-    pairs: list[Pair], left_out: int = 0, progress: Callable[[int, int], None] | None = None
+    pairs: list[Pair],
+    left_out: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    colours: bool = False,
 ) -> tuple[dict[str, Any], list[str]]:
     """The document of evaluate_objects, and what was noticed about the files.
 
-    The images of a side are all masks, or none is: an image of one numbered object looks like a
-    mask.
+    colours: files in colours number objects by them. The images of a side are all masks, or none
+    is: an image of one numbered object looks like a mask.
     """
     done = iter(range(1, len(pairs) + 1))
     counted: list[Any] = [None] * len(pairs)
 
     def one(i: int) -> None:
-        found, truth, notes = read_pair(pairs[i])
+        found, truth, notes = read_pair(pairs[i], colours)
         source = pairs[i].truth
         numbered = is_path(source) and source.is_dir()
         both = tallies(found, truth, numbered)
@@ -159,10 +164,12 @@ def tallies(
     }
 
 
-def read_pair(pair: Pair) -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
+def read_pair(
+    pair: Pair, colours: bool = False
+) -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
     """The pages of prediction and truth, (H, W) integers, and what was noticed."""
     names = name_of(pair.pred, f"pred {pair.name}"), name_of(pair.truth, f"truth {pair.name}")
-    pages, noticed = label_pages(pair.pred, names[0])
+    pages, noticed = label_pages(pair.pred, names[0], colours)
     notes = [f"{names[0]}: {note}" for note in noticed]
     if is_path(pair.truth) and pair.truth.is_dir():
         shape = pages[0].shape
@@ -179,7 +186,7 @@ def read_pair(pair: Pair) -> tuple[list[np.ndarray], list[np.ndarray], list[str]
             )
         truth, noticed = [nuclei.cells], tuple(nuclei.notes)
     else:
-        truth, noticed = label_pages(pair.truth, names[1])
+        truth, noticed = label_pages(pair.truth, names[1], colours)
         notes += coded_alike(pair.pred, pair.truth)
     notes += [f"{names[1]}: {note}" for note in noticed]
     if len(truth) != len(pages):

@@ -15,15 +15,18 @@ def evaluate_pixels(
     threshold: float = 0.5,
     classes: int | None = None,
     pages: str | list[int] | None = None,
+    labels: str | None = None,
 ) -> dict[str, Any]:
     """Scores pixel by pixel, as `cunet evaluate pixels --json` prints them.
 
     prob is the probability of white: a TIFF or PNG file, an array (H, W) or (pages, H, W), or the
     result of cunet.segment (H, W, K). Floating point values are from 0 to 1; integers are divided
     by the largest of their type. truth is a file or an array of 0 and 255, or of class ids, where
-    white is every class but 0, and 255 is ignored. A pixel with a higher probability than threshold
-    is found white. pages: the pages of truth to score, counted from 0, such as [0, 5] or
-    "0,5,10-12" (default: all); prob has just these pages, or as many as truth.
+    white is every class but 0, and 255 is ignored, or of numbered objects, all of which are white;
+    labels, "instances" or "classes", says which where their shape does not tell. A pixel with a
+    higher probability than threshold is found white. pages: the pages of truth to score, counted
+    from 0, such as [0, 5] or "0,5,10-12" (default: all); prob has just these pages, or as many as
+    truth.
 
     Returns "precision", "recall", "f1", "iou", "accuracy", "auc_roc" and "average_precision", from
     0 to 1; "threshold"; "pr_curve" and "roc_curve", lists of points. An undefined score, such as
@@ -41,12 +44,12 @@ def evaluate_pixels(
         cunet.evaluate_pixels("cells_prob.tif", "cells_truth.png")["f1"]
     """
     check_threshold(threshold)
-    number = several_classes.number_of_classes(prob, truth, classes)
+    number = several_classes.number_of_classes(prob, truth, classes, labels)
     if number > 2:
         compared = several_classes.compare(prob, truth, number, pages)
         warn(compared.notes)
         return compared.document()
-    pair = read_pair(prob, truth, pages)
+    pair = read_pair(prob, truth, pages, labels)
     warn(pair.notes)
     return scores(sweep(pair.probability, pair.white, pair.counted), threshold)
 

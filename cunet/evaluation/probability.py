@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cunet.data.labels import IGNORE, class_ids
+from cunet.data.labels import IGNORE
+from cunet.data.meaning import meaning_of
 from cunet.data.suspicion import objects_on_ground, stray
+from cunet.data.weight_map import open_gaps
 from cunet.errors import CunetError, DataError
 from cunet.evaluation.sources import (
     WARNING,
@@ -18,6 +20,7 @@ from cunet.evaluation.sources import (
 )
 from cunet.files.image_file import ImageFile
 from cunet.files.pages import chosen_pages, page_text
+from cunet.files.picture_input import PictureImage
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,15 @@ class Pair:
     notes: list[str]
 
 
-def read_pair(prob: Source, truth: Source, pages: str | list[int] | None = None) -> Pair:
+def read_pair(
+    prob: Source,
+    truth: Source,
+    pages: str | list[int] | None = None,
+    labels: str | None = None,
+) -> Pair:
     """Read the chosen pages of a probability map and of its truth, files or arrays.
+
+    labels: what the numbers of the truth mean, see read_truth.
 
     pages: pages of `truth`, counted from 0, as in 0,5,10-12 (default: all); `prob` has just these
     pages, or as many as `truth`. Integers are divided by the largest of their type, in float64.
@@ -51,16 +61,16 @@ def read_pair(prob: Source, truth: Source, pages: str | list[int] | None = None)
     the two do not fit together.
     """
     pages = page_text(pages)
-    with open_pair(prob, truth) as (image, labels):
+    with open_pair(prob, truth) as (image, true):
         if image.channels != 1:
             raise DataError(
                 f"'{image.path}' has {image.channels} channels (axes {image.axes}); expected one, "
                 "the probability of white. Of a network of several classes give the channel of one "
                 "class as a file of its own; pages of a stack need axes ZYX."
             )
-        chosen = chosen_pages(pages, labels)
-        taken = matching_pages(image, labels, chosen, pages)
-        check_sizes(image, labels)
+        chosen = chosen_pages(pages, true)
+        taken = matching_pages(image, true, chosen, pages)
+        check_sizes(image, true)
         refuse_numbers(image, taken)
         probability, scale = read_probability(image, taken)
         notes = [
@@ -73,7 +83,7 @@ def read_pair(prob: Source, truth: Source, pages: str | list[int] | None = None)
             "of its type, so that hardly anything is found. A mask is saved as 0 and 255; class "
             "ids are scored by cunet evaluate pixels --classes"
         )
-    white, counted, found = read_truth(truth, chosen)
+    white, counted, found = read_truth(truth, chosen, labels)
     name = name_of(truth, "truth")
     notes += [note if note.startswith(WARNING) else f"{name}: {note}" for note in found]
     notes += coded_alike(prob, truth)
@@ -160,6 +170,8 @@ def largest_integer(image: ImageFile) -> int:
     """
     import tifffile
 
+    if isinstance(image, PictureImage):
+        return image.highest
     if isinstance(image, ArrayImage):
         return 1 if image.dtype.kind == "b" else int(np.iinfo(image.dtype).max)
     with open(image.path, "rb") as file:
@@ -173,14 +185,19 @@ def largest_integer(image: ImageFile) -> int:
     return 2 ** (bits - (image.dtype.kind == "i")) - 1
 
 
-def read_truth(truth: Source, chosen: list[int]) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+def read_truth(
+    truth: Source, chosen: list[int], labels: str | None = None
+) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """The white pixels (n, H, W), the pixels that count (None: all), and how labels were read.
+
+    labels: "instances" or "classes", see meaning.meaning_of. White are all objects, but for the gap
+    that a training opens between touching ones.
 
     The whole file decides how its labels are coded, so that a page means the same whichever pages
     are chosen.
     """
     path = name_of(truth, "truth")
-    pages, found = label_pages(truth, "truth")
+    pages, found = label_pages(truth, "truth", labels == "instances")
     notes = [*found]
     first = pages[0].flat[0]
     if first in (0, 1, 255) and all((page == first).all() for page in pages):
@@ -189,17 +206,23 @@ def read_truth(truth: Source, chosen: list[int]) -> tuple[np.ndarray, np.ndarray
         notes.append(f"every label is {first}: {'every' if first else 'no'} pixel is white")
     else:
         names = [f"'{path}' page {number}" for number in range(len(pages))]
-        ids, classes, coding = class_ids(pages, names)
-        notes.append(coding + ("; white is every class but 0" if classes > 2 else ""))
-        reason, warnings = stray(ids, names)
-        notes += warnings
-        if reason:
-            notes.append(f"{WARNING}{reason}. Is this a mask of 0 and 255 with stray pixels?")
-    labels = np.stack([ids[page] for page in chosen])
-    counted = labels != IGNORE
+        read = meaning_of(pages, names, labels)
+        ids, notes = read.labels, notes + read.notes
+        if read.classes > 2:
+            notes.append("white is every class but 0")
+        if read.instances is None:
+            reason, warnings = stray(ids, names)
+            notes += warnings
+            if reason:
+                notes.append(f"{WARNING}{reason}. Is this a mask of 0 and 255 with stray pixels?")
+        else:
+            ids = [open_gaps(y, cells) for y, cells in zip(ids, read.instances, strict=True)]
+            notes.append("white is every object, but for a one-pixel gap between touching ones")
+    values = np.stack([ids[page] for page in chosen])
+    counted = values != IGNORE
     if not counted.any():
         raise nothing_counts(path)
-    white = (labels > 0) & counted
+    white = (values > 0) & counted
     return white, None if counted.all() else counted, notes
 
 

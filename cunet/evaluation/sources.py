@@ -118,13 +118,16 @@ def coded_alike(pred: Source, truth: Source) -> list[str]:
     ]
 
 
-def label_pages(source: Source, name: str) -> tuple[list[np.ndarray], tuple[str, ...]]:
+def label_pages(
+    source: Source, name: str, objects: bool = False
+) -> tuple[list[np.ndarray], tuple[str, ...]]:
     """The pages (H, W) of labels, integers, and what was noticed about the file.
 
     source is a file, or an array (H, W) or (n, H, W) of integers or bool, called `name` in errors.
+    objects: the labels number objects, perhaps by colours, see labels.read_label_file.
     """
     if is_path(source):
-        return read_labels(Path(source))
+        return read_labels(Path(source), objects)
     array = np.asarray(source)
     if array.ndim not in (2, 3) or not array.size or array.dtype.kind not in "bui":
         raise DataError(

@@ -1,4 +1,7 @@
-"""Images in and out: TIFF and PNG. Arrays are (pages,) H, W, C in the dtype of the file."""
+"""Images in and out: TIFF and PNG, and in alone JPEG and BMP.
+
+Arrays are (pages,) H, W, C in the dtype of the file.
+"""
 
 import os
 import stat
@@ -14,6 +17,7 @@ from cunet.files.calibration import Calibration
 from cunet.files.descriptions import KEYWORD, read_description, stored_text, writable
 from cunet.files.grey import as_grey
 from cunet.files.image_file import ImageFile
+from cunet.files.picture_input import MAGIC, PictureImage
 from cunet.files.png_chunks import PNG
 from cunet.files.png_input import PngImage
 from cunet.files.tiff_input import TiffImage
@@ -30,14 +34,16 @@ __all__ = [
     "write_png",
 ]
 
+FORMATS = "TIFF, PNG, JPEG or BMP"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_OTHERS = {b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"BM": "BMP", b"\x89HDF": "HDF5", b"PK": "ZIP"}
+_OTHERS = {b"GIF8": "GIF", b"RIFF": "WebP", b"\x89HDF": "HDF5", b"PK": "ZIP"}
 
 
 def open_image(path: str | Path, indices: bool = False) -> ImageFile:
-    """Opens a TIFF or PNG file; its content decides which it is, not its name.
+    """Opens a TIFF, PNG, JPEG or BMP file; its content decides which it is, not its name.
 
-    With `indices` the values of a PNG with a colour table are its indices, as label files need.
+    With `indices` the values of a PNG or BMP with a colour table are its indices, as label files
+    need.
     Raises CunetError if the file is missing or may not be read, DataError if it is no valid image.
     """
     path = Path(path)
@@ -51,15 +57,18 @@ def open_image(path: str | Path, indices: bool = False) -> ImageFile:
     except OSError as error:
         raise of_system(error, f"cannot read '{path}'") from error
     if not start:
-        raise DataError(f"'{path}' is empty (0 bytes); expected a TIFF or PNG. Copy it again.")
+        raise DataError(f"'{path}' is empty (0 bytes); expected an image. Copy it again.")
     if start.startswith(_TIFF):
         return TiffImage(path)
     if start == PNG:
         return PngImage(path, indices)
+    picture = next((kind for magic, kind in MAGIC.items() if start.startswith(magic)), None)
+    if picture:
+        return PictureImage(path, picture, indices)
     found = next((name for magic, name in _OTHERS.items() if start.startswith(magic)), None)
     if found:
-        raise DataError(f"'{path}' is a {found} file; expected a TIFF or PNG. Save it as TIFF.")
-    raise DataError(f"'{path}' is neither TIFF nor PNG; expected one of these. Save it as TIFF.")
+        raise DataError(f"'{path}' is a {found} file; expected {FORMATS}. Save it as TIFF.")
+    raise DataError(f"'{path}' is no image that cunet reads: expected {FORMATS}. Save it as TIFF.")
 
 
 def write_png(path: str | Path, array: np.ndarray, description: str = "") -> None:

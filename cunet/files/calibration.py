@@ -66,6 +66,8 @@ def read_calibration(
             if found.x is not None:
                 found.y = found.y or found.x
                 found.x, found.y = ((_inverse(v), unit) for v, unit in (found.x, found.y))
+        if kind == "lsm":
+            found = _of_lsm(tif.lsm_metadata or {})
         if found.x is None:
             found = _from_tags(tif, key, kind, notes, found)
         return _checked(found, imagej, notes), notes
@@ -73,6 +75,16 @@ def read_calibration(
         raise
     except Exception as error:  # whatever stands there, the pixels can be read
         return Calibration(), [f"pixel size left out: its metadata cannot be read ({error})"]
+
+
+def _of_lsm(sizes: dict[str, Any]) -> Found:
+    """The sizes of Zeiss's LSM: metres a voxel, and seconds between frames; 0 where not known."""
+    x, y, z = (sizes.get(f"VoxelSize{axis}") or None for axis in "XYZ")
+    interval = sizes.get("TimeIntervall") or None  # spelt so
+    return Found(
+        x and (1e-6 / x, "um"), y and (1e-6 / y, "um"), z and (z * 1e6, "um"),
+        interval and (interval, "s"),
+    )  # fmt: skip
 
 
 def _from_tags(

@@ -11,7 +11,7 @@ from cunet.files.calibration import Calibration
 
 
 class ImageFile:
-    """What TIFF and PNG have in common; made by `open_image`.
+    """What all formats have in common; made by `open_image`.
 
     path         the file
     pages        number of slices, >= 1
@@ -23,6 +23,7 @@ class ImageFile:
     notes        what to tell the user, such as a dropped alpha channel
     no_data      the value that its metadata name for pixels which hold no data
     doubts       those of the notes that may mean a wrong result: to be told as warnings
+    lossy        whether its compression has changed the values a little
     """
 
     path: Path
@@ -36,6 +37,7 @@ class ImageFile:
     streamed: bool
     notes: tuple[str, ...]
     doubts: tuple[str, ...] = ()
+    lossy: bool = False
     no_data: float | None = None
 
     @property

@@ -7,7 +7,10 @@ a.tif on foreign disks, and folders whose names look like those of files.
 from collections.abc import Iterable
 from pathlib import Path
 
-IMAGES = (".tif", ".tiff", ".png")  # how the names of image files end, in any spelling of the case
+# How the names of image files end, in any spelling of the case: those that cunet writes, and those
+# that it reads.
+WRITTEN = (".tif", ".tiff", ".png")
+IMAGES = (*WRITTEN, ".lsm", ".jpg", ".jpeg", ".bmp")
 _LEFT_BEHIND = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}
 
 
@@ -34,12 +37,12 @@ def is_file(path: Path) -> bool:
 
 
 def folders_of(folder: Path) -> list[Path]:
-    """The visible folders in a folder, by name."""
-    return [path for path in visible(folder.iterdir()) if path.is_dir()]
+    """The visible folders in a folder, by name; none where it is no folder."""
+    return [path for path in visible(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
 
 
 def images_of(folder: Path) -> list[Path]:
-    """The TIFF and PNG files of a folder, by name; none where it is no folder."""
+    """The image files of a folder, by name; none where it is no folder."""
     return [path for path in files_of(folder) if is_image(path)]
 
 
@@ -52,7 +55,11 @@ def tiff_named(folder: Path, name: str) -> Path:
     if is_file(exact):
         return exact
     stem = Path(name).stem.lower()
-    alike = (p for p in images_of(folder) if p.stem.lower() == stem and p.suffix.lower() != ".png")
+    alike = (
+        p
+        for p in images_of(folder)
+        if p.stem.lower() == stem and p.suffix.lower() in (".tif", ".tiff")
+    )
     return next(alike, exact)
 
 

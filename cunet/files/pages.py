@@ -13,11 +13,11 @@ from cunet.files.image_file import ImageFile
 def read_image(
     path: str | Path, pages: str | int | Iterable[int] | None = None, indices: bool = False
 ) -> np.ndarray:
-    """Read a TIFF or PNG file: its pages as one array (pages, H, W, C) in the dtype of the file.
+    """Read a TIFF, PNG, JPEG or BMP file: its pages as one array (pages, H, W, C), in its dtype.
 
     `pages` are counted from 0: a number, several, or text such as "0,5,10-12"; all by default.
-    With `indices` the values of a PNG with a colour table are its indices, as label files need.
-    Everything is held in memory.
+    With `indices` the values of a PNG or BMP with a colour table are its indices, as label files
+    need. Everything is held in memory.
 
     Raises CunetError for a missing file or page, DataError for a file that is not a valid image.
 

@@ -108,6 +108,9 @@ def _stack(series: tifffile.TiffPageSeries, unread: int) -> Stack:
         for axis, size in zip(series.axes, series.shape, strict=True)
         if size != 1 or axis in "TZYX"
     ]
+    if series.kind == "lsm" and series.keyframe.axes.startswith("S"):
+        # Zeiss's channels are samples of one page, in a plane each
+        kept = [("S" if axis == "C" else axis, size) for axis, size in kept]
     doubts = []
     if unread > 0 and series.kind == "ome":
         doubts.append(f"{unread} more pages are not in its OME metadata and not read")

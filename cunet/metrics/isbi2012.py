@@ -15,6 +15,8 @@ threshold counts. Objects are the 4-connected components of white.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import label
@@ -39,25 +41,87 @@ WARPING_THRESHOLDS = 10  # the warping error is computed at the thresholds 0 to 
 ERRORS = ("merge", "split")  # the kinds of the warping error
 
 
-class Tally:
-    """What is counted of one slice at every threshold; sums and means of it are the scores."""
+Part = tuple[tuple[int, int, int], float, float, dict[str, int]]
 
-    def __init__(self, probability: np.ndarray, truth: np.ndarray, radius: int = -1) -> None:
-        objects, _ = label(truth)
-        probability = probability.astype(np.float64)
-        self.pixels = PixelCounts()
-        self.pixels.add(probability, truth)
-        self.pairs: list[tuple[int, int, int]] = []
-        self.v_rand, self.v_info = np.zeros((2, len(THRESHOLDS)))
-        self.kinds: list[dict[str, int]] = []
-        for i, threshold in enumerate(THRESHOLDS):
-            found = probability > threshold
-            self.pairs.append(Contingency.of(objects, label(found)[0]).pairs())
-            table = Contingency.of(objects, thinned(found))
-            self.v_rand[i], self.v_info[i] = table.rand_f_score(), table.information_f_score()
-            if i < WARPING_THRESHOLDS:
-                warped = warp(probability, truth, threshold)
-                self.kinds.append(count(classify(warped, found, radius)))
+
+def at_threshold(probability: np.ndarray, truth: np.ndarray, step: int, radius: int = -1) -> Part:
+    """What is counted of a slice at one of the THRESHOLDS: pairs, V_Rand, V_Info and the kinds of
+    wrong pixels, which are empty from WARPING_THRESHOLDS on. Arguments: see Tally.of."""
+    objects, _ = label(truth)
+    threshold, probability = THRESHOLDS[step], probability.astype(np.float64)
+    found = probability > threshold
+    pairs = Contingency.of(objects, label(found)[0]).pairs()
+    table = Contingency.of(objects, thinned(found))
+    kinds = {}
+    if step < WARPING_THRESHOLDS:
+        kinds = count(classify(warp(probability, truth, threshold), found, radius))
+    return pairs, table.rand_f_score(), table.information_f_score(), kinds
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What is counted of one slice at every threshold; `of` makes it. Scores are sums and means.
+
+    pixels          white and found white
+    pairs           (11,) tp, fp and fn of pairs of pixels
+    v_rand, v_info  (11,) after thinning
+    kinds           (10,) how many pixels of each kind of KINDS are wrong
+    """
+
+    pixels: PixelCounts
+    pairs: list[tuple[int, int, int]]
+    v_rand: np.ndarray
+    v_info: np.ndarray
+    kinds: list[dict[str, int]]
+
+    @classmethod
+    def of(cls, probability: np.ndarray, truth: np.ndarray, radius: int = -1) -> "Tally":
+        """From the probability of cell (H, W) and truth (H, W) bool; radius: warping.classify."""
+        steps = range(len(THRESHOLDS))
+        return cls.joined(
+            probability, truth, [at_threshold(probability, truth, i, radius) for i in steps]
+        )
+
+    @classmethod
+    def joined(cls, probability: np.ndarray, truth: np.ndarray, parts: list[Part]) -> "Tally":
+        """From what at_threshold counted of the slice at every threshold."""
+        pixels = PixelCounts()
+        pixels.add(probability, truth)
+        pairs, v_rand, v_info, kinds = map(list, zip(*parts, strict=True))
+        return cls(pixels, pairs, np.array(v_rand), np.array(v_info), kinds[:WARPING_THRESHOLDS])
+
+    def document(self) -> dict[str, Any]:
+        """The same for a JSON file, from which `read` makes an equal one."""
+        arrays = {"v_rand": self.v_rand.tolist(), "v_info": self.v_info.tolist()}
+        kinds = [[each[kind] for kind in KINDS] for each in self.kinds]
+        pixels = self.pixels.document()
+        return {"pixels": pixels, "pairs": self.pairs, **arrays, "kinds": kinds}
+
+    @classmethod
+    def read(cls, document: dict[str, Any]) -> "Tally":
+        """The tally of a document(). ValueError, KeyError or TypeError where it is none."""
+        pairs = _table(document["pairs"], (len(THRESHOLDS), 3), int)
+        kinds = _table(document["kinds"], (WARPING_THRESHOLDS, len(KINDS)), int)
+        v_rand, v_info = (
+            np.array(_table([document[key]], (1, len(THRESHOLDS)), float)[0])
+            for key in ("v_rand", "v_info")
+        )
+        return cls(
+            PixelCounts.read(document["pixels"]),
+            [(tp, fp, fn) for tp, fp, fn in pairs],
+            v_rand,
+            v_info,
+            [dict(zip(KINDS, each, strict=True)) for each in kinds],
+        )
+
+
+def _table(rows: Any, shape: tuple[int, int], kind: type) -> list[list]:
+    """Rows of a JSON file; ValueError or TypeError unless they have this shape and kind."""
+    if len(rows) != shape[0] or any(len(row) != shape[1] for row in rows):
+        raise ValueError(f"expected a table of {shape}")
+    if any(type(value) is not kind for row in rows for value in row):
+        raise TypeError(f"expected numbers of type {kind.__name__}")
+    return rows
 
 
 def evaluate(
@@ -74,6 +138,19 @@ def evaluate(
     warping.classify. progress(slices done) is called after every slice. Slices may differ in
     size. CunetError if a slice and its truth do. Source: the organisers' Trainable_Segmentation.
     """
+    return scores(counted(probability, truth, radius, progress))
+
+
+def counted(
+    probability: Sequence[np.ndarray],
+    truth: Sequence[np.ndarray],
+    radius: int = -1,
+    progress: Callable[[int], None] | None = None,
+) -> list[Tally]:
+    """What is counted of every slice; arguments and errors as of evaluate.
+
+    Threads share the thresholds of all slices: pieces so small that nobody who interrupts it waits.
+    """
     shapes = [[np.shape(page) for page in pages] for pages in (probability, truth)]
     if shapes[0] != shapes[1] or not shapes[0]:
         raise CunetError(
@@ -82,15 +159,24 @@ def evaluate(
         )
     if radius != -1 and radius < 1:
         raise CunetError(f"isbi2012 radius: expected -1 (the whole image) or 1 or more: {radius}")
-    tallies: list[Tally] = [None] * len(truth)  # type: ignore[list-item]
+    steps = range(len(THRESHOLDS))
+    parts: list[list[Any]] = [[None] * len(steps) for _ in truth]
+    left = [iter(reversed(steps)) for _ in truth]
     done = iter(range(1, len(truth) + 1))
 
-    def one(i: int) -> None:
-        tallies[i] = Tally(probability[i], truth[i] > 0, radius)
-        if progress is not None:
+    def one(place: tuple[int, int]) -> None:
+        i, step = place
+        parts[i][step] = at_threshold(probability[i], truth[i] > 0, step, radius)
+        if next(left[i]) == 0 and progress is not None:
             progress(next(done))
 
-    parallel(one, range(len(truth)))
+    parallel(one, [(i, step) for i in range(len(truth)) for step in steps])
+    slices = zip(probability, truth, parts, strict=True)
+    return [Tally.joined(page, white > 0, counts) for page, white, counts in slices]
+
+
+def scores(tallies: list[Tally]) -> dict:
+    """The scores of these slices, as evaluate returns them."""
     each = [summary([tally]) for tally in tallies]
     per_slice = [{"slice": i} | {key: one[key] for key in KEYS} for i, one in enumerate(each)]
     return summary(tallies) | {"per_slice": per_slice}
@@ -117,7 +203,7 @@ def why_not(labels: Sequence[np.ndarray], classes: int, ignore: int, numbered: b
 
 
 def summary(tallies: list[Tally]) -> dict:
-    """The scores of these slices together, as evaluate() returns them, without "per_slice"."""
+    """The scores of these slices together, as scores() returns them, without "per_slice"."""
     curves = curves_of(tallies)
     best = {
         key: int(np.argmax(curve) if key.startswith("v_") else np.argmin(curve))

@@ -9,6 +9,7 @@ thresholds of one map at once, with the curves over them, are in metrics/curves.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,21 @@ class PixelCounts:
             total.white += part.white
             total.pixels += part.pixels
         return total
+
+    def document(self) -> dict[str, Any]:
+        """The same for a JSON file, from which `read` makes an equal one."""
+        return {name: np.asarray(value).tolist() for name, value in vars(self).items()}
+
+    @classmethod
+    def read(cls, document: dict[str, Any]) -> "PixelCounts":
+        """The counts of a document(). ValueError, KeyError or TypeError where it is none."""
+        counts = cls()
+        for name, empty in vars(counts).items():
+            value = np.array(document[name])
+            if value.shape != np.shape(empty) or value.dtype != np.int64 or value.min() < 0:
+                raise ValueError(f"{name} is no count")
+            setattr(counts, name, value if value.ndim else int(value))
+        return counts
 
     def add(
         self, probability: np.ndarray, white: np.ndarray, counted: np.ndarray | None = None

@@ -5,6 +5,11 @@ simple point: its flip neither joins nor splits nor creates nor deletes an objec
 still differs afterwards is an error of topology, and is classified. Foreground (cells) is
 4-connected, background (membrane) 8-connected; beyond the image is background.
 
+Whether a point is simple is seen from its eight neighbours. Walk round them: each run of foreground
+that touches the pixel by a side is a piece, and the background between two pieces is a gap. With
+one piece and so one gap the flip moves a border. With none it makes or deletes an object or a hole,
+with several it joins or parts what meets here.
+
 The order of visits decides which of several warpings is found, and is that of the organisers'
 program: most confident pixels first, |p - threshold| descending in float32, ties column by column
 (x outer, y inner); sweeps are repeated until one flips nothing. Source: Jain et al. 2010,
@@ -12,8 +17,10 @@ program: most confident pixels first, |p - threshold| descending in float32, tie
 Malandain 1994, computed by Yokoi's connectivity number (1973).
 """
 
+import heapq
+
 import numpy as np
-from scipy.ndimage import find_objects, label
+from scipy.ndimage import label
 
 from cunet.compiled import compiled
 
@@ -44,28 +51,46 @@ def warp(probability: np.ndarray, truth: np.ndarray, threshold: float) -> np.nda
 
 @compiled
 def _sweep(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, ring: np.ndarray) -> None:
-    """Flip the simple points among the listed pixels of image (H+2, W+2) bool, in place."""
-    left = rows.size
-    while left > 0:
-        kept = 0
-        for k in range(left):
-            row, column = rows[k], columns[k]
-            # Yokoi's number: how many 4-connected pieces of foreground meet at this pixel
-            meeting = 0
-            for i in range(0, 8, 2):
-                here = image[row + ring[i, 0], column + ring[i, 1]]
-                corner = image[row + ring[i + 1, 0], column + ring[i + 1, 1]]
-                after = image[row + ring[(i + 2) % 8, 0], column + ring[(i + 2) % 8, 1]]
-                if here and not (corner and after):
-                    meeting += 1
-            if meeting == 1:
-                image[row, column] = not image[row, column]
-            else:
-                rows[kept], columns[kept] = row, column
-                kept += 1
-        if kept == left:
-            break
-        left = kept
+    """Flip the simple points among the listed pixels of image (H+2, W+2) bool, in place.
+
+    Sweep after sweep looks at all that are left, in the order of the list. A pixel whose neighbours
+    are as they were when it was looked at last is as little simple as then. So only those are
+    visited beside which one has flipped: in the same sweep if they come later in the list, else in
+    the next. Visits are numbered sweep after sweep; those after the first sweep stand in a heap.
+    """
+    number = rows.size
+    place = np.full(image.shape, -1, np.int64)  # in the list, while a pixel can still flip
+    for k in range(number):
+        place[rows[k], columns[k]] = k
+    visits = [0 for _ in range(0)]  # an empty list of integers
+    expected = np.ones(number, np.bool_)  # whether another visit is to come
+    first = 0
+    while first < number or visits:
+        if first < number:  # the first sweep visits all
+            visit = first
+            first += 1
+        else:
+            visit = heapq.heappop(visits)
+        k = visit % number
+        expected[k] = False
+        row, column = rows[k], columns[k]
+        pieces = 0  # Yokoi's number: how many 4-connected pieces of foreground meet at this pixel
+        for i in range(0, 8, 2):
+            here = image[row + ring[i, 0], column + ring[i, 1]]
+            corner = image[row + ring[i + 1, 0], column + ring[i + 1, 1]]
+            after = image[row + ring[(i + 2) % 8, 0], column + ring[(i + 2) % 8, 1]]
+            if here and not (corner and after):
+                pieces += 1
+        if pieces != 1:
+            continue
+        image[row, column] = not image[row, column]
+        place[row, column] = -1
+        for i in range(8):
+            other = place[row + ring[i, 0], column + ring[i, 1]]
+            if other >= 0 and not expected[other]:
+                sweep = visit // number + (other < k)
+                heapq.heappush(visits, sweep * number + other)
+                expected[other] = True
 
 
 def classify(warped: np.ndarray, found: np.ndarray, radius: int = -1) -> np.ndarray:
@@ -79,7 +104,8 @@ def classify(warped: np.ndarray, found: np.ndarray, radius: int = -1) -> np.ndar
     rows, columns = np.nonzero(warped != found)
     padded = np.pad(warped, 1)
     objects, _ = label(padded)
-    around = np.sort(objects[rows[:, None] + 1 + RING[:, 0], columns[:, None] + 1 + RING[:, 1]])
+    near = objects[rows[:, None] + 1 + RING[:, 0], columns[:, None] + 1 + RING[:, 1]]
+    around = np.sort(near)
     distinct = 1 + np.count_nonzero(np.diff(around, axis=1), axis=1)
     highest = around[:, -1]
     white = warped[rows, columns]  # cell in the warped truth, not in the proposal
@@ -91,25 +117,77 @@ def classify(warped: np.ndarray, found: np.ndarray, radius: int = -1) -> np.ndar
     one_object = np.where(white, HOLE_DELETION, HOLE_ADDITION)
     several = np.where(white, SPLIT, MERGE)
     kind = np.choose(np.minimum(distinct, 3) - 1, [alike, one_object, several])
-    boxes = find_objects(objects)
-    for k in np.flatnonzero((distinct == 2) & white):
-        row, column, number = rows[k] + 1, columns[k] + 1, highest[k]
-        if radius < 0:  # the object's own box holds all of it, and the neighbours of its neighbours
-            box = tuple(slice(max(0, s.start - 2), s.stop + 2) for s in boxes[number - 1])
-        else:
-            box = tuple(slice(max(0, i - radius), i + radius + 1) for i in (row, column))
-        if _falls_apart(objects[box] == number, row - box[0].start, column - box[1].start):
-            kind[k] = SPLIT
+    asked = np.flatnonzero((distinct == 2) & white)
+    parted = cuts(padded, rows[asked] + 1, columns[asked] + 1)
+    if radius > 0:
+        whole = asked[~parted]
+        where = rows[whole] + 1, columns[whole] + 1, highest[whole]
+        parted[~parted] = _cuts_in_windows(objects, *where, RING, radius)
+    kind[asked[parted]] = SPLIT
     kinds[rows, columns] = kind
     return kinds
 
 
-def _falls_apart(cell: np.ndarray, row: int, column: int) -> bool:
-    """Whether the neighbours of a pixel are in two parts of a cell (bool) that has lost it."""
-    cell[row, column] = False
-    parts, _ = label(cell)
-    near = {parts[row + i, column + j] for i, j in RING} - {0}
-    return len(near) > 1
+def cuts(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Whether a cell falls into parts without each of these white pixels, (pixels,) bool.
+
+    image (H, W) bool has background along its border. Several pieces of the cell meet at such a
+    pixel, and gaps part them. If all gaps belong to different backgrounds, say one to the outside
+    and one to a hole, the pieces still hang together round the holes. If two gaps belong to one
+    background, it reaches round a piece, which comes off.
+    """
+    backgrounds, _ = label(~image, np.ones((3, 3)))  # 8-connected; 0 is foreground
+    near = backgrounds[rows[:, None] + RING[:, 0], columns[:, None] + RING[:, 1]]
+    here, corner, after = near[:, ::2], near[:, 1::2], np.roll(near[:, ::2], -1, axis=1)
+    ends = (here == 0) & ((corner > 0) | (after > 0))  # a piece ends, and a gap begins
+    gaps = np.sort(np.where(ends, np.maximum(corner, after), 0))  # the background of each
+    return ((gaps[:, 1:] > 0) & (gaps[:, 1:] == gaps[:, :-1])).any(axis=1)
+
+
+@compiled
+def _cuts_in_windows(
+    objects: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    numbers: np.ndarray,
+    ring: np.ndarray,
+    radius: int,
+) -> np.ndarray:
+    """Whether the neighbours of each pixel that belong to an object, one of numbers, are in several
+    parts of what a window holds of it; the pixel itself does not count. objects (H, W)."""
+    height, width = objects.shape
+    parted = np.zeros(rows.size, np.bool_)
+    reached = np.full(objects.shape, -1, np.int32)  # for which pixel this one was reached
+    queue = np.empty((objects.size, 2), np.int32)
+    for k in range(rows.size):
+        row, column, number = rows[k], columns[k], numbers[k]
+        top, bottom = max(0, row - radius), min(height, row + radius + 1)
+        left, right = max(0, column - radius), min(width, column + radius + 1)
+        reached[row, column] = k
+        missing = first = last = 0  # neighbours of the object not yet reached; the queue's ends
+        for i in range(8):
+            y, x = row + ring[i, 0], column + ring[i, 1]
+            if objects[y, x] == number:
+                missing += 1
+                queue[0, 0], queue[0, 1] = y, x
+                last = 1
+        if missing:
+            reached[queue[0, 0], queue[0, 1]] = k
+            missing -= 1
+        while first < last and missing > 0:
+            y, x = queue[first, 0], queue[first, 1]
+            first += 1
+            for i in range(0, 8, 2):
+                v, u = y + ring[i, 0], x + ring[i, 1]
+                inside = top <= v < bottom and left <= u < right
+                if inside and objects[v, u] == number and reached[v, u] != k:
+                    reached[v, u] = k
+                    queue[last, 0], queue[last, 1] = v, u
+                    last += 1
+                    if abs(v - row) <= 1 and abs(u - column) <= 1:
+                        missing -= 1
+        parted[k] = missing > 0
+    return parted
 
 
 def count(kinds: np.ndarray) -> dict[str, int]:

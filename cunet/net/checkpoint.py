@@ -120,12 +120,17 @@ def build(
 ) -> UNet:
     """The network that a header and its arrays, from read(), describe."""
     net = UNet(**header["net"], device=resolve_device(device), precision=precision)
+    net.normalization = normalization_of(header)
+    put(path, {p.name: p.value for p in net.parameters()} | net.statistics(), arrays)
+    return net
+
+
+def normalization_of(header: dict) -> Normalization:
+    """The normalisation of the images of the network that a header describes."""
     stored = dict(header["normalization"])
     per_image = stored.pop("per_image", False)
     numbers = {k: tuple(map(float, v)) for k, v in stored.items()}
-    net.normalization = Normalization(**numbers, per_image=per_image)
-    put(path, {p.name: p.value for p in net.parameters()} | net.statistics(), arrays)
-    return net
+    return Normalization(**numbers, per_image=per_image)
 
 
 def restore(path: Path, header: dict, arrays: dict[str, np.ndarray], solver) -> None:

@@ -8,23 +8,29 @@ from cunet.reporting import cells, classes, isbi, terms
 from cunet.reporting.alerts import alerts
 from cunet.reporting.curves import curves, threshold_chart
 from cunet.reporting.examples import section as examples
-from cunet.reporting.facts import Facts, Found, collect
+from cunet.reporting.facts import Facts, Found, Progress, collect, nothing
 from cunet.reporting.key_figures import key_figures
 from cunet.reporting.page import PAGE, escape, folded, plural, table
 from cunet.reporting.setup import settings, size_and_machine
 
 
-def write_report(run: str | Path) -> Path:
+def write_report(run: str | Path, progress: Progress = nothing) -> Path:
     """Write RUN/report.html, replacing an older one; returns its path.
 
     The page needs no other file. The data set is read again, and the held-out slices are segmented
     with last.npz for scores and pictures; where that is not possible the page is made without them
-    and says why. Raises CunetError where `run` is not a run folder, DeviceError where the disk has
-    no room.
+    and says why. progress(what is being done, how many are done, of how many) is called for every
+    slice. Raises CunetError where `run` is no run folder, DeviceError where the disk has no room.
 
         path = cunet.report("runs/isbi2012-1")
     """
-    facts = collect(run)
+    write(run, progress)
+    return Path(run) / "report.html"
+
+
+def write(run: str | Path, progress: Progress = nothing) -> Facts:
+    """The same; returns what the page shows."""
+    facts = collect(run, progress)
     figures, found = key_figures(facts), facts.found
     sections = {
         "pictures": ("Pictures", examples(found)),
@@ -46,9 +52,8 @@ def write_report(run: str | Path) -> Path:
     ]
     body = "\n".join(filter(None, parts))
     page = PAGE.substitute(title=escape(f"{name} - cunet report"), body=body)
-    path = facts.path / "report.html"
-    write_text(path, page)
-    return path
+    write_text(facts.path / "report.html", page)
+    return facts
 
 
 def _head(facts: Facts, name: str) -> str:

@@ -1,6 +1,6 @@
 """What the report shows of a run: read from its folder, and computed with its last network."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from cunet.training.run_folder import missing_steps, read_settings
 from cunet.training.weights import weigh
 
 MAX_EXAMPLES = 3
+Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 ENVIRONMENT: dict[str, type] = {"command": list, "blas": list, "resumed": list}
 ENVIRONMENT |= {"versions": dict, "data": dict}
 METRICS: dict[str, type] = {"last": dict}
@@ -126,7 +127,11 @@ class Facts:
         return self.found.constant_error if self.found else None
 
 
-def collect(run: str | Path) -> Facts:
+def nothing(doing: str, done: int, of: int) -> None:
+    """A Progress that is not shown."""
+
+
+def collect(run: str | Path, progress: Progress = nothing) -> Facts:
     """Reads a run folder; if its data and last.npz are at hand, segments and compares as well.
 
     Raises CunetError if `run` is no run folder or its settings or log cannot be read.
@@ -148,7 +153,7 @@ def collect(run: str | Path) -> Facts:
         prepared = prepare(replace(config, weight_map="none"))  # its maps are of all slices
         data = Data(prepared.dataset, len(prepared.training), len(prepared.held_out))
         remarks += _changes(prepared.dataset, environment)
-        found = _look(config, prepared, data, net)
+        found = _look(config, prepared, data, net, progress)
     except CunetError as error:
         remarks.append(f"No pictures, no scores and no threshold curve: {error}")
     return Facts(path, config, log, environment, metrics, network, data, found, remarks)
@@ -191,11 +196,12 @@ def _changes(dataset: Dataset, environment: dict) -> list[str]:
     ]
 
 
-def _look(config: Config, prepared: Prepared, data: Data, net: UNet) -> Found:
+def _look(config: Config, prepared: Prepared, data: Data, net: UNet, progress: Progress) -> Found:
     """Segments the held-out slices, or some training slices, and chooses up to three to show."""
     dataset, slices = data.dataset, []
     indices = prepared.held_out or _spread(prepared.training)
-    for i in indices:
+    for number, i in enumerate(indices):
+        progress("report: segmenting slice", number, len(indices))
         image = dataset.images[i]
         probability = segment(image, net, whole_tile(image, net.shape))
         slices.append(Segmented.of(dataset, i, probability))
@@ -203,7 +209,9 @@ def _look(config: Config, prepared: Prepared, data: Data, net: UNet) -> Found:
     numbered = dataset.instances is not None
     unscored, scores = why_none(labels, len(dataset.class_names), numbered), None
     if not unscored:
-        scores = score([(one.name, one.white, cells(dataset.labels[one.index])) for one in slices])
+        pages = [(one.name, one.white, cells(dataset.labels[one.index])) for one in slices]
+        scores = score(pages, lambda done: progress("report: scoring slice", done, len(pages)))
+    progress("report: drawing", len(indices), len(indices))
     chosen = _spread(in_order(slices))
     _, weights = weigh(config, dataset, [one.index for one in chosen])
     examples = [_example(dataset, one, weight) for one, weight in zip(chosen, weights, strict=True)]

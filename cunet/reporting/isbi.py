@@ -1,12 +1,12 @@
 """The ISBI 2012 scores of a run's slices, as the report shows them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cunet.data.labels import IGNORE
-from cunet.metrics.isbi2012 import SCORES, evaluate, why_not
+from cunet.metrics.isbi2012 import SCORES, Tally, counted, scores, why_not
 from cunet.pictures.charts import BLUE, ORANGE, Line, line_chart
 from cunet.reporting.page import escape, plural, table
 
@@ -47,10 +47,11 @@ DEFINITIONS = [
 
 @dataclass(frozen=True)
 class Scores:
-    """What isbi2012.evaluate returns for some slices, and their names."""
+    """What isbi2012.scores returns for some slices, their names, and what was counted of each."""
 
     names: list[str]
     result: dict
+    tallies: list[Tally]
 
     def threshold(self, key: str) -> float:
         """The best threshold of a score."""
@@ -77,10 +78,16 @@ def why_none(labels: Sequence[np.ndarray], classes: int, numbered: bool = False)
     return ""
 
 
-def score(slices: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Scores:
-    """The scores of slices, which may differ in size: name, probability (H, W), truth (H, W)."""
+def score(
+    slices: Sequence[tuple[str, np.ndarray, np.ndarray]],
+    progress: Callable[[int], None] | None = None,
+) -> Scores:
+    """The scores of slices, which may differ in size: name, probability (H, W), truth (H, W).
+
+    progress(slices done) is called after every slice."""
     names, probability, truth = map(list, zip(*slices, strict=True))
-    return Scores(names, evaluate(probability, truth))
+    tallies = counted(probability, truth, progress=progress)
+    return Scores(names, scores(tallies), tallies)
 
 
 def cards(scores: Scores, where: str) -> list[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""The log of a run as columns of numbers."""
+"""The log of a run as the report reads it: log.csv in columns."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -13,6 +13,7 @@ from cunet.reporting.facts import Facts
 from cunet.reporting.page import duration, folded, plural, table
 from cunet.terminal import shell_line
 from cunet.training.config import PRESETS, Config
+from cunet.training.from_model import SHAPE, USUAL
 
 MAX_HASHES = 8  # of files that are listed
 MAX_NAMED = 8  # settings in the summary
@@ -30,7 +31,8 @@ def settings(config: Config, command: Sequence[object] = ()) -> str:
     """
     values = asdict(config)
     named = _named_preset(command)
-    preset = named or min(PRESETS, key=lambda name: len(differences(config, name)))
+    nearest = [name for name in PRESETS if name != "finetune" or config.from_model is not None]
+    preset = named or min(nearest, key=lambda name: len(differences(config, name)))
     changed = differences(config, preset)
     usual = {f.name: f.default for f in fields(Config)} | PRESETS[preset]
     rows = [(k, show(v), show(usual[k]) if k in changed else "") for k, v in values.items()]
@@ -59,6 +61,7 @@ def differences(config: Config, preset: str) -> list[str]:
     the precision that the machine chooses, or a number that follows from other settings.
     """
     usual = {f.name: f.default for f in fields(Config)} | PRESETS[preset]
+    apart = NOT_COMPARED | ({*SHAPE, *USUAL} if config.from_model is not None else set())
     left_open: dict[str, tuple] = {"precision": MACHINE, "resize": (0,)}
     left_open["momentum"] = (MOMENTUM[config.solver],)
     if form := FORMS.get(config.weight_map):
@@ -69,7 +72,7 @@ def differences(config: Config, preset: str) -> list[str]:
             return False
         return value != usual[name]
 
-    return [k for k, v in asdict(config).items() if k not in NOT_COMPARED and differs(k, v)]
+    return [k for k, v in asdict(config).items() if k not in apart and differs(k, v)]
 
 
 def _named_preset(command: Sequence[object]) -> str | None:
@@ -111,6 +114,9 @@ def size_and_machine(facts: Facts) -> str:
         ("Device", env.get("device", "")),
         ("Command", shell_line(env.get("command", []))),
     ]
+    if isinstance(begin := env.get("from_model"), dict):
+        file, digest = str(begin.get("file", "?")), str(begin.get("sha256", "?"))
+        machine.append(("Started from", f"{file}, SHA-256 {digest[:12]}..."))
     data = list(env.get("data", {}).items())
     machine += [
         (f"SHA-256 of {name}", f"{str(value)[:12]}...") for name, value in data[:MAX_HASHES]

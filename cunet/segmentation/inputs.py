@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cunet.errors import CunetError
-from cunet.files.listing import images_of, is_image, visible
+from cunet.files import FORMATS
+from cunet.files.listing import WRITTEN, images_of, is_image, visible
 from cunet.segmentation.how import ENDINGS, NUMBERED, PRODUCTS
 from cunet.segmentation.objects import Instances
 
@@ -61,7 +62,7 @@ def find_images(arguments: Iterable[str]) -> list[Path]:
             matches = map(Path, glob.glob(argument, recursive=True))
             found = without_products(p for p in visible(matches) if p.is_file() and is_image(p))
         if not found:
-            raise CunetError(f"'{argument}': no TIFF or PNG file found there; check the name")
+            raise CunetError(f"'{argument}': no image found there ({FORMATS}); check the name")
         files += found
     for file in files:
         if not file.exists():
@@ -100,7 +101,7 @@ def target_paths(file: Path, out: str | Path, wanted: list[str], images: int) ->
     """Where each product of one of the images goes; CunetError where `out` cannot name it."""
     frame = frame_number(file) if "ctc" in wanted else None
     path = Path(out)
-    if is_image(path):
+    if path.suffix.lower() in WRITTEN:
         if images != 1 or len(wanted) != 1:
             raise CunetError(
                 f"--out {out} names one file, which needs one image and one product (found "

@@ -10,6 +10,7 @@ from typing import Any
 
 from cunet.backend import check_device
 from cunet.data.augment import OFF, Augmentation
+from cunet.data.meaning import MEANINGS
 from cunet.engines import PRECISIONS, check_dtype
 from cunet.errors import CunetError
 from cunet.net.layers import Parameter
@@ -20,6 +21,7 @@ from cunet.solvers.adam import Adam
 from cunet.solvers.rates import LearningRate
 from cunet.solvers.sgd import SGD
 from cunet.training import settings_file
+from cunet.training.from_model import SHAPE, knows_what_is_given, merged
 from cunet.training.limits import check_numbers, check_rate
 from cunet.training.presets import PRESETS
 
@@ -29,17 +31,19 @@ CHOICES = {
     "normalize": NORMALIZE,
     "normalization": ("data", "image"),
     "precision": (None, *PRECISIONS),
-    "labels": (None, "classes"),
+    "labels": (None, *MEANINGS),
 }
 
 
+@knows_what_is_given
 @dataclass(frozen=True)
 class Config:
     """The settings of a training. Where the paper is silent the value is ours (see README).
 
     The names are the options of `cunet train`, whose --help explains each; sizes are in pixels.
-    A Config cannot be changed: dataclasses.replace makes another. Raises CunetError for a value
-    that is not valid, and for values that contradict each other.
+    A Config cannot be changed: dataclasses.replace makes another. With from_model, width, depth and
+    all else that the model decides are the model's where they are not given. Raises CunetError for
+    a value that is not valid, and for values that contradict each other or the model.
 
         config = cunet.Config(data="isbi2012/", fold="0/5", width=16, tile=412, out="runs/first")
         for record in cunet.train(config):
@@ -48,8 +52,9 @@ class Config:
 
     data: str = ""
     dataset: str | None = None  # kind of data set; None: found from the folder
-    labels: str | None = None  # "classes": ids are classes though they look like cell numbers
+    labels: str | None = None  # what ids are: "classes" or "instances"; None: told by their shape
     out: str | None = None  # run folder; None: keep nothing
+    from_model: str | None = None  # start from its weights: a file, a run or "bundled"
     width: int = 64
     depth: int = 4
     variant: str = "paper"
@@ -92,7 +97,7 @@ class Config:
     hold_out: str | None = None  # names of slices, or of the folders they are in: "02"
     train_share: float | None = None  # train on this share, drawn by the seed; hold out the rest
     drop: str | None = None  # names of slices to leave out altogether
-    validate_every: int = 500
+    validate_every: int | None = None  # None: 500, or a fifth of the steps if that is less
     seed: int = 0
     device: str = "auto"
     precision: str | None = None  # None: tf32 on a GPU that has it, else float32
@@ -107,6 +112,11 @@ class Config:
 
     def __post_init__(self) -> None:
         check_numbers(vars(self))
+        given: frozenset[str] = vars(self)["_given"]
+        if self.from_model is not None and not given.issuperset(SHAPE):
+            usual = {"tile": self.tile}
+            for name, value in merged(usual, {n: getattr(self, n) for n in given}).items():
+                object.__setattr__(self, name, value)
         self.shape()
         check_dtype(self.dtype)
         check_device(self.device)
@@ -127,6 +137,11 @@ class Config:
             raise CunetError(f"resize: expected 0 (off) or 16 or more, found {self.resize}")
         check_rate(self.learning_rate(), self.steps)
         self.augmentation()
+
+    @property
+    def interval(self) -> int:
+        """The steps between two validations."""
+        return self.validate_every or max(1, min(500, self.steps // 5))
 
     @property
     def dtype(self) -> str:
@@ -177,15 +192,15 @@ class Config:
 def make(
     preset: str | None = None, file: str | Path | None = None, options: dict[str, Any] | None = None
 ) -> Config:
-    """Settings from a preset, a TOML file and options; a later one overrides an earlier one."""
-    settings: dict[str, Any] = {}
+    """Settings from a preset, a TOML file and options; a later one overrides an earlier one. What
+    from_model decides overrides the preset alone."""
+    usual: dict[str, Any] = {"tile": Config.tile}
     if preset is not None:
         if preset not in PRESETS:
             raise CunetError(f"preset: expected one of {', '.join(PRESETS)}, found '{preset}'")
-        settings |= PRESETS[preset]
-    if file is not None:
-        settings |= read_toml(Path(file))
-    return Config(**settings | (options or {}))
+        usual |= PRESETS[preset]
+    given = read_toml(Path(file)) if file is not None else {}
+    return Config(**merged(usual, given | (options or {})))
 
 
 def read_toml(path: Path, own: bool = False) -> dict[str, Any]:

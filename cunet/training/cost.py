@@ -2,6 +2,7 @@
 
 import time
 from contextlib import closing, suppress
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def memory_needed(config: Config, prepared: Prepared) -> int:
 def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
     """Seconds of a step here, including its share of the validations, measured on a throw-away
     network."""
-    net = make_net(config, prepared)
+    net = make_net(replace(config, from_model=None), prepared)
     solver = config.make_solver(net.parameters())
     work = make_step(config, prepared, net, solver)
     done, data = [], work.sample_bytes
@@ -57,5 +58,5 @@ def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
                 with suppress(NumericError):  # diverged already: the training itself will say so
                     segment(image, net, whole_tile(image, net.shape))
                 one = time.perf_counter() - start
-            step += one * len(prepared.held_out) / min(config.validate_every, config.steps)
+            step += one * len(prepared.held_out) / min(config.interval, config.steps)
     return step

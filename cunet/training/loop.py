@@ -23,9 +23,11 @@ from cunet.solvers.sgd import SGD
 from cunet.threads import set_threads
 from cunet.training.config import Config
 from cunet.training.failure import ADVICE, check_finite, check_output, describe_failure
+from cunet.training.from_model import Model, full_name
 from cunet.training.prepared import Prepared, prepare
 from cunet.training.run_folder import RunFolder, is_young, read_settings
 from cunet.training.steps import make_step, told_of_memory
+from cunet.training.stop import Dropped, droppable
 from cunet.training.validation import validate
 
 DROPOUT_STREAM = 2  # the purpose that separates these random numbers from all others of a seed
@@ -38,8 +40,8 @@ def shape_of(config: Config, prepared: Prepared) -> Shape:
 
 
 def make_net(config: Config, prepared: Prepared) -> UNet:
-    """The untrained network for these settings and data; DeviceError where its training has no room
-    at all."""
+    """The network for these settings and data before its first step: untrained, or of the weights
+    of config.from_model. DeviceError where its training has no room at all."""
     shape, precision = shape_of(config, prepared), config.precision or config.dtype
     task = Task(shape, config.tile, config.batch, config.solver, precision)
     refuse_impossible(task, config.device)
@@ -52,6 +54,10 @@ def make_net(config: Config, prepared: Prepared) -> UNet:
         precision=config.precision,
     )
     net.normalization = prepared.normalization
+    if config.from_model is not None:
+        model = Model.read(config.from_model)
+        model.refuse_other_channels(prepared.dataset)
+        model.put_into(net)
     return net
 
 
@@ -72,7 +78,8 @@ def train(
     cunet.training.prepared.prepare.
 
     With config.out the run is kept in that folder, which cunet.load reads. Closing the generator
-    saves the run, and resume=True continues from its last.npz, on the CPU bit for bit.
+    saves the run, and so does a signal within stop.stop_on_signals; resume=True continues from its
+    last.npz, on the CPU bit for bit.
 
     Raises CunetError where settings, data and folder do not fit together, DataError where the
     data are not valid, DeviceError where device, memory or disk do not suffice, and NumericError
@@ -103,11 +110,15 @@ def train(
             solver = config.make_solver(net.parameters())
             checkpoint.restore(last, header, arrays, solver)
             progress = checkpoint.progress_of(last, header)
-            kept = replace(config, precision=read_settings(folder).get("precision"))
+            begun = read_settings(folder)
+            kept = replace(
+                config, precision=begun.get("precision"), from_model=begun.get("from_model")
+            )
             run.go_on(kept, prepared.dataset.hashes, progress["step"])
         else:
             net = make_net(config, prepared)
-            config = replace(config, precision=net.precision)
+            model = full_name(config.from_model)
+            config = replace(config, precision=net.precision, from_model=model)
             solver = config.make_solver(net.parameters())
             if config.out is not None:
                 run = RunFolder.create(config.out, config, prepared.dataset.hashes, again=resume)
@@ -119,9 +130,12 @@ def train(
             if run is not None:
                 run.save_last(net, solver, progress)
             raise
-        except NumericError:
+        except Dropped:  # a signal, in the middle of a step that has changed nothing yet
             if run is not None:
-                run.flush()  # the way there
+                run.save_last(net, solver, progress)
+        except NumericError as error:
+            if run is not None:
+                run.fail(progress["step"], error)
             raise
 
 
@@ -157,7 +171,7 @@ class _Training:
                 self.progress |= {"step": step, "seconds": now - start}
                 record = {"step": step, "seconds": round(now - start, 3), "lr": rate, "loss": loss}
                 record["wait"] = round(waited / (now - began), 4)
-                if step % config.validate_every == 0 or step == config.steps:
+                if step % config.interval == 0 or step == config.steps:
                     record |= self._validate(start)
                     self._keep(record)
                 elif self.run is not None:
@@ -168,9 +182,11 @@ class _Training:
         """One update: the mean loss of its batches, the learning rate, the seconds waited."""
         config, work, loss, waited = self.config, self.work, 0.0, 0.0
         rng = np.random.default_rng([config.seed, DROPOUT_STREAM, step])
+        # running statistics change before the update, and on a GPU no step takes long
+        whole = config.device == "cpu" and not self.net.statistics()
         for _ in range(config.iter_size):
             batch, wait = batches.take()
-            with told_of_memory(config, self.net, work.sample_bytes):
+            with told_of_memory(config, self.net, work.sample_bytes), droppable(whole):
                 loss += work.accumulate(batch, rng, batches.prepare) / config.iter_size
             waited += wait
             if not math.isfinite(loss):

@@ -23,8 +23,10 @@ from cunet.threads import get_threads, set_threads
 from cunet.training import config as configs
 from cunet.training.config import Config
 from cunet.training.cost import measure_speed, memory_needed
-from cunet.training.loop import obstacle_to, train
+from cunet.training.from_model import taken_over
+from cunet.training.loop import obstacle_to, shape_of, train
 from cunet.training.prepared import Prepared, prepare
+from cunet.training.presets import chosen
 from cunet.training.run_folder import (
     RunFolder,
     is_young,
@@ -38,6 +40,7 @@ from cunet.training.run_names import claimed, next_name
 
 # Settings that a resumed run may change; data, where the same folder was moved.
 WITH_RESUME = ("data", "steps", "minutes", "threads", "device")
+OPTIONS = {"from_model": "from"}  # settings whose option has another name
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Start:
     done: int  # steps already made
     resume: bool  # whether it continues the run in config.out
     lost: str = ""  # steps already made that the log of a resumed run lacks, as "2-4, 9"
+    notes: tuple[str, ...] = ()  # what it takes over from config.from_model, in lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +70,14 @@ class Plan(Start):
     def left(self) -> int:
         """The steps to do."""
         return max(0, self.config.steps - self.done)
+
+    @property
+    def to_hold_out(self) -> str:
+        """What to do to have the network scored, where no slice is held out."""
+        count = len(self.prepared.dataset.images)
+        if count == 1:
+            return "that needs a second slice"
+        return f"--fold 0/{min(5, count)} holds out slice 0 of every {min(5, count)}"
 
     @property
     def expected_seconds(self) -> float:
@@ -90,6 +102,8 @@ class Plan(Start):
         dataset, config = self.prepared.dataset, self.config
         return {
             "dataset": dataset.name,
+            "from_model": config.from_model,
+            "notes": list(self.notes),
             "kind": dataset.kind,
             "classes": list(dataset.class_names),
             "training_slices": len(self.prepared.training),
@@ -128,10 +142,12 @@ def start(
 ) -> Start:
     """Resolve the settings as defaults < preset < config file < options; load and check the data.
 
-    data: folder with the data set. preset: paper, cpu or ucsd; None is cpu on the CPU and paper on
-    a GPU. config: TOML file of settings. options: settings by the names of cunet.Config; None
-    means not given. resume: a run folder to continue with its own settings and data; beside it only
-    steps, minutes, threads and device may be given, and data, where the same folder was moved.
+    data: folder with the data set. preset: paper, cpu, ucsd or finetune; None is finetune with
+    from_model, else cpu on the CPU and paper on a GPU. config: TOML file of settings. options:
+    settings by the names of cunet.Config; None means not given. What from_model decides, such as
+    the width, overrides the preset. resume: a run folder to continue with its own settings and
+    data; beside it only steps, minutes, threads and device may be given, and data, where the same
+    folder was moved.
     Raises CunetError where settings or files do not fit together, DataError where the data are not
     valid.
     """
@@ -144,10 +160,8 @@ def start(
         options["data"] = os.path.realpath(data)  # so that resume works from anywhere
     asked = options.get("device", "auto")
     on_cpu = resolve_device(asked) == "cpu"
-    source = f"preset {preset}"
-    if preset is None:
-        preset = "cpu" if on_cpu else "paper"
-        source = f"preset {preset} (" + ("on the CPU" if on_cpu else "on a GPU") + ")"
+    given = (configs.read_toml(Path(config)) if config is not None else {}) | options
+    preset, source = chosen(preset, on_cpu, given.get("from_model"))
     if config is not None:
         source += f", {config}"
     if asked == "auto" and on_cpu and "cupy" in sys.modules:
@@ -157,7 +171,10 @@ def start(
         raise CunetError("Missing option '--data': the folder with the data set.")
     if settings.out is not None:
         RunFolder.refuse_existing(settings.out)
-    return Start(source, settings, prepare(settings), 0, False)
+    prepared = prepare(settings)
+    shape = shape_of(settings, prepared)
+    notes = taken_over(settings.from_model, prepared.dataset, shape, prepared.normalization)
+    return Start(source, settings, prepared, 0, False, notes=notes)
 
 
 def _continued(resume: str, given: dict[str, Any]) -> Start:
@@ -166,7 +183,7 @@ def _continued(resume: str, given: dict[str, Any]) -> Start:
     options = {name: value for name, value in given.items() if value is not None}
     if "data" in options:
         options["data"] = os.path.realpath(options["data"])
-    config = configs.make(options=read_settings(resume) | options | {"out": resume})
+    config = Config(**read_settings(resume) | options | {"out": resume})
     RunFolder.refuse_in_use(resume)
     refuse_missing_data(config, f"run '{resume}'")
     prepared = prepare(config)
@@ -204,7 +221,7 @@ def refuse_with_resume(
     if fixed:
         raise CunetError(
             f"--resume continues {what} with its own settings; beside it only {allowed} may be "
-            f"given, found --{fixed[0].replace('_', '-')}"
+            f"given, found --{OPTIONS.get(fixed[0], fixed[0].replace('_', '-'))}"
         )
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from cunet.errors import CunetError
+
 PRESETS: dict[str, dict[str, Any]] = {
     # The paper's network, loss, solver and augmentation; what it does not state is ours.
     "paper": {},
@@ -38,4 +40,32 @@ PRESETS: dict[str, dict[str, Any]] = {
         "blur": 1.0,
         "validate_every": 250,
     },
+    # From a trained network, on few images: short, at half the rate of cpu. What the network is,
+    # from its width to its dropout, is that network's: see from_model.py.
+    "finetune": {
+        "tile": 412,
+        "steps": 600,
+        "solver": "adam",
+        "lr": 5e-4,
+        "weight_map": "balance",
+        "clip": 0.0,
+        "validate_every": 100,
+    },
 }
+
+
+def chosen(preset: str | None, on_cpu: bool, model: str | None) -> tuple[str, str]:
+    """The name of the preset, and in words where it comes from. model: what a training starts from.
+
+    CunetError for finetune without a model.
+    """
+    if preset == "finetune" and model is None:
+        raise CunetError(
+            "preset finetune starts from a trained network: name it with --from, as in "
+            "--from bundled (or a model file, or a run folder)"
+        )
+    if preset is not None:
+        return preset, f"preset {preset}" + (f", starts from {model}" if model is not None else "")
+    if model is not None:
+        return "finetune", f"preset finetune (starts from {model})"
+    return ("cpu", "preset cpu (on the CPU)") if on_cpu else ("paper", "preset paper (on a GPU)")

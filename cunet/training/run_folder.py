@@ -3,6 +3,7 @@
 run.toml      the resolved settings          log.csv      one line a step
 env.json      versions, machine, data        last.npz     the net and all a resumed run needs
 metrics.json  the final figures              best.npz     lowest validation pixel error
+failure.json  why it failed
 """
 
 import csv
@@ -26,10 +27,11 @@ from cunet.terminal import shell_line
 from cunet.training import log_file
 from cunet.training.config import Config, read_toml, write_toml
 from cunet.training.environment import environment
+from cunet.training.from_model import facts_of
 from cunet.training.log_file import COLUMNS
 
 FLUSH_EVERY = 20  # steps between writes of the log
-LOCK = ".lock"
+LOCK, FAILURE = ".lock", "failure.json"
 BEFORE_THE_FIRST_MODEL = {"env.json", "log.csv", "run.toml"}
 
 
@@ -65,7 +67,7 @@ class RunFolder:
                 cls.refuse_existing(path)  # another process may have been here before the lock
             for name in BEFORE_THE_FIRST_MODEL:
                 (run.path / name).unlink(missing_ok=True)
-            facts = environment(config, hashes)
+            facts = environment(config, hashes) | facts_of(config.from_model)
             write_text(run.path / "env.json", json_text(facts) + "\n")
             write_text(run.path / "log.csv", ",".join(COLUMNS) + "\n")
             write_text(run.path / "run.toml", write_toml(config))
@@ -117,6 +119,7 @@ class RunFolder:
         facts["resumed"] = [*facts.get("resumed", []), again]
         write_text(self.path / "env.json", json_text(facts) + "\n")
         write_text(self.path / "run.toml", write_toml(config))
+        (self.path / FAILURE).unlink(missing_ok=True)
         kept = {int(row["step"]): [row[c] for c in COLUMNS] for row in read_log(self.path)}
         blank = [""] * (len(COLUMNS) - 1)
         rows = [kept.get(k) or [str(k), *blank] for k in range(1, step + 1)]
@@ -129,13 +132,9 @@ class RunFolder:
         if len(self._rows) >= FLUSH_EVERY:
             self.flush()
 
-    def flush(self) -> None:
-        """Write the lines that are still in memory."""
-        self._append(sync=False)
-
-    def _append(self, sync: bool) -> None:
-        rows, self._rows = self._rows, []
-        path = self.path / "log.csv"
+    def flush(self, sync: bool = False) -> None:
+        """Write the lines that are still in memory; sync: wait until they are on the disk."""
+        path, rows, self._rows = self.path / "log.csv", self._rows, []
         try:
             with open(path, "a", newline="", encoding="utf-8") as file:
                 csv.writer(file, lineterminator="\n").writerows(rows)
@@ -150,12 +149,17 @@ class RunFolder:
 
         The log is on the disk before: what last.npz says was done is in it, even after a power cut.
         """
-        self._append(sync=True)
+        self.flush(sync=True)
         checkpoint.save(self.path / "last.npz", net, solver, progress)
 
     def save_best(self, net: UNet, progress: dict[str, Any]) -> None:
         """Replace best.npz."""
         checkpoint.save(self.path / "best.npz", net, None, progress)
+
+    def fail(self, step: int, error: Exception) -> None:
+        """Keep the log, and why the training failed."""
+        self.flush()
+        write_text(self.path / FAILURE, json_text({"step": step, "error": str(error)}) + "\n")
 
     def save_metrics(self, metrics: dict[str, Any]) -> None:
         """Replace metrics.json."""

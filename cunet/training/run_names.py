@@ -1,4 +1,4 @@
-"""How run folders are named, and which one is the newest."""
+"""How run folders are named."""
 
 import os
 import re
@@ -12,12 +12,6 @@ def next_name(parent: str | Path, stem: str) -> Path:
     stem = os.fsdecode(os.fsencode(stem)[:200])  # a folder may have the longest name there is
     taken = [re.fullmatch(rf"{re.escape(stem)}-(\d+)", p.name) for p in Path(parent).glob("*")]
     return Path(parent) / f"{stem}-{max([int(m[1]) for m in taken if m], default=0) + 1}"
-
-
-def newest(parent: str | Path = "runs") -> Path | None:
-    """The run directly below `parent` whose model was written last, or None."""
-    models = [p for p in Path(parent).glob("*/last.npz")]
-    return max(models, key=lambda p: p.stat().st_mtime).parent if models else None
 
 
 def claimed(parent: str | Path, stem: str) -> Path:

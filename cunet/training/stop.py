@@ -1,4 +1,4 @@
-"""Stopping a training: signals end it between two steps, and it is saved."""
+"""Stopping a training: signals end it after the last whole step, and it is saved."""
 
 import signal
 import threading
@@ -7,14 +7,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+_dropping = False  # whether the main thread is at work that may be dropped
+
+
+class Dropped(KeyboardInterrupt):
+    """A signal has ended work of which nothing was kept yet."""
+
+
+@contextmanager
+def droppable(can: bool = True) -> Iterator[None]:
+    """Work that stop_on_signals need not wait for, since whoever does it can do without: a step
+    takes many seconds on some processors. It must handle Dropped. can=False changes nothing."""
+    global _dropping
+    _dropping = can and threading.current_thread() is threading.main_thread()
+    try:
+        yield
+    finally:
+        _dropping = False
+
 
 @contextmanager
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
     """Ctrl-C, SIGTERM, SIGHUP (the terminal is closed) and SIGXCPU (the processor time is used up)
     request a stop instead of stopping at once: yields stopped() -> bool.
 
-    A second Ctrl-C raises KeyboardInterrupt at once. Under nohup SIGHUP changes nothing. Python
-    delivers signals to the main thread only; in another thread stopped() stays False.
+    Within droppable() the first of them raises Dropped. A second Ctrl-C raises KeyboardInterrupt
+    at once. Under nohup SIGHUP changes nothing. Python delivers signals to the main thread only; in
+    another thread stopped() stays False.
 
         with stop_on_signals() as stopped:
             for record in (records := cunet.train(config)):
@@ -31,6 +50,8 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
         received.append(number)
         if repeated(number):
             raise KeyboardInterrupt  # requested twice: stop now
+        if _dropping and len(received) == 1:
+            raise Dropped
 
     old = {number: signal.signal(number, note) for number in ending_signals()}
     try:

@@ -1,4 +1,6 @@
-"""The weight maps of a data set's slices."""
+"""The weight maps of a data set's slices, as a training computes them."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,34 +11,63 @@ from cunet.threads import parallel
 from cunet.training.config import Config
 
 
-def weigh(config: Config, dataset: Dataset, slices: list[int]) -> tuple[list, list]:
-    """The labels and the weight maps (H, W) of the slices, in the form of config.weight_map.
+@dataclass(frozen=True)
+class Weighing:
+    """How the pixels of some slices are weighed.
+
+    form       "paper", "falk2019", "balance" or "none"
+    labels     (H, W) class ids of each slice, with the gaps between touching cells as background
+    instances  (H, W) cell numbers of each slice; None where the form needs none
+    balance    (K,) the weight of each class
+    border     w0 and sigma, where they are not those of the form
+    """
+
+    form: str
+    labels: list[np.ndarray]
+    instances: list[np.ndarray | None]
+    balance: np.ndarray
+    border: dict[str, float]
+
+    def map(self, i: int) -> np.ndarray:
+        """The weights (H, W) float32 of slice i; ignored pixels weigh nothing."""
+        labels, instances = self.labels[i], self.instances[i]
+        if self.form == "paper" and instances is not None:
+            return paper_map(labels, instances, self.balance, ignore=IGNORE, **self.border)
+        if self.form == "falk2019" and instances is not None:
+            return falk2019_map(labels, instances, ignore=IGNORE, **self.border)
+        table = np.zeros(256, np.float32)
+        table[: len(self.balance)] = 1 if self.form == "none" else self.balance
+        return table[labels]
+
+
+def weighing(config: Config, dataset: Dataset, slices: list[int]) -> Weighing:
+    """How the slices are weighed in the form of config.weight_map.
 
     Class frequencies are counted over these slices. With a border term, and with class balance
     where the data set has instances, the gap between touching cells becomes background in the
     labels too; "none" leaves the labels as they are.
     """
     form, known = config.weight_map, dataset.instances
-    labels = [dataset.labels[i] for i in slices]
+    labels, instances = [dataset.labels[i] for i in slices], list[np.ndarray | None]()
     if form == "none" or (form == "balance" and not known):
-        instances: list = [None] * len(labels)
+        instances = [None] * len(labels)
     else:
-        instances = [known[i] if known else components(cells(dataset.labels[i])) for i in slices]
-        labels = [open_gaps(y, cell, IGNORE) for y, cell in zip(labels, instances, strict=True)]
+        found = [known[i] if known else components(cells(dataset.labels[i])) for i in slices]
+        labels = [open_gaps(y, cell, IGNORE) for y, cell in zip(labels, found, strict=True)]
+        instances = [*found]
+    given = {"w0": config.w0, "sigma": config.border_sigma}
+    border = {name: value for name, value in given.items() if value is not None}
     balance = class_weights(labels, len(dataset.class_names), IGNORE)
-    table = np.zeros(256, np.float32)  # the ignored label weighs nothing
-    table[: len(balance)] = 1 if form == "none" else balance
-    given_border = {"w0": config.w0, "sigma": config.border_sigma}
-    border = {name: value for name, value in given_border.items() if value is not None}
-    weights: list = [None] * len(labels)
+    return Weighing(form, labels, instances, balance, border)
+
+
+def weigh(config: Config, dataset: Dataset, slices: list[int]) -> tuple[list, list]:
+    """The labels and the weight maps (H, W) of the slices, see weighing."""
+    found = weighing(config, dataset, slices)
+    weights: list = [None] * len(slices)
 
     def one(i: int) -> None:
-        if form == "paper":
-            weights[i] = paper_map(labels[i], instances[i], balance, ignore=IGNORE, **border)
-        elif form == "falk2019":
-            weights[i] = falk2019_map(labels[i], instances[i], ignore=IGNORE, **border)
-        else:
-            weights[i] = table[labels[i]]
+        weights[i] = found.map(i)
 
-    parallel(one, range(len(labels)))
-    return labels, weights
+    parallel(one, range(len(slices)))
+    return found.labels, weights

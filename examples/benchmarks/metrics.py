@@ -48,7 +48,7 @@ def main() -> None:
         sys.exit(__doc__)
     pair = read_pair(*sys.argv[1:])
     probability, truth = pair.probability.astype(np.float64), pair.white
-    Tally(probability[0], truth[0])
+    Tally.of(probability[0], truth[0])
     slices = range(len(truth))
     print(f"{len(truth)} slices of {truth.shape[1]} x {truth.shape[2]}, {get_threads()} threads")
     for part in (pixel, rand, thinned_scores, warping):

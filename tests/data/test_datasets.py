@@ -139,8 +139,9 @@ def test_a_jpeg_made_mask_is_refused(tmp_path):
     assert len(np.unique(lossy)) > 10
     pairs(tmp_path, [disc, lossy])
     refused(tmp_path, "im1.png", f"{len(np.unique(lossy))} values", "lossy")
+    (tmp_path / "labels" / "im1.png").unlink()
     Image.fromarray(disc).save(tmp_path / "labels" / "im1.jpg")
-    refused(tmp_path, "im1.jpg", "not TIFF or PNG")
+    refused(tmp_path, "im1.jpg", "is a JPEG file, which changes the values of labels")
 
 
 def test_an_interpolated_mask_is_refused(tmp_path):
@@ -158,7 +159,7 @@ def test_wrong_values_are_refused_with_file_and_values(tmp_path):
     third[3:9, 3:9] = 3
     cases = {
         "gap": ([halves(high=1), third], ["im1.png", "0, 1, 3", "no 2"]),
-        "from one": ([halves(low=1, high=2)], ["im0.png", "1, 2", "no 0"]),
+        "from two": ([halves(low=2, high=3)], ["im0.png", "2, 3", "no 0"]),
         "grey pair": ([halves(high=128)], ["im0.png", "0, 128"]),
         "one class": ([halves(high=0), halves(high=0)], ["im0.png", "one class", "is 0"]),
         "only 255": ([halves(low=255)], ["im0.png", "one class", "255"]),

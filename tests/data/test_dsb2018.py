@@ -217,8 +217,11 @@ def test_what_lies_beside_the_masks(tmp_path):
     (masks / "gone.png").symlink_to("nowhere.png")
     refused(tmp_path, CunetError, "no file", "masks/gone.png")
     (masks / "gone.png").unlink()
-    (masks / "m9.jpg").write_bytes(b"\xff\xd8\xff")
-    refused(tmp_path, DataError, "m9.jpg", "not TIFF or PNG")
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(masks / "m9.jpg")
+    refused(tmp_path, DataError, "m9.jpg", "is a JPEG file, which changes the values of labels")
+    (masks / "m9.jpg").unlink()
+    (masks / "m9.gif").write_bytes(b"GIF89a")
+    refused(tmp_path, DataError, "m9.gif", "is not TIFF, PNG, JPEG or BMP")
 
 
 def test_masks_saved_in_colours_and_masks_coded_the_other_way_round(tmp_path):

@@ -1,4 +1,4 @@
-"""Labels that are not what they seem: cell numbers, and masks in which 255 would be ignored."""
+"""Labels that are not what they seem: masks in which 255 would be ignored."""
 
 import numpy as np
 import pytest
@@ -33,68 +33,10 @@ def warned(data):
     return [note for note in data.notes if note.startswith("warning: ")]
 
 
-def classes(seed, count=4, side=64):
-    """A map of classes with smooth borders, where each lies in several places."""
-    noise = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal((side, side)), 4)
-    cuts = np.quantile(noise, np.linspace(0, 1, count + 1)[1:-1])
-    return np.digitize(noise, cuts).astype(np.uint8)
-
-
 def stray(mask, count=3, value=1):
     changed = mask.copy()
     changed[0, :count] = value
     return changed
-
-
-# Cell numbers
-
-
-@pytest.mark.parametrize("dtype", ["u1", "u2", "i4", "f4"])
-def test_numbered_cells_are_no_classes(tmp_path, dtype):
-    pairs(tmp_path, [cells.astype(dtype) for cells in CELLS])
-    words = ["cell numbers", "im1.tif", "10 numbers", "in all 3 pages there are 10"]
-    refused(tmp_path, *words, "Save cells as 255, the rest as 0", "--labels classes")
-    data = load(tmp_path, meaning="classes")
-    assert len(data.class_names) == 11 and not warned(data)
-    np.testing.assert_array_equal(data.labels[1], CELLS[1])
-
-
-def test_some_cells_in_pieces_make_no_classes(tmp_path):
-    """A quarter of the cells cut in two: what is counted 1 to n in every page numbers cells."""
-    cut = [cells.copy() for cells in CELLS]
-    for cells in cut:
-        for number in range(1, 1 + cells.max() // 3):
-            rows = np.nonzero(cells == number)[0]
-            middle = (rows.min() + rows.max()) // 2
-            cells[middle][cells[middle] == number] = 0
-    assert [sum(n > 1 for n in pieces(cells)) for cells in cut] == [2, 3, 1]
-    refused(pairs(tmp_path, cut), "cell numbers", "im1.tif", "most are one piece")
-
-
-@pytest.mark.parametrize("factor", [3, 257, 2**20, 2**40])
-def test_cell_numbers_with_gaps(tmp_path, factor):
-    pairs(tmp_path, [cells.astype(np.int64) * factor for cells in CELLS])
-    refused(tmp_path, "instance", "Save cells as 255")
-
-
-def test_one_page_of_cell_numbers_among_masks(tmp_path):
-    ones = [(discs(9, seed) > 0).astype(np.uint16) for seed in range(20, 40)]
-    (warning,) = warned(load(pairs(tmp_path, [CELLS[1], *ones])))
-    assert "im0.tif" in warning and "10 numbers" in warning and "cell numbers" in warning
-
-
-def test_two_numbers_may_be_classes_and_are_said(tmp_path):
-    data = load(pairs(tmp_path, [discs(n, n) for n in (2, 1, 2)]))
-    (warning,) = warned(data)
-    assert len(data.class_names) == 3 and "cell numbers" in warning and "im0.tif" in warning
-
-
-@pytest.mark.parametrize("count", [3, 4, 6])
-def test_true_classes_pass(tmp_path, count):
-    labels = [classes(seed, count) for seed in range(3)]
-    data = load(pairs(tmp_path, labels))
-    assert len(data.class_names) == count and not warned(data)
-    np.testing.assert_array_equal(np.stack(data.labels), np.stack(labels))
 
 
 def test_pieces_are_8_connected_and_of_any_numbers():
@@ -146,44 +88,3 @@ def test_real_ignored_pixels_pass(tmp_path):
     data = load(pairs(tmp_path, labels))
     assert not warned(data) and len(data.class_names) == 2
     np.testing.assert_array_equal(np.stack(data.labels), np.stack(labels))
-
-
-def test_cell_numbers_of_the_isbi_layout(tmp_path):
-    for name, pages in (("volume", [c.astype("u1") * 9 for c in CELLS]), ("labels", CELLS)):
-        path = tmp_path / f"train-{name}.tif"
-        tifffile.imwrite(path, np.stack(pages), photometric="minisblack")
-    refused(tmp_path, "train-labels.tif", "cell numbers")
-    with pytest.raises(DataError, match="11 classes.*Are they cell numbers"):
-        load(tmp_path, meaning="classes")
-
-
-def test_the_setting_reaches_the_data_and_is_kept_by_a_run(run, tmp_path):
-    data = pairs(tmp_path / "data", CELLS)
-    out = tmp_path / "run"
-    options = "--width 2 --depth 1 --tile 34 --device cpu --threads 1 --preset cpu --steps 1"
-    options = [*options.split(), "--weight-map", "none", "--out", out]
-    code, _, err = run("train", "--data", data, *options)
-    assert code == 3 and "cell numbers" in err and not out.exists()
-    assert run("train", "--data", data, *options, "--labels", "classes")[0] == 0
-    assert 'labels = "classes"' in (out / "run.toml").read_text()
-    assert run("train", "--resume", out, "--steps", 2, "-q")[0] == 0
-    code, _, err = run("train", "--data", data, *options, "--labels", "instances")
-    assert code == 2 and "labels: expected one of classes" in err
-
-
-def test_warnings_are_printed_even_where_nothing_else_is(run, tmp_path):
-    data = pairs(tmp_path, [discs(n, n) for n in (2, 1, 2)])
-    options = "--width 2 --depth 1 --tile 34 --device cpu --threads 1 --dry-run -q".split()
-    code, out, err = run("train", "--data", data, *options)
-    assert code == 0 and out == "" and err.strip().startswith("warning: labels look like cell")
-    assert len(err.splitlines()) == 1
-
-
-def test_layers_are_asked_about_but_pass(tmp_path):
-    """Each is one piece, but every page has the same ones, as no pages of cells have."""
-    rows = np.arange(64)[:, None] + np.zeros((1, 64))
-    pages = [np.digitize(rows + 3 * k, (10, 24, 40, 52)).astype(np.uint8) for k in range(3)]
-    data = load(pairs(tmp_path, pages))
-    assert len(data.class_names) == 5 and "look like cell numbers" in warned(data)[0]
-    pages[1][pages[1] == 4] = 0  # without the last, they may be counted objects
-    refused(pairs(tmp_path / "b", pages), "look like cell numbers", "--labels classes")

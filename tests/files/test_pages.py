@@ -54,5 +54,5 @@ def test_what_is_no_image_is_refused(tmp_path):
     with pytest.raises(CunetError, match="no file"):
         cunet.read_image(tmp_path / "none.tif")
     (tmp_path / "a.tif").write_text("no image")
-    with pytest.raises(DataError, match="neither TIFF nor PNG"):
+    with pytest.raises(DataError, match="is no image that cunet reads: expected TIFF, PNG"):
         cunet.read_image(tmp_path / "a.tif")

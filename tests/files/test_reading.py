@@ -227,7 +227,7 @@ def test_what_is_no_image_is_refused_by_name(tmp_path):
     (tmp_path / "empty.tif").write_bytes(b"")
     (tmp_path / "text.tif").write_text("not an image at all")
     (tmp_path / "head.tif").write_bytes(b"II*\0\x08\0\0\0")
-    Image.fromarray(noise((9, 9), "uint8")).save(tmp_path / "photo.jpg")
+    Image.fromarray(noise((9, 9), "uint8")).save(tmp_path / "photo.gif")
     Image.fromarray(noise((99, 99), "uint8")).save(tmp_path / "cut.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:4000])
     tifffile.imwrite(tmp_path / "complex.tif", np.zeros((9, 9), np.complex64))
@@ -238,9 +238,9 @@ def test_what_is_no_image_is_refused_by_name(tmp_path):
         writer.write(np.zeros((8, 8), np.uint8), metadata=None)
     for name, reason in {
         "empty.tif": "empty",
-        "text.tif": "neither TIFF nor PNG",
+        "text.tif": "no image that cunet reads: expected TIFF, PNG",
         "head.tif": "truncated",
-        "photo.jpg": "JPEG",
+        "photo.gif": "GIF",
         "cut.png": "truncated",
         "complex.tif": "complex64",
         "5d.tif": "axes QQYX",

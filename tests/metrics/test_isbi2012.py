@@ -54,7 +54,7 @@ def test_every_slice_at_every_threshold(name):
     probability, truth = read(name)
     for i in range(len(truth)):
         expected = CASES[name][f"slice{i}"]
-        found = isbi2012.summary([isbi2012.Tally(probability[i], truth[i])])
+        found = isbi2012.summary([isbi2012.Tally.of(probability[i], truth[i])])
         curves = found["curves"]
         close(1 - np.array(curves["pixel_error"]), expected["pixel_f"])
         close(1 - np.array(curves["rand_error"]), expected["rand_f"])

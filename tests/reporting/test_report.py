@@ -279,7 +279,7 @@ def test_slices_of_differing_size_are_scored_together():
     alone = [isbi2012.evaluate(p[None], truth[None]) for p, truth in cut]
     for i in range(2):
         assert found["per_slice"][i] == alone[i]["per_slice"][0] | {"slice": i}
-    together = isbi2012.summary([isbi2012.Tally(p, truth) for p, truth in cut])
+    together = isbi2012.summary([isbi2012.Tally.of(p, truth) for p, truth in cut])
     assert found == together | {"per_slice": found["per_slice"]}
 
 

@@ -32,7 +32,7 @@ def test_images_of_folders_and_patterns_without_their_products(folder):
     assert find_images([str(folder)]) == find_images([f"{folder}/*"]) == images
     assert find_images([str(folder / "a_mask.tif")]) == [folder / "a_mask.tif"]
     for arguments, words in (
-        ([f"{folder}/*.png"], "no TIFF or PNG file found"),
+        ([f"{folder}/*.png"], "no image found there"),
         ([str(folder / "c.tif")], "no file"),
         ([str(folder / "a.tif"), str(folder / "x" / "a.tif")], "no file"),
     ):

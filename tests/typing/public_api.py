@@ -37,6 +37,7 @@ def a_file_and_an_image(net: cunet.UNet, folder: Path) -> np.ndarray:
 
 def a_training(data: Path) -> list[float]:
     config = cunet.Config(data=str(data), width=1, depth=1, steps=2, seed=0)
+    assert_type(cunet.Config(data=str(data), from_model="bundled"), cunet.Config)
     records: Iterator[dict[str, Any]] = cunet.train(config)
     return [record["loss"] for record in records]
 

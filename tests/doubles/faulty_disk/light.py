@@ -1,22 +1,21 @@
 """Run in a fork before its command: without what takes long and writes nothing."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import small_crossval
 
 import cunet.reporting
 from cunet.files.atomic import write_text
-from cunet.metrics import isbi2012
 from cunet.training import plan
 
 
-def write_report(run):
+def write(run, progress=None):
     """In place of the report: its file is written in the same way."""
-    path = Path(run) / "report.html"
-    write_text(path, "<html>a page</html>\n")
-    return path
+    write_text(Path(run) / "report.html", "<html>a page</html>\n")
+    return SimpleNamespace(found=None)
 
 
+small_crossval.light(setattr)
 plan.measure_speed = lambda *given: 0.1
-isbi2012.evaluate = small_crossval.stand_in
-cunet.reporting.write_report = write_report
+cunet.reporting.write = write

@@ -1,0 +1,220 @@
+"""Whether label files number objects or classes, and both made into what a network learns.
+
+A number that is one piece, while other images hold other numbers, numbers a cell; classes lie in
+many places and are the same in all images. What was decided is said; where neither is plain, an
+error asks. Instances become two classes, background and object, and keep their numbers for the
+border between touching objects. H W: height and width of a page.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import ndimage
+
+from cunet.data.labels import IGNORE, MAX_CLASSES, class_ids, refuse_negative
+from cunet.data.suspicion import (
+    ALIKE,
+    FEW,
+    HALF,
+    counted_up,
+    many_pieces,
+    objects_on_ground,
+    pieces,
+    whole,
+)
+from cunet.errors import DataError
+
+MEANINGS = ("classes", "instances")
+MOST_LAYERS = 10  # classes of one piece each that are in every page: layers, or organs
+INSTANCE_CLASSES = ("background", "object")
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What the label pages of a data set mean.
+
+    labels     (H, W) uint8 class ids; IGNORE marks pixels that do not count
+    classes    how many there are
+    instances  (H, W) int32 object numbers, 0 for none, where the pages number objects
+    notes      what was decided, a sentence each; those not to be missed begin with "warning: "
+    """
+
+    labels: list[np.ndarray]
+    classes: int
+    instances: list[np.ndarray] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def meaning_of(
+    pages: Sequence[np.ndarray], names: Sequence[str], asked: str | None = None
+) -> Meaning:
+    """What pages (H, W) of whole numbers mean; names are what errors call them.
+
+    asked: "classes" or "instances", where a person has said which. Raises DataError where the shape
+    of the numbers does not tell, and for what labels.class_ids refuses.
+    """
+    refuse_negative(pages, names)
+    kind, why = told(pages, names, asked)
+    if kind == "instances":
+        return _instances(pages, names, why)
+    labels, classes, coding = class_ids(pages, names)
+    doubts = [f"warning: {why}"] if why else []
+    if asked is None and not doubts:
+        doubts = _numbered_among_others(pages, names)
+    return Meaning(labels, classes, None, [coding, *doubts])
+
+
+def told(
+    pages: Sequence[np.ndarray], names: Sequence[str], asked: str | None = None
+) -> tuple[str, str]:
+    """ "instances" or "classes", as asked or by the shapes of the numbers in pages (H, W); and why.
+
+    Of classes this is a doubt, or "". DataError, naming the page, where neither is plain.
+    """
+    if asked is not None:
+        return asked, "as asked for" if asked == "instances" else ""
+    kind, why = _by_shape(pages)
+    if kind != "unclear":
+        return kind, why + ("; --labels classes reads classes" if kind == "instances" else "")
+    counts = [len(_numbers(page)) for page in pages]
+    most = int(np.argmax(counts))
+    raise DataError(
+        f"labels may be cell numbers (instances) or classes: {names[most]} holds {counts[most]} "
+        f"number{'s' * (counts[most] != 1)} beside 0, {why}. Give --labels instances if each "
+        "number is an object, --labels classes if these are classes."
+    )
+
+
+def _numbers(page: np.ndarray) -> set[int]:
+    """The numbers in a page (H, W), but for 0 and 255."""
+    return set(np.unique(page).tolist()) - {0, IGNORE}
+
+
+def _by_shape(pages: Sequence[np.ndarray]) -> tuple[str, str]:
+    """("classes", a doubt or ""), ("instances", why) or ("unclear", why)."""
+    own = [_numbers(page) for page in pages]
+    ground, numbers = any((page == 0).any() for page in pages), set().union(*own)
+    most, same = max(map(len, own)), len(own) > 1 and len({*map(frozenset, own)}) == 1
+    if len(numbers) < 2:
+        return "classes", ""
+    share = whole(pages)
+    if share < (HALF if len(numbers) > 2 else ALIKE):
+        return "classes", ""
+    pieces_said = "each is one piece" if share == 1 else "most are one piece"
+    touching = all(map(_touching, pages))
+    several = most > (MOST_LAYERS if len(own) == 1 and touching else FEW)
+    if (share >= ALIKE and not same and several) or counted_up(own):
+        if ground and not _like_class_ids(numbers) and not objects_on_ground(pages):
+            return "classes", ""  # grey values, which class_ids refuses
+        others = ", and other images hold other numbers" if len(own) > 1 else ""
+        return "instances", f"{pieces_said}{others}"
+    if not _like_class_ids(numbers):
+        return "classes", ""  # numbers with gaps, which class_ids refuses
+    if not ground and most <= FEW:
+        return "classes", ""  # they share all of the image, as cells hardly do
+    against = "all images hold the same numbers" if same else ""
+    if not several and touching:
+        against = against or "each touches another one"
+    if against and most <= MOST_LAYERS:
+        return "classes", (
+            f"labels look like cell numbers, as {pieces_said}, but {against}: they are taken for "
+            "classes. --labels instances reads cell numbers"
+        )
+    return "unclear", f"{pieces_said}, as cells are, but {against or 'so few may be classes too'}"
+
+
+def _touching(page: np.ndarray) -> bool:
+    """Whether every number of a page touches another one, as layers do and nuclei in their cells.
+
+    A number that is alone in its page does not speak against it.
+    """
+    found = np.unique(page[(page > 0) & (page != IGNORE)])
+    beside = set[int]()
+    for one, other in ((page[1:], page[:-1]), (page[:, 1:], page[:, :-1])):
+        differ = (one != other) & (one > 0) & (other > 0) & (one != IGNORE) & (other != IGNORE)
+        beside |= {*one[differ].tolist(), *other[differ].tolist()}
+    return len(found) == 1 or beside == set(found.tolist())
+
+
+def _like_class_ids(numbers: set[int]) -> bool:
+    """Whether the numbers above 0 run from 1 on without gaps, and are few."""
+    return numbers == set(range(1, len(numbers) + 1)) and len(numbers) < MAX_CLASSES
+
+
+def _instances(pages: Sequence[np.ndarray], names: Sequence[str], why: str) -> Meaning:
+    """The pages as object numbers. A mask of two values holds its 4-connected components."""
+    union = set().union(*(np.unique(page).tolist() for page in pages))
+    if len(union - {0}) == 0:
+        raise DataError(
+            f"the labels hold no object: every pixel of {names[0]}"
+            f"{' and of all other pages' if len(names) > 1 else ''} is 0. Are these the labels?"
+        )
+    if union <= {0, 1} or union <= {0, IGNORE}:
+        found = [ndimage.label(page > 0)[0].astype(np.int32, copy=False) for page in pages]
+        notes = ["labels are masks: their 4-connected components are the objects"]
+        return Meaning(_object_labels(found, pages, False), 2, found, notes)
+    ignored, notes = _ignored(pages, names, union)
+    found = []
+    for page in pages:
+        kept = np.where(page == IGNORE, 0, page) if ignored else page
+        numbers, place = np.unique(kept, return_inverse=True)
+        first = int(numbers[0] != 0)  # a page without background numbers from 1 too
+        found.append((place.reshape(page.shape) + first).astype(np.int32))
+    counts = [int(np.count_nonzero(np.bincount(cells.ravel())[1:])) for cells in found]
+    total, between = sum(counts), f"{min(counts)} to {max(counts)} in an image"
+    notes.insert(0, f"labels are cell numbers (instances): {total} objects, {between}; {why}")
+    if many_pieces(found):
+        notes.append(
+            "warning: each number is several pieces on average: are these classes or masks, not "
+            "cell numbers? Touching cells are then one"
+        )
+    return Meaning(_object_labels(found, pages, ignored), 2, found, notes)
+
+
+def _object_labels(
+    instances: Sequence[np.ndarray], pages: Sequence[np.ndarray], ignored: bool
+) -> list[np.ndarray]:
+    """The classes (H, W) uint8 of numbered objects: 0 background, 1 object."""
+    labels = [(cells > 0).astype(np.uint8) for cells in instances]
+    for label, page in zip(labels, pages, strict=True):
+        if ignored:
+            label[page == IGNORE] = IGNORE
+    return labels
+
+
+def _ignored(
+    pages: Sequence[np.ndarray], names: Sequence[str], union: set[int]
+) -> tuple[bool, list[str]]:
+    """Whether 255 among object numbers means "ignore", and notes: it is no object where it lies in
+    several pieces and the objects were not counted up to it."""
+    if IGNORE not in union or max(union) > IGNORE or IGNORE - 1 in union:
+        return False, []
+    holders = [i for i, page in enumerate(pages) if (page == IGNORE).any()]
+    torn = [i for i in holders if next(pieces((pages[i] == IGNORE).astype(np.uint8), ())) > 1]
+    if torn:
+        share = sum(int((page == IGNORE).sum()) for page in pages) / sum(p.size for p in pages)
+        return True, [
+            f"warning: 255 is several pieces in {names[torn[0]]}: it is taken for ignore, not for "
+            f"an object ({100 * share:.1f} % of the pixels)"
+        ]
+    others = union - {0, IGNORE}
+    if others == set(range(1, len(others) + 1)):
+        return False, [
+            f"warning: 255 in {names[holders[0]]} counts as an object, though the others are "
+            f"numbered to {len(others)}. If it means ignore, take it out"
+        ]
+    return False, []
+
+
+def _numbered_among_others(pages: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
+    """A warning where one page numbers cells and most do not."""
+    counts = [len(_numbers(page)) for page in pages]
+    many = (i for i, count in enumerate(counts) if count > FEW)
+    odd = next((i for i in many if whole([pages[i]]) >= ALIKE), None)
+    if odd is None:
+        return []
+    return [
+        f"warning: {names[odd]} holds {counts[odd]} numbers beside 0, and each is one piece: are "
+        "they cell numbers, not classes?"
+    ]

@@ -1,0 +1,106 @@
+"""How far a command has come: a bar on a terminal, plain lines elsewhere.
+
+A bar is redrawn by a thread of its own, also while nothing is reported, so that nobody waits long
+without seeing that the work goes on and what it is.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from cunet.process import streams
+from cunet.terminal import duration, printable
+
+PERIOD = 0.5  # seconds between two looks at whether there is something to draw
+
+
+class Progress:
+    """A bar that is redrawn every second at least, or a plain line every `every` seconds.
+
+    Without a total it shows the text and the seconds since the start, on a terminal alone, and
+    leaves nothing behind. As a context manager it is closed at the end of the block.
+
+        with Progress(len(pages), quiet=quiet, text="slices") as progress:
+            progress.update(done, "slices")
+    """
+
+    def __init__(
+        self, total: int = 0, done: int = 0, quiet: bool = False, every: float = 30, text: str = ""
+    ):
+        self.total, self.first, self.quiet = total, done, quiet
+        self.live = sys.stderr.isatty()
+        self.every = 1 if self.live else every
+        self.done, self.text = done, text
+        self.left: float | None = None
+        self.note: Callable[[], str] = str  # what is added to the text, "" for nothing
+        self.start = self.shown = self.told = time.perf_counter()
+        self.drawn, self.noted = False, ""
+        self.lock, self.closed = threading.RLock(), threading.Event()
+        if not quiet and (self.live or total):
+            with suppress(RuntimeError):  # no thread can be started: then there is none
+                threading.Thread(target=self._beat, daemon=True, name="progress").start()
+
+    def update(self, done: int, text: str, left: float | None = None) -> None:
+        """Show that `done` of `total` are finished; text describes the state, left is how many
+        seconds are left, where that is known better than by the rate."""
+        with self.lock:
+            self.done, self.text, self.left, self.told = done, text, left, time.perf_counter()
+            if done >= self.total or self.told - self.shown >= (0.1 if self.live else self.every):
+                self._draw()
+
+    def line(self, text: str) -> None:
+        """Print a line; the bar continues below it."""
+        with self.lock:
+            if not self.quiet:
+                streams.message(("\r\x1b[K" if self.live else "") + printable(text))
+
+    def close(self) -> None:
+        """Leave the bar's line."""
+        with self.lock:
+            if self.drawn and self.live and not self.closed.is_set():
+                streams.message("" if self.total else "\r\x1b[K", end="\n" if self.total else "")
+            self.closed.set()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _beat(self) -> None:
+        """What the thread does."""
+        while not self.closed.wait(PERIOD):
+            with self.lock:
+                wait = self.every if self.drawn or not self.live else PERIOD
+                if time.perf_counter() - self.shown >= wait or self.note() != self.noted:
+                    self._draw()
+
+    def _draw(self) -> None:
+        if self.quiet or self.closed.is_set() or not (self.live or self.total):
+            return
+        now = self.shown = time.perf_counter()
+        self.noted = self.note()
+        line = printable(self._words(now) + self.noted)
+        if not self.live:
+            streams.message(line)
+            self.drawn = True
+            return
+        bar = ""
+        if self.total:
+            filled = round(20 * min(1, self.done / self.total))
+            bar = f"[{'#' * filled}{'.' * (20 - filled)}] "
+        streams.message(f"\r{bar}{line}\x1b[K", end="")
+        self.drawn = True
+
+    def _words(self, now: float) -> str:
+        if not self.total:
+            return f"{self.text}  {duration(now - self.start)}"
+        rate = max(0, self.done - self.first) / max(1e-9, now - self.start)
+        left = (self.total - self.done) / rate if rate else None
+        if self.left is not None:
+            left = max(0, self.left - (now - self.told))
+        speed = f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each" if rate else ""
+        eta = "?" if left is None else duration(left)
+        return f"{self.done}/{self.total}  {self.text}  {speed}  ETA {eta}"
