@@ -277,7 +277,7 @@ def test_a_resumed_run_says_so(run, tmp_path):
 def test_a_run_that_begins_with_trained_weights_says_so(run, monkeypatch):
     facts = collect(run)
     object.__setattr__(facts.config, "from_model", "bundled")
-    monkeypatch.setattr("cunet.reporting.collect", lambda _: facts)
+    monkeypatch.setattr("cunet.reporting.collect", lambda *_: facts)
     assert "; trained from the weights of bundled; started" in page_of(run).words
 
 
