@@ -10,23 +10,21 @@ train(), which makes the run folder.
 """
 
 import os
-import sys
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cunet.backend import cuda_problem, resolve_device
+from cunet.backend import resolve_device
 from cunet.engines import TENSOR_CORES, resolve_precision
 from cunet.errors import CunetError
 from cunet.threads import get_threads, set_threads
-from cunet.training import config as configs
 from cunet.training.config import Config
 from cunet.training.cost import measure_speed, memory_needed
 from cunet.training.from_model import taken_over
 from cunet.training.loop import obstacle_to, shape_of, train
 from cunet.training.prepared import Prepared, prepare
-from cunet.training.presets import chosen
+from cunet.training.resolve import settings_of, with_data
 from cunet.training.run_folder import (
     RunFolder,
     is_young,
@@ -145,33 +143,21 @@ def start(
     data: folder with the data set. preset: paper, cpu, ucsd or finetune; None is finetune with
     from_model, else cpu on the CPU and paper on a GPU. config: TOML file of settings. options:
     settings by the names of cunet.Config; None means not given. What from_model decides, such as
-    the width, overrides the preset. resume: a run folder to continue with its own settings and
+    the width, overrides the preset; where the data number objects, the border term of the paper
+    overrides a preset's class balance. resume: a run folder to continue with its own settings and
     data; beside it only steps, minutes, threads and device may be given, and data, where the same
-    folder was moved.
-    Raises CunetError where settings or files do not fit together, DataError where the data are not
-    valid.
+    folder was moved. Raises CunetError where settings or files do not fit together, DataError where
+    the data are not valid.
     """
-    options = {name: value for name, value in options.items() if value is not None}
-    if {"steps", "minutes"} <= options.keys():
-        raise CunetError("--steps and --minutes: give one of them")
     if resume is not None:
+        if None not in (options.get("steps"), options.get("minutes")):
+            raise CunetError("--steps and --minutes: give one of them")
         return _continued(str(resume), {"data": data, "preset": preset, "config": config} | options)
-    if data is not None:
-        options["data"] = os.path.realpath(data)  # so that resume works from anywhere
-    asked = options.get("device", "auto")
-    on_cpu = resolve_device(asked) == "cpu"
-    given = (configs.read_toml(Path(config)) if config is not None else {}) | options
-    preset, source = chosen(preset, on_cpu, given.get("from_model"))
-    if config is not None:
-        source += f", {config}"
-    if asked == "auto" and on_cpu and "cupy" in sys.modules:
-        source += f", {cuda_problem()}: running on the CPU"
-    settings = configs.make(preset, config, options)
-    if not settings.data:
-        raise CunetError("Missing option '--data': the folder with the data set.")
+    source, settings, given = settings_of(data, preset, config, **options)
     if settings.out is not None:
         RunFolder.refuse_existing(settings.out)
-    prepared = prepare(settings)
+    settings, dataset = with_data(settings, given)
+    prepared = prepare(settings, dataset)
     shape = shape_of(settings, prepared)
     notes = taken_over(settings.from_model, prepared.dataset, shape, prepared.normalization)
     return Start(source, settings, prepared, 0, False, notes=notes)

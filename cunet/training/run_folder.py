@@ -3,7 +3,6 @@
 run.toml      the resolved settings          log.csv      one line a step
 env.json      versions, machine, data        last.npz     the net and all a resumed run needs
 metrics.json  the final figures              best.npz     lowest validation pixel error
-failure.json  why it failed
 """
 
 import csv
@@ -157,7 +156,7 @@ class RunFolder:
         checkpoint.save(self.path / "best.npz", net, None, progress)
 
     def fail(self, step: int, error: Exception) -> None:
-        """Keep the log, and why the training failed."""
+        """Keep why the training failed."""
         self.flush()
         write_text(self.path / FAILURE, json_text({"step": step, "error": str(error)}) + "\n")
 
