@@ -1,5 +1,6 @@
 """Line charts as SVG inside a web page, drawn with matplotlib in the page's colours."""
 
+import html
 import io
 import re
 from collections.abc import Sequence
@@ -14,8 +15,14 @@ _THEME = {
     "#020202": "var(--grid)",
     "#030303": "var(--blue)",
     "#040404": "var(--orange)",
+    "#050505": "var(--soft)",
 }
-INK, GRID, BLUE, ORANGE = _THEME
+INK, GRID, BLUE, ORANGE, SOFT = _THEME
+
+WIDTH, HEIGHT = 360, 220  # pixels of the page at which text has the sizes below
+TEXT, TITLE = 11.5, 12.5  # pixels: text below 11 is hard to read
+INCH = 72  # pixels of the SVG that matplotlib writes
+MANY_DECADES = 3  # of a logarithmic axis, at which its labels would touch
 
 
 @dataclass(frozen=True)
@@ -26,27 +33,28 @@ class Line:
     y: Sequence[float] | np.ndarray
     label: str = ""
     colour: str = BLUE
-    style: str = "solid"  # or "dashed", "none"
+    style: str = "solid"  # or "dashed", "dotted", "none"
     width: float = 1.6
-    opacity: float = 1.0
     marker: str = ""
 
 
 def line_chart(name: str, lines: Sequence[Line], xlabel: str, title: str, log: bool = False) -> str:
-    """The lines as SVG for a web page that sets --grid, --blue and --orange.
+    """The lines as SVG for a web page that sets --grid, --blue, --orange and --soft.
 
-    name makes the ids inside unique on the page. Text stays text, in the font of the page.
+    name makes the ids inside unique on the page. Text stays text, in the font of the page; on a
+    page WIDTH pixels wide it is at least TEXT pixels high.
     """
     from matplotlib import style
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, MaxNLocator
 
     output = io.StringIO()
-    own = {"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9.5}
+    own = {"svg.fonttype": "none", "svg.hashsalt": name, "font.size": TEXT}
     own |= {"axes.edgecolor": GRID, "xtick.color": INK, "ytick.color": INK, "text.color": INK}
     own |= {"axes.labelcolor": INK, "axes.titlecolor": INK, "grid.color": GRID}
+    own |= {"xtick.labelsize": TEXT, "ytick.labelsize": TEXT}
     with style.context(["default", own]):
-        figure = Figure(figsize=(5.6, 2.9), layout="constrained")
+        figure = Figure(figsize=(WIDTH / INCH, HEIGHT / INCH), layout="constrained")
         axis = figure.subplots()
         for line in lines:
             axis.plot(
@@ -56,36 +64,42 @@ def line_chart(name: str, lines: Sequence[Line], xlabel: str, title: str, log: b
                 label=line.label or None,
                 color=line.colour,
                 linewidth=line.width,
-                alpha=line.opacity,
                 marker=line.marker,
-                markersize=4,
+                markersize=4.5,
             )
-        axis.set_title(title, loc="left", fontsize=10.5)
+        axis.set_title(title, loc="left", fontsize=TITLE)
         axis.set_xlabel(xlabel)
         if log:
+            decades = np.log10(np.concatenate([line.y for line in lines]))
             axis.set_yscale("log")
-            axis.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
             axis.yaxis.set_major_formatter("{x:g}")
-            axis.yaxis.set_minor_formatter("{x:g}")
+            if decades.max() - decades.min() < MANY_DECADES:
+                axis.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+                axis.yaxis.set_minor_formatter("{x:g}")
         if xlabel == "step":
-            axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
+            whole = MaxNLocator(5, integer=True, steps=[1, 2, 5, 10])
+            axis.xaxis.set_major_locator(whole)
+            axis.xaxis.set_major_formatter("{x:,.0f}")
         axis.grid(True, linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(which="both", length=0)
         axis.margins(x=0.02)
         if any(line.label for line in lines):
-            axis.legend(frameon=False, fontsize=8.5)
+            axis.legend(frameon=False, fontsize=TEXT)
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(output, format="svg", transparent=True, metadata=nothing)
-    return _inline(output.getvalue(), name, title)
+    named = " and ".join(line.label for line in lines if line.label)
+    spoken = f"Chart: {title} over {xlabel}" + f"; {named}" * bool(named)
+    return _inline(output.getvalue(), name, spoken)
 
 
-def _inline(svg: str, name: str, title: str) -> str:
+def _inline(svg: str, name: str, spoken: str) -> str:
     """An SVG document as an element of a page: no prolog, ids of its own, the page's colours."""
     view = svg[svg.index('viewBox="') :].split('"')[1]
     body = svg[svg.index("<defs>") :]
     body = re.sub(r'\bid="', f'id="{name}-', body)
     body = re.sub(r"url\(#", f"url(#{name}-", body)
     body = re.sub(r'xlink:href="#', f'href="#{name}-', body)
-    body = re.sub("#0[1-4]0[1-4]0[1-4]", lambda m: _THEME.get(m[0], m[0]), body)
-    return f'<svg class="chart" viewBox="{view}" role="img" aria-label="{title}">\n{body}'
+    body = re.sub(r"#0([1-5])0(?:\1)0(?:\1)", lambda m: _THEME[m[0]], body)
+    label = html.escape(spoken)
+    return f'<svg class="chart" viewBox="{view}" role="img" aria-label="{label}">\n{body}'

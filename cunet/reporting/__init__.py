@@ -4,15 +4,13 @@ from pathlib import Path
 
 from cunet.files.atomic import write_text
 from cunet.metrics.pixel import THRESHOLDS
-from cunet.reporting import cells, classes
+from cunet.reporting import cells, classes, isbi, terms
 from cunet.reporting.alerts import alerts
 from cunet.reporting.curves import curves, threshold_chart
 from cunet.reporting.examples import section as examples
 from cunet.reporting.facts import Facts, Found, Progress, collect, nothing
-from cunet.reporting.isbi import DEFINITIONS as SCORE_DEFINITIONS
-from cunet.reporting.isbi import section as score_section
-from cunet.reporting.key_figures import section as key_figures
-from cunet.reporting.page import DEFINITIONS, PAGE, RUN_DEFINITIONS, escape, table
+from cunet.reporting.key_figures import key_figures
+from cunet.reporting.page import PAGE, escape, folded, table
 from cunet.reporting.setup import settings, size_and_machine
 from cunet.terminal import plural
 
@@ -34,38 +32,52 @@ def write_report(run: str | Path, progress: Progress = nothing) -> Path:
 def write(run: str | Path, progress: Progress = nothing) -> Facts:
     """The same; returns what the page shows."""
     facts = collect(run, progress)
-    name = facts.path.resolve().name
-    sections = [
-        _head(facts, name),
-        key_figures(facts),
-        _section("Scores", _scores(facts)),
-        _section("Curves", curves(facts)),
-        _section("Examples", examples(facts.found)),
-        _section("Threshold", _threshold(facts.found)),
-        _section("Settings", settings(facts.config)),
-        _section("Size, time and machine", size_and_machine(facts)),
-        _section("What the figures mean", _definitions(facts.found)),
+    figures, found = key_figures(facts), facts.found
+    sections = {
+        "pictures": ("Pictures", examples(found)),
+        "figures": ("More figures", figures.more),
+        "scores": ("Scores", _scores(facts)),
+        "curves": ("Curves", curves(facts)),
+        "thresholds": ("Thresholds", _thresholds(found) if found else ""),
+        "settings": ("Settings", settings(facts.config, facts.environment.get("command", []))),
+        "size": ("Size, time and machine", size_and_machine(facts)),
+        "meaning": ("What the figures mean", terms.section(found)),
+    }
+    shown = {name: section for name, section in sections.items() if section[1]}
+    path = facts.path.resolve()
+    name = "/".join(filter(None, (path.parent.name, path.name)))
+    parts = [_head(facts, name), _contents(shown), _alerts(facts), figures.main]
+    parts += [
+        f'<section id="{name}">\n<h2>{title}</h2>\n{content}\n</section>'
+        for name, (title, content) in shown.items()
     ]
-    page = PAGE.substitute(title=escape(f"{name} - cunet report"), body="\n".join(sections))
+    body = "\n".join(filter(None, parts))
+    page = PAGE.substitute(title=escape(f"{name} - cunet report"), body=body)
     write_text(facts.path / "report.html", page)
     return facts
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section>\n<h2>{title}</h2>\n{content}\n</section>" if content else ""
 
 
 def _head(facts: Facts, name: str) -> str:
     parts = [f"data {facts.config.data}"]
     if facts.data:
-        parts.append(
-            f"{plural(facts.data.training, 'slice')} to train on, {facts.data.held_out} held out"
-        )
+        training = plural(facts.data.training, "slice")
+        parts.append(f"{training} to train on, {facts.data.held_out or 'none'} held out")
+    if model := vars(facts.config).get("from_model"):
+        parts.append(f"trained from the weights of {model}")
     if "started" in facts.environment:
         parts.append(f"started {facts.environment['started']}")
-    lines = [f"<h1>{escape(name)}</h1>", f'<p class="soft">{escape("; ".join(parts))}</p>']
+    return f'<h1>{escape(name)}</h1>\n<p class="soft">{escape("; ".join(parts))}</p>'
+
+
+def _contents(shown: dict[str, tuple[str, str]]) -> str:
+    """The table of contents, a line of links."""
+    links = [f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in shown.items()]
+    return '<nav aria-label="On this page"><ul>' + "".join(links) + "</ul></nav>"
+
+
+def _alerts(facts: Facts) -> str:
     marked = [*alerts(facts), *facts.remarks]
-    return "\n".join(lines + [f'<p class="alert">{escape(one)}</p>' for one in marked])
+    return "\n".join(f'<p class="alert">{escape(one)}</p>' for one in marked)
 
 
 def _scores(facts: Facts) -> str:
@@ -73,50 +85,40 @@ def _scores(facts: Facts) -> str:
     if found is None:
         return ""
     if found.scores:
-        return score_section(found.scores, found.data.held_out > 0, facts.step)
-    content = ""
+        return isbi.section(found.scores, found.data.held_out > 0, facts.step)
     if found.numbered:
-        content = cells.section(found.slices, _which(facts, found), found.bowl) + "\n"
-    elif found.several:
+        return cells.section(found.slices, _which(facts, found), found.bowl)
+    if found.several:
         names = found.data.dataset.class_names
-        content = classes.section(found.slices, names, _which(facts, found)) + "\n"
-    text = f"No scores of the ISBI 2012 challenge: {escape(found.unscored)}."
-    return f'{content}<p class="soft">{text}</p>'
+        return classes.section(found.slices, names, _which(facts, found))
+    return f"<p>No scores of the ISBI 2012 challenge: {escape(found.unscored)}.</p>"
 
 
 def _which(facts: Facts, found: Found) -> str:
     """Which slices the scores are of."""
-    count = len(found.slices)
-    kind = "held-out" if found.data.held_out else "training"
-    text = plural(count, f"{kind} slice")
+    text = _slices(found)
     if facts.config.resize:
         text += f", scaled to {facts.config.resize} x {facts.config.resize} pixels"
-    if not found.data.held_out:
-        text += ", which the network has seen"
     return f"{text}; last.npz, step {facts.step:,}"
 
 
-def _threshold(found: Found | None) -> str:
-    if found is None:
-        return ""
-    kind = "held-out" if found.data.held_out else "training"
-    scores = found.counts.f_scores()
+def _slices(found: Found) -> str:
+    return plural(len(found.slices), f"{'held-out' if found.data.held_out else 'training'} slice")
+
+
+def _thresholds(found: Found) -> str:
+    """What the choice of a threshold does, folded up."""
+    scores, best = found.counts.f_scores(), found.counts.best_threshold()
     rows = [(f"{t:.1f}", f"{f:.4f}") for t, f in zip(THRESHOLDS, scores, strict=True)]
-    text = (
-        f"F-score of white over {plural(len(found.slices), f'{kind} slice')}, last.npz. The "
-        "best threshold is "
-        f"{found.counts.best_threshold():.1f}: pixel error {found.counts.pixel_error():.4f}."
+    charts = [threshold_chart(scores, found.foreground)]
+    if found.scores:
+        charts += isbi.charts(found.scores)
+    drawn, pixel_error = "\n".join(charts), found.counts.pixel_error()
+    text = f"F-score of {found.foreground} over {_slices(found)}, last.npz."
+    if found.scores:
+        text += " The best value of each score is marked."
+    return folded(
+        f"The best threshold is {best:.1f}: pixel error {pixel_error:.4f}",
+        f'<p>{text}</p>\n<div class="charts">\n{drawn}\n'
+        f"{table(rows, ('Threshold', 'F-score'))}</div>",
     )
-    pair = threshold_chart(scores) + table(rows, ("Threshold", "F-score"))
-    return f'<p>{text}</p>\n<div class="tables">{pair}</div>'
-
-
-def _definitions(found: Found | None) -> str:
-    scores = SCORE_DEFINITIONS
-    if found and found.numbered:
-        scores = cells.DEFINITIONS + cells.BOWL_DEFINITIONS * found.bowl
-    elif found and found.several:
-        scores = classes.DEFINITIONS
-    terms = DEFINITIONS + scores + RUN_DEFINITIONS
-    pairs = [f"<dt>{escape(a)}</dt>\n<dd>{escape(b)}</dd>" for a, b in terms]
-    return "<dl>\n" + "\n".join(pairs) + "\n</dl>"

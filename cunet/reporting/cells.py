@@ -7,7 +7,7 @@ import numpy as np
 from cunet.metrics import ctc, dsb2018
 from cunet.metrics.curves import Counts
 from cunet.pictures.charts import BLUE, INK, ORANGE, Line, line_chart
-from cunet.reporting.page import escape, number, table
+from cunet.reporting.page import escape, folded, number, table
 from cunet.reporting.slices import Segmented
 
 MAX_OPEN_ROWS = 20  # a table of more slices is folded up
@@ -15,6 +15,7 @@ MAX_NAME = 24  # characters: longer names of slices are cut
 BOWL_KEYS = ("half", "kaggle", "report")
 F1_AT_HALF = "F1 at IoU 0.5"
 KAGGLE_NAME, REPORT_NAME = "Kaggle score", "Mean precision (mAP)"
+GOOD_NAME = "Cells of IoU above 0.5"
 NO_BOWL = (
     "Scores of the Data Science Bowl 2018 are not given: some pixels are marked to be ignored, and "
     "whether an object found there is right is not known."
@@ -60,8 +61,10 @@ BOWL_DEFINITIONS = [
 def cards(slices: Sequence[Segmented], where: str, bowl: bool) -> list[tuple[str, str, str]]:
     """The key figures: name, value and what they are of."""
     scores = _scores(slices, bowl)
-    names = {"SEG": "SEG", "iou": "Foreground IoU", "half": F1_AT_HALF, "kaggle": KAGGLE_NAME}
-    return [(name, number(scores[key]), where) for key, name in names.items() if key in scores]
+    names = {"kaggle": KAGGLE_NAME, "half": F1_AT_HALF, "SEG": "SEG", "iou": "Foreground IoU"}
+    good = f"{scores['good']:,} of {scores['objects']:,}"
+    shown = [(name, number(scores[key]), where) for key, name in names.items() if key in scores]
+    return [*shown, (GOOD_NAME, good, where)]
 
 
 def section(slices: Sequence[Segmented], of: str, bowl: bool) -> str:
@@ -83,7 +86,7 @@ def section(slices: Sequence[Segmented], of: str, bowl: bool) -> str:
             "annotated cells of which one object holds more than half",
         ),
         (
-            "Cells of IoU above 0.5",
+            GOOD_NAME,
             f"{scores['good']:,} of {scores['objects']:,}",
             "annotated cells; those merged with others are seldom among them",
         ),
@@ -106,12 +109,15 @@ def section(slices: Sequence[Segmented], of: str, bowl: bool) -> str:
             (KAGGLE_NAME, number(scores["kaggle"]), "TP / (TP + FP + FN), ten thresholds of IoU"),
             (REPORT_NAME, number(scores["report"]), "TP / (TP + FP): missed nuclei do not count"),
         ]
-        chart = f"<div>{_chart(scores['thresholds'])}</div>"
+        if scores["thresholds"][0]["tp"]:
+            chart = f"<div>{_chart(scores['thresholds'])}</div>"
+        else:
+            text += " No object matches a nucleus with an IoU of 0.5 or more."
     elif bowl:
         text += " " + NO_BOWL
-    listed = table(each, head)
+    listed = table(each, head, title="Scores slice by slice")
     if len(each) > MAX_OPEN_ROWS:
-        listed = f"<details><summary>All {len(each)} slices</summary>\n{listed}\n</details>"
+        listed = folded(f"All {len(each)} slices", listed)
     top = "<div>" + table(main, ("Score", "Value", "What it is")) + f"</div>{chart}"
     return (
         f'<p>{escape(text)}</p>\n<div class="tables plain">{top}</div>\n'
@@ -148,7 +154,7 @@ def _scores(slices: Sequence[Segmented], bowl: bool) -> dict:
 
 def _chart(rows: Sequence[dict]) -> str:
     """Precision, recall and F1 of objects over the threshold of their IoU."""
-    styles = {"precision": (BLUE, "solid"), "recall": (ORANGE, "solid"), "f1": (INK, "dashed")}
+    styles = {"precision": (BLUE, "solid"), "recall": (ORANGE, "dashed"), "f1": (INK, "dotted")}
     x = [row["threshold"] for row in rows]
     lines = [
         Line(x, [row[key] for row in rows], key.capitalize(), colour, style)

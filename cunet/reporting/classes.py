@@ -52,10 +52,13 @@ def section(slices: Sequence[Segmented], names: Sequence[str], of: str) -> str:
         for name, row in zip(names, shares.tolist(), strict=True)
     ]
     head = ("Class", *KEYS.values(), "Pixels")
-    left = "<h3>Each class against the rest</h3>\n" + table(rows, head)
+    left = "<h3>Each class against the rest</h3>\n" + table(
+        rows, head, title="Each class against the rest"
+    )
     right = (
         "<h3>What was found there</h3>\n<p>Of the pixels of a class in the label (row), the share "
-        "found to be of each class.</p>" + table(taken, ("Label", *names))
+        "found to be of each class.</p>"
+        + table(taken, ("Label", *names), title="What was found there")
     )
     return (
         f'<p>{escape(text)}</p>\n<div class="tables plain"><div>{left}</div>\n'

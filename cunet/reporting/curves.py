@@ -1,81 +1,94 @@
-"""The charts of the report."""
+"""The charts of the report, and sentences where there is too little for a chart."""
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from cunet.metrics.pixel import THRESHOLDS
-from cunet.pictures.charts import BLUE, INK, ORANGE, Line, line_chart
+from cunet.pictures.charts import BLUE, INK, ORANGE, SOFT, Line, line_chart
 from cunet.reporting.facts import Facts
+from cunet.reporting.log import Log
+from cunet.reporting.page import escape
 
 MAX_POINTS = 400  # at which a curve over the steps is drawn
+MARKED_BELOW = 60  # validations: each is a dot
 
 
 def curves(facts: Facts) -> str:
-    """Loss, validation, learning rate and waiting over the steps; empty where no step was made."""
+    """Loss, validation, learning rate and waiting over the steps.
+
+    A curve of one value is a sentence instead: of one step, of one validation, of a learning rate
+    that stays what it is.
+    """
     log = facts.log
     if not len(log.step):
         return "<p>No step was logged.</p>"
-    smooth = smoothed(log.loss)
-    charts = [
-        line_chart(
-            "loss",
-            [
-                Line(*thinned(log.step, log.loss), colour=BLUE, width=0.7, opacity=0.35),
-                Line(*points(log.step, smooth), colour=BLUE),
-            ],
-            "step",
-            "Training loss",
-            log=bool(log.loss.min() > 0 and smooth.max() > 5 * smooth.min()),
-        )
-    ]
-    if len(log.val_step):
+    charts, said = [], []
+    if len(log.step) > 1:
+        charts.append(_loss(log))
+    else:
+        said.append(f"One step was made: training loss {log.loss[0]:.4g}.")
+    if len(log.val_step) > 1:
         charts += _validation(facts)
-    charts += [
-        line_chart("rate", [Line(*points(log.step, log.lr))], "step", "Learning rate"),
-        line_chart(
-            "wait",
-            [Line(*points(log.step, 100 * smoothed(log.wait)))],
-            "step",
-            "Waiting for data, % of a step",
-        ),
-    ]
-    return '<div class="charts">\n' + "\n".join(charts) + "\n</div>"
+    elif len(log.val_step):
+        said.append(
+            f"One validation, after step {int(log.val_step[0]):,}: loss {log.val_loss[0]:.4g}, "
+            f"pixel error {log.val_pixel_error[0]:.4f}, Dice {log.val_dice[0]:.4f}."
+        )
+    if log.lr.min() < log.lr.max():
+        charts.append(
+            line_chart("rate", [Line(*points(log.step, log.lr))], "step", "Learning rate")
+        )
+    else:
+        said.append(f"Learning rate: {log.lr[0]:g}" + " at every step" * (len(log.step) > 1) + ".")
+    waited = np.isfinite(log.wait)
+    if waited.sum() > 1:
+        share = 100 * smoothed(log.wait[waited])
+        line = Line(*points(log.step[waited], share))
+        charts.append(line_chart("wait", [line], "step", "Waiting for data, % of a step"))
+    text = "".join(f"<p>{escape(one)}</p>\n" for one in said)
+    drawn = "\n".join(charts)
+    return text + f'<div class="charts">\n{drawn}\n</div>' * bool(charts)
+
+
+def _loss(log: Log) -> str:
+    """The loss of every step, thin, and its mean over some steps."""
+    smooth = smoothed(log.loss)
+    lines = [Line(*points(log.step, smooth), "mean", BLUE, width=2)]
+    if np.array_equal(smooth, log.loss):  # few steps
+        lines = [Line(log.step, log.loss)]
+    else:
+        lines.insert(0, Line(*thinned(log.step, log.loss), "every step", SOFT, width=0.5))
+    wide = bool(log.loss.min() > 0 and smooth.max() > 5 * smooth.min())
+    return line_chart("loss", lines, "step", "Training loss", log=wide)
 
 
 def _validation(facts: Facts) -> list[str]:
+    """Loss, pixel error and Dice of the validations, of which there are two or more."""
     log = facts.log
-    marker = "o" if len(log.val_step) < 60 else ""
+    marker = "o" if len(log.val_step) < MARKED_BELOW else ""
     constant, best = facts.constant_error, log.best
     ends = [log.val_step[0], log.val_step[-1]]
-    error = [Line(log.val_step, log.val_pixel_error, colour=BLUE, marker=marker)]
-    if constant is not None:
-        error.append(Line(ends, [constant] * 2, "all white", INK, "dashed", 1.0, 0.7))
+    error = [Line(log.val_step, log.val_pixel_error, marker=marker)]
+    if constant is not None and facts.found:
+        label = f"all {facts.found.foreground}"
+        error.append(Line(ends, [constant] * 2, label, INK, "dashed", 1.0))
     place = [log.val_step[best]], [log.val_pixel_error[best]]
-    label = f"best: {log.val_pixel_error[best]:.4f}, step {int(log.val_step[best])}"
+    label = f"best: {log.val_pixel_error[best]:.4f}, step {int(log.val_step[best]):,}"
     error.append(Line(*place, label, ORANGE, "none", marker="D"))
-    return [
-        line_chart(
-            "valloss",
-            [Line(log.val_step, log.val_loss, marker=marker)],
-            "step",
-            "Validation loss",
-        ),
-        line_chart("error", error, "step", "Pixel error, held-out slices"),
-        line_chart(
-            "dice",
-            [Line(log.val_step, log.val_dice, marker=marker)],
-            "step",
-            "Dice, held-out slices",
-        ),
-    ]
+    one = {"valloss": ("Validation loss", log.val_loss), "dice": ("Dice, held out", log.val_dice)}
+    loss, dice = (
+        line_chart(name, [Line(log.val_step, values, marker=marker)], "step", title)
+        for name, (title, values) in one.items()
+    )
+    return [loss, line_chart("error", error, "step", "Pixel error, held out"), dice]
 
 
-def threshold_chart(scores: np.ndarray) -> str:
-    """The F-score at the thresholds 0 to 1."""
+def threshold_chart(scores: np.ndarray, foreground: str) -> str:
+    """The F-score of the foreground at the thresholds 0 to 1."""
     best = int(scores.argmax())
     mark = Line([THRESHOLDS[best]], [scores[best]], "best", ORANGE, "none", marker="D")
     lines = [Line(THRESHOLDS, scores, marker="o"), mark]
-    return line_chart("threshold", lines, "threshold", "F-score of white")
+    return line_chart("threshold", lines, "threshold", f"F-score of {foreground}")
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:

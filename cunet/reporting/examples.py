@@ -29,7 +29,10 @@ from cunet.reporting.pictures import (
     topology_picture,
     weight_picture,
 )
+from cunet.terminal import plural
 
+DARK_TO = " (dark) to "  # in the caption of a weight map, where the page shows the colours
+SCALE = ' <span class="scale"></span> '
 SMOOTHED_FROM = 256  # pixels a side: larger pictures are smoothed by the browser
 
 
@@ -38,19 +41,37 @@ def section(found: Found | None) -> str:
     if found is None:
         return ""
     first, measure, held_out = found.examples[0], found.slices[0].measure, found.data.held_out
-    if held_out and held_out <= len(found.examples):
+    if held_out == 1:
+        which = "The held-out slice"
+    elif held_out and held_out <= len(found.examples):
         which = f"All held-out slices, lowest {measure} first"
     elif held_out:
         which = f"The held-out slices of lowest, middle and highest {measure} of {held_out}"
     else:
-        which = "Training slices, as none is held out: the network has seen them"
+        which = plural(len(found.examples), "training slice")
     thresholds = found.scores.result["thresholds"] if found.scores else None
     names = found.data.dataset.class_names
-    parts = [f"<p>{which}. Segmented with last.npz.</p>", *keys(first, names, bool(thresholds))]
+    text = f"{which}, segmented with last.npz.{_equal_weights(found)}"
+    parts = [f"<p>{escape(text)}</p>", *keys(first, names, bool(thresholds))]
+    if len(names) == 2 and first.objects is None and any(map(_ignores, found.examples)):
+        parts.append(key("Label", (IGNORED, "to be ignored")))
     for example in found.examples:
         parts.append(f"<h3>{escape(example.name)}: {measure} {number(example.value)}</h3>")
         parts.append(figures(example, len(names), thresholds))
     return "\n".join(parts)
+
+
+def _ignores(example: Example) -> bool:
+    return bool((example.labels == IGNORE).any())
+
+
+def _equal_weights(found: Found) -> str:
+    """A sentence on the slices whose weight map would be of one colour."""
+    names = [one.name for one in found.examples if not one.weighs_unevenly]
+    if not names:
+        return ""
+    where = "" if len(names) == len(found.examples) else f" of {', '.join(names)}"
+    return f" All labelled pixels{where} weigh the same in the loss: a weight map shows nothing."
 
 
 def pictures(
@@ -58,6 +79,7 @@ def pictures(
 ) -> list[tuple[str, str]]:
     """(caption, data URI) of a slice: errors, image, labels, weight map, probability.
 
+    A weight map of one colour is left out.
     With more than two classes the most probable class replaces the probability. Where cells are
     numbered, the found objects come first, and the true cells replace the labels. With the best
     thresholds of the ISBI 2012 scores there are two more: merges and splits after the first, and
@@ -68,15 +90,16 @@ def pictures(
         ("prediction on the image", error_picture(example)),
         ("image", image_picture(example.image)),
         ("label", label_picture(example.labels, classes)),
-        (f"weight map, 0 (dark) to {highest:.3g}", weight_picture(example.weights, highest)),
-        ("probability, 0 to 1", np.rint(255 * example.probability).astype(np.uint8)),
+        ("probability, 0 (black) to 1", np.rint(255 * example.probability).astype(np.uint8)),
     ]
     if example.classes is not None:
-        shown[4] = ("most probable class", label_picture(example.classes, classes))
+        shown[3] = ("most probable class", label_picture(example.classes, classes))
+    if example.weighs_unevenly:
+        drawn = weight_picture(example.weights, highest)
+        shown.insert(3, (f"weight map, 0{DARK_TO}{highest:.3g}", drawn))
     if example.objects is not None:
         shown[0] = ("missed and invented pixels", shown[0][1])
-        ignored = bool((example.labels == IGNORE).any())
-        text = "annotated objects" + "; grey: to be ignored" * ignored
+        text = "annotated objects" + "; grey: to be ignored" * _ignores(example)
         shown[2] = (text, cells_picture(example.objects[0], example.labels))
         shown.insert(0, (example.caption, found_picture(example.image, *example.objects)))
     if thresholds:
@@ -95,24 +118,23 @@ def figures(example: Example, classes: int, thresholds: dict[str, float] | None 
     fine = ' class="fine"' if min(example.labels.shape) >= SMOOTHED_FROM else ""
     shown = [
         f'<figure><img{fine} src="{uri}" alt="{escape(f"{example.name}: {caption}")}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        f"<figcaption>{escape(caption).replace(DARK_TO, SCALE)}</figcaption></figure>"
         for caption, uri in pictures(example, classes, thresholds)
     ]
-    kind = "slice scored" if thresholds else "slice" if example.objects is None else "slice cells"
-    return f'<div class="{kind}">\n' + "\n".join(shown) + "\n</div>"
+    return '<div class="slice">\n' + "\n".join(shown) + "\n</div>"
 
 
 def keys(example: Example, names: Sequence[str], scored: bool) -> list[str]:
     """What the colours of the pictures of such a slice mean, a line for each picture."""
-    lines = []
+    lines, white = [], "white" if example.objects is None else "foreground"
     if example.objects is not None:
         lines.append(
             f'<p class="keys">First picture: every found object (4-connected, probability above '
             f"0.5) in a colour of its own; {_swatch(TRUE_BORDER, 'borders of the true objects')}"
             "</p>"
         )
-    missed = (MISSED, "missed: white in the label, not found")
-    invented = (INVENTED, "invented: found, not white in the label")
+    missed = (MISSED, f"missed: {white} in the label, not found")
+    invented = (INVENTED, f"invented: found, not {white} in the label")
     meanings = [missed, invented]
     if example.classes is not None:
         first = names[0]

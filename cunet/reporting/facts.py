@@ -27,7 +27,8 @@ from cunet.training.weights import weigh
 
 MAX_EXAMPLES = 3
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
-ENVIRONMENT: dict[str, type] = {"command": list, "blas": list, "versions": dict, "data": dict}
+ENVIRONMENT: dict[str, type] = {"command": list, "blas": list, "resumed": list}
+ENVIRONMENT |= {"versions": dict, "data": dict}
 METRICS: dict[str, type] = {"last": dict}
 
 
@@ -82,6 +83,11 @@ class Found:
         return self.data.dataset.kind == "dsb2018"
 
     @property
+    def foreground(self) -> str:
+        """What the page calls every class but the first: white where it is white in the label."""
+        return "foreground" if self.numbered or self.several else "white"
+
+    @property
     def constant_error(self) -> float:
         """The pixel error of calling every pixel white."""
         white = self.counts.white / max(1, self.counts.pixels)
@@ -106,6 +112,14 @@ class Facts:
     def step(self) -> int:
         """The step of last.npz; 0 where it is unknown."""
         return (self.network and self.network.step) or 0
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether slices are held out: as found, or without the data as the settings say."""
+        if self.data:
+            return self.data.held_out > 0
+        splits = ("fold", "hold_out", "train_share")
+        return any(getattr(self.config, name) is not None for name in splits)
 
     @property
     def constant_error(self) -> float | None:
@@ -155,7 +169,9 @@ def _read_json(path: Path, kinds: Mapping[str, type], remarks: list[str]) -> dic
     for name, kind in kinds.items():
         value = found.get(name, kind())
         good = isinstance(value, kind)
-        if not good or (name == "blas" and not all(isinstance(pool, dict) for pool in value)):
+        if good and name in ("blas", "resumed"):
+            good = all(isinstance(one, dict) for one in value)
+        if not good:
             del found[name]
             remarks.append(f"{path.name} is damaged: its '{name}' is left out.")
     return found

@@ -7,7 +7,7 @@ import numpy as np
 
 from cunet.data.labels import IGNORE
 from cunet.metrics.isbi2012 import SCORES, Tally, counted, scores, why_not
-from cunet.pictures.charts import BLUE, INK, ORANGE, Line, line_chart
+from cunet.pictures.charts import BLUE, ORANGE, Line, line_chart
 from cunet.reporting.page import escape, table
 from cunet.terminal import plural
 
@@ -99,18 +99,12 @@ def cards(scores: Scores, where: str) -> list[tuple[str, str, str]]:
 
 def section(scores: Scores, held_out: bool, step: int) -> str:
     """The tables and charts of the scores."""
-    count = len(scores.names)
-    if held_out:
-        of = f"{plural(count, 'held-out slice')} of the training data"
-        seen = ""
-    else:
-        of = f"{plural(count, 'training slice')}, as none is held out"
-        seen = " The network has seen these slices: nothing here says how it does on others."
+    of = plural(len(scores.names), "held-out slice" if held_out else "training slice")
     text = (
-        f"The scores of the ISBI 2012 challenge, as its organisers define them, over {of}; "
-        f"last.npz, step {step:,}. They are not over the challenge's test set and do not compare "
-        "with its board. Every score is taken at the threshold that suits it best on these very "
-        f"slices, as the challenge does.{seen}"
+        f"The scores of the ISBI 2012 challenge, as its organisers define them, over {of} of "
+        f"these data; last.npz, step {step:,}. They are not over the challenge's test set and do "
+        "not compare with its board. Every score is taken at the threshold that suits it best on "
+        "these very slices, as the challenge does."
     )
     result = scores.result
     main = [
@@ -133,12 +127,12 @@ def section(scores: Scores, held_out: bool, step: int) -> str:
     )
     right = (
         "<h3>Slice by slice</h3>\n<p>Each score at the threshold best for that slice alone.</p>"
-        + table(each, ("Slice", *NAMES.values()))
+        + table(each, ("Slice", *NAMES.values()), title="Scores slice by slice")
     )
     return (
         f'<p>{escape(text)}</p>\n<div class="plain">'
         + table(main, ("Score", "Value", "Threshold", "What it is"))
-        + f'</div>\n<div class="charts">\n{_charts(scores)}\n</div>\n<div class="tables plain">'
+        + '</div>\n<div class="tables plain">'
         + f"<div>{left}</div>\n<div>{right}</div></div>"
     )
 
@@ -148,28 +142,28 @@ def printed(values: dict, key: str) -> str:
     return f"{values[key]:.{SCORES[key][1]}f}"
 
 
-def _charts(scores: Scores) -> str:
-    """The errors, and the scores of thinned membranes, over the thresholds 0 to 0.9."""
-    styles = {"pixel_error": BLUE, "rand_error": ORANGE, "warping_error": INK}
-    errors = _lines(scores, styles)
-    log = all(min(line.y) > 0 for line in errors)
-    title = "Errors over the threshold, the best marked"
-    found = _lines(scores, {"v_rand": BLUE, "v_info": ORANGE})
-    return "\n".join(
-        [
-            line_chart("isbi-errors", errors, "threshold", title, log=log),
-            line_chart("isbi-v", found, "threshold", "V_Rand and V_Info, the best marked"),
-        ]
-    )
+def charts(scores: Scores) -> list[str]:
+    """The scores over the thresholds, the best of each marked; those of one scale together."""
+    together = [("pixel_error", "rand_error"), ("warping_error",), ("v_rand", "v_info")]
+    return [
+        line_chart(
+            f"isbi-{keys[0]}",
+            _lines(scores, keys),
+            "threshold",
+            " and ".join(NAMES[k] for k in keys),
+        )
+        for keys in together
+    ]
 
 
-def _lines(scores: Scores, colours: dict[str, str]) -> list[Line]:
+def _lines(scores: Scores, keys: Sequence[str]) -> list[Line]:
     """The curves of these scores, each with its best value marked."""
     curves, lines = scores.result["curves"], []
-    for key, colour in colours.items():
-        style = "dashed" if colour == INK else "solid"
+    looks = [(BLUE, "solid"), (ORANGE, "dashed")]
+    for key, (colour, style) in zip(keys, looks, strict=False):
         x = curves["threshold"][: len(curves[key])]
-        lines.append(Line(x, curves[key], NAMES[key], colour, style))
+        label = NAMES[key] if len(keys) > 1 else ""  # else the title says it
+        lines.append(Line(x, curves[key], label, colour, style))
         place = [scores.threshold(key)], [scores.result[key]]
         lines.append(Line(*place, colour=colour, style="none", marker="D"))
     return lines

@@ -1,102 +1,111 @@
-"""The key figures at the top of the report: cards, and the sentences a reader needs beside them."""
+"""The key figures of the report: three main cards, the other figures in smaller ones, and notes."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from cunet.reporting import cells, classes
-from cunet.reporting.facts import Facts
-from cunet.reporting.isbi import cards as score_cards
-from cunet.reporting.page import duration, escape
+from cunet.reporting import cells, classes, isbi
+from cunet.reporting.facts import Facts, Found
+from cunet.reporting.page import Card, cards, duration, escape
 from cunet.terminal import plural
 
-Card = tuple[str, str, str]  # name, value, what it is of
+MAIN = 3
 
 
-def section(facts: Facts) -> str:
-    """The cards and sentences as HTML."""
-    cards, notes = _validated(facts) if len(facts.log.val_step) else _not_validated(facts)
+@dataclass(frozen=True)
+class KeyFigures:
+    """The key figures as HTML: the main cards, and all else for a section of its own."""
+
+    main: str
+    more: str
+
+
+def key_figures(facts: Facts) -> KeyFigures:
+    """The cards of a run, the most telling ones first."""
+    shown, notes = _validated(facts) if len(facts.log.val_step) else _not_validated(facts)
     if facts.found:
-        error = facts.found.constant_error
-        notes.append(f"Calling every pixel white would have a pixel error of {error:.4f}.")
-    cards = _with_scores(facts, cards) + _run(facts)
-    shown = "\n".join(
-        f'<div class="card"><div class="name">{escape(name)}</div>'
-        f'<div class="value">{escape(value)}</div><div class="name">{escape(more)}</div></div>'
-        for name, value, more in cards
-    )
+        shown = _with_scores(facts, shown)
+        notes.append(
+            f"Calling every pixel {facts.found.foreground} would have a pixel error of "
+            f"{facts.found.constant_error:.4f}."
+        )
+    shown += _run(facts)
     text = "\n".join(f"<p>{escape(note)}</p>" for note in notes)
-    return f'<div class="cards">\n{shown}\n</div>\n{text}'
+    more = [cards(shown[MAIN:])] * (len(shown) > MAIN) + [text] * bool(text)
+    return KeyFigures(cards(shown[:MAIN], "main"), "\n".join(more))
 
 
 def _validated(facts: Facts) -> tuple[list[Card], list[str]]:
-    """Cards and notes of a run with at least one validation."""
-    log, found = facts.log, facts.found
-    best, last = log.best, int(log.val_step[-1])
-    cards = [
-        ("Pixel error, last", f"{log.val_pixel_error[-1]:.4f}", f"held out, step {last:,}"),
-        (
-            "Pixel error, best",
-            f"{log.val_pixel_error[best]:.4f}",
-            f"held out, step {int(log.val_step[best]):,}",
-        ),
-        ("Dice, last", f"{log.val_dice[-1]:.4f}", f"held out, step {last:,}"),
+    """Cards and notes of a run with at least one validation.
+
+    Where last.npz is of another step, its figures are those computed for the page, as all others.
+    """
+    log, best, last = facts.log, facts.log.best, int(facts.log.val_step[-1])
+    logged = f"pixel error {log.val_pixel_error[-1]:.4f}, Dice {log.val_dice[-1]:.4f}"
+    shown = [
+        ("Pixel error", f"{log.val_pixel_error[-1]:.4f}", f"held out, step {last:,}"),
+        ("Dice", f"{log.val_dice[-1]:.4f}", f"held out, step {last:,}"),
     ]
-    notes = [
-        "Published held-out figures are those of last.npz, since best.npz was chosen on the "
-        "held-out slices themselves."
-    ]
-    step = facts.network.step if facts.network else None
-    if found and step is not None and step != last:
+    notes = []
+    if facts.found and facts.network and facts.network.step not in (None, last):
+        shown = _computed(facts, facts.found)
+        when = "after" if facts.step > last else "before"
         notes.append(
-            f"last.npz is of step {step:,}, after the last validation; computed for "
-            f"this page, its pixel error is {found.counts.pixel_error():.4f} and its Dice "
-            f"{found.counts.dice():.4f}."
+            f"last.npz is of step {facts.step:,}, {when} the last validation, which gave {logged} "
+            f"after step {last:,}."
         )
-    return cards, notes
+    if (step := int(log.val_step[best])) != last:
+        shown.append(
+            ("Pixel error, best", f"{log.val_pixel_error[best]:.4f}", f"held out, step {step:,}")
+        )
+    return shown, notes
 
 
 def _not_validated(facts: Facts) -> tuple[list[Card], list[str]]:
-    """Cards and notes of a run without any validation."""
-    split = ("fold", "hold_out", "train_share")
-    if any(getattr(facts.config, name) is not None for name in split):
-        return [], ["No validation was reached yet: there are no held-out figures."]
-    notes = [
-        "No slices were held out (--fold, --hold-out): nothing here measures how the "
-        "network does on images it has not seen."
-    ]
-    if not facts.found:
-        return [], notes
-    counts, of = facts.found.counts, plural(len(facts.found.examples), "training slice")
-    cards = [
-        ("Pixel error, seen slices", f"{counts.pixel_error():.4f}", of),
-        ("Dice, seen slices", f"{counts.dice():.4f}", of),
-    ]
-    return cards, notes
+    """Cards and notes of a run without any validation: they are computed for the page."""
+    notes = ["No validation was reached yet."] if facts.holds_out else []
+    return _computed(facts, facts.found) if facts.found else [], notes
 
 
-def _with_scores(facts: Facts, cards: list[Card]) -> list[Card]:
-    """The cards with those of the scores: of ISBI 2012 behind them, others in front."""
-    found = facts.found
+def _computed(facts: Facts, found: Found) -> list[Card]:
+    """The figures of the validation, of the slices that were segmented for the page."""
+    where = _where(facts)
+    return [
+        ("Pixel error", f"{found.counts.pixel_error():.4f}", where),
+        ("Dice", f"{found.counts.dice():.4f}", where),
+    ]
+
+
+def _where(facts: Facts) -> str:
+    """Which slices figures are of that were computed for the page."""
+    if facts.found and not facts.found.data.held_out:
+        return plural(len(facts.found.slices), "training slice")
+    return f"held out, step {facts.step:,}"
+
+
+def _with_scores(facts: Facts, shown: list[Card]) -> list[Card]:
+    """The cards with those of the scores: of ISBI 2012 after the pixel error, others in front."""
+    found, where = facts.found, _where(facts)
     if not found:
-        return cards
-    where = f"held out, step {facts.step:,}" if found.data.held_out else "training slices"
+        return shown
     if found.scores:
-        return cards + score_cards(found.scores, where)
+        return shown[:1] + isbi.cards(found.scores, where) + shown[1:]
     if found.numbered:
-        return cells.cards(found.slices, where, found.bowl) + cards
+        return cells.cards(found.slices, where, found.bowl) + shown
     if found.several:
-        return classes.cards(found.slices, where) + cards
-    return cards
+        return classes.cards(found.slices, where) + shown
+    return shown
 
 
 def _run(facts: Facts) -> list[Card]:
     """How long the run was and how large its network."""
     log = facts.log
     done = int(log.step[-1]) if len(log.step) else 0
-    cards = [("Steps", f"{done:,}", f"of {facts.config.steps:,}")]
+    shown = [("Steps", f"{done:,}", f"of {facts.config.steps:,}")]
     if done:
         each = float(np.median(np.diff(log.seconds, prepend=0)))
-        cards.append(("Time", duration(log.seconds[-1]), f"{each:.3g} s a step"))
+        shown.append(("Time", duration(log.seconds[-1]), f"{each:.3g} s a step"))
     if facts.network:
         width = f"width {facts.config.width}, depth {facts.config.depth}"
-        cards.append(("Parameters", f"{facts.network.parameters:,}", width))
-    return cards
+        shown.append(("Parameters", f"{facts.network.parameters:,}", width))
+    return shown

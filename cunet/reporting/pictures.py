@@ -29,6 +29,7 @@ from cunet.pictures.colours import (
 )
 
 MAX_SIDE = 640  # pixels of a picture's longer side on the page
+SAME_COLOUR = 1e-3  # of the highest weight: what differs by less looks the same
 
 OUTLINE, MISSED, INVENTED, IGNORED = YELLOW, BLUE, VERMILION, PURPLE
 CONFUSED, TRUE_BORDER = GREEN, YELLOW
@@ -53,6 +54,18 @@ class Example:
     classes: np.ndarray | None = None
     objects: tuple[np.ndarray, np.ndarray] | None = None
     caption: str = ""  # of the picture of the objects
+
+    @property
+    def weighs_unevenly(self) -> bool:
+        """Whether a picture of the weight map would have more than one colour.
+
+        Pixels to be ignored, which weigh nothing, are left aside.
+        """
+        counted = self.weights[self.labels != IGNORE]
+        if not counted.size:
+            return False
+        lowest, highest = float(counted.min()), float(counted.max())
+        return highest - lowest > SAME_COLOUR * highest
 
     @property
     def found(self) -> np.ndarray:

@@ -1,50 +1,90 @@
 """How a run was made, as tables: its settings, its size and time, and the machine."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, fields
+from itertools import pairwise
 
 import numpy as np
 
+from cunet.data.weight_map import FORMS
 from cunet.net.receptive_field import receptive_field
 from cunet.net.sizes import output_size
 from cunet.reporting.facts import Facts
-from cunet.reporting.page import duration, table
-from cunet.terminal import shell_line
+from cunet.reporting.page import duration, folded, table
+from cunet.terminal import plural, shell_line
 from cunet.training.config import PRESETS, Config
 from cunet.training.from_model import SHAPE, USUAL
 
 MAX_HASHES = 8  # of files that are listed
-# Settings that belong to one run, not to a recipe
-NOT_COMPARED = {"data", "dataset", "out", "device", "threads", "minutes", "seed"}
-NOT_COMPARED |= {"fold", "hold_out", "train_share", "drop", "from_model"}
+MAX_NAMED = 8  # settings in the summary
+# Settings that belong to one run and its data, not to a recipe
+NOT_COMPARED = {"data", "dataset", "labels", "out", "from_model", "device", "threads", "minutes"}
+NOT_COMPARED |= {"seed", "fold", "hold_out", "train_share", "drop"}
+MOMENTUM = {"sgd": 0.99, "adam": 0.9}  # where it is not given
+MACHINE = ("float32", "tf32")  # what a precision left open becomes, as the machine is
 
 
-def settings(config: Config) -> str:
-    """All settings; those that differ from the nearest preset are marked."""
-    values, defaults = asdict(config), {f.name: f.default for f in fields(Config)}
-    tuned = config.from_model is not None
-    apart = NOT_COMPARED | ({*SHAPE, *USUAL} if tuned else set())  # the model's, not a recipe's
-    presets = [name for name in PRESETS if tuned or name != "finetune"]
+def settings(config: Config, command: Sequence[object] = ()) -> str:
+    """All settings, folded up; those that differ from a preset are marked.
 
-    def different(name: str) -> list[str]:
-        usual = defaults | PRESETS[name]
-        return [k for k in values if k not in apart and values[k] != usual[k]]
-
-    preset = min(presets, key=lambda name: len(different(name)))
-    changed, usual = different(preset), defaults | PRESETS[preset]
+    The preset is the one that the command line names, or else the nearest.
+    """
+    values = asdict(config)
+    named = _named_preset(command)
+    nearest = [name for name in PRESETS if name != "finetune" or config.from_model is not None]
+    preset = named or min(nearest, key=lambda name: len(differences(config, name)))
+    changed = differences(config, preset)
+    usual = {f.name: f.default for f in fields(Config)} | PRESETS[preset]
     rows = [(k, show(v), show(usual[k]) if k in changed else "") for k, v in values.items()]
     half = -(-len(rows) // 2)
     head = ("Setting", "This run", f"Preset {preset}")
     tables = "".join(table(part, head, changed) for part in (rows[:half], rows[half:]))
+    which = f"preset {preset}" if named else f"the nearest preset, {preset}"
+    if changed:
+        names = ", ".join(changed[:MAX_NAMED]) + " ..." * (len(changed) > MAX_NAMED)
+        differ = "differs" if len(changed) == 1 else "differ"
+        summary = f"{plural(len(changed), 'setting')} {differ} from {which}: {names}"
+    else:
+        summary = f"All settings are those of {which}"
     text = (
-        f"The nearest preset is {preset}. {len(changed)} settings differ from it; they are marked, "
-        "with the preset's value beside them. Settings of the run itself, such as data, fold, "
-        "seed and device, are not compared."
+        "Marked settings differ from the preset, whose value stands beside them. What belongs to "
+        "the run itself, such as data, fold, seed and device, is not compared, nor is what the "
+        "preset leaves to the machine."
     )
-    return f'<p>{text}</p>\n<div class="tables">{tables}</div>'
+    return folded(summary, f'<p>{text}</p>\n<div class="tables">{tables}</div>')
+
+
+def differences(config: Config, preset: str) -> list[str]:
+    """The settings that make this training another than that of a preset, in their order.
+
+    A setting that the preset leaves open is no difference where it holds what it would have become:
+    the precision that the machine chooses, or a number that follows from other settings.
+    """
+    usual = {f.name: f.default for f in fields(Config)} | PRESETS[preset]
+    apart = NOT_COMPARED | ({*SHAPE, *USUAL} if config.from_model is not None else set())
+    left_open: dict[str, tuple] = {"precision": MACHINE, "resize": (0,)}
+    left_open["momentum"] = (MOMENTUM[config.solver],)
+    if form := FORMS.get(config.weight_map):
+        left_open |= {"w0": (form.w0,), "border_sigma": (form.sigma,)}
+
+    def differs(name: str, value: object) -> bool:
+        if usual[name] is None and value in left_open.get(name, ()):
+            return False
+        return value != usual[name]
+
+    return [k for k, v in asdict(config).items() if k not in apart and differs(k, v)]
+
+
+def _named_preset(command: Sequence[object]) -> str | None:
+    """The preset that a command line names."""
+    words = [str(word) for word in command]
+    given = [b for a, b in pairwise(words) if a == "--preset"]
+    given += [word.partition("=")[2] for word in words if word.startswith("--preset=")]
+    return given[-1] if given and given[-1] in PRESETS else None
 
 
 def size_and_machine(facts: Facts) -> str:
-    """Two tables: the network and its time; versions, machine, command and data."""
+    """Two tables: the network and its time; folded up versions, machine, command and data."""
     config, log, env = facts.config, facts.log, facts.environment
     size = [("Tile in, out", f"{config.tile} x {config.tile} -> {_out(config)} x {_out(config)}")]
     if facts.network:
@@ -64,6 +104,8 @@ def size_and_machine(facts: Facts) -> str:
             ("Step, median", f"{np.median(took):.3g} s"),
             ("Waiting for data", f"{100 * np.nanmean(log.wait):.1f} % of a step, on average"),
         ]
+    if resumed := [one["step"] for one in env.get("resumed", []) if "step" in one]:
+        size.append(("Resumed", "after step " + ", ".join(map(str, resumed))))
     machine = [
         ("Versions", ", ".join(f"{k} {v}" for k, v in env.get("versions", {}).items())),
         ("BLAS", "; ".join(" ".join(map(str, pool.values())) for pool in env.get("blas", []))),
@@ -81,7 +123,9 @@ def size_and_machine(facts: Facts) -> str:
     ]
     if len(data) > MAX_HASHES:
         machine.append(("SHA-256", f"of {len(data) - MAX_HASHES} more files: see env.json"))
-    return f'<div class="tables">{table(size)}{table(machine)}</div>'
+    half = -(-len(size) // 2)
+    first = f'<div class="tables">{table(size[:half])}{table(size[half:])}</div>'
+    return f"{first}\n{folded('Versions, machine, command and data', table(machine))}"
 
 
 def _out(config: Config) -> int:

@@ -53,13 +53,17 @@ def state_of(run: Path, model: str = "last.npz") -> RunState:
     config = Config(**read_settings(run))
     path = run / "last.npz"
     step = checkpoint.read_progress(path if path.is_file() else run / model)["step"]
-    failure = ""
-    if (run / FAILURE).is_file():
-        try:
-            failure = str(read_json(run / FAILURE).get("error", "its training failed"))
-        except (OSError, ValueError):
-            failure = "its training failed"
-    return RunState(step, config.steps, config.interval, failure.partition(". ")[0])
+    return RunState(step, config.steps, config.interval, failure_of(run))
+
+
+def failure_of(run: Path) -> str:
+    """Why the training of a run folder failed, in a sentence; "" where it did not."""
+    if not (run / FAILURE).is_file():
+        return ""
+    try:
+        return str(read_json(run / FAILURE)["error"]).partition(". ")[0]
+    except (OSError, ValueError, KeyError):
+        return "its training failed"
 
 
 def doubts_of(model: Path) -> list[str]:

@@ -11,6 +11,7 @@ from cunet.solvers.adam import Adam
 from cunet.solvers.sgd import SGD
 from cunet.training import config as configs
 from cunet.training.config import Config
+from cunet.training.limits import parse_fold
 
 
 def write(tmp_path, text):
@@ -298,8 +299,8 @@ def test_every_character_and_number_survives_a_file(tmp_path):
 
 
 def test_folds():
-    assert configs.parse_fold(None) is None
-    assert configs.parse_fold("0/5") == (0, 5) and configs.parse_fold("4/5") == (4, 5)
+    assert parse_fold(None) is None
+    assert parse_fold("0/5") == (0, 5) and parse_fold("4/5") == (4, 5)
 
 
 def test_the_solver_gets_the_settings():
