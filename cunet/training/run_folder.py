@@ -99,8 +99,11 @@ class RunFolder:
         with held(Path(path) / LOCK, Path(path), "run folder"):
             pass
 
-    def go_on(self, config: Config, hashes: dict[str, str], step: int) -> None:
-        """Continue the run after `step`; later lines of its log are dropped.
+    def go_on(
+        self, config: Config, hashes: dict[str, str], step: int, complete: bool = True
+    ) -> None:
+        """Continue the run after `step`; later lines of its log are dropped, and that of `step`
+        itself where it is not complete.
 
         The given settings replace those in run.toml. Steps whose lines were lost, as when the
         machine stopped, get a line of their number alone. DataError where the data are not those
@@ -119,7 +122,7 @@ class RunFolder:
         write_text(self.path / "run.toml", write_toml(config))
         kept = {int(row["step"]): [row[c] for c in COLUMNS] for row in read_log(self.path)}
         blank = [""] * (len(COLUMNS) - 1)
-        rows = [kept.get(k) or [str(k), *blank] for k in range(1, step + 1)]
+        rows = [kept.get(k) or [str(k), *blank] for k in range(1, step + complete)]
         lines = [",".join(row) for row in (list(COLUMNS), *rows)]
         write_text(self.path / "log.csv", "\n".join(lines) + "\n")
 
