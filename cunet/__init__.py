@@ -16,6 +16,7 @@ _HOME = {
     "load": "cunet.net.checkpoint:load",
     "Config": "cunet.training.config:Config",
     "train": "cunet.training.loop:train",
+    "fit": "cunet.training.fit:fit",
     "evaluate_pixels": "cunet.evaluation.pixels:evaluate_pixels",
     "evaluate_isbi": "cunet.evaluation.isbi:evaluate_isbi",
     "evaluate_ctc": "cunet.evaluation.frames:evaluate_ctc",

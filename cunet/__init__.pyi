@@ -20,6 +20,7 @@ from cunet.solvers.rates import LearningRate
 from cunet.solvers.sgd import SGD
 from cunet.threads import set_threads
 from cunet.training.config import Config
+from cunet.training.fit import fit
 from cunet.training.loop import train
 
 __version__: str
@@ -34,6 +35,7 @@ __all__ = [
     "load",
     "Config",
     "train",
+    "fit",
     "evaluate_pixels",
     "evaluate_isbi",
     "evaluate_ctc",

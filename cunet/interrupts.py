@@ -8,9 +8,10 @@ from typing import Any
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
+def uninterrupted(heard_once: bool = False) -> Iterator[None]:
     """What stands inside is done to its end: Ctrl-C, a notebook's stop button and SIGTERM are heard
-    after it, where they would have raised an exception in the middle."""
+    after it, where they would have raised an exception in the middle. heard_once: Ctrl-C was heard
+    before, so that another one says nothing new."""
     heard: list[int] = []
     handlers: dict[int, Any] = {}
 
@@ -27,5 +28,5 @@ def uninterrupted() -> Iterator[None]:
         yield
     finally:
         restore()
-    for each in heard:
+    for each in heard if not heard_once else [n for n in heard if n != signal.SIGINT]:
         signal.raise_signal(each)

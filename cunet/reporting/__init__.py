@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cunet.checks import arguments, path
 from cunet.files.atomic import write_text
 from cunet.metrics.pixel import THRESHOLDS
 from cunet.reporting import cells, classes
@@ -16,6 +17,7 @@ from cunet.reporting.page import DEFINITIONS, PAGE, RUN_DEFINITIONS, escape, tab
 from cunet.reporting.setup import settings, size_and_machine
 
 
+@arguments(run=path)
 def write_report(run: str | Path) -> Path:
     """Write RUN/report.html, replacing an older one; returns its path.
 

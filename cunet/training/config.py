@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cunet.backend import check_device
+from cunet.checks import typed
 from cunet.data.augment import OFF, Augmentation
 from cunet.engines import PRECISIONS, check_dtype
 from cunet.errors import CunetError
@@ -106,6 +107,7 @@ class Config:
         )  # fmt: skip
 
     def __post_init__(self) -> None:
+        typed(self)
         check_numbers(vars(self))
         self.shape()
         check_dtype(self.dtype)
@@ -185,7 +187,10 @@ def make(
         settings |= PRESETS[preset]
     if file is not None:
         settings |= read_toml(Path(file))
-    return Config(**settings | (options or {}))
+    options = options or {}
+    if unknown := sorted(options.keys() - {field.name for field in fields(Config)}):
+        raise CunetError(f"{unknown[0]}: no such setting; see the names of cunet.Config")
+    return Config(**settings | options)
 
 
 def read_toml(path: Path, own: bool = False) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cunet.backend import resolve_device
+from cunet.checks import arguments, flag, instance
 from cunet.data.samples import Batches, sample_workers
 from cunet.engines import obstacle
 from cunet.errors import NumericError
@@ -58,6 +59,10 @@ def obstacle_to(config: Config, prepared: Prepared) -> str | None:
     return obstacle(config.device, shape_of(config, prepared))
 
 
+CONFIGS = "make one: cunet.Config(data=...)"
+
+
+@arguments(config=instance(Config, CONFIGS), prepared=instance(Prepared, ""), resume=flag)
 def train(
     config: Config, prepared: Prepared | None = None, resume: bool = False
 ) -> Generator[dict[str, Any], None, None]:
@@ -118,7 +123,7 @@ class Training(State):
 
     work: Any = None  # what makes them, see engines.definition.Step
 
-    def records(self) -> Iterator[dict[str, Any]]:
+    def records(self) -> Generator[dict[str, Any], None, None]:
         """Make the steps and yield a record for each."""
         config, first = self.config, self.progress["step"]
         start = time.perf_counter() - self.progress["seconds"]
@@ -154,7 +159,7 @@ class Training(State):
                     loss += work.accumulate(batch, rng, batches.prepare) / config.iter_size
                 waited += wait
                 if not math.isfinite(loss):
-                    failure = describe_failure(self.net, work.batch(), step, loss, self.run)
+                    failure = describe_failure(self.net, work.batch(), step, loss, self.folder)
                     raise NumericError(failure)
             self.tear(whole)
             record = {"step": step, "seconds": 0.0, "lr": work.update(), "loss": loss}

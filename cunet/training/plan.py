@@ -189,6 +189,11 @@ def _continued(resume: str, given: dict[str, Any]) -> Start:
 
 def refuse_missing_data(config: Config, whose: str) -> None:
     """CunetError where the data of what is resumed are not there."""
+    if not config.data:
+        raise CunetError(
+            f"{whose} was trained on arrays by cunet.fit, and no file holds them: continue it from "
+            f"Python, cunet.fit(images, labels, resume={config.out!r})"
+        )
     if not Path(config.data).is_dir():
         raise CunetError(
             f"'{config.data}', the data of {whose}, is not there; where it was moved, name the "

@@ -245,6 +245,6 @@ def refuse_other_data(run: Path, begun: dict[str, str], data: str, hashes: dict[
         name = differing[0]
         what = "is new" if name not in begun else "is gone" if name not in hashes else "has changed"
         raise DataError(
-            f"'{data}': {name} {what} since run '{run}' began; a resumed run would not "
+            f"'{data or 'data'}': {name} {what} since run '{run}' began; a resumed run would not "
             "continue it: restore the data or start a new run"
         )

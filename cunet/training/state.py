@@ -65,6 +65,11 @@ class State:
         run.go_on(kept, prepared.dataset.hashes, progress["step"], complete=pending is None)
         return cls(config, prepared, net, solver, progress, run, pending)
 
+    @property
+    def folder(self) -> Path | None:
+        """The run folder, if there is one."""
+        return getattr(self.run, "path", None)
+
     def remember(self) -> None:
         """The step is whole: this is the state to keep."""
         self.statistics = {name: array.copy() for name, array in self.net.statistics().items()}
@@ -90,6 +95,11 @@ class State:
             self.run.save_metrics({"last": last} | self.progress)
         self.run.save_last(self.net, self.solver, self.progress)
 
+    def go_back(self) -> None:
+        """Undo what a step that was interrupted has changed before its update."""
+        for name, array in self.net.statistics().items():
+            array[...] = self.statistics[name]
+
     def save(self) -> None:
         """Write last.npz as it was after the last whole step."""
         if self.run is None:
@@ -98,8 +108,7 @@ class State:
             if self.torn:  # the update itself failed: what was saved before stays
                 self.run.flush()
                 return
-            for name, array in self.net.statistics().items():
-                array[...] = self.statistics[name]
+            self.go_back()
             progress = self.progress
             if self.pending is not None:
                 self.run.log(self.pending)
