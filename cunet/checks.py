@@ -157,7 +157,7 @@ def between(low: float, high: float, check: Check = number) -> Check:
     def inside(name: str, value: Any) -> Any:
         if not low <= check(name, value) <= high:
             most = f"to {high:,}" if high < math.inf else "or more"
-            raise refused(name, f"a number of {low:,} {most}", value)
+            raise refused(name, f"{low:,} {most}", value)
         return value
 
     return inside

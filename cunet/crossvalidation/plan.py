@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cunet.backend import resolve_device
-from cunet.checks import arguments, callback, path, text, whole_from_1
+from cunet.checks import arguments, callback, path, text, whole, whole_from_1
 from cunet.crossvalidation.runs import (
     CrossValidation,
     Run,
@@ -31,7 +31,7 @@ WITH_RESUME = ("data", "seeds", "average", "threads", "device")  # beside --jobs
 
 
 @arguments(
-    data=path, folds=whole_from_1, seeds=whole_from_1, average=text, jobs=whole_from_1, preset=text,
+    data=path, folds=whole, seeds=whole, average=text, jobs=whole_from_1, preset=text,
     config=path, resume=path, progress=callback,
 )  # fmt: skip
 def crossval(

@@ -57,7 +57,7 @@ class ShownNet:
         )
         return (
             f"<p><code>{escape(repr(self))}</code><br>{escape(said)}</p>"
-            f"<details><summary>its layers</summary><table><thead><tr>{head}</tr></thead>"
+            f"<details open><summary>its layers</summary><table><thead><tr>{head}</tr></thead>"
             f"<tbody>{body}</tbody></table></details>"
         )
 

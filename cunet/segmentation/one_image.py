@@ -11,8 +11,8 @@ def image_of_channels(image: np.ndarray, channels: int) -> np.ndarray:
         raise refused("image", "an array of real numbers", image)
     given = image[..., None] if image.ndim == 2 else image
     if given.ndim != 3 or given.shape[2] != channels or 0 in given.shape:
-        expected = f"an array (H, W, {channels})" + " or (H, W)" * (channels == 1)
-        raise refused("image", expected, image, _advice(image.shape, channels))
+        expected = "(H, W) or " * (channels == 1) + f"(H, W, {channels})"
+        raise refused("image", f"an array {expected}", image, _advice(image.shape, channels))
     return given
 
 
@@ -31,5 +31,5 @@ def _advice(shape: tuple[int, ...], channels: int) -> str:
     if shape[2] in (3, 4) and channels == 1:
         return "the network was made for grey images: take one channel, image[..., 0]"
     if channels == 1:
-        return "a stack: call it for each page"
+        return "a stack: call it for each page; or channels, of which this network takes one"
     return f"the network was made for {channels} channels"
