@@ -22,7 +22,7 @@ from cunet.errors import CunetError
 
 def parameters(name: str, value: Any) -> list[Any]:
     """What a solver updates: parameters of a network."""
-    if not isinstance(value, list | tuple) or not value:
+    if not isinstance(value, list | tuple):
         raise refused(name, "net.parameters(), a list of them", value)
     for one in value:
         if not hasattr(one, "lr_mult"):

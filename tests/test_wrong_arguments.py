@@ -91,7 +91,6 @@ CALLS = {
     },
     "SGD": {
         "SGD(net)": r"parameters.*net\.parameters\(\).*a UNet",
-        "SGD([])": r"net\.parameters\(\)",
         "SGD(parameters[0])": r"net\.parameters\(\).*a Parameter",
         "SGD(net.parameters)": r"net\.parameters\(\).*a method",
         "SGD(iter(parameters))": r"net\.parameters\(\).*iterator",

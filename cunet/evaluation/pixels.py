@@ -10,7 +10,7 @@ from cunet.evaluation.sources import Source, warn
 from cunet.metrics.curves import Sweep, sweep
 
 
-@arguments(prob=array_or_path, truth=array_or_path, threshold=number, classes=whole)
+@arguments(prob=array_or_path, truth=array_or_path, threshold=real, classes=whole)
 def evaluate_pixels(
     prob: Source,
     truth: Source,
