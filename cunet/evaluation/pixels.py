@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cunet.checks import arguments, array_or_path, number, whole
+from cunet.checks import arguments, array_or_path, real, whole
 from cunet.errors import CunetError
 from cunet.evaluation import classes as several_classes
 from cunet.evaluation.probability import read_pair
