@@ -15,7 +15,7 @@ from cunet.errors import CunetError, DataError
 from cunet.training.config import make
 from cunet.training.prepared import prepare
 
-pytestmark = pytest.mark.usefixtures("threads_as_before")
+pytestmark = pytest.mark.usefixtures("threads_as_before", "usual_ctrl_c")
 
 SMALL = {
     "width": 2, "depth": 1, "tile": 34, "steps": 9, "validate_every": 3, "device": "cpu",
