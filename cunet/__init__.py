@@ -17,6 +17,7 @@ _HOME = {
     "load": "cunet.net.checkpoint:load",
     "Config": "cunet.training.config:Config",
     "train": "cunet.training.loop:train",
+    "fit": "cunet.training.fit:fit",
     "evaluate_pixels": "cunet.evaluation.pixels:evaluate_pixels",
     "evaluate_isbi": "cunet.evaluation.isbi:evaluate_isbi",
     "evaluate_ctc": "cunet.evaluation.frames:evaluate_ctc",
@@ -25,7 +26,7 @@ _HOME = {
     "augment": "cunet.data.samples:augment",
     "weight_map": "cunet.data.weight_images:weight_map",
     "report": "cunet.reporting:write_report",
-    "crossval": "cunet.crossvalidation.plan:crossval",
+    "crossval": "cunet.crossvalidation.crossval:crossval",
     "set_threads": "cunet.threads:set_threads",
     "CunetError": "cunet.errors:CunetError",
 }

@@ -1,7 +1,7 @@
 # What editors and type checkers see of the lazy __init__.py beside it: the same names at the same
 # homes (tests/test_typing.py compares them).
 
-from cunet.crossvalidation.plan import crossval
+from cunet.crossvalidation.crossval import crossval
 from cunet.data.samples import augment
 from cunet.data.weight_images import weight_map
 from cunet.errors import CunetError
@@ -21,6 +21,7 @@ from cunet.solvers.rates import LearningRate
 from cunet.solvers.sgd import SGD
 from cunet.threads import set_threads
 from cunet.training.config import Config
+from cunet.training.fit import fit
 from cunet.training.loop import train
 
 __version__: str
@@ -36,6 +37,7 @@ __all__ = [
     "load",
     "Config",
     "train",
+    "fit",
     "evaluate_pixels",
     "evaluate_isbi",
     "evaluate_ctc",

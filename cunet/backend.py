@@ -54,7 +54,7 @@ def cuda_problem() -> str | None:
 
 def check_device(name: str) -> None:
     """CunetError where no device has such a name, whether this machine has it or not."""
-    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,9})?", name):
+    if not isinstance(name, str) or not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,9})?", name):
         raise CunetError(
             f"device '{name}' is not known: expected auto, cpu, cuda or cuda:0, cuda:1 ..."
         )

@@ -19,7 +19,7 @@ from weakref import finalize
 
 import numpy as np
 
-from cunet.errors import CunetError
+from cunet.checks import whole_from_1
 
 _lock = Lock()
 _here = local()  # .working: this thread is inside parallel()
@@ -50,8 +50,7 @@ def set_threads(count: int) -> None:
         cunet.set_threads(4)
     """
     global _pool, _count
-    if count < 1:
-        raise CunetError(f"threads: expected 1 or more, found {count}")
+    count = whole_from_1("threads", count)
     with _lock:
         old, _pool, _count = _pool, None, count
     if old is not None:

@@ -1,6 +1,7 @@
 """Fixtures that several test files use."""
 
 import itertools
+import signal
 import sys
 
 import numpy as np
@@ -65,3 +66,11 @@ def threads_as_before():
 def emulated(monkeypatch):
     """The device double as CuPy: a GPU of compute capability 8.0 whose kernels the CPU runs."""
     return emulate(monkeypatch)
+
+
+@pytest.fixture
+def usual_ctrl_c():
+    """Ctrl-C raises KeyboardInterrupt, whatever a command that ran in this process has set."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

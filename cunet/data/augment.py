@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from cunet.checks import typed
 from cunet.data.bend import displacement, simard_field
 from cunet.data.labels import IGNORE
 from cunet.data.lookup import bilinear, nearest
@@ -55,6 +56,7 @@ class Augmentation:
     blur: float = 0.0
 
     def __post_init__(self) -> None:
+        typed(self)
         if self.elastic not in ("grid", "simard", "none"):
             raise CunetError(f"elastic must be grid, simard or none, found {self.elastic!r}")
         if self.grid < 2:

@@ -11,7 +11,6 @@ from cunet.data.coding import Colours, colours_of
 from cunet.data.dataset import Dataset, Slice, checked, sha256, shares, some
 from cunet.data.labels import read_label_file
 from cunet.data.layouts import Files, find, readings
-from cunet.data.meaning import INSTANCE_CLASSES
 from cunet.errors import DataError
 from cunet.files import open_image, read_description
 
@@ -39,9 +38,6 @@ def load(folder: str | Path, meaning: str | None = None, choice: str | None = No
         for note, file in remarks:
             said.setdefault(note, []).append(file)
     images, read, found = checked(slices, meaning)
-    names = tuple(f"class {k}" for k in range(read.classes))
-    if read.instances is not None:
-        names = INSTANCE_CLASSES
     notes += [_of_files(note, named) for note, named in said.items()] + _own_products(files)
     shown = ", ".join(f"{100 * s:.1f} %" for s in shares(read.labels, read.classes))
     return Dataset(
@@ -49,7 +45,7 @@ def load(folder: str | Path, meaning: str | None = None, choice: str | None = No
         kind="folder",
         images=images,
         labels=read.labels,
-        class_names=names,
+        class_names=read.class_names,
         slice_names=tuple(s.name for s in slices),
         notes=(*notes, *found, f"shares of classes 0 to {read.classes - 1}: {shown}"),
         hashes={

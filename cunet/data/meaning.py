@@ -45,6 +45,13 @@ class Meaning:
     instances: list[np.ndarray] | None = None
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        if self.instances is not None:
+            return INSTANCE_CLASSES
+        return tuple(f"class {k}" for k in range(self.classes))
+
 
 def meaning_of(
     pages: Sequence[np.ndarray], names: Sequence[str], asked: str | None = None

@@ -13,9 +13,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from cunet.checks import arguments, one_image, seed, whole_from_1
 from cunet.data.augment import Augmentation, Parameters, draw, parameters
 from cunet.data.bend import spline_basis
 from cunet.data.labels import IGNORE
+from cunet.data.values import check_values
 from cunet.errors import CunetError, DataError
 from cunet.threads import Helpers, available_threads
 
@@ -24,6 +26,10 @@ WORKERS = 2
 MAX_WORKERS = 12  # beside a GPU: a step there may take a tenth of the time of a sample
 
 
+@arguments(
+    image=one_image, labels=one_image, weights=one_image, tile=whole_from_1, output=whole_from_1,
+    seed=seed,
+)  # fmt: skip
 def augment(
     image: np.ndarray,
     labels: np.ndarray,
@@ -52,7 +58,6 @@ def augment(
 
         x, y, _ = cunet.augment(image, mask, tile=256, seed=1, zoom=0.2)
     """
-    image, labels = np.asarray(image), np.asarray(labels)
     colours = image if image.ndim == 3 else image[..., None]
     if image.ndim not in (2, 3) or not image.size or image.dtype.kind not in "buif":
         raise DataError(
@@ -70,7 +75,12 @@ def augment(
             f"tile and output: expected an output of 1 to {tile} pixels that leaves an even number "
             f"of them, found {output}"
         )
-    weights = np.ones(labels.shape, np.float32) if weights is None else np.asarray(weights)
+    if image.ndim == 3 and image.shape[0] < image.shape[2] and image.shape[1:] == labels.shape:
+        raise DataError("image: channels last are expected: image.transpose(1, 2, 0)")
+    check_values(colours, "image")
+    weights = np.ones(labels.shape, np.float32) if weights is None else weights
+    if weights.dtype.kind not in "buif" or not np.isfinite(weights).all():
+        raise DataError(f"weights: expected finite numbers, found {weights.dtype} with others")
     mean, deviation = colours.mean(axis=(0, 1)), colours.std(axis=(0, 1))
     deviation = np.where(deviation == 0, 1, deviation)
     normal = ((colours - mean) / deviation).astype(np.float32)

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from cunet.checks import arguments, array, number, refused, text
 from cunet.data.labels import read_labels
 from cunet.data.suspicion import many_pieces
 from cunet.data.weight_map import (
@@ -21,6 +23,15 @@ from cunet.files import TiffOutput, open_image
 from cunet.files.frames import frames
 
 
+def two_weights(name: str, value: Any) -> np.ndarray:
+    """The weights of background and cell."""
+    made = array(name, value)
+    if made.shape != (2,) or made.dtype.kind not in "iuf" or not (made >= 0).all():
+        raise refused(name, "the two weights of background and cell, 0 or more", value)
+    return made
+
+
+@arguments(labels=array, form=text, w0=number, sigma=number, class_weights=two_weights)
 def weight_map(
     labels: np.ndarray,
     form: str = "paper",
@@ -42,15 +53,14 @@ def weight_map(
 
         weights = cunet.weight_map(mask, sigma=3)
     """
-    array = np.asarray(labels)
-    if array.ndim not in (2, 3) or not array.size or array.dtype.kind not in "bui":
+    if labels.ndim not in (2, 3) or not labels.size or labels.dtype.kind not in "bui":
         raise DataError(
             "labels: expected whole numbers of shape (H, W) or (pages, H, W), "
-            f"found {array.dtype} {array.shape}"
+            f"found {labels.dtype} {labels.shape}"
         )
-    instances, _ = instances_of([*array.reshape(-1, *array.shape[-2:])], "labels")
+    instances, _ = instances_of([*labels.reshape(-1, *labels.shape[-2:])], "labels")
     _, maps = maps_of(instances, form, border(form, w0, sigma), class_weights)
-    return np.stack([*maps]).reshape(array.shape)
+    return np.stack([*maps]).reshape(labels.shape)
 
 
 def write_weights(

@@ -73,7 +73,10 @@ def describe(device: str, precision: str) -> str:
 
 def check_dtype(dtype: Any) -> str:
     """The name of a network's dtype; CunetError where it is neither float32 nor float64."""
-    name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+    try:
+        name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+    except TypeError:
+        name = repr(dtype)
     if name not in DTYPES:
         raise CunetError(f"U-Net dtype: expected one of {DTYPES}, found '{name}'")
     return name

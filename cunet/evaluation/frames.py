@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cunet.checks import arguments, array_or_path
 from cunet.data.ctc import read_cells
 from cunet.data.ctc_files import annotations, numbered, of_frame, only_annotations
 from cunet.data.dataset import listing
@@ -20,12 +21,14 @@ from cunet.evaluation.sources import (
     label_pages,
     warn,
 )
+from cunet.files.pages import page_text
 from cunet.metrics.ctc import Frame, summary
 from cunet.terminal import plural
 
 Files = dict[int, tuple[Path, Path]] | dict[int, tuple[np.ndarray, np.ndarray]]
 
 
+@arguments(result=array_or_path, truth=array_or_path)
 def evaluate_ctc(
     result: Source, truth: Source, frames: str | Sequence[int] | None = None
 ) -> dict[str, Any]:
@@ -139,7 +142,7 @@ def chosen_frames(frames: str | Sequence[int] | None, annotated: Sequence[int]) 
     """
     if frames is None:
         return list(annotated)
-    text = frames if isinstance(frames, str) else ",".join(map(str, frames))
+    text = page_text(frames, "frames") or ""
     chosen: set[int] = set()
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)

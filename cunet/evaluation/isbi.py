@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+from cunet.checks import arguments, array_or_path, callback, whole
 from cunet.errors import DataError
 from cunet.evaluation.probability import Pair, read_pair
 from cunet.evaluation.sources import Source, warn
 from cunet.metrics.isbi2012 import evaluate
 
 
+@arguments(prob=array_or_path, truth=array_or_path, radius=whole, progress=callback)
 def evaluate_isbi(
     prob: Source,
     truth: Source,

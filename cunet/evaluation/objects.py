@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cunet.checks import arguments, arrays_or_path, callback
 from cunet.data.coding import refuse_mixed
 from cunet.data.dsb2018 import image_file, kaggle_cells
 from cunet.data.suspicion import many_pieces
@@ -29,6 +30,7 @@ from cunet.terminal import plural
 from cunet.threads import parallel
 
 
+@arguments(pred=arrays_or_path, truth=arrays_or_path, progress=callback)
 def evaluate_objects(
     pred: Source | Sequence[np.ndarray],
     truth: Source | Sequence[np.ndarray],

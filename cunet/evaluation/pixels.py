@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cunet.checks import arguments, array_or_path, real, whole
 from cunet.errors import CunetError
 from cunet.evaluation import classes as several_classes
 from cunet.evaluation.probability import read_pair
@@ -9,6 +10,7 @@ from cunet.evaluation.sources import Source, warn
 from cunet.metrics.curves import Sweep, sweep
 
 
+@arguments(prob=array_or_path, truth=array_or_path, threshold=real, classes=whole)
 def evaluate_pixels(
     prob: Source,
     truth: Source,

@@ -133,4 +133,4 @@ def warn(notes: Iterable[str]) -> None:
     """Pass on those notes as Python warnings that must not be missed."""
     for note in notes:
         if note.startswith(WARNING):
-            warnings.warn(note.removeprefix(WARNING), stacklevel=3)
+            warnings.warn(note.removeprefix(WARNING), stacklevel=4)

@@ -19,6 +19,7 @@ from typing import Any
 
 from cunet.errors import CunetError
 from cunet.files.disk import write_error
+from cunet.interrupts import uninterrupted
 
 try:
     import fcntl
@@ -71,19 +72,24 @@ def held(path: Path, locked: Path, kind: str = "") -> Iterator[int | None]:
     what = f"{kind} '{locked}'".strip()
     with ExitStack() as stack:
         try:
-            handle, lockable = _open(path, what)
-            stack.callback(_let_go, path, handle)
-            if not lockable:
-                owner = path.with_name(path.name + "-owner")
-                _take(owner, what)
-                stack.callback(_remove, owner)
+            with uninterrupted():  # a lock that is taken is one that is let go
+                handle, lockable = _open(path, what)
+                stack.callback(_let_go, path, handle)
+                if not lockable:
+                    owner = path.with_name(path.name + "-owner")
+                    _take(owner, what)
+                    stack.callback(_remove, owner)
         except OSError as error:
             raise write_error(error, locked) from error
         if lockable:
             with suppress(OSError):  # a full disk: the lock holds, without a name on it
                 os.ftruncate(handle, 0)
                 os.write(handle, _myself().encode())
-        yield handle if lockable else None
+        try:
+            yield handle if lockable else None
+        finally:
+            with uninterrupted():
+                stack.close()
 
 
 def _let_go(path: Path, handle: int) -> None:

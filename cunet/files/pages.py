@@ -1,15 +1,18 @@
 """Pages of an image file: which ones a user names, and these as one array."""
 
 from collections.abc import Iterable
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 
+from cunet.checks import arguments, path, refused, whole
 from cunet.errors import CunetError
 from cunet.files import open_image
 from cunet.files.image_file import ImageFile
 
 
+@arguments(path=path)
 def read_image(
     path: str | Path, pages: str | int | Iterable[int] | None = None, indices: bool = False
 ) -> np.ndarray:
@@ -58,8 +61,12 @@ def chosen_pages(pages: str | int | Iterable[int] | None, image: ImageFile) -> l
     return numbers
 
 
-def page_text(pages: str | int | Iterable[int] | None) -> str | None:
-    """Page numbers as the option --pages takes them: [0, 5] -> "0,5"."""
+def page_text(pages: str | int | Iterable[int] | None, name: str = "pages") -> str | None:
+    """Page numbers as the option --pages takes them: [0, 5] -> "0,5". CunetError where what is
+    called `name` holds no whole numbers."""
     if pages is None or isinstance(pages, str):
         return pages
-    return ",".join(map(str, [pages] if isinstance(pages, int | np.integer) else pages))
+    numbers = [pages] if isinstance(pages, Integral) else pages
+    if not isinstance(numbers, Iterable):
+        raise refused(name, "whole numbers, such as [0, 5], or text such as '0,5,10-12'", pages)
+    return ",".join(str(whole(name, number)) for number in numbers)

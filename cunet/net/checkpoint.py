@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cunet.backend import resolve_device, to_device, to_host
+from cunet.checks import arguments, flag, instance, path, refused, text
 from cunet.engines import check_precision
 from cunet.errors import CunetError, DataError, NumericError
 from cunet.files.atomic import write_npz
@@ -24,6 +25,7 @@ from cunet.net.unet import UNet
 BUNDLED = Path(__file__).parents[1] / "models" / "isbi2012.npz"
 
 
+@arguments(path=path, net=instance(UNet, "as in save('net.npz', net)"), half=flag)
 def save(
     path: str | Path,
     net: UNet,
@@ -41,6 +43,12 @@ def save(
 
         cunet.save("net.npz", net)
     """
+    if solver is not None and not hasattr(solver, "state"):
+        raise refused("solver", "a cunet.SGD or cunet.Adam", solver)
+    if progress is not None and not isinstance(progress, dict):
+        raise refused("progress", "a dictionary", progress)
+    if Path(path).is_dir():
+        raise CunetError(f"path: '{path}' is a folder; give the name of a file in it")
     arrays = {p.name: to_host(p.value) for p in net.parameters()}
     if half:
         with np.errstate(over="ignore"):
@@ -95,6 +103,7 @@ def progress_of(path: str | Path, header: dict[str, Any]) -> dict[str, Any]:
     return {"best": None, "best_step": None} | header["progress"]
 
 
+@arguments(path=path, device=text, precision=text)
 def load(path: str | Path, device: str = "cpu", precision: str | None = None) -> UNet:
     """The network in a model file, the best one of a run folder, or "bundled": cunet's own.
 

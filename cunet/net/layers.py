@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from cunet.backend import Array, array_module, to_device
+from cunet.net.shown import ShownParameter
 
 Backward = Callable[..., Any]
 
 
-class Parameter:
-    """An array that is learned, its gradient, and Caffe's two multipliers for it."""
+class Parameter(ShownParameter):
+    """An array that is learned, its gradient (made when first used), Caffe's two multipliers."""
 
-    # zeros, made when first asked for: inference, and steps that are recorded, need none
     grad = cached_property(lambda p: array_module(p.value).zeros(p.value.shape, p.value.dtype))
 
     def __init__(self, name: str, value: Array, lr_mult: float = 1, decay_mult: float = 1):

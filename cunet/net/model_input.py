@@ -27,6 +27,7 @@ NET |= {"padding": str, "batch_norm": bool, "sigmoid": bool, "resize": int}
 MAX_RESIZE = 4096  # pixels of a side that images are scaled to, all in one tile
 MAX_COUNT = 1 << 63
 MAX_STEPS = 10**9  # and seconds
+PENDING = {"step", "seconds", "lr", "loss", "wait"}
 SOLVERS = ("velocity", "m", "v")  # what solvers keep for every parameter
 NOT_NEGATIVE = (".variance", "solver/v/")  # arrays of which a root is taken
 
@@ -145,6 +146,15 @@ def check_progress(found: Any) -> None:
     for name, kind in (("step", int), ("seconds", float), ("best", float), ("best_step", int)):
         if name in found and not (name.startswith("best") and found[name] is None):
             _number(name, found[name], kind, 0, MAX_STEPS)
+    if "pending" not in found:
+        return
+    record = found["pending"]  # of a step whose validation was interrupted
+    if not isinstance(record, dict) or record.keys() != PENDING:
+        raise Damaged("header: 'pending' is no record of a step")
+    for name in PENDING:
+        _number(name, record[name], float)
+    if record["step"] != found.get("step"):
+        raise Damaged("header: 'pending' is the record of another step")
 
 
 def _number(

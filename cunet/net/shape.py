@@ -1,8 +1,9 @@
 """The shape of a network: all that decides its layers, under one name."""
 
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 
+from cunet.checks import fields, flag, number
 from cunet.errors import CunetError
 from cunet.ops.padding import border
 
@@ -26,12 +27,13 @@ class Shape:
 
     def __post_init__(self) -> None:
         border((3, 3), self.padding)  # CunetError for any other padding
+        fields(self, {"dropout": number, "batch_norm": flag, "sigmoid": flag})
         for name, (least, most) in LIMITS.items():
             value = getattr(self, name)
             whole = isinstance(value, Integral) and not isinstance(value, bool)
             if not whole or not least <= value <= most:
                 raise CunetError(f"U-Net {name}: expected {least} to {most:,}, found {value!r:.40}")
-        if not isinstance(self.dropout, Real) or not 0 <= self.dropout < 1:
+        if not 0 <= self.dropout < 1:
             raise CunetError(f"U-Net dropout: expected 0 to below 1, found {self.dropout}")
         if self.variant not in VARIANTS:
             raise CunetError(f"U-Net variant: expected one of {VARIANTS}, found '{self.variant}'")

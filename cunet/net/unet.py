@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 
 from cunet.backend import Array, resolve_device
+from cunet.checks import arguments, whole_from_0, whole_from_1
 from cunet.engines import check_dtype, engine_of, obstacle, resolve_precision
-from cunet.net.input import check_input
+from cunet.net.input import check_gradient, check_input
 from cunet.net.layers import Backward, Conv, Maker, Parameter
 from cunet.net.levels import make_levels
 from cunet.net.normalization import Normalization
 from cunet.net.normed import BatchNorm
 from cunet.net.run import Run
 from cunet.net.shape import Shape
+from cunet.net.shown import ShownNet
 from cunet.ops import crop_concat, sigmoid_loss, softmax_loss
 
 
-class UNet:
+class UNet(ShownNet):
     """The network. width: channels of the first level (64 in the paper); depth: poolings (4).
 
     dropout is the rate at the end of the contracting path: after the second convolution of the last
@@ -43,6 +45,7 @@ class UNet:
         logits, backward = net(x, rng=np.random.default_rng(0))
     """
 
+    @arguments(seed=whole_from_0, resize=whole_from_1)
     def __init__(
         self, width: int = 64, depth: int = 4, in_channels: int = 1, classes: int = 2,
         dropout: float = 0.5, variant: str = "paper", dtype: str = "float32", seed: int = 0,
@@ -79,14 +82,16 @@ class UNet:
         train: whether this is a training pass, in which batch normalization uses the statistics of
         the batch and learns from them; by default it is where rng is given.
         """
-        check_input(self, x)
+        check_input(self, x, rng, remember)
         run = Run(rng, remember, watch, rng is not None if train is None else train)
         y, back_levels = self._level(0, self.engine.enter(x, self.precision), run)
         logits, back_head = run(self.head, y)
         if not remember:
             return logits
+        shape = logits.shape  # which does not keep them alive
 
         def backward(dlogits: Array, input_gradient: bool = False) -> Array | None:
+            check_gradient(dlogits, shape)
             return back_levels(back_head(dlogits), input_gradient)
 
         return logits, backward

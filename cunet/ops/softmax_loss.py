@@ -15,6 +15,7 @@ of 0.
 """
 
 from cunet.backend import Array, array_module
+from cunet.core_checks import label_range, loss_arrays
 from cunet.errors import CunetError
 
 NORMALIZE = ("weights", "pixels", "none")
@@ -64,18 +65,11 @@ def targets(
 
     classes: how many the labels may name, where it is not the number of logits.
     """
-    check_shapes(logits, labels, weights)
+    loss_arrays(logits, labels, weights, ignore)
     xp, classes = array_module(logits), classes or logits.shape[-1]
-    if labels.dtype.kind not in "iub":
-        raise CunetError(f"loss: labels must be integers, found {labels.dtype}")
     counted = xp.ones(labels.shape, bool) if ignore is None else labels != ignore
     target = xp.where(counted, labels, 0).astype(xp.int64)
-    if bool((target < 0).any()) or bool((target >= classes).any()):
-        raise CunetError(
-            f"loss: labels must be 0 ... {classes - 1}"
-            + (f" or {ignore} (ignored)" if ignore is not None else "")
-            + f", found {int(labels.min())} ... {int(labels.max())}"
-        )
+    label_range(target, labels, classes, ignore)
     scale = counted.astype(logits.dtype)
     if weights is not None:
         scale = xp.where(counted, weights, 0).astype(logits.dtype)
@@ -88,15 +82,6 @@ def targets(
     else:
         raise CunetError(f"loss: normalize is one of {NORMALIZE}, found '{normalize}'")
     return target, scale / logits.dtype.type(norm) if norm else xp.zeros_like(scale)
-
-
-def check_shapes(logits: Array, labels: Array, weights: Array | None) -> None:
-    """CunetError unless there is a label and, if any, a weight for every pixel of the logits."""
-    if labels.shape != logits.shape[:-1] or (weights is not None and weights.shape != labels.shape):
-        raise CunetError(
-            f"loss: logits {logits.shape} need labels and weights of shape {logits.shape[:-1]}, "
-            f"found {labels.shape}" + (f" and {weights.shape}" if weights is not None else "")
-        )
 
 
 def probability(logits: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cunet.checks import arguments, path
 from cunet.files.atomic import write_text
 from cunet.metrics.pixel import THRESHOLDS
 from cunet.reporting import cells, classes, isbi, terms
@@ -15,6 +16,7 @@ from cunet.reporting.setup import settings, size_and_machine
 from cunet.terminal import plural
 
 
+@arguments(run=path)
 def write_report(run: str | Path, progress: Progress = nothing) -> Path:
     """Write RUN/report.html, replacing an older one; returns its path.
 

@@ -21,8 +21,9 @@ from cunet.reporting.pictures import Example
 from cunet.reporting.slices import Segmented, in_order
 from cunet.segmentation.tiling import segment, whole_tile
 from cunet.training.config import Config
+from cunet.training.log_file import missing_steps
 from cunet.training.prepared import Prepared, prepare
-from cunet.training.run_folder import missing_steps, read_settings
+from cunet.training.run_folder import read_settings
 from cunet.training.weights import weigh
 
 MAX_EXAMPLES = 3
@@ -142,7 +143,7 @@ def collect(run: str | Path, progress: Progress = nothing) -> Facts:
     environment, metrics = _read_json(path / "env.json", ENVIRONMENT, remarks), {}
     if (path / "metrics.json").exists():
         metrics = _read_json(path / "metrics.json", METRICS, remarks)
-    if len(log.step) and (lost := missing_steps(path, int(log.step[-1]))):
+    if len(log.step) and (lost := missing_steps(path / "log.csv", int(log.step[-1]))):
         remarks.append(f"log.csv lacks steps {lost:.80}: these lines were lost or are damaged.")
     network, data, found = None, None, None
     try:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cunet.checks import arguments, callback, instance, one_image, text, whole
 from cunet.data.mirror import reflect
 from cunet.data.resize import resize_image, resize_probability
 from cunet.data.values import check_values
@@ -30,6 +31,7 @@ from cunet.net.shape import Shape
 from cunet.net.sizes import lattice, margin, output_size
 from cunet.net.tiles import check_tile, tile_for_output, usual_tile
 from cunet.net.unet import UNet
+from cunet.segmentation.one_image import image_of_channels
 
 # Each view of a tile as (transposed, rows flipped, columns flipped)
 FLIPS = [(False, rows, columns) for rows in (False, True) for columns in (False, True)]
@@ -199,8 +201,20 @@ def _one_view(
     return p[:: -1 if rows else 1, :: -1 if columns else 1]
 
 
+NETS = "take one from cunet.load, cunet.fit or cunet.UNet, as in segment(image, net)"
+
+
+@arguments(
+    image=one_image, net=instance(UNet, NETS), tile=whole, average=text, stride=text,
+    progress=callback,
+)  # fmt: skip
 def segment(
-    image: np.ndarray, net: UNet, tile: int = 572, average: str = "none", stride: str = "exact"
+    image: np.ndarray,
+    net: UNet,
+    tile: int = 572,
+    average: str = "none",
+    stride: str = "exact",
+    progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Class probabilities (H, W, K) of an image (H, W) or (H, W, C) of any size from 1x1 up.
 
@@ -208,7 +222,7 @@ def segment(
     the input tile in pixels, which changes speed and memory, not the result; a small image gets a
     smaller one. average: "none", "flips" (the mean over 4 views of each tile) or "rotations" (over
     the 8 rotations and reflections). stride: "exact", or "paper" for tiles every 388 pixels as in
-    2015, which leave seams.
+    2015, which leave seams. progress(rows done, rows) is called after every band of tiles.
 
     Returns probabilities from 0 to 1 in the dtype of the net; they sum to 1 over the classes.
     Raises CunetError for a shape, tile, average or stride that does not fit, DataError for NaN,
@@ -218,19 +232,14 @@ def segment(
         net = cunet.load("bundled")
         cells = cunet.segment(image, net, average="rotations")[..., 1] > 0.5
     """
-    if image.dtype.kind not in "buif":
-        raise CunetError(f"segment: expected an image of real numbers, found {image.dtype}")
-    image = image[..., None] if image.ndim == 2 else image
-    if image.ndim != 3 or image.shape[2] != net.shape.in_channels or 0 in image.shape:
-        raise CunetError(
-            f"segment: expected an image (H, W) or (H, W, {net.shape.in_channels}), "
-            f"found {image.shape}"
-        )
+    image = image_of_channels(image, net.shape.in_channels)
     height, width = image.shape[:2]
     probability = np.empty((height, width, net.shape.classes), net.dtype)
     pieces = bands(lambda r0, r1: image[r0:r1], height, width, net, tile, average, stride)
     for first, band in pieces:
         probability[first : first + len(band)] = band
+        if progress is not None:
+            progress(first + len(band), height)
     return probability
 
 

@@ -9,13 +9,15 @@ Clipping, iter_size and weight decay act on g beforehand, as in gradients.py.
 import math
 
 from cunet.backend import Array, array_module
+from cunet.core_checks import of_solver
 from cunet.net.layers import Parameter
+from cunet.net.shown import ShownSolver
 from cunet.solvers.gradients import prepare_gradients
 from cunet.solvers.rates import LearningRate
 from cunet.threads import for_each
 
 
-class Adam:
+class Adam(ShownSolver):
     """The solver over a list of parameters; see SGD for lr, clip, iter_size and step().
 
     solver = cunet.Adam(net.parameters(), lr=1e-4)
@@ -23,6 +25,7 @@ class Adam:
 
     recordable, scaling = "adam", None  # see SGD
 
+    @of_solver
     def __init__(
         self, parameters: list[Parameter], lr: float | LearningRate = 1e-3, momentum: float = 0.9,
         momentum2: float = 0.999, delta: float = 1e-8, weight_decay: float = 0.0,

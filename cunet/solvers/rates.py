@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from cunet.checks import fields
+from cunet.core_checks import RATE
 from cunet.errors import CunetError
 
 POLICIES = ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid", "cosine")
@@ -27,8 +29,7 @@ class LearningRate:
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
             raise CunetError(f"lr policy: expected one of {POLICIES}, found '{self.policy}'")
-        if not 0 <= self.base < math.inf:
-            raise CunetError(f"lr: expected a number that is not negative, found {self.base}")
+        fields(self, RATE)
 
     def __call__(self, done: int) -> float:
         base, gamma = self.base, self.gamma

@@ -10,13 +10,15 @@ constant gradient g the step grows to rate g (1 + m + m^2 + ...) = rate g / (1 -
 """
 
 from cunet.backend import Array, array_module
+from cunet.core_checks import of_solver
 from cunet.net.layers import Parameter
+from cunet.net.shown import ShownSolver
 from cunet.solvers.gradients import prepare_gradients
 from cunet.solvers.rates import LearningRate
 from cunet.threads import for_each
 
 
-class SGD:
+class SGD(ShownSolver):
     """The solver over a list of parameters. lr: a number (fixed policy) or a LearningRate.
 
     clip: largest L2 norm of all gradients, summed over the iter_size backward passes that an update
@@ -27,6 +29,7 @@ class SGD:
 
     recordable = "sgd"  # what engines/gpu/fused.py calls this update, as part of a recorded step
 
+    @of_solver
     def __init__(
         self, parameters: list[Parameter], lr: float | LearningRate = 1e-3, momentum: float = 0.99,
         weight_decay: float = 0.0, clip: float | None = None, iter_size: int = 1,

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cunet.errors import CunetError, not_among
+from cunet.errors import CunetError, did_you_mean, not_among
 from cunet.solvers.rates import POLICIES, LearningRate
 from cunet.training.given import SHAPE, knows_what_is_given
 from cunet.training.presets import PRESETS
@@ -118,9 +118,11 @@ class Config:
 
     def __post_init__(self) -> None:
         from cunet.backend import check_device
+        from cunet.checks import typed
         from cunet.net.tiles import check_tile
         from cunet.training.limits import check_numbers, check_rate, parse_fold
 
+        typed(self)
         check_numbers(vars(self))
         given: frozenset[str] = vars(self)["_given"]
         if self.from_model is not None and not given.issuperset(SHAPE):
@@ -217,6 +219,10 @@ def make(
         usual |= PRESETS[preset]
     given = read_toml(Path(file)) if file is not None else {}
     given |= options or {}
+    names = [field.name for field in fields(Config)]
+    if unknown := sorted(given.keys() - set(names)):
+        close = did_you_mean(unknown[0], names)
+        raise CunetError(f"{unknown[0]}: no such setting{close}; see the names of cunet.Config")
     if given.get("from_model") is None:
         return Config(**usual | given)
     from cunet.training.from_model import merged

@@ -1,5 +1,6 @@
 """What to report when a training step fails."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from cunet.net.unet import UNet
 from cunet.segmentation.tiling import FAR_OUT
 from cunet.solvers.adam import Adam
 from cunet.solvers.sgd import SGD
-from cunet.training.run_folder import RunFolder
 
 ADVICE = (
     "Lower --lr, or clip the gradient with --clip 1; a solver's effective step is "
@@ -52,8 +52,8 @@ def check_output(net: UNet, batch: tuple, step: int) -> None:
         raise NumericError(f"the network returns NaN or infinity after step {step}. {ADVICE}")
 
 
-def describe_failure(net: UNet, batch: tuple, step: int, loss: float, run: RunFolder | None) -> str:
-    """What to report of a loss that is not finite; keeps the batch in the run folder, if any."""
+def describe_failure(net: UNet, batch: tuple, step: int, loss: float, folder: Path | None) -> str:
+    """What to report of a loss that is not finite; keeps the batch in the run's folder, if any."""
     bad: list[str] = []
 
     def watch(name: str, y: Any) -> None:
@@ -66,8 +66,8 @@ def describe_failure(net: UNet, batch: tuple, step: int, loss: float, run: RunFo
         net(x, remember=False, watch=watch)
     where = f"first bad layer: {bad[0]}" if bad else "every layer is finite: look at the weights"
     kept = ""
-    if run is not None:
-        path = run.path / "nonfinite_batch.npz"
+    if folder is not None:
+        path = folder / "nonfinite_batch.npz"
         try:
             np.savez(path, **dict(zip(("x", "labels", "weights"), batch, strict=True)))
             kept = f"; the batch is kept in '{path}'"

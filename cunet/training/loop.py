@@ -2,30 +2,29 @@
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cunet.backend import resolve_device
+from cunet.checks import arguments, flag, instance
 from cunet.data.samples import Batches, sample_workers
 from cunet.engines import obstacle
 from cunet.errors import NumericError
-from cunet.net import checkpoint
+from cunet.interrupts import uninterrupted
 from cunet.net.memory import Task, refuse_impossible
 from cunet.net.shape import Shape
 from cunet.net.unet import UNet
-from cunet.solvers.adam import Adam
-from cunet.solvers.sgd import SGD
 from cunet.threads import set_threads
 from cunet.training.config import Config
 from cunet.training.failure import ADVICE, check_finite, check_output, describe_failure
-from cunet.training.from_model import Model, full_name
+from cunet.training.from_model import Model
 from cunet.training.prepared import Prepared, prepare
-from cunet.training.run_folder import RunFolder, is_young, read_settings
+from cunet.training.run_folder import RunFolder, is_young
+from cunet.training.state import State
 from cunet.training.steps import make_step, told_of_memory
 from cunet.training.stop import Dropped, droppable
 from cunet.training.validation import validate
@@ -66,6 +65,10 @@ def obstacle_to(config: Config, prepared: Prepared) -> str | None:
     return obstacle(config.device, shape_of(config, prepared))
 
 
+CONFIGS = "make one: cunet.Config(data=...)"
+
+
+@arguments(config=instance(Config, CONFIGS), prepared=instance(Prepared, ""), resume=flag)
 def train(
     config: Config, prepared: Prepared | None = None, resume: bool = False
 ) -> Generator[dict[str, Any], None, None]:
@@ -77,9 +80,10 @@ def train(
     anything else, otherwise None). The data are those of config.data, or `prepared`, from
     cunet.training.prepared.prepare.
 
-    With config.out the run is kept in that folder, which cunet.load reads. Closing the generator
-    saves the run, and so does a signal within stop.stop_on_signals; resume=True continues from its
-    last.npz, on the CPU bit for bit.
+    With config.out the run is kept in that folder, which cunet.load reads. Leaving the loop, by
+    break, an error or Ctrl-C (a notebook's stop button), saves the run as it was after the last
+    whole step, and resume=True continues from its last.npz, on the CPU bit for bit. A generator
+    that has a name is saved by its close(), or at the end of the program.
 
     Raises CunetError where settings, data and folder do not fit together, DataError where the
     data are not valid, DeviceError where device, memory or disk do not suffice, and NumericError
@@ -96,63 +100,39 @@ def train(
     if config.threads is not None:
         set_threads(config.threads)
     prepared = prepared or prepare(config)
-    progress: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": None, "best_step": None}
-    run = None
     with ExitStack() as stack:
         if resume and not is_young(config.out or ""):
-            folder = Path(config.out or "")
-            last = folder / "last.npz"
-            checkpoint.read_header(last)  # its errors come before any about the folder
-            run = RunFolder(folder)
-            stack.callback(run.close)
-            header, arrays = checkpoint.read(last)
-            net = checkpoint.build(last, header, arrays, config.device, config.precision)
-            solver = config.make_solver(net.parameters())
-            checkpoint.restore(last, header, arrays, solver)
-            progress = checkpoint.progress_of(last, header)
-            begun = read_settings(folder)
-            kept = replace(
-                config, precision=begun.get("precision"), from_model=begun.get("from_model")
-            )
-            run.go_on(kept, prepared.dataset.hashes, progress["step"])
+            training: Training = Training.resumed(config, prepared, stack)
         else:
-            net = make_net(config, prepared)
-            model = full_name(config.from_model)
-            config = replace(config, precision=net.precision, from_model=model)
-            solver = config.make_solver(net.parameters())
+            training = Training.new(config, prepared, make_net(config, prepared))
             if config.out is not None:
-                run = RunFolder.create(config.out, config, prepared.dataset.hashes, again=resume)
-                stack.callback(run.close)
-                run.save_last(net, solver, progress)  # even a run killed at once can be resumed
+                hashes = prepared.dataset.hashes
+                with uninterrupted():  # even a run stopped or killed at once can be resumed
+                    run = RunFolder.create(config.out, training.config, hashes, again=resume)
+                    stack.callback(run.close)
+                    training.run = run
+                    training.save()
         try:
-            yield from _Training(config, prepared, net, solver, progress, run).records()
-        except GeneratorExit:  # the consumer stopped, between two steps
-            if run is not None:
-                run.save_last(net, solver, progress)
+            yield from training.records()
+        except Dropped:  # a signal, in the middle of a step: the training ends as between two
+            training.save()
+        except (GeneratorExit, KeyboardInterrupt):
+            training.save()
             raise
-        except Dropped:  # a signal, in the middle of a step that has changed nothing yet
-            if run is not None:
-                run.save_last(net, solver, progress)
         except NumericError as error:
-            if run is not None:
-                run.fail(progress["step"], error)
+            if training.run is not None:
+                training.run.fail(training.progress["step"], error)
             raise
 
 
 @dataclass
-class _Training:
-    """A training under way. progress holds step, seconds, best and best_step, updated in place."""
+class Training(State):
+    """A training, which makes the steps after progress["step"]."""
 
-    config: Config
-    prepared: Prepared
-    net: UNet
-    solver: SGD | Adam
-    progress: dict[str, Any]
-    run: RunFolder | None
-    work: Any = None  # what makes the steps, see engines.definition.Step
+    work: Any = None  # what makes them, see engines.definition.Step
 
-    def records(self) -> Iterator[dict[str, Any]]:
-        """Make the steps after progress["step"] and yield a record for each."""
+    def records(self) -> Generator[dict[str, Any], None, None]:
+        """Make the steps and yield a record for each."""
         config, first = self.config, self.progress["step"]
         start = time.perf_counter() - self.progress["seconds"]
         work = self.work = make_step(config, self.prepared, self.net, self.solver)
@@ -163,69 +143,75 @@ class _Training:
             records=work.sample_bytes > 0,
         )
         with closing(work), closing(stream):
+            if self.pending is not None:  # stopped while it was validated
+                yield self._validated(self.pending, start)
             batches = Batches(stream)
             for step in range(first + 1, config.steps + 1):
-                began = time.perf_counter()
-                loss, rate, waited = self._update(batches, step)
-                now = time.perf_counter()
-                self.progress |= {"step": step, "seconds": now - start}
-                record = {"step": step, "seconds": round(now - start, 3), "lr": rate, "loss": loss}
-                record["wait"] = round(waited / (now - began), 4)
-                if step % config.interval == 0 or step == config.steps:
-                    record |= self._validate(start)
-                    self._keep(record)
-                elif self.run is not None:
-                    self.run.log(record)
+                record = self._step(batches, step, start)
+                if self.pending is not None:
+                    record = self._validated(record, start, work.batch)
                 yield record
 
-    def _update(self, batches: Batches, step: int) -> tuple[float, float, float]:
-        """One update: the mean loss of its batches, the learning rate, the seconds waited."""
+    def _step(self, batches: Batches, step: int, start: float) -> dict[str, Any]:
+        """One update and its record, with the mean loss of its batches. An interruption leaves the
+        state before the step or after it."""
         config, work, loss, waited = self.config, self.work, 0.0, 0.0
+        began, on_cpu = time.perf_counter(), config.device == "cpu"
         rng = np.random.default_rng([config.seed, DROPOUT_STREAM, step])
-        # running statistics change before the update, and on a GPU no step takes long
-        whole = config.device == "cpu" and not self.net.statistics()
-        for _ in range(config.iter_size):
-            batch, wait = batches.take()
-            with told_of_memory(config, self.net, work.sample_bytes), droppable(whole):
-                loss += work.accumulate(batch, rng, batches.prepare) / config.iter_size
-            waited += wait
-            if not math.isfinite(loss):
-                raise NumericError(describe_failure(self.net, work.batch(), step, loss, self.run))
-        return loss, work.update(), waited
+        with ExitStack() as whole:
+            if not on_cpu:  # a GPU may update as it accumulates, and no step takes long there
+                self.tear(whole)
+            for _ in range(config.iter_size):
+                batch, wait = batches.take()
+                with told_of_memory(config, self.net, work.sample_bytes), droppable(on_cpu):
+                    loss += work.accumulate(batch, rng, batches.prepare) / config.iter_size
+                waited += wait
+                if not math.isfinite(loss):
+                    failure = describe_failure(self.net, work.batch(), step, loss, self.folder)
+                    raise NumericError(failure)
+            self.tear(whole)
+            record = {"step": step, "seconds": 0.0, "lr": work.update(), "loss": loss}
+            now = time.perf_counter()
+            record |= {"seconds": round(now - start, 3), "wait": round(waited / (now - began), 4)}
+            self.progress |= {"step": step, "seconds": now - start}
+            if step % config.interval == 0 or step == config.steps:
+                self.pending = record
+            self.remember()
+            if self.pending is None and self.run is not None:
+                self.run.log(record)
+        return record
 
-    def _validate(self, start: float) -> dict:
-        """Scores of the held-out slices, if there are any; keeps the best network so far.
+    def _validated(
+        self, record: dict[str, Any], start: float, batch: Callable[[], tuple] | None = None
+    ) -> dict[str, Any]:
+        """The record with the scores of the held-out slices, if there are any; keeps the best
+        network so far, and the last. batch(): the last one, where a step was made.
 
         NumericError where the network became useless since: then no file is replaced.
         """
-        progress = self.progress
-        check_finite(self.net, self.solver, progress["step"])
-        if not self.prepared.held_out:
-            check_output(self.net, self.work.batch(), progress["step"])
-            return {}
-        try:
-            found = validate(self.net, self.prepared)
-        except NumericError as error:
-            raise NumericError(
-                f"the network returns NaN or infinity after step {progress['step']}. {ADVICE}"
-            ) from error
-        progress["seconds"] = time.perf_counter() - start
-        pixel_error = found["val_pixel_error"]
-        if progress["best"] is None or pixel_error < progress["best"]:
-            progress |= {"best": pixel_error, "best_step": progress["step"]}
-            if self.run is not None:
-                self.run.save_best(self.net, progress)
-        return found
+        step, found = self.progress["step"], {}
+        check_finite(self.net, self.solver, step)
+        if self.prepared.held_out:
+            try:
+                found = validate(self.net, self.prepared)
+            except NumericError as error:
+                raise NumericError(
+                    f"the network returns NaN or infinity after step {step}. {ADVICE}"
+                ) from error
+        elif batch is not None:
+            check_output(self.net, batch(), step)
+        with uninterrupted():
+            if found:
+                self.progress["seconds"] = time.perf_counter() - start
+                self._keep_best(found["val_pixel_error"])
+            self.keep(record | found)
+            self.pending = None
+        return record | found
 
-    def _keep(self, record: dict) -> None:
-        """Write the log's line and last.npz; after the last step also all else in the folder."""
-        if self.run is None:
-            return
-        self.run.log(record)
-        if record["step"] == self.config.steps:  # before last.npz, which marks the run as finished
-            if not self.prepared.held_out:
-                self.run.save_best(self.net, self.progress)
-            scores = {name: value for name, value in record.items() if name.startswith("val_")}
-            last = scores | {"step": record["step"], "loss": record["loss"]}
-            self.run.save_metrics({"last": last} | self.progress)
-        self.run.save_last(self.net, self.solver, self.progress)
+    def _keep_best(self, pixel_error: float) -> None:
+        progress = self.progress
+        if progress["best"] is None or pixel_error < progress["best"]:
+            best = progress | {"best": pixel_error, "best_step": progress["step"]}
+            if self.run is not None:
+                self.run.save_best(self.net, best)
+            progress |= best  # last: what failed is made again

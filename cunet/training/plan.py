@@ -22,13 +22,13 @@ from cunet.threads import get_threads, set_threads
 from cunet.training.config import Config
 from cunet.training.cost import measure_speed, memory_needed
 from cunet.training.from_model import taken_over
+from cunet.training.log_file import missing_steps
 from cunet.training.loop import obstacle_to, shape_of, train
 from cunet.training.prepared import Prepared, prepare
 from cunet.training.resolve import settings_of, with_data
 from cunet.training.run_folder import (
     RunFolder,
     is_young,
-    missing_steps,
     read_environment,
     read_settings,
     refuse_other_data,
@@ -186,12 +186,17 @@ def _continued(resume: str, given: dict[str, Any]) -> Start:
         refuse_other_data(
             path, read_environment(path)["data"], config.data, prepared.dataset.hashes
         )
-        lost = missing_steps(path, done)
+        lost = missing_steps(path / "log.csv", done)
     return Start(source, config, prepared, done, True, lost)
 
 
 def refuse_missing_data(config: Config, whose: str) -> None:
     """CunetError where the data of what is resumed are not there."""
+    if not config.data:
+        raise CunetError(
+            f"{whose} was trained on arrays by cunet.fit, and no file holds them: continue it from "
+            f"Python, cunet.fit(images, labels, resume={config.out!r})"
+        )
     if not Path(config.data).is_dir():
         raise CunetError(
             f"'{config.data}', the data of {whose}, is not there; where it was moved, name the "

@@ -9,6 +9,7 @@ from cunet.data.load import load
 from cunet.data.resize import resized
 from cunet.data.samples import Samples
 from cunet.data.values import check_values
+from cunet.errors import CunetError
 from cunet.net.normalization import Normalization
 from cunet.net.sizes import output_size
 from cunet.training.config import Config
@@ -33,6 +34,11 @@ def prepare(config: Config, dataset: Dataset | None = None) -> Prepared:
     A dataset in memory takes the place of the one in config.data. Raises CunetError where the
     settings do not fit the data, DataError where the data are not valid.
     """
+    if dataset is None and not config.data:
+        raise CunetError(
+            "data: expected the folder of a data set, as in Config(data='my-images/'), found none; "
+            "cunet.fit trains on arrays"
+        )
     if dataset is None:
         dataset = load(config.data, config.dataset, config.labels)
     else:

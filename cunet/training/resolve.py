@@ -5,6 +5,7 @@
 
 import os
 import sys
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,16 +44,20 @@ def settings_of(
     return source, configs.make(preset, config, options), frozenset(given)
 
 
-def with_data(config: Config, given: frozenset[str]) -> tuple[Config, Dataset]:
-    """The settings for the data set in config.data, which is loaded and checked.
-
-    Where it numbers objects and a preset has class balance alone, the weight map is the paper's,
-    whose border term tells touching objects apart. given: names of settings that are not the
-    preset's.
-    """
+def with_data(config: Config, given: Container[str]) -> tuple[Config, Dataset]:
+    """The settings for the data set in config.data, which is loaded and checked; see suited."""
     if not config.data:
         raise CunetError("Missing option '--data': the folder with the data set.")
     dataset = load(config.data, config.dataset, config.labels)
+    return suited(config, given, dataset), dataset
+
+
+def suited(config: Config, given: Container[str], dataset: Dataset) -> Config:
+    """The settings that suit a data set. given: names of those that are not a preset's.
+
+    Where the data number objects and a preset has class balance alone, the weight map is the
+    paper's, whose border term tells touching objects apart.
+    """
     if dataset.instances is None or "weight_map" in given or config.weight_map != "balance":
-        return config, dataset
-    return replace(config, weight_map="paper"), dataset
+        return config
+    return replace(config, weight_map="paper")

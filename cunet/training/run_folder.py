@@ -100,8 +100,11 @@ class RunFolder:
         with held(Path(path) / LOCK, Path(path), "run folder"):
             pass
 
-    def go_on(self, config: Config, hashes: dict[str, str], step: int) -> None:
-        """Continue the run after `step`; later lines of its log are dropped.
+    def go_on(
+        self, config: Config, hashes: dict[str, str], step: int, complete: bool = True
+    ) -> None:
+        """Continue the run after `step`; later lines of its log are dropped, and that of `step`
+        itself where it is not complete.
 
         The given settings replace those in run.toml. Steps whose lines were lost, as when the
         machine stopped, get a line of their number alone. DataError where the data are not those
@@ -114,7 +117,7 @@ class RunFolder:
                 f"run '{self.path}' has done {plural(step, 'step')} already, more than --steps "
                 f"{config.steps}"
             )
-        lost = missing_steps(self.path, step)
+        lost = log_file.missing_steps(self.path / "log.csv", step)
         again = {"step": step} | ({"log_lacks": lost} if lost else {}) | environment(config, hashes)
         facts["resumed"] = [*facts.get("resumed", []), again]
         write_text(self.path / "env.json", json_text(facts) + "\n")
@@ -122,7 +125,7 @@ class RunFolder:
         (self.path / FAILURE).unlink(missing_ok=True)
         kept = {int(row["step"]): [row[c] for c in COLUMNS] for row in read_log(self.path)}
         blank = [""] * (len(COLUMNS) - 1)
-        rows = [kept.get(k) or [str(k), *blank] for k in range(1, step + 1)]
+        rows = [kept.get(k) or [str(k), *blank] for k in range(1, step + complete)]
         lines = [",".join(row) for row in (list(COLUMNS), *rows)]
         write_text(self.path / "log.csv", "\n".join(lines) + "\n")
 
@@ -225,16 +228,6 @@ def read_log(path: str | Path) -> list[dict[str, str]]:
     return log_file.read(Path(path) / "log.csv")
 
 
-def missing_steps(path: str | Path, step: int) -> str:
-    """The steps from 1 to `step` that log.csv lacks, as "2-4, 9"; "" where it is complete."""
-    found, before = [], 0
-    for k in [*(int(row["step"]) for row in read_log(path) if int(row["step"]) <= step), step + 1]:
-        if k - before > 1:
-            found.append(f"{before + 1}-{k - 1}" if k - before > 2 else f"{k - 1}")
-        before = k
-    return ", ".join(found)
-
-
 def changed(begun: dict[str, str], now: dict[str, str]) -> list[str]:
     """The data files whose hash is not what it was; the new and the lost are among them."""
     return sorted(k for k in begun.keys() | now.keys() if begun.get(k) != now.get(k))
@@ -246,6 +239,6 @@ def refuse_other_data(run: Path, begun: dict[str, str], data: str, hashes: dict[
         name = differing[0]
         what = "is new" if name not in begun else "is gone" if name not in hashes else "has changed"
         raise DataError(
-            f"'{data}': {name} {what} since run '{run}' began; a resumed run would not "
+            f"'{data or 'data'}': {name} {what} since run '{run}' began; a resumed run would not "
             "continue it: restore the data or start a new run"
         )

@@ -303,3 +303,16 @@ def test_each_image_may_have_its_own_mean_and_deviation(padding, tmp_path):
     check(cunet.segment(image, again, 96), expected)
     flat = cunet.segment(np.full((20, 20, 2), 5), net, 96)
     assert np.isfinite(flat).all()
+
+
+def test_progress_is_called_after_every_band_of_tiles():
+    net, image = cunet.UNet(width=1, depth=1), np.random.default_rng(3).random((45, 30))
+    seen = []
+    with_progress = cunet.segment(image, net, tile=28, progress=lambda *now: seen.append(now))
+    step = 28 - 16 - (28 - 16) % 2  # of output rows, on the pooling grid
+    bands = range(step, 45, step)
+    assert seen == [*((rows, 45) for rows in bands), (45, 45)]
+    np.testing.assert_array_equal(with_progress, cunet.segment(image, net, tile=28))
+    seen.clear()
+    cunet.segment(image[:5], net, progress=lambda *now: seen.append(now))
+    assert seen == [(5, 5)]

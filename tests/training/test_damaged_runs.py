@@ -13,7 +13,8 @@ from cunet.errors import CunetError, DataError
 from cunet.files.json_file import json_text, read_json
 from cunet.net import checkpoint
 from cunet.training import log_file
-from cunet.training.run_folder import missing_steps, read_environment, read_settings, steps_done
+from cunet.training.log_file import missing_steps
+from cunet.training.run_folder import read_environment, read_settings, steps_done
 
 pytestmark = pytest.mark.usefixtures("threads_as_before")
 
@@ -65,7 +66,7 @@ def test_a_spoilt_line_of_the_log_is_a_missing_one(copy, data, change):
     change_log(copy, change)
     found = log_file.read(copy / "log.csv")
     assert found == whole[:2] + whole[3:]
-    assert missing_steps(copy, 6) == "3"
+    assert missing_steps(copy / "log.csv", 6) == "3"
     config = settings(data, out=str(copy), steps=8, validate_every=2)
     assert [r["step"] for r in cunet.train(config, resume=True)] == [7, 8]
     assert read_environment(copy)["resumed"][0]["log_lacks"] == "3"
@@ -91,11 +92,11 @@ def test_a_log_without_its_first_line_is_none(copy, data, change):
 
 
 def test_missing_steps_cost_nothing(copy):
-    assert missing_steps(copy, 6) == "" and missing_steps(copy, 5) == ""
-    assert missing_steps(copy, 7) == "7"
-    assert missing_steps(copy, 999_999_999) == "7-999999999"
+    assert missing_steps(copy / "log.csv", 6) == "" and missing_steps(copy / "log.csv", 5) == ""
+    assert missing_steps(copy / "log.csv", 7) == "7"
+    assert missing_steps(copy / "log.csv", 999_999_999) == "7-999999999"
     change_log(copy, lambda lines: [lines.pop(k) for k in (5, 2, 1)])
-    assert missing_steps(copy, 6) == "1-2, 5"
+    assert missing_steps(copy / "log.csv", 6) == "1-2, 5"
 
 
 DEEP = "[" * 100_000 + "]" * 100_000

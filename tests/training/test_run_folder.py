@@ -19,8 +19,8 @@ from cunet.net import checkpoint
 from cunet.training import loop as loop_
 from cunet.training import plan
 from cunet.training.config import Config, make
-from cunet.training.log_file import COLUMNS
-from cunet.training.run_folder import RunFolder, missing_steps, read_log, read_settings
+from cunet.training.log_file import COLUMNS, missing_steps
+from cunet.training.run_folder import RunFolder, read_log, read_settings
 from cunet.training.run_names import claimed
 
 pytestmark = pytest.mark.usefixtures("threads_as_before")
@@ -166,7 +166,10 @@ def test_the_log_says_where_it_is_torn(data, tmp_path):
     assert found == {step: loss for step, loss in whole.items() if step not in ("2", "4")}
     facts = json.loads((torn / "env.json").read_text())
     assert facts["resumed"][0]["log_lacks"] == "2, 4"
-    assert missing_steps(straight, 8) == "" and missing_steps(straight, 11) == "9-11"
+    assert (
+        missing_steps(straight / "log.csv", 8) == ""
+        and missing_steps(straight / "log.csv", 11) == "9-11"
+    )
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")

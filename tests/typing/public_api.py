@@ -47,6 +47,13 @@ def a_training(data: Path) -> list[float]:
     return [record["loss"] for record in records]
 
 
+def arrays_to_a_network(images: list[np.ndarray], labels: list[np.ndarray]) -> np.ndarray:
+    net, run = cunet.fit(images, labels, held_out=[0], width=1, depth=1, tile=20, steps=2)
+    assert_type(net, cunet.UNet)
+    print(run, run.best, run.folder, [record["loss"] for record in run.records])
+    return cunet.segment(images[0], net, progress=lambda done, rows: None)
+
+
 def arrays_of_ones_own(folder: Path) -> dict[str, Any]:
     rng = np.random.default_rng(2)
     labels = np.zeros((40, 40), np.uint8)

@@ -3,11 +3,12 @@
 import numpy as np
 
 from cunet.backend import Array, array_module
+from cunet.core_checks import loss_arrays
 from cunet.engines.gpu.cuda import blocks, launch
 from cunet.engines.gpu.elements import THREADS
 from cunet.engines.gpu.sums import spread
 from cunet.errors import CunetError
-from cunet.ops.softmax_loss import NORMALIZE, check_shapes
+from cunet.ops.softmax_loss import NORMALIZE
 
 LOSS_PARTS = 1024  # of the sum over pixels
 
@@ -34,7 +35,7 @@ def loss(
     and not `ignore` makes the loss NaN and has no gradient. scale: an array of one float32 that
     dlogits is multiplied by, or None.
     """
-    check_shapes(logits, labels, weights)
+    loss_arrays(logits, labels, weights, ignore)
     if labels.dtype != np.int32:
         raise CunetError(f"loss: labels must be int32 on a GPU, found {labels.dtype}")
     if normalize not in NORMALIZE:
