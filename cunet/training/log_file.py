@@ -58,7 +58,7 @@ def _is_good(row: dict[str, str]) -> bool:
     return 1 <= step < LAST_STEP and all(map(math.isfinite, numbers))
 
 
-def missing_steps(path: str | Path, step: int) -> str:
+def missing_steps(path: Path, step: int) -> str:
     """The steps from 1 to `step` that a log lacks, as "2-4, 9"; "" where it is complete."""
     found, before = [], 0
     for k in [*(int(row["step"]) for row in read(path) if int(row["step"]) <= step), step + 1]:
