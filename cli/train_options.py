@@ -92,6 +92,9 @@ FLAGS = {
 }
 
 
+DATA = click.option("--data", type=common.PATH, help="Folder with the data set.")
+
+
 class Dataset(common.Choice):
     """A kind of data set, or folder:NAME."""
 
@@ -118,11 +121,8 @@ class Command(click.Command):
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         if rest := super().parse_args(context, args):
-            hint = (
-                ""
-                if context.params.get("data")
-                else f"; did you mean --data {shell_line(rest[:1])}?"
-            )
+            hint = f"; did you mean --data {shell_line(rest[:1])}?"
+            hint *= not context.params.get("data", True)
             raise click.UsageError(f"unexpected argument '{rest[0]}'{hint}", context)
         return rest
 
@@ -140,7 +140,7 @@ def parse_steps(
 
 
 def setting_option(
-    name: str, text: str | None = None, presets: Iterable[str] = PRESETS
+    name: str, text: str | None = None, presets: Iterable[str] = PRESETS, also: str | None = None
 ) -> Callable:
     """One setting as an option without default: a setting that is not given is not set."""
     kind = next(field.type for field in fields(Config) if field.name == name)
@@ -158,29 +158,27 @@ def setting_option(
     if name == "out":
         flags, more = ["-o", *flags], {"type": common.PATH}
     text = (text or SETTINGS[HEADINGS[name]][name]) + (f" [default: {default}]" if default else "")
-    return click.option(*flags, name, help=text, **more)
+    return click.option(*flags, *filter(None, [also]), name, help=text, **more)
 
 
-def settings_options(words: dict[str, str | None] | None = None) -> Callable:
+def settings_options(
+    words: dict[str, str | None] | None = None, also: dict[str, str] | None = None
+) -> Callable:
     """A decorator that adds data, preset, configuration file and all settings of a training as
-    options. words: another help text for some settings; None leaves the setting out."""
-    words = words or {}
+    options. words: another help text for some of them; None leaves one out. also: another flag."""
+    words, also = words or {}, also or {}
     options = [
-        click.option("--data", type=common.PATH, help="Folder with the data set."),
-        click.option(
-            "--preset",
-            type=common.Choice(PRESETS),
-            help="Defaults for a purpose (default: cpu on a CPU, paper on a GPU, finetune with "
-            "--from).",
-        ),
+        *([] if "data" in words else [DATA]),
+        click.option("--preset", type=common.Choice(PRESETS), help="Defaults for a purpose "
+                     "(default: cpu on a CPU, paper on a GPU, finetune with --from)."),
         click.option("--config", "config_file", type=common.PATH, help="TOML file of settings."),
         *(
-            setting_option(name, words.get(name))
+            setting_option(name, words.get(name), also=also.get(name))
             for names in SETTINGS.values()
             for name in names
             if words.get(name, "") is not None
         ),
-    ]
+    ]  # fmt: skip
 
     def decorate(function: Callable) -> Callable:
         for option in reversed(options):

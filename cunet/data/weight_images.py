@@ -1,14 +1,11 @@
-"""Label images in, weight maps out: arrays, or a file that a person can look at."""
+"""Labels in, weight maps out, as arrays; training/weight_files.py writes files."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cunet.checks import arguments, array, number, refused, text
-from cunet.data.labels import read_labels
-from cunet.data.suspicion import many_pieces
 from cunet.data.weight_map import (
     FORMS,
     Border,
@@ -19,8 +16,6 @@ from cunet.data.weight_map import (
     paper_map,
 )
 from cunet.errors import CunetError, DataError, not_among
-from cunet.files import TiffOutput, open_image
-from cunet.files.frames import frames
 
 
 def two_weights(name: str, value: Any) -> np.ndarray:
@@ -61,53 +56,6 @@ def weight_map(
     instances, _ = instances_of([*labels.reshape(-1, *labels.shape[-2:])], "labels")
     _, maps = maps_of(instances, form, border(form, w0, sigma), class_weights)
     return np.stack([*maps]).reshape(labels.shape)
-
-
-def write_weights(
-    labels: str | Path,
-    out: str | Path,
-    form: str = "paper",
-    w0: float | None = None,
-    sigma: float | None = None,
-) -> tuple[dict, list[str]]:
-    """Writes the weight map of a TIFF or PNG file of labels as a float32 TIFF of as many pages.
-
-    See weight_map for labels, form, w0 and sigma. The pages are computed and written one
-    after the other; the file appears complete or not at all, and replaces an older one.
-
-    Returns what was found, as `cunet weights --json` prints it, and notes on the label file. Raises
-    CunetError for a missing file, DataError for a file that holds no labels, DeviceError if the
-    disk has no room.
-    """
-    term = border(form, w0, sigma)
-    pages, notes = read_labels(Path(labels))
-    with open_image(labels, indices=True) as file:
-        chosen = frames(file, range(file.pages))
-    instances, masks = instances_of(pages, str(labels))
-    if not masks and many_pieces(instances):
-        notes = (*notes, "each number is several pieces: are these classes, not cell ids?")
-    balance, maps = maps_of(instances, form, term)
-    ranges = []
-    count, (height, width) = len(pages), pages[0].shape
-    with TiffOutput(
-        out, count, height, width, np.float32, calibration=chosen.calibration, axes=chosen.axes
-    ) as output:
-        for number, weights in enumerate(maps):
-            output.write_rows(number, 0, weights)
-            ranges += [float(weights.min()), float(weights.max())]
-    return {
-        "output": str(out),
-        "form": form,
-        **term._asdict(),
-        "masks": masks,
-        "pages": count,
-        "height": height,
-        "width": width,
-        "cells": [int(np.unique(page[page > 0]).size) for page in instances],
-        "class_weights": balance.tolist() if form == "paper" else None,
-        "minimum": min(ranges),
-        "maximum": max(ranges),
-    }, [*notes]
 
 
 def border(form: str, w0: float | None = None, sigma: float | None = None) -> Border:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cunet.errors import CunetError, did_you_mean, not_among
-from cunet.solvers.rates import POLICIES, LearningRate
 from cunet.training.given import SHAPE, knows_what_is_given
 from cunet.training.presets import PRESETS
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from cunet.net.layers import Parameter
     from cunet.net.shape import Shape
     from cunet.solvers.adam import Adam
+    from cunet.solvers.rates import LearningRate
     from cunet.solvers.sgd import SGD
 
 # What a setting may be; a test compares with the code that uses it.
@@ -31,7 +31,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "padding": ("valid", "same"),
     "normalization": ("data", "image"),
     "solver": ("sgd", "adam"),
-    "lr_policy": POLICIES,
+    "lr_policy": ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid", "cosine"),
     "normalize": ("weights", "pixels", "none"),
     "weight_map": ("paper", "falk2019", "balance", "none"),
     "elastic": ("grid", "simard", "none"),
@@ -161,8 +161,10 @@ class Config:
         """The dtype of the weights."""
         return "float64" if self.precision == "float64" else "float32"
 
-    def learning_rate(self) -> LearningRate:
+    def learning_rate(self) -> "LearningRate":
         """The learning rate as a function of the step."""
+        from cunet.solvers.rates import LearningRate
+
         return LearningRate(
             base=self.lr,
             policy=self.lr_policy,

@@ -11,11 +11,12 @@ from lazy_imports import HEAVY, loaded_by
 
 from cunet import cli, engines
 from cunet.cli import common, train_options
-from cunet.data import load, weight_map
+from cunet.data import load, meaning, weight_map
 from cunet.errors import CunetError
 from cunet.net import shape
 from cunet.ops import softmax_loss
 from cunet.segmentation import objects, tiling
+from cunet.solvers import rates
 from cunet.terminal import plural
 from cunet.training import config as configs
 from cunet.training.config import CHOICES, Config
@@ -77,6 +78,8 @@ def test_defaults_that_follow_from_another_setting():
 def test_choices_are_those_of_the_code_that_uses_them():
     assert CHOICES["dataset"] == (None, *load.KINDS)
     assert CHOICES["variant"] == shape.VARIANTS
+    assert CHOICES["lr_policy"] == rates.POLICIES
+    assert CHOICES["labels"] == (None, *meaning.MEANINGS)
     assert CHOICES["normalize"] == softmax_loss.NORMALIZE
     assert CHOICES["precision"] == (None, *engines.PRECISIONS)
     assert common.TENSOR_CORES == engines.TENSOR_CORES

@@ -6,12 +6,12 @@ import tifffile
 from PIL import Image
 
 import cunet
-from cunet.data.weight_images import write_weights
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image, tiff_output
 from cunet.segmentation import products
 from cunet.segmentation.how import How
 from cunet.segmentation.segment_file import segment_file
+from cunet.training.weight_files import write_weights
 
 
 def bright(classes, channels=1):
@@ -87,7 +87,7 @@ def test_weight_maps_have_the_axes_of_their_labels(tmp_path):
         path, (pages > 50).astype(np.uint8).reshape(2, 3, 24, 28) * 255, imagej=True,
         metadata={"axes": "TZYX", "finterval": 2.0},
     )  # fmt: skip
-    write_weights(path, tmp_path / "w.tif")
+    write_weights(path, tmp_path / "w.tif", cunet.Config())
     with tifffile.TiffFile(tmp_path / "w.tif") as file:
         assert (file.series[0].axes, file.series[0].shape) == ("TZYX", (2, 3, 24, 28))
         assert file.imagej_metadata["finterval"] == 2
