@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from cunet.data import ctc_files, dsb2018
+from cunet.data import ctc_files, dsb2018, layouts
 from cunet.data.dataset import sha256
 from cunet.errors import CunetError
 from cunet.files import listing, read_description
@@ -26,9 +26,12 @@ def segment_command(
     """
     folder, out, products = Path(data), ".", ["prob", "mask"]
     chosen: list[str] = []
-    names = ("test-volume.tif", "train-volume.tif", "images")
-    found = [listing.tiff_named(folder, name) for name in names[:2]] + [folder / names[2]]
+    names = ("test-volume.tif", "train-volume.tif")
+    found = [listing.tiff_named(folder, name) for name in names]
     found = [path for path in found if path.exists()]
+    for way in layouts.readings(folder)[:1]:
+        first = [layouts.find(folder, way.choice)[0][0].images[0]] if way.ending else []
+        found += first or [way.images]  # side by side the labels are images too
     sequences = ctc_files.sequences(folder) if folder.is_dir() else []
     if sequences:
         asked = [part.strip().split("/")[0] for part in (hold_out or "").split(",")]

@@ -51,6 +51,24 @@ def test_images_of_a_bowl_below_a_folder_with_brackets(tmp_path, endings):
     assert find_images([one]) == expected[1:]
 
 
+@pytest.mark.parametrize(
+    ("image", "labels", "named"),
+    [
+        ("images/{}.tif", "masks/{}.png", "images"),
+        ("imagesTr/{}_0000.tif", "labelsTr/{}.tif", "imagesTr"),
+        ("{}.tif", "{}_seg.tif", "a.tif"),
+    ],
+)
+def test_images_in_other_layouts(tmp_path, image, labels, named):
+    for name in "ab":
+        for path in (tmp_path / image.format(name), tmp_path / labels.format(name)):
+            path.parent.mkdir(exist_ok=True)
+            tifffile.imwrite(path, np.eye(9, dtype=np.uint8))
+    command = segment_command(str(tmp_path), "runs/a")
+    assert image_of(command) == str(tmp_path / named)
+    assert not any("seg" in path.name for path in find_images([image_of(command)]))
+
+
 def test_frames_in_any_spelling_are_segmented_and_scored(tmp_path):
     for name in ("01/t003.TIF", "01_GT/SEG/man_seg003.tiff"):
         (tmp_path / name).parent.mkdir(parents=True)

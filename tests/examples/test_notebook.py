@@ -48,5 +48,6 @@ def test_runs_from_the_first_cell_to_the_last(path, tmp_path):
         [sys.executable, "-W", "error", str(program)], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "" and "objects; of " in done.stdout
+    assert done.stderr == "" and "objects, mean area" in done.stdout
+    assert "found at an IoU of 0.5" in done.stdout
     assert (tmp_path / "discs.npz").is_file()
