@@ -12,9 +12,7 @@ from cunet.terminal import plural
 
 @click.command(cls=Command)
 @click.argument("path", metavar="LABELS", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path), help="TIFF file to write."
-)
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="TIFF to write.")
 @settings_options(
     {"data": None, "out": None, "minutes": None},
     {"weight_map": "--form", "border_sigma": "--sigma"},

@@ -58,7 +58,7 @@ def found(value: Any) -> str:
         return f"{value!r:.40}"
     if isinstance(value, str | bytes):
         return f"the text {value!r:.60}"
-    if hasattr(value, "dtype") and hasattr(value, "shape"):  # CuPy's too
+    if hasattr(value, "dtype") and isinstance(getattr(value, "shape", None), tuple):  # CuPy's too
         return f"an array of {value.dtype} {value.shape}"
     if isinstance(value, type):
         return f"the class {value.__name__}"

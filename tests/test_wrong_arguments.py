@@ -35,6 +35,20 @@ parameters = net.parameters()
 
 # A call as it stands in a program, and what its error says: by public name
 CALLS = {
+    "objects": {
+        'objects("x_prob.tif")': r"found.*the text 'x_prob.tif'.*cunet\.read_image",
+        "objects(net)": "found.*a UNet",
+        "objects(None)": "found.*None",
+        'objects(image > 0, "a.tif")': r"image.*read_image",
+        "objects(image > 0, labels[0][:5])": "image.*sizes|sizes.*image|expected.*found",
+        "objects(image * 300.5)": "from 0 to 1",
+        "objects(np.zeros((3, 30, 40, 2)))": "probability \\(H, W\\)",
+        "objects(image > 0, threshold=None)": "threshold.*None",
+        "objects(image > 0, min_area=2.5)": "min_area.*2.5",
+        'objects(image > 0, connectivity="4")': "connectivity.*'4'",
+        'objects(image > 0, instances="cells")': "instances.*cells",
+        "objects(np.ma.masked_equal(labels[0], 1))": "masked",
+    },
     "segment": {
         'segment("big.tif", net)': r"image.*the text 'big.tif'.*cunet\.read_image",
         'segment(Path("big.tif"), net)': r"image.*cunet\.read_image",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from cunet.checks import arguments, array, flag, number, text, whole
 from cunet.data.values import check_values
 from cunet.errors import CunetError, DataError, not_among
 from cunet.measuring.scale import Scale, scale_from
@@ -144,6 +145,10 @@ def _sifted(numbered: np.ndarray, min_area: int, border: int) -> np.ndarray:
     return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[numbered]
 
 
+@arguments(
+    found=array, image=array, threshold=number, unit=text, instances=text, connectivity=whole,
+    min_area=whole, fill_holes=flag, border=whole,
+)  # fmt: skip
 def objects(
     found: np.ndarray,
     image: np.ndarray | None = None,
@@ -181,7 +186,7 @@ def objects(
         labels, table = cunet.objects(probability, image, pixel_size=0.004, min_area=20)
         print(table["area_um2"].mean())
     """
-    found, scale = np.asarray(found), scale_from(pixel_size, unit)
+    scale = scale_from(pixel_size, unit)
     how = Instances(instances, connectivity, min_area, fill_holes, border)
     two = found.ndim == 3 and found.shape[2] == 2 and found.dtype.kind == "f"
     if (found.ndim != 2 and not two) or not found.size or found.dtype.kind not in "buif":
@@ -189,7 +194,7 @@ def objects(
             "objects: expected a probability (H, W) or (H, W, 2), a mask (H, W) bool, or labels "
             f"(H, W) of integers, found {found.dtype} {found.shape}"
         )
-    intensities = None if image is None else _brightness(np.asarray(image), found)
+    intensities = None if image is None else _brightness(image, found)
     if found.dtype.kind in "ui":
         if how != Instances():
             raise CunetError(f"objects: labels are measured as they are, without {how.text()}")

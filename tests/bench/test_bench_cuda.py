@@ -403,7 +403,8 @@ def test_what_the_command_does_not_take(fake, monkeypatch):
         assert isinstance(result.exception, CunetError) and not fake
         return str(result.exception)
 
-    assert "one of tf32" in refused("--device", "cuda", "--precision", "float8")
+    odd = CliRunner().invoke(bench.command, ["--device", "cuda", "--precision", "float8"])
+    assert odd.exit_code == 2 and "one of tf32" in odd.output and not fake
     assert "--precision measures tensor cores: the CPU" in refused(
         "--device", "cpu", "--precision", "tf32"
     )
