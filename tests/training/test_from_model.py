@@ -311,7 +311,8 @@ def test_a_run_is_a_model_too_by_its_best_network(data, trained, tmp_path):
     assert facts["file"] == str(first / "best.npz")
     assert header_of(second / "last.npz")["net"]["width"] == 3
     page = tables(second)
-    assert "3 settings differ from the nearest preset, finetune" in page  # FEW without what is not compared
+    # FEW without what is not compared
+    assert "3 settings differ from the nearest preset, finetune" in page
 
 
 def test_the_command_says_what_it_takes_over(data, trained, run, tmp_path):
