@@ -7,7 +7,7 @@ from label_images import discs
 from scipy import ndimage
 
 from cunet.data.load import load
-from cunet.data.suspicion import pieces
+from cunet.data.suspicion import pieces, renumbered
 from cunet.errors import DataError
 
 CELLS = [discs(n, seed) for seed, n in enumerate((7, 10, 5))]
@@ -46,6 +46,17 @@ def test_pieces_are_8_connected_and_of_any_numbers():
     page[5, 6] = 255
     assert [*pieces(page)] == [1, 3] and [*pieces(page, ())][1:] == [1, 1, 3]
     assert [*pieces(np.where(page > 5, 9, page).astype(np.uint8))] == [1, 4]
+
+
+@pytest.mark.parametrize("highest", [3, 250, 2**23, 2**30, 2**62])
+def test_renumbering_is_that_of_numpy(highest):
+    rng = np.random.default_rng(highest)
+    page = rng.choice(rng.integers(-2 if highest == 250 else 0, highest, 9), (5, 8))
+    numbers, place = renumbered(page)
+    known, inverse = np.unique(page, return_inverse=True)
+    np.testing.assert_array_equal(numbers, known)
+    np.testing.assert_array_equal(place, inverse.reshape(page.shape))
+    assert place.dtype == np.int32
 
 
 # 255: a class, or ignore?
