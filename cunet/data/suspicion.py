@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import ndimage
 
+from cunet.errors import DataError
 from cunet.terminal import plural
 
 IGNORE = 255
@@ -126,6 +127,18 @@ def masks_among(pages: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
         f"warning: {name} holds one number in {count} pieces, all of them one object now, while "
         f"others number their objects{more}: is it a mask? Number the objects in all"
     ]
+
+
+def refuse_stray(pages: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
+    """The warnings of `stray`; DataError where class ids (H, W) uint8 surely are masks with a few
+    other pixels."""
+    reason, warnings = stray(pages, names)
+    if reason:
+        raise DataError(
+            f"labels of {reason}. Is this a mask of 0 and 255 with stray pixels? Save it with "
+            "0 and 255 alone. If these are classes, give --labels classes."
+        )
+    return warnings
 
 
 def stray(pages: Sequence[np.ndarray], names: Sequence[str]) -> tuple[str, list[str]]:
