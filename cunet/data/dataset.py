@@ -117,8 +117,9 @@ def checked(
         check_values(s.image, f"image {s.image_name}")
     names = [s.label_name for s in slices]
     refuse_mixed(((s.image_name, s.image_colours) for s in slices), "images")
-    refuse_mixed(((s.label_name, s.label_colours) for s in slices), "labels")
     found = meaning_of([s.labels for s in slices], names, meaning)
+    numbered = found.instances is not None and any(len(s.label_colours) > 2 for s in slices)
+    refuse_mixed(((s.label_name, s.label_colours) for s in slices), "labels", numbered)
     notes += [_summary([s.image for s in slices]), *found.notes]
     if meaning is None and found.instances is None:
         notes += refuse_stray(found.labels, names)
