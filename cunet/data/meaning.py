@@ -24,10 +24,10 @@ from cunet.data.suspicion import (
     FEW,
     HALF,
     counted_up,
+    ignoring,
     many_pieces,
     masks_among,
     objects_on_ground,
-    pieces,
     renumbered,
     touching,
     whole,
@@ -213,13 +213,10 @@ def _object_labels(
 def _ignored(
     pages: Sequence[np.ndarray], names: Sequence[str], union: set[int]
 ) -> tuple[bool, list[str]]:
-    """Whether 255 among object numbers means "ignore", and notes: it is no object where it lies in
-    several pieces and the objects were not counted up to it."""
+    """Whether 255 among object numbers means "ignore", and notes."""
     if IGNORE not in union or max(union) > IGNORE or IGNORE - 1 in union:
         return False, []
-    holders = [i for i, page in enumerate(pages) if (page == IGNORE).any()]
-    torn = [i for i in holders if next(pieces((pages[i] == IGNORE).astype(np.uint8), (0,))) > 1]
-    if torn:
+    if torn := ignoring(pages):
         refuse_two_codings([set(np.unique(page).tolist()) for page in pages], names)
         share = sum(int((page == IGNORE).sum()) for page in pages) / sum(p.size for p in pages)
         return True, [
@@ -228,8 +225,9 @@ def _ignored(
         ]
     others = union - {0, IGNORE}
     if others == set(range(1, len(others) + 1)):
+        holder = next(i for i, page in enumerate(pages) if (page == IGNORE).any())
         return False, [
-            f"warning: 255 in {names[holders[0]]} counts as an object, though the others are "
+            f"warning: 255 in {names[holder]} counts as an object, though the others are "
             f"numbered to {len(others)}. If it means ignore, take it out"
         ]
     return False, []

@@ -107,6 +107,20 @@ def touching(page: np.ndarray) -> bool:
     return len(found) == 1 or beside == set(found.tolist())
 
 
+def ignoring(pages: Sequence[np.ndarray]) -> list[int]:
+    """Which pages (H, W) of object numbers hold 255 for "ignore", and not for an object.
+
+    It is ignore where it lies in several pieces and the objects were not counted up to it.
+    """
+    if max(page.max() for page in pages) != IGNORE:
+        return []
+    numbers = {*np.unique(np.concatenate([np.unique(page) for page in pages])).tolist()}
+    if IGNORE - 1 in numbers or numbers <= {0, IGNORE}:
+        return []
+    alone = ((page == IGNORE).astype(np.uint8) for page in pages)
+    return [i for i, page in enumerate(alone) if next(pieces(page, (0,)), 0) > 1]
+
+
 def masks_among(pages: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
     """A warning where pages hold one number in many pieces while others number each object.
 
