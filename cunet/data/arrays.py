@@ -1,6 +1,7 @@
 """A data set from arrays in memory, checked as files are."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,7 +47,10 @@ def dataset_of(images: Any, labels: Any, meaning: str | None = None) -> Dataset:
         image = image.view(np.uint8) if image.dtype == bool else image
         slices.append(Slice(str(i), image, page, f"images[{i}]", f"labels[{i}]"))
         hashes |= {f"images[{i}]": _sha256(image), f"labels[{i}]": _sha256(page)}
-    found, read, notes = checked(slices, meaning)
+    try:
+        found, read, notes = checked(slices, meaning)
+    except DataError as error:
+        raise DataError(_in_python(str(error))) from error
     shown = ", ".join(f"{100 * s:.1f} %" for s in shares(read.labels, read.classes))
     return Dataset(
         name=KIND,
@@ -55,10 +59,15 @@ def dataset_of(images: Any, labels: Any, meaning: str | None = None) -> Dataset:
         labels=read.labels,
         class_names=read.class_names,
         slice_names=tuple(s.name for s in slices),
-        notes=(*notes, f"shares of classes 0 to {read.classes - 1}: {shown}"),
+        notes=(*map(_in_python, notes), f"shares of classes 0 to {read.classes - 1}: {shown}"),
         hashes=hashes,
         instances=read.instances,
     )
+
+
+def _in_python(text: str) -> str:
+    """A text that names the option of the command line, with the argument in its place."""
+    return re.sub(r"--labels (\w+)", r"meaning='\1'", text)
 
 
 def _listed(name: str, given: Any) -> Sequence[np.ndarray]:

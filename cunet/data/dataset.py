@@ -12,7 +12,7 @@ import numpy as np
 
 from cunet.data.coding import Colours, refuse_mixed
 from cunet.data.meaning import Meaning, meaning_of
-from cunet.data.suspicion import stray
+from cunet.data.suspicion import refuse_stray
 from cunet.data.values import check_values, standing_apart
 from cunet.errors import DataError, of_system
 from cunet.terminal import plural
@@ -117,17 +117,12 @@ def checked(
         check_values(s.image, f"image {s.image_name}")
     names = [s.label_name for s in slices]
     refuse_mixed(((s.image_name, s.image_colours) for s in slices), "images")
-    refuse_mixed(((s.label_name, s.label_colours) for s in slices), "labels")
     found = meaning_of([s.labels for s in slices], names, meaning)
+    numbered = found.instances is not None and any(len(s.label_colours) > 2 for s in slices)
+    refuse_mixed(((s.label_name, s.label_colours) for s in slices), "labels", numbered)
     notes += [_summary([s.image for s in slices]), *found.notes]
     if meaning is None and found.instances is None:
-        reason, warnings = stray(found.labels, names)
-        if reason:
-            raise DataError(
-                f"labels of {reason}. Is this a mask of 0 and 255 with stray pixels? Save it with "
-                "0 and 255 alone. If these are classes, give --labels classes."
-            )
-        notes += warnings
+        notes += refuse_stray(found.labels, names)
     flat = [s.image_name for s in slices if s.image.min() == s.image.max()]
     if flat:
         notes.append(

@@ -133,7 +133,7 @@ def class_ids(
         masks = [(page == 255).astype(np.uint8) for page in pages]
         return masks, 2, "labels 0 and 255: 255 is class 1"
     if 255 in union:
-        _refuse_mixed(sets, names)
+        refuse_two_codings(sets, names)
     ids, first = union - {IGNORE}, 0
     if len(ids) > 1 and ids == set(range(1, len(ids) + 1)):
         pages = [np.where(page == IGNORE, IGNORE, page - 1) for page in pages]
@@ -204,8 +204,8 @@ def refuse_negative(pages: Iterable[np.ndarray], names: Sequence[str]) -> None:
             )
 
 
-def _refuse_mixed(sets: Sequence[set[int]], names: Sequence[str]) -> None:
-    """Refuses 255 beside 0 alone in one page and other classes in another: is it a class?"""
+def refuse_two_codings(sets: Sequence[set[int]], names: Sequence[str]) -> None:
+    """Refuses 255 beside 0 alone in one page and other numbers in another: is it a class?"""
     if any(IGNORE in s and s - {0, IGNORE} for s in sets):
         return
     mask = next(i for i, s in enumerate(sets) if IGNORE in s)

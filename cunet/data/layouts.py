@@ -23,8 +23,9 @@ from cunet.files.listing import IMAGES, folders_of, images_of, is_file, visible
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "imagestr")
 LABEL_FOLDERS = ("labels", "label", "masks", "mask", "labelstr")
 ENDINGS = ("_cp_masks", "_masks", "_mask", "_labels", "_seg")  # of a label file's stem
-PRODUCTS = ("_prob", "_overlay")  # of `cunet segment`, which hold no labels
+PRODUCTS = ("_prob", "_overlay", "_cp_output")  # of `cunet segment` and Cellpose: no labels
 CHANNEL = re.compile(r"(.+)_(\d{4})")  # nnU-Net's names of image files
+BOTH = "'{}' and '{}' are both labels of one image; keep one of them."
 NOT_READ = (".gif", ".webp", ".jp2", ".czi", ".nd2", ".lif", ".oib", ".oif", ".nii", ".gz", ".mha")
 
 
@@ -61,14 +62,15 @@ def readings(folder: Path, choice: str | None = None) -> list[Reading]:
     labels = [path for path in inside if known[path] in LABEL_FOLDERS or known[path] == wanted]
     if len(labels) > 1:  # an empty one is no way to read
         labels = [path for path in labels if images_of(path)] or labels
-    found = [Reading(y.name, f"{x.name}/ with {y.name}/", x, y) for x in images for y in labels]
+    both = [(x, y) for x in images for y in labels if x != y]
+    found = [Reading(y.name, f"{x.name}/ with {y.name}/", x, y) for x, y in both]
     if any(known[r.images] == "imagestr" for r in found):  # nnU-Net's belong together
         found = [r for r in found if (known[r.images] == "imagestr") == r.how.endswith("labelsTr/")]
-    stems = {path.stem for path in images_of(folder)}
+    stems = {_stem(path) for path in images_of(folder)}
     own = [choice] if choice and choice.startswith("_") else []
     for ending in (*own, *(e for e in ENDINGS if e not in own)):
         mine = [stem for stem in stems if _label_ending(stem, (*own, *ENDINGS)) == ending]
-        if any(stem.removesuffix(ending) in stems for stem in mine):
+        if any(stem[: -len(ending)] in stems for stem in mine):
             how = f"files side by side, labels ending in {ending}"
             found.append(Reading(ending, how, folder, folder, ending))
     return [r for r in found if wanted in (None, r.choice.lower())]
@@ -107,7 +109,12 @@ def _side_by_side(way: Reading) -> tuple[list[Files], list[str]]:
     images = {s: p for s, p in files.items() if s not in labels and s not in others}
     if others:
         notes.append(f"not used: {some(sorted(files[s].name for s in others))}")
-    named = {stem.removesuffix(way.ending): path for stem, path in labels.items()}
+    named: dict[str, Path] = {}
+    for stem, path in labels.items():
+        name = stem[: -len(way.ending)]
+        if name in named:  # a_mask.tif and a_Mask.tif
+            raise DataError(BOTH.format(named[name], path))
+        named[name] = path
     for stem in sorted(images.keys() ^ named.keys()):
         path, ending = (images | named)[stem], way.ending if stem in images else ""
         raise DataError(
@@ -131,11 +138,9 @@ def _two_folders(way: Reading) -> tuple[list[Files], list[str]]:
     endings = set()
     for stem, path in found.items():
         ending = "" if stem in images else _label_ending(stem, (*own, *ENDINGS))
-        name = stem.removesuffix(ending)
+        name = stem[: len(stem) - len(ending)]
         if name in labels:
-            raise DataError(
-                f"'{labels[name]}' and '{path}' are both labels of one image; keep one of them."
-            )
+            raise DataError(BOTH.format(labels[name], path))
         labels[name] = path
         endings.add(ending)
     for stem in sorted(images.keys() ^ labels.keys()):
@@ -186,8 +191,8 @@ def by_stem(folder: Path, leave_out: Sequence[str] = ()) -> tuple[dict[str, Path
     files: dict[str, Path] = {}
     found, note = image_files(folder)
     for path in found:
-        stem = unicodedata.normalize("NFC", path.stem.removesuffix(".ome"))  # macOS splits letters
-        if stem.endswith(tuple(leave_out)):
+        stem = _stem(path)
+        if stem.lower().endswith(tuple(leave_out)):
             continue
         if stem in files:
             raise DataError(f"'{path}' and '{files[stem]}' have the same stem; keep one of them.")
@@ -214,6 +219,13 @@ def image_files(folder: Path) -> tuple[list[Path], list[str]]:
     return files, [f"{folder.name}/: not used: {some(others, 5)}"] if others else []
 
 
+def _stem(path: Path) -> str:
+    """The name of a file without its suffix; a.ome.tif is a."""
+    stem = path.stem[:-4] if path.stem.lower().endswith(".ome") else path.stem
+    return unicodedata.normalize("NFC", stem)  # macOS splits letters
+
+
 def _label_ending(stem: str, endings: Iterable[str]) -> str:
-    """The ending that makes a stem that of a label file; "" where it has none."""
-    return next((end for end in endings if stem.endswith(end) and stem != end), "")
+    """The ending, in any spelling, that makes a stem that of a label file; "" for none."""
+    low = stem.lower()
+    return next((end for end in endings if low.endswith(end.lower()) and len(end) < len(low)), "")

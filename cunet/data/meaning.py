@@ -12,21 +12,31 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
-from cunet.data.labels import IGNORE, MAX_CLASSES, class_ids, refuse_negative
+from cunet.data.labels import (
+    IGNORE,
+    MAX_CLASSES,
+    class_ids,
+    refuse_negative,
+    refuse_two_codings,
+)
 from cunet.data.suspicion import (
     ALIKE,
     FEW,
     HALF,
     counted_up,
+    ignoring,
     many_pieces,
+    masks_among,
     objects_on_ground,
-    pieces,
+    renumbered,
+    touching,
     whole,
 )
 from cunet.errors import DataError
 
 MEANINGS = ("classes", "instances")
 MOST_LAYERS = 10  # classes of one piece each that are in every page: layers, or organs
+MOST_NAMED = 16  # classes that a study tells apart, such as organs; more are perhaps objects
 INSTANCE_CLASSES = ("background", "object")
 
 
@@ -68,7 +78,7 @@ def meaning_of(
     labels, classes, coding = class_ids(pages, names)
     doubts = [f"warning: {why}"] if why else []
     if asked is None and not doubts:
-        doubts = _numbered_among_others(pages, names)
+        doubts = _numbered_among_others(pages, names) or _many(classes)
     return Meaning(labels, classes, None, [coding, *doubts])
 
 
@@ -109,9 +119,11 @@ def _by_shape(pages: Sequence[np.ndarray]) -> tuple[str, str]:
     if share < (HALF if len(numbers) > 2 else ALIKE):
         return "classes", ""
     pieces_said = "each is one piece" if share == 1 else "most are one piece"
-    touching = all(map(_touching, pages))
-    several = most > (MOST_LAYERS if len(own) == 1 and touching else FEW)
-    if (share >= ALIKE and not same and several) or counted_up(own):
+    filled = any(len(found) > 1 for found in own) and all(map(touching, pages))
+    several = most > (MOST_LAYERS if filled else FEW)
+    cells = (share >= ALIKE and not same and several) or (counted_up(own) and several)
+    again = cells and _same_again(own)
+    if cells and not again:
         if ground and not _like_class_ids(numbers) and not objects_on_ground(pages):
             return "classes", ""  # grey values, which class_ids refuses
         others = ", and other images hold other numbers" if len(own) > 1 else ""
@@ -120,10 +132,13 @@ def _by_shape(pages: Sequence[np.ndarray]) -> tuple[str, str]:
         return "classes", ""  # numbers with gaps, which class_ids refuses
     if not ground and most <= FEW:
         return "classes", ""  # they share all of the image, as cells hardly do
+    if again:
+        return "unclear", f"{pieces_said}, but a few numbers come back, with gaps, as organs do"
     against = "all images hold the same numbers" if same else ""
-    if not several and touching:
+    if not several and filled:
         against = against or "each touches another one"
-    if against and most <= MOST_LAYERS:
+    layers = filled and most <= MOST_LAYERS and (same or len(own) == 1)
+    if against and (layers or most <= FEW):  # else few cells, in some images as many in each
         return "classes", (
             f"labels look like cell numbers, as {pieces_said}, but {against}: they are taken for "
             "classes. --labels instances reads cell numbers"
@@ -131,17 +146,21 @@ def _by_shape(pages: Sequence[np.ndarray]) -> tuple[str, str]:
     return "unclear", f"{pieces_said}, as cells are, but {against or 'so few may be classes too'}"
 
 
-def _touching(page: np.ndarray) -> bool:
-    """Whether every number of a page touches another one, as layers do and nuclei in their cells.
+def _same_again(own: Sequence[set[int]]) -> bool:
+    """Whether images hold some of the same few numbers, not counted up from 1, as organs do."""
+    numbers = set().union(*own)
+    gaps = any(found != set(range(1, len(found) + 1)) for found in own)
+    return len(own) > 1 and gaps and _like_class_ids(numbers) and len(numbers) <= MOST_NAMED
 
-    A number that is alone in its page does not speak against it.
-    """
-    found = np.unique(page[(page > 0) & (page != IGNORE)])
-    beside = set[int]()
-    for one, other in ((page[1:], page[:-1]), (page[:, 1:], page[:, :-1])):
-        differ = (one != other) & (one > 0) & (other > 0) & (one != IGNORE) & (other != IGNORE)
-        beside |= {*one[differ].tolist(), *other[differ].tolist()}
-    return len(found) == 1 or beside == set(found.tolist())
+
+def _many(classes: int) -> list[str]:
+    """A warning where there are more classes than a study tells apart, such as torn neurons."""
+    if classes <= MOST_NAMED:
+        return []
+    return [
+        f"warning: {classes} classes, many for a network: if each number is an object, though in "
+        "several pieces, give --labels instances; --labels classes says that they are classes"
+    ]
 
 
 def _like_class_ids(numbers: set[int]) -> bool:
@@ -164,14 +183,15 @@ def _instances(pages: Sequence[np.ndarray], names: Sequence[str], why: str) -> M
     ignored, notes = _ignored(pages, names, union)
     found = []
     for page in pages:
-        kept = np.where(page == IGNORE, 0, page) if ignored else page
-        numbers, place = np.unique(kept, return_inverse=True)
-        first = int(numbers[0] != 0)  # a page without background numbers from 1 too
-        found.append((place.reshape(page.shape) + first).astype(np.int32))
+        numbers, place = renumbered(np.where(page == IGNORE, 0, page) if ignored else page)
+        place += numbers[0] != 0  # a page without background numbers from 1 too
+        found.append(place)
     counts = [int(np.count_nonzero(np.bincount(cells.ravel())[1:])) for cells in found]
     total, between = sum(counts), f"{min(counts)} to {max(counts)} in an image"
     notes.insert(0, f"labels are cell numbers (instances): {total} objects, {between}; {why}")
-    if many_pieces(found):
+    masks = masks_among(found, names)
+    notes += masks
+    if not masks and many_pieces(found):
         notes.append(
             "warning: each number is several pieces on average: are these classes or masks, not "
             "cell numbers? Touching cells are then one"
@@ -193,13 +213,11 @@ def _object_labels(
 def _ignored(
     pages: Sequence[np.ndarray], names: Sequence[str], union: set[int]
 ) -> tuple[bool, list[str]]:
-    """Whether 255 among object numbers means "ignore", and notes: it is no object where it lies in
-    several pieces and the objects were not counted up to it."""
+    """Whether 255 among object numbers means "ignore", and notes."""
     if IGNORE not in union or max(union) > IGNORE or IGNORE - 1 in union:
         return False, []
-    holders = [i for i, page in enumerate(pages) if (page == IGNORE).any()]
-    torn = [i for i in holders if next(pieces((pages[i] == IGNORE).astype(np.uint8), ())) > 1]
-    if torn:
+    if torn := ignoring(pages):
+        refuse_two_codings([set(np.unique(page).tolist()) for page in pages], names)
         share = sum(int((page == IGNORE).sum()) for page in pages) / sum(p.size for p in pages)
         return True, [
             f"warning: 255 is several pieces in {names[torn[0]]}: it is taken for ignore, not for "
@@ -207,8 +225,9 @@ def _ignored(
         ]
     others = union - {0, IGNORE}
     if others == set(range(1, len(others) + 1)):
+        holder = next(i for i, page in enumerate(pages) if (page == IGNORE).any())
         return False, [
-            f"warning: 255 in {names[holders[0]]} counts as an object, though the others are "
+            f"warning: 255 in {names[holder]} counts as an object, though the others are "
             f"numbered to {len(others)}. If it means ignore, take it out"
         ]
     return False, []

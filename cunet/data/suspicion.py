@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import ndimage
 
+from cunet.errors import DataError
 from cunet.terminal import plural
 
 IGNORE = 255
 MOST_NUMBERS = 200  # looked at in a page, since each takes time
-MOST_VALUES = 1 << 16
+TABLE = 1 << 24  # numbers up to here are looked up, which is quick
 ENOUGH = 20  # numbers of several pieces
 SMALL = 4  # pixels; fewer are no object
 ALIKE = 0.8  # of the numbers of all pages are one piece where they are cells, of classes far fewer
@@ -25,16 +26,25 @@ FAR_MORE = 10  # times as many pixels of 255 beside them
 SHOWN = 3  # names in a warning
 
 
+def renumbered(page: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers in a page (H, W), sorted, and for each pixel the place of its own among them,
+    (H, W) int32; as np.unique has them, which is slow for pages of millions of pixels."""
+    if page.min() >= 0 and page.max() < TABLE:
+        there = np.zeros(int(page.max()) + 1, bool)
+        there[page] = True
+        numbers = np.flatnonzero(there)
+        return numbers, (np.cumsum(there, dtype=np.int32) - 1)[page]
+    numbers = np.unique(page)
+    return numbers, np.searchsorted(numbers, page).astype(np.int32)
+
+
 def pieces(page: np.ndarray, leave_out: Sequence[int] = (0, IGNORE)) -> Iterator[int]:
     """In how many 8-connected pieces each number of a page (H, W) lies.
 
     Of very many numbers some are taken, evenly.
     """
-    numbers, place = np.arange(1, 1 + MOST_VALUES), page
-    if page.min() < 0 or page.max() > MOST_VALUES:  # renumbered from 1, which takes time
-        numbers, place = np.unique(page, return_inverse=True)
-        place = place.reshape(page.shape) + 1
-    place = place.astype(np.int32)
+    numbers, place = renumbered(page)
+    place += 1
     boxes = ndimage.find_objects(place)
     wanted = [k for k, box in enumerate(boxes) if box and numbers[k] not in leave_out]
     for k in wanted[:: 1 + len(wanted) // MOST_NUMBERS]:
@@ -69,11 +79,12 @@ def objects_on_ground(pages: Sequence[np.ndarray]) -> bool:
     """
     numbers = beside = small = 0
     for page in pages:
-        known, counts = np.unique(page[page > 0], return_counts=True)
+        known, place = renumbered(page)
         ground = ndimage.binary_dilation(page == 0, np.ones((3, 3)))
-        numbers += len(known)
-        small += int(np.count_nonzero(counts < SMALL))
-        beside += len(np.unique(page[ground & (page > 0)]))
+        above = known > 0
+        numbers += int(np.count_nonzero(above))
+        small += int(np.count_nonzero(np.bincount(place.ravel())[above] < SMALL))
+        beside += int(np.count_nonzero(np.bincount(place[ground], minlength=len(known))[above]))
     return numbers > 0 and max(small, numbers - beside) < numbers / 2 and whole(pages) >= ALIKE
 
 
@@ -81,6 +92,67 @@ def many_pieces(pages: Sequence[np.ndarray]) -> bool:
     """Whether numbers that should be objects are two pieces or more on average, as classes are."""
     found = [count for page in pages for count in pieces(page, (0,))]
     return len(found) > 0 and sum(found) >= 2 * len(found)
+
+
+def touching(page: np.ndarray) -> bool:
+    """Whether every number of a page touches another one, as layers do and nuclei in their cells.
+
+    A number that is alone in its page does not speak against it.
+    """
+    found = np.unique(page[(page > 0) & (page != IGNORE)])
+    beside = set[int]()
+    for one, other in ((page[1:], page[:-1]), (page[:, 1:], page[:, :-1])):
+        differ = (one != other) & (one > 0) & (other > 0) & (one != IGNORE) & (other != IGNORE)
+        beside |= {*one[differ].tolist(), *other[differ].tolist()}
+    return len(found) == 1 or beside == set(found.tolist())
+
+
+def ignoring(pages: Sequence[np.ndarray]) -> list[int]:
+    """Which pages (H, W) of object numbers hold 255 for "ignore", and not for an object.
+
+    It is ignore where it lies in several pieces and the objects were not counted up to it.
+    """
+    if max(page.max() for page in pages) != IGNORE:
+        return []
+    numbers = {*np.unique(np.concatenate([np.unique(page) for page in pages])).tolist()}
+    if IGNORE - 1 in numbers or numbers <= {0, IGNORE}:
+        return []
+    alone = ((page == IGNORE).astype(np.uint8) for page in pages)
+    return [i for i, page in enumerate(alone) if next(pieces(page, (0,)), 0) > 1]
+
+
+def masks_among(pages: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
+    """A warning where pages hold one number in many pieces while others number each object.
+
+    pages are object numbers (H, W), counted from 1.
+    """
+    if max(page.max() for page in pages) < 2:
+        return []
+    torn = [
+        (name, next(pieces(page, (0,))))
+        for page, name in zip(pages, names, strict=True)
+        if page.max() == 1
+    ]
+    odd = [(name, count) for name, count in torn if count > FEW]
+    if not odd:
+        return []
+    (name, count), more = odd[0], f" (and {len(odd) - 1} more like it)" if odd[1:] else ""
+    return [
+        f"warning: {name} holds one number in {count} pieces, all of them one object now, while "
+        f"others number their objects{more}: is it a mask? Number the objects in all"
+    ]
+
+
+def refuse_stray(pages: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
+    """The warnings of `stray`; DataError where class ids (H, W) uint8 surely are masks with a few
+    other pixels."""
+    reason, warnings = stray(pages, names)
+    if reason:
+        raise DataError(
+            f"labels of {reason}. Is this a mask of 0 and 255 with stray pixels? Save it with "
+            "0 and 255 alone. If these are classes, give --labels classes."
+        )
+    return warnings
 
 
 def stray(pages: Sequence[np.ndarray], names: Sequence[str]) -> tuple[str, list[str]]:

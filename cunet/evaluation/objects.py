@@ -9,7 +9,7 @@ import numpy as np
 from cunet.checks import arguments, arrays_or_path, callback
 from cunet.data.coding import refuse_mixed
 from cunet.data.dsb2018 import image_file, kaggle_cells
-from cunet.data.suspicion import many_pieces
+from cunet.data.suspicion import ignoring, many_pieces
 from cunet.data.weight_map import components
 from cunet.errors import DataError
 from cunet.evaluation.label_files import Pair, array_pairs, find_pairs
@@ -191,6 +191,11 @@ def read_pair(
     else:
         truth, noticed = label_pages(pair.truth, names[1], colours)
         notes += coded_alike(pair.pred, pair.truth)
+        if ignoring(truth):
+            notes.append(
+                f"{WARNING}{names[1]}: 255 is several pieces, as where it means ignore, but counts "
+                "as an object here. Take it out"
+            )
     notes += [f"{names[1]}: {note}" for note in noticed]
     if len(truth) != len(pages):
         raise DataError(

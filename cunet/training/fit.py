@@ -73,11 +73,12 @@ class Fit:
         return f"Fit({'; '.join(parts)})"
 
 
-@arguments(preset=text, out=path, resume=path, progress=callback, quiet=flag)
+@arguments(meaning=text, preset=text, out=path, resume=path, progress=callback, quiet=flag)
 def fit(
     images: Any,
     labels: Any,
     *,
+    meaning: str | None = None,
     held_out: Iterable[int] | None = None,
     preset: str | None = None,
     out: str | Path | None = None,
@@ -89,19 +90,17 @@ def fit(
     """Train a network on arrays in memory: returns it, ready for cunet.segment, and the training.
 
     images are (H, W) or (H, W, C), a list of them of any sizes or one array with the images along
-    its first axis; labels (H, W) likewise, bool or whole numbers, with the meanings that label
-    files have: 0 and 1, 0 and 255, or class ids 0 ... K-1, with 255 beside them for "ignore".
-    Everything is checked before anything is trained.
+    its first axis; labels (H, W) likewise, bool or whole numbers: 0 and 1, 0 and 255, class ids
+    0 ... K-1, with 255 for "ignore", or numbered objects. meaning, "classes" or "instances", says
+    which where it is not plain. Everything is checked before anything is trained.
 
     held_out: numbers of the images, from 0, that are not trained on but scored; the network is then
     the one that scored best on them, else that of the last step. settings have the names of
-    cunet.Config (steps, minutes, width, tile, fold, train_share, seed, device ...); preset is
-    "cpu", "paper", "ucsd" or "finetune", by default as in `cunet train`. Images keep their own
-    values: the network normalises them.
+    cunet.Config (steps, minutes, width, tile, seed ...); preset is "cpu", "paper", "ucsd" or
+    "finetune", by default as in `cunet train`. The network normalises images as they are.
 
-    out: a run folder as `cunet train` makes, for `cunet report` and `cunet segment --model`; by
-    default nothing is written. resume: such a folder, made by fit from the same arrays, to go on
-    with; beside it only steps, minutes, threads and device are given.
+    out: a run folder as `cunet train` makes; by default nothing is written. resume: such a folder,
+    made by fit from the same arrays, to go on with; beside it only steps, minutes, threads, device.
 
     A line of progress is printed (quiet: none), or progress(record, steps) is called after every
     step with a record as of cunet.train. Ctrl-C, or a notebook's stop button, ends the training:
@@ -113,6 +112,7 @@ def fit(
         net, run = cunet.fit(images, masks, held_out=[0], steps=1200, width=8, tile=188)
         probability = cunet.segment(image, net)
     """
+    settings["labels"] = meaning
     given = {name: value for name, value in settings.items() if value is not None}
     for name in ("data", "dataset"):
         if name in given:

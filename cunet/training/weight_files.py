@@ -10,6 +10,7 @@ from cunet.data.dataset import Dataset
 from cunet.data.labels import cells, read_labels
 from cunet.data.meaning import meaning_of
 from cunet.data.resize import resized
+from cunet.data.suspicion import refuse_stray
 from cunet.data.weight_map import FORMS, components
 from cunet.errors import CunetError
 from cunet.files import TiffOutput, open_image
@@ -87,6 +88,9 @@ def _of_file(path: Path, meaning: str | None) -> Dataset:
     pages, notes = read_labels(path, meaning == "instances")
     names = [f"'{path}' page {number}" for number in range(len(pages))]
     read = meaning_of(pages, names, meaning)
+    doubts = []
+    if meaning is None and read.instances is None:
+        doubts = refuse_stray(read.labels, names)
     return Dataset(
         name=path.name,
         kind="labels",
@@ -94,6 +98,6 @@ def _of_file(path: Path, meaning: str | None) -> Dataset:
         labels=read.labels,
         class_names=read.class_names,
         slice_names=tuple(f"page {number}" for number in range(len(pages))),
-        notes=(*notes, *read.notes),
+        notes=(*notes, *read.notes, *doubts),
         instances=read.instances,
     )

@@ -152,3 +152,19 @@ def test_floating_point_labels_that_no_integer_holds(tmp_path, value):
     tifffile.imwrite(tmp_path / "a.tif", np.where(MASKS[0] > 0, value, 0.0))
     with pytest.raises(DataError, match="a.tif', page 0: labels are whole numbers"):
         read_labels(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("meaning", [None, "instances"])
+def test_every_file_may_show_its_cells_in_colours_of_its_own(tmp_path, meaning):
+    """Programs draw new colours at random for each image; the numbers count. The ground does not
+    change its colour."""
+    rng, cells = np.random.default_rng(0), [discs(n, n).astype(np.uint8) for n in (6, 8, 5)]
+    colours = [tuple(c) for c in rng.integers(50, 200, (8, 3)).tolist()]
+    tables = [[BLACK, *(colours[k] for k in rng.permutation(8))] for _ in cells]
+    files = [table(page, *shown) for page, shown in zip(cells, tables, strict=True)]
+    data = load(write(tmp_path, files, ".png"), meaning=meaning)
+    for found, page in zip(data.instances, cells, strict=True):
+        np.testing.assert_array_equal(found, page)
+    tables[1][0] = WHITE
+    files[1] = table(cells[1], *tables[1])
+    refused(write(tmp_path, files, ".png"), "im1.png", "0 is white in one")

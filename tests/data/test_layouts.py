@@ -51,6 +51,9 @@ LAYOUTS = [
     ("{}.tif", "{}_cp_masks.png"),
     ("{}.tif", "{}_labels.tif"),
     ("{}.bmp", "{}_seg.bmp"),
+    ("{}.ome.tif", "{}_mask.ome.tif"),
+    ("{}.tif", "{}_Mask.PNG"),
+    ("images/{}.tif", "masks/{}_MASK.tif"),
     ("imagesTr/{}_0000.png", "labelsTr/{}.png"),
     ("imagesTr/{}.tif", "labelsTr/{}.tif"),
 ]
@@ -136,6 +139,27 @@ def test_two_endings_of_labels_are_two_readings(tmp_path):
     refused(CunetError, "folder:_mask", "folder:_cp_masks")(folder)
     assert load(folder, "folder:_mask").slice_names == ("a", "b", "c")
     assert any("a_cp_masks.tif" in note for note in load(folder, "folder:_mask").notes)
+
+
+def test_pictures_that_cellpose_draws_are_no_images(tmp_path):
+    folder = made(tmp_path, "{}.tif", "{}_cp_masks.tif")
+    for name in MASKS:
+        write(folder / f"{name}_cp_output.png", GREYS[name])
+    assert load(folder).slice_names == ("a", "b", "c")
+
+
+def test_images_are_not_their_own_labels(tmp_path):
+    """Binary images would train a network that answers with its input."""
+    made(tmp_path, "images/{}.tif", "labels/{}.tif")
+    for name in MASKS:
+        write(tmp_path / f"images/{name}.tif", MASKS[name])
+    refused(CunetError, "with labels in 'images'")(tmp_path, kind="folder:images")
+
+
+def test_two_spellings_of_an_ending_are_two_label_files(tmp_path):
+    folder = made(tmp_path, "images/{}.tif", "masks/{}_mask.tif")
+    write(folder / "masks/a_Mask.png", MASKS["a"])
+    refused(DataError, "both labels of one image", "a_Mask.png")(folder)
 
 
 def test_files_without_a_partner(tmp_path):

@@ -169,6 +169,22 @@ def test_a_single_255_far_above_the_others_is_warned_of(tmp_path):
     assert data.instances[0].max() == 7 and any("counts as an object" in n for n in warned(data))
 
 
+def test_masks_of_255_among_numbered_objects_are_refused(tmp_path):
+    """Their objects would be ignored, all of them."""
+    masks = [((c > 0) * 255).astype("u1") for c in CELLS[1:]]
+    pairs(tmp_path, [CELLS[0].astype("u1"), *masks])
+    for meaning in (None, "instances"):
+        refused(tmp_path, "two codings", "im1.tif", "is 255 a class or ignore", meaning=meaning)
+
+
+def test_masks_of_1_among_numbered_objects_are_warned_of(tmp_path):
+    mask = (discs(9, 30) > 0).astype(np.uint16)
+    (warning,) = warned(load(pairs(tmp_path, [*CELLS, mask])))
+    assert "im3.tif" in warning and "one number in 9 pieces" in warning
+    cell = (discs(1, 30) > 0).astype(np.uint16)
+    assert not warned(load(pairs(tmp_path / "b", [*CELLS, cell])))
+
+
 # Neither is plain
 
 
@@ -180,9 +196,10 @@ def test_few_numbers_are_asked_about(tmp_path):
     assert load(tmp_path, meaning="instances").instances[0].max() == 2
 
 
-def test_a_dozen_numbers_that_are_in_all_images_are_asked_about(tmp_path):
-    pairs(tmp_path, [np.roll(discs(12, 3), k, axis=0) for k in range(3)])
-    refused(tmp_path, "12 numbers", "all images hold the same")
+@pytest.mark.parametrize("count", [6, 10, 12])
+def test_cells_that_are_as_many_in_all_images_are_asked_about(tmp_path, count):
+    pairs(tmp_path, [np.roll(discs(count, 3), k, axis=0) for k in range(3)])
+    refused(tmp_path, f"{count} numbers", "all images hold the same")
 
 
 def test_half_of_the_numbers_in_pieces_is_asked_about(tmp_path):
@@ -192,7 +209,38 @@ def test_half_of_the_numbers_in_pieces_is_asked_about(tmp_path):
     refused(pairs(tmp_path, pages), "most are one piece")
 
 
+def test_organs_of_which_some_slices_lack_some_are_asked_about(tmp_path):
+    """Each is one piece, and no two slices hold the same ones, but they are not counted up."""
+    kept = [{1, 2, 3, 4, 5, 6, 7, 8}, {1, 2, 5, 6, 8}, {3, 4, 7, 8}, {2, 3, 5}]
+    body = discs(8, 5)
+    pages = [np.where(np.isin(body, [*ids]), body, 0) for ids in kept]
+    refused(pairs(tmp_path, pages), "may be cell numbers", "come back, with gaps, as organs do")
+    assert len(load(tmp_path, meaning="classes").class_names) == 9
+
+
+def test_layers_of_which_one_lacks_and_cells_that_fill_the_image_are_asked_about(tmp_path):
+    rows = np.arange(64)[:, None] + np.zeros((1, 64))
+    pages = [np.digitize(rows, range(9, 9 + 6 * n, 6)).astype("u1") for n in (7, 7, 6)]
+    assert [page.max() for page in pages] == [7, 7, 6]
+    refused(pairs(tmp_path, pages), "7 numbers", "each touches another one", "--labels classes")
+
+
+def test_one_tracked_cell_in_each_image_is_asked_about(tmp_path):
+    pages = [np.where(discs(1, k) > 0, k, 0).astype("u1") for k in range(1, 6)]
+    refused(pairs(tmp_path, pages), "may be cell numbers", "so few may be classes too")
+
+
 # Classes
+
+
+def test_very_many_classes_are_warned_of(tmp_path):
+    """Such as neurons of which every one lies in several pieces."""
+    table = np.append(0, np.random.default_rng(0).permutation(np.tile(np.arange(1, 21), 3)))
+    cells = np.kron(np.arange(1, 61).reshape(6, 10), np.pad(np.ones((7, 5), int), (0, 1)))
+    pages = [np.roll(table[cells], 6 * k, axis=1).astype("u1") for k in range(3)]
+    (warning,) = warned(load(pairs(tmp_path, pages)))
+    assert "21 classes" in warning and "--labels instances" in warning
+    assert not warned(load(tmp_path, meaning="classes"))
 
 
 @pytest.mark.parametrize("count", [3, 4, 6])

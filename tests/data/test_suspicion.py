@@ -7,8 +7,9 @@ from label_images import discs
 from scipy import ndimage
 
 from cunet.data.load import load
-from cunet.data.suspicion import pieces
+from cunet.data.suspicion import ignoring, pieces, renumbered
 from cunet.errors import DataError
+from cunet.evaluation.objects import evaluate_objects
 
 CELLS = [discs(n, seed) for seed, n in enumerate((7, 10, 5))]
 MASKS = [((cells > 0) * 255).astype(np.uint8) for cells in CELLS]
@@ -46,6 +47,17 @@ def test_pieces_are_8_connected_and_of_any_numbers():
     page[5, 6] = 255
     assert [*pieces(page)] == [1, 3] and [*pieces(page, ())][1:] == [1, 1, 3]
     assert [*pieces(np.where(page > 5, 9, page).astype(np.uint8))] == [1, 4]
+
+
+@pytest.mark.parametrize("highest", [3, 250, 2**23, 2**30, 2**62])
+def test_renumbering_is_that_of_numpy(highest):
+    rng = np.random.default_rng(highest)
+    page = rng.choice(rng.integers(-2 if highest == 250 else 0, highest, 9), (5, 8))
+    numbers, place = renumbered(page)
+    known, inverse = np.unique(page, return_inverse=True)
+    np.testing.assert_array_equal(numbers, known)
+    np.testing.assert_array_equal(place, inverse.reshape(page.shape))
+    assert place.dtype == np.int32
 
 
 # 255: a class, or ignore?
@@ -88,3 +100,25 @@ def test_real_ignored_pixels_pass(tmp_path):
     data = load(pairs(tmp_path, labels))
     assert not warned(data) and len(data.class_names) == 2
     np.testing.assert_array_equal(np.stack(data.labels), np.stack(labels))
+
+
+def test_255_for_ignore_among_numbered_objects():
+    cells = CELLS[0].astype(np.uint8)
+    framed, corner, above = cells.copy(), cells.copy(), cells.astype(np.uint16)
+    framed[:2] = framed[-2:] = above[:2] = above[-2:] = 255
+    corner[:3, :3] = 255
+    assert ignoring([cells, framed]) == [1] and ignoring([cells]) == []
+    assert ignoring([corner]) == []  # one piece, perhaps an object
+    assert ignoring([MASKS[0]]) == []  # a mask
+    assert ignoring([framed, np.full((4, 4), 254, np.uint8)]) == []  # counted up to it
+    assert ignoring([above, np.full((4, 4), 300, np.uint16)]) == []
+
+
+def test_ignored_pixels_in_a_truth_of_objects_are_warned_of():
+    """A training ignores them; scores of objects count one more."""
+    cells = CELLS[0].astype(np.uint8)
+    framed = cells.copy()
+    framed[:2] = framed[-2:] = 255
+    with pytest.warns(UserWarning, match="255 is several pieces.*counts as an object here"):
+        evaluate_objects([cells], [framed])
+    evaluate_objects([framed], [cells])  # no warning: an error in the tests

@@ -291,3 +291,21 @@ def test_prepared_from_arrays_equals_prepared_from_files(arrays, from_files):
     for index in range(4):
         for a, b in zip(made.samples.sample(index), files.samples.sample(index), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_the_meaning_of_labels_is_asked_and_given():
+    """As --labels of the command line does, which no argument of fit could be called."""
+    from label_images import discs
+
+    cells = [discs(n, n) for n in (2, 3, 2)]
+    images = [page * np.uint8(60) for page in cells]
+    options = SMALL | {"steps": 1}
+    with pytest.raises(DataError, match="Give meaning='instances' if each.*meaning='classes' if"):
+        cunet.fit(images, cells, **options)
+    net, made = cunet.fit(images, cells, meaning="instances", **options)
+    assert net.shape.classes == 2 and any("7 objects" in note for note in made.notes)
+    assert cunet.fit(images, cells, meaning="classes", **options)[0].shape.classes == 4
+    many, made = cunet.fit(images * 2, [discs(n, n) for n in (6, 7, 8)] * 2, **options)
+    assert any("meaning='classes' reads classes" in note for note in made.notes)
+    with pytest.raises(CunetError, match="'classes'.*found 'cells'|classes.*instances.*cells"):
+        cunet.fit(images, cells, meaning="cells", **options)

@@ -86,3 +86,28 @@ def test_what_cannot_be_written(run, folder, tmp_path):
     assert code == 2 and "2 sizes" in err and "--resize" in err
     assert run("weights", "--data", folder, tmp_path, "-o", tmp_path / "w.tif")[0] == 2
     assert not (tmp_path / "w.tif").exists()
+
+
+def test_a_mask_with_stray_pixels_is_refused_as_in_training(run, folder, tmp_path):
+    """Its 255 would be ignored, and the few other pixels weigh thousands."""
+    mask = (CELLS[0] > 0).astype("u1") * 255
+    mask[0, :3] = 1
+    for name, array in (
+        ("m.tif", mask),
+        ("data/images/im0.tif", mask),
+        ("data/labels/im0.tif", mask),
+    ):
+        tifffile.imwrite(tmp_path / name, array)
+    for name in ("im1", "im2"):
+        for part in ("images", "labels"):
+            (folder / part / f"{name}.tif").unlink()
+    for source in (tmp_path / "m.tif", folder):
+        code, _, err = run("weights", source, "-o", tmp_path / "w.tif")
+        assert (
+            code == 3
+            and "3 pixels have a class above 0" in err
+            and not (tmp_path / "w.tif").exists()
+        )
+    assert (
+        run("weights", tmp_path / "m.tif", "-o", tmp_path / "w.tif", "--labels", "classes")[0] == 0
+    )

@@ -48,7 +48,9 @@ def a_training(data: Path) -> list[float]:
 
 
 def arrays_to_a_network(images: list[np.ndarray], labels: list[np.ndarray]) -> np.ndarray:
-    net, run = cunet.fit(images, labels, held_out=[0], width=1, depth=1, tile=20, steps=2)
+    net, run = cunet.fit(
+        images, labels, meaning="classes", held_out=[0], width=1, depth=1, tile=20, steps=2
+    )
     assert_type(net, cunet.UNet)
     print(run, run.best, run.folder, [record["loss"] for record in run.records])
     return cunet.segment(images[0], net, progress=lambda done, rows: None)
