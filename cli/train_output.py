@@ -40,8 +40,8 @@ def announce(plan: "Plan", quiet: bool) -> None:
     common.say(
         f"  {plural(len(prepared.training), 'slice')} to train on, "
         f"{len(prepared.held_out)} held out; width {config.width}, tile {config.tile}, "
-        f"{config.solver}; memory about {size(plan.memory)}"
-        f"  ->  {config.out}",
+        f"{config.solver}, weight map {config.weight_map}; memory about {size(plan.memory)}  ->  "
+        f"{config.out}",
         quiet,
     )
 
