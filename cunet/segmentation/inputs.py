@@ -95,7 +95,8 @@ def find_images(
             matches = map(Path, glob.glob(argument, recursive=True))
             found = chosen(p for p in visible(matches) if p.is_file() and is_image(p))
         if not found:
-            raise CunetError(f"'{argument}': no image found there ({FORMATS}); check the name")
+            hint = f"; {_folder_within(path)}"
+            raise CunetError(f"'{argument}': no image found there ({FORMATS}){hint}")
         files += found
     for file in files:
         if not file.exists():
@@ -107,6 +108,16 @@ def find_images(
             raise one_name(first, file)
     made = {file for file in stems.values() if _made_of(file, stems) and is_ours(file)}
     return [file for file in stems.values() if file not in made]
+
+
+def _folder_within(folder: Path) -> str:
+    """What to give in place of a folder without images: one inside it, images/ before others."""
+    if folder.is_dir():
+        inside = sorted(visible(folder.iterdir()), key=lambda p: (p.name != "images", p.name))
+        for other in inside:
+            if other.is_dir() and images_of(other):
+                return f"there are some in '{other}'"
+    return "check the name"
 
 
 def _made_of(file: Path, stems: Iterable[str]) -> bool:
