@@ -9,7 +9,7 @@ from typing import Any
 
 from cunet.errors import CunetError, not_among
 from cunet.files import FORMATS, read_description
-from cunet.files.listing import WRITTEN, images_of, is_image, visible
+from cunet.files.listing import WRITTEN, folders_of, images_of, is_image, visible
 from cunet.segmentation.how import ENDINGS, NUMBERED, PRODUCTS
 from cunet.segmentation.objects import Instances
 
@@ -112,12 +112,9 @@ def find_images(
 
 def _folder_within(folder: Path) -> str:
     """What to give in place of a folder without images: one inside it, images/ before others."""
-    if folder.is_dir():
-        inside = sorted(visible(folder.iterdir()), key=lambda p: (p.name != "images", p.name))
-        for other in inside:
-            if other.is_dir() and images_of(other):
-                return f"there are some in '{other}'"
-    return "check the name"
+    inside = sorted(folders_of(folder), key=lambda inner: inner.name != "images")
+    found = next((inner for inner in inside if images_of(inner)), None)
+    return f"there are some in '{found}'" if found else "check the name"
 
 
 def _made_of(file: Path, stems: Iterable[str]) -> bool:

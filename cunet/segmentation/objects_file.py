@@ -10,7 +10,7 @@ import numpy as np
 from cunet.data.dataset import sha256
 from cunet.data.probability import divided_by, probabilities
 from cunet.data.suspicion import objects_on_ground
-from cunet.errors import DataError
+from cunet.errors import CunetError, DataError
 from cunet.files import as_grey, open_image
 from cunet.files.frames import frames
 from cunet.files.image_file import ImageFile
@@ -41,9 +41,14 @@ def prepared(
 ) -> list[Job]:
     """What is left to be made of every file of probabilities, checked before anything is made.
 
-    image: where brightness is measured, with the same pages. CunetError or DataError for the first
-    file that does not fit.
+    image: where brightness is measured, of one file, with the same pages. CunetError or DataError
+    for the first file that does not fit.
     """
+    if image is not None and len(files) > 1:  # brightness of another image would say nothing
+        raise CunetError(
+            f"--image '{image}' is the image of one file of probabilities; found {len(files)}, "
+            f"'{files[0]}' and '{files[1]}' among them: give one at a time"
+        )
     given = [
         (file, target_paths(file, out, wanted, len(files), image_stem(file))) for file in files
     ]
