@@ -69,6 +69,15 @@ def test_images_in_other_layouts(tmp_path, image, labels, named):
     assert not any("seg" in path.name for path in find_images([image_of(command)]))
 
 
+def test_channels_in_files_of_their_own_are_not_segmented_one_by_one(tmp_path):
+    for name in ("imagesTr/a_0000.tif", "imagesTr/a_0001.tif", "labelsTr/a.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / name, np.eye(9, dtype=np.uint8))
+    assert segment_command(str(tmp_path), "runs/a") == "cunet segment --help"
+    (tmp_path / "imagesTr/a_0000.tif").unlink()  # damaged since
+    assert segment_command(str(tmp_path), "runs/a") == "cunet segment --help"
+
+
 def test_frames_in_any_spelling_are_segmented_and_scored(tmp_path):
     for name in ("01/t003.TIF", "01_GT/SEG/man_seg003.tiff"):
         (tmp_path / name).parent.mkdir(parents=True)
