@@ -233,6 +233,18 @@ def test_labels_beside_their_images_lead_to_a_training(run, tmp_path, monkeypatc
     assert code == 0 and next_of(err) == common.LAST
 
 
+def test_a_weight_map_leads_to_a_training_that_reads_the_labels_alike(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ids = np.kron(np.diag([1, 2, 3]), np.ones((16, 16))).astype(np.uint8)  # objects, or classes
+    for name in ("images", "labels", "masks"):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        tifffile.imwrite(tmp_path / "d" / name / "a.tif", ids)
+    meant = ["--labels", "classes", "--dataset", "folder:masks"]
+    code, _, err = run("weights", "d", "-o", "w.tif", "--preset", "cpu", *meant)
+    assert code == 0, err
+    assert next_of(err) == ["train", "--data", "d", "--weight-map", "balance", *meant]
+
+
 @pytest.mark.parametrize("torch", [True, False])
 def test_the_benchmark_names_pytorch_where_it_is(run, monkeypatch, torch):
     monkeypatch.setattr("cunet.cli.bench.find_spec", lambda name: object() if torch else None)
