@@ -65,7 +65,7 @@ class Worker:
 
     def close(self) -> None:
         """End the process, in the middle of a turn too."""
-        self.process.terminate()
+        self.process.kill()  # it keeps nothing, and may have inherited that SIGTERM is ignored
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()

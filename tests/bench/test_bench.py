@@ -86,7 +86,7 @@ def test_a_process_is_ended_in_the_middle_of_a_turn_without_a_word(capfd):
     one.process.stdin.write("\n")
     one.process.stdin.flush()
     one.close()
-    assert one.process.returncode == -signal.SIGTERM and capfd.readouterr() == ("", "")
+    assert one.process.returncode == -signal.SIGKILL and capfd.readouterr() == ("", "")
 
 
 def test_ratios_are_formed_in_pairs_to_the_better_of_the_others(monkeypatch):
