@@ -8,6 +8,7 @@ import click
 
 from cunet.cli import common
 from cunet.cli.object_options import object_options
+from cunet.terminal import plural
 
 
 @click.command()
@@ -28,10 +29,9 @@ def command(
 ):
     """Find objects in probabilities: files, folders or patterns, of cunet or any other program.
 
-    PROB holds the probability of the objects: fractions from 0 to 1, or integers, which are divided
-    by the largest of their type. Writes x_labels.tif (numbered objects) and x_table.csv (a
-    row for each object: size, place, shape, brightness) for x_prob.tif; x_rois.zip opens in
-    ImageJ's ROI Manager.
+    PROB holds the probability of the objects, from 0 to 1, or integers, which are divided by the
+    largest of their type. Writes x_labels.tif (numbered objects) and x_table.csv (a row for each:
+    size, place, shape) for x_prob.tif; x_rois.zip opens in ImageJ's ROI Manager.
 
     \b
     Examples:
@@ -61,7 +61,7 @@ def command(
                     done, text = objects_file.make_objects(job, image, update)
                 names = ", ".join(map(str, job.left.values()))
                 common.notes(f"warning: {note}" for note in done.warnings)
-                common.notes([text, f"  {done.objects} objects  ->  {names}"], quiet)
+                common.notes([text, f"  {plural(done.objects, 'object')}  ->  {names}"], quiet)
                 entry |= {"skipped": False, "objects": done.objects, "warnings": done.warnings}
             else:
                 common.say(f"{job.file}: already done, skipped (--overwrite to repeat it)", quiet)

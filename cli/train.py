@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 def command(data, preset, config_file, resume, stop_after, dry_run, quiet, as_json, **settings):
     """Train a U-Net on a folder of images and labels.
 
-    DATA is the folder of ISBI 2012 (train-volume.tif, train-labels.tif), of the Cell Tracking
-    Challenge (01/t000.tif, 01_GT/SEG/man_seg000.tif) or one of its sequences, of the Data Science
-    Bowl 2018 (<id>/images, <id>/masks), or any folder with images/ and labels/. Labels are 0 and 1,
-    0 and 255, or class ids 0 ... K-1, where 255 is ignored.
+    DATA is any folder with images/ and labels/ (or masks/), or with a.tif and a_mask.tif side by
+    side, or that of nnU-Net, ISBI 2012, the Data Science Bowl 2018 or the Cell Tracking Challenge
+    (or one sequence of it). Labels are 0 and 1, 0 and 255, numbered objects, or class ids
+    0 ... K-1, where 255 is ignored.
 
     \b
     Examples:

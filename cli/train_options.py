@@ -52,7 +52,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     },
     "Loss and weights": {
         "normalize": "What the loss is divided by.",
-        "weight_map": "paper: class balance and border term.",
+        "weight_map": "paper: class balance and border term; cpu too for numbered objects.",
         "w0": "Height of the border term (default: 10 for paper, 50 for falk2019).",
         "border_sigma": "Its width in pixels (default: 5 for paper, 6 for falk2019).",
     },

@@ -71,8 +71,8 @@ def one_class_warning(record: dict, names: tuple[str, ...]) -> list[str]:
     lone = record.get("val_one_class")
     if lone is None:
         return []
-    name = f"'{names[lone]}'" if lone == 0 or len(names) == 2 else f"no '{names[0]}'"
+    found = f"'{names[0]}' nowhere" if lone and len(names) > 2 else f"'{names[lone]}' everywhere"
     return [
-        f"warning: the net predicts {name} everywhere on the held-out slices; that is usual "
+        f"warning: the net predicts {found} on the held-out slices; that is usual "
         "early in a training, later try --weight-map balance or a smaller --lr"
     ]

@@ -62,4 +62,5 @@ def command(path, out, preset, config_file, overwrite, as_json, quiet, **setting
                f"{found['maximum']:.4g}", quiet)  # fmt: skip
     folder = path if path.is_dir() else data_of(path)
     train = ["train", "--data", str(folder), "--weight-map", found["form"]]
+    train += [w for n in ("labels", "dataset") if settings[n] for w in (f"--{n}", settings[n])]
     common.next_command(train if folder else common.LAST, quiet)

@@ -41,8 +41,13 @@ class Worker:
     def __init__(self, **job: Any):
         self.name = f"{job['side']}, {job['job']}, width {job['width']}"
         command = [sys.executable, "-P", "-m", "cunet.bench.worker", json.dumps(job)]
+        # In a session of its own, Ctrl-C reaches this process alone, which then ends the other
         self.process: Any = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
 
     def ask(self, line: str = "") -> Any:
@@ -59,7 +64,8 @@ class Worker:
             ) from error
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, in the middle of a turn too."""
+        self.process.kill()  # it keeps nothing, and may have inherited that SIGTERM is ignored
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()

@@ -187,8 +187,9 @@ def _instances(pages: Sequence[np.ndarray], names: Sequence[str], why: str) -> M
         place += numbers[0] != 0  # a page without background numbers from 1 too
         found.append(place)
     counts = [int(np.count_nonzero(np.bincount(cells.ravel())[1:])) for cells in found]
-    total, between = sum(counts), f"{min(counts)} to {max(counts)} in an image"
-    notes.insert(0, f"labels are cell numbers (instances): {total} objects, {between}; {why}")
+    least, most = min(counts), max(counts)
+    each = f"{most} in an image" if least == most else f"{least} to {most} in an image"
+    notes.insert(0, f"labels are cell numbers (instances): {sum(counts)} objects, {each}; {why}")
     masks = masks_among(found, names)
     notes += masks
     if not masks and many_pieces(found):

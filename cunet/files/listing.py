@@ -41,6 +41,15 @@ def folders_of(folder: Path) -> list[Path]:
     return [path for path in visible(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
 
 
+def one_within(folder: Path, name: str) -> str:
+    """What to say where a folder lacks a file that the first of its folders with one has, or ""."""
+    try:
+        found = [inner for inner in folders_of(folder) if (inner / name).is_file()]
+    except OSError:  # a hint is not worth an error of its own
+        return ""
+    return f"there is one in '{found[0]}'" if found else ""
+
+
 def images_of(folder: Path) -> list[Path]:
     """The image files of a folder, by name; none where it is no folder."""
     return [path for path in files_of(folder) if is_image(path)]

@@ -17,6 +17,7 @@ from cunet.checks import arguments, flag, instance, path, refused, text
 from cunet.engines import check_precision
 from cunet.errors import CunetError, DataError, NumericError
 from cunet.files.atomic import write_npz
+from cunet.files.listing import one_within
 from cunet.net import model_input
 from cunet.net.model_input import FORMAT, LATER
 from cunet.net.normalization import Normalization
@@ -175,5 +176,6 @@ def model_file(path: str | Path) -> Path:
             return path / name
     found = ", ".join(sorted(os.listdir(path))[:5]) or "nothing"
     raise CunetError(
-        f"run folder '{path}' holds no best.npz or last.npz (found: {found}); train first"
+        f"run folder '{path}' holds no best.npz or last.npz (found: {found}); "
+        + (one_within(path, "last.npz") or "train first")
     )

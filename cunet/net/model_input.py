@@ -41,8 +41,8 @@ def read(path: Path, with_arrays: bool) -> tuple[dict[str, Any], Arrays]:
     """
     if not path.exists() or path.is_dir():
         raise CunetError(
-            f"model '{path}' does not exist; expected a .npz file or a run folder that "
-            "`cunet train` wrote"
+            f"model '{path}' does not exist; expected a .npz file, a run folder that `cunet train` "
+            "wrote, or bundled, the network that comes with cunet"
         )
     try:
         with NpzFile(path) as file:

@@ -9,7 +9,7 @@ from typing import Any
 
 from cunet.errors import CunetError, not_among
 from cunet.files import FORMATS, read_description
-from cunet.files.listing import WRITTEN, images_of, is_image, visible
+from cunet.files.listing import WRITTEN, folders_of, images_of, is_image, visible
 from cunet.segmentation.how import ENDINGS, NUMBERED, PRODUCTS
 from cunet.segmentation.objects import Instances
 
@@ -95,7 +95,8 @@ def find_images(
             matches = map(Path, glob.glob(argument, recursive=True))
             found = chosen(p for p in visible(matches) if p.is_file() and is_image(p))
         if not found:
-            raise CunetError(f"'{argument}': no image found there ({FORMATS}); check the name")
+            hint = f"; {_folder_within(path)}"
+            raise CunetError(f"'{argument}': no image found there ({FORMATS}){hint}")
         files += found
     for file in files:
         if not file.exists():
@@ -107,6 +108,13 @@ def find_images(
             raise one_name(first, file)
     made = {file for file in stems.values() if _made_of(file, stems) and is_ours(file)}
     return [file for file in stems.values() if file not in made]
+
+
+def _folder_within(folder: Path) -> str:
+    """What to give in place of a folder without images: one inside it, images/ before others."""
+    inside = sorted(folders_of(folder), key=lambda inner: inner.name != "images")
+    found = next((inner for inner in inside if images_of(inner)), None)
+    return f"there are some in '{found}'" if found else "check the name"
 
 
 def _made_of(file: Path, stems: Iterable[str]) -> bool:

@@ -30,8 +30,9 @@ def segment_command(
     found = [listing.tiff_named(folder, name) for name in names]
     found = [path for path in found if path.exists()]
     for way in layouts.readings(folder)[:1]:
-        first = [layouts.find(folder, way.choice)[0][0].images[0]] if way.ending else []
-        found += first or [way.images]  # side by side the labels are images too
+        first = _first_image(folder, way.choice)
+        if len(first) == 1:  # several are channels, which segment does not join
+            found.append(first[0] if way.ending else way.images)  # beside labels: these are images
     sequences = ctc_files.sequences(folder) if folder.is_dir() else []
     if sequences:
         asked = [part.strip().split("/")[0] for part in (hold_out or "").split(",")]
@@ -55,6 +56,14 @@ def segment_command(
     words = ["cunet", "segment", str(found[0]), "--model", run, *chosen]
     words += ["--products", ",".join(products)] if products != ["prob", "mask"] else []
     return shell_line(words + (["--out", out] if out != "." else []))
+
+
+def _first_image(folder: Path, choice: str) -> tuple[Path, ...]:
+    """The files of the first image of a folder; none where it is no longer as it was."""
+    try:
+        return layouts.find(folder, choice)[0][0].images
+    except CunetError:
+        return ()
 
 
 def _bowl_images(folder: Path) -> Path:

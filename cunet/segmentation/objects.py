@@ -196,8 +196,9 @@ def objects(
         )
     intensities = None if image is None else _brightness(image, found)
     if found.dtype.kind in "ui":
-        if how != Instances():
-            raise CunetError(f"objects: labels are measured as they are, without {how.text()}")
+        if how != Instances() or threshold != 0.5:
+            other = how.text() if how != Instances() else "a threshold"
+            raise CunetError(f"objects: labels are measured as they are, without {other}")
         return _measured(found, scale, intensities)
     if found.dtype.kind == "f":
         found = found[..., 1] if two else found

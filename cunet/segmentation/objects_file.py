@@ -10,7 +10,7 @@ import numpy as np
 from cunet.data.dataset import sha256
 from cunet.data.probability import divided_by, probabilities
 from cunet.data.suspicion import objects_on_ground
-from cunet.errors import DataError
+from cunet.errors import CunetError, DataError
 from cunet.files import as_grey, open_image
 from cunet.files.frames import frames
 from cunet.files.image_file import ImageFile
@@ -22,6 +22,7 @@ from cunet.segmentation.made_by import written
 from cunet.segmentation.products import make_sink
 from cunet.segmentation.segment_file import Summary, write_products
 from cunet.segmentation.stored import both_classes
+from cunet.terminal import plural
 from cunet.threads import strips
 
 OBJECTS = ("labels", "table", "rois")  # what a probability alone suffices for
@@ -40,9 +41,14 @@ def prepared(
 ) -> list[Job]:
     """What is left to be made of every file of probabilities, checked before anything is made.
 
-    image: where brightness is measured, with the same pages. CunetError or DataError for the first
-    file that does not fit.
+    image: where brightness is measured, of one file, with the same pages. CunetError or DataError
+    for the first file that does not fit.
     """
+    if image is not None and len(files) > 1:  # brightness of another image would say nothing
+        raise CunetError(
+            f"--image '{image}' is the image of one file of probabilities; found {len(files)}, "
+            f"'{files[0]}' and '{files[1]}' among them: give one at a time"
+        )
     given = [
         (file, target_paths(file, out, wanted, len(files), image_stem(file))) for file in files
     ]
@@ -99,14 +105,19 @@ def make_objects(
         done = write_products(
             read, job.pages, sinks, found, job.how.threshold, lambda rows, _: progress(rows)
         )
-        text = f"{job.file}: {prob.pages} page(s) of {prob.height} x {prob.width}, axes "
-        text += f"{prob.axes}, {prob.dtype}{divided_by(prob)}"
+        text = f"{job.file}: {_size(prob)}, axes {prob.axes}, {prob.dtype}{divided_by(prob)}"
         text += ", two channels: the second is class 1" if prob.channels == 2 else ""
-        said = [*prob.doubts, *filter(None, [chosen.note])]
+        said, threshold = [*prob.doubts, *filter(None, [chosen.note])], job.how.threshold
+        of_type = " of the largest of its type" if divided_by(prob) else ""
         if divided_by(prob) and highest < FAINT:
             said.append(
-                f"its highest value is {highest:.2g} of the largest of its type, so that hardly "
-                "anything is found. A mask is saved as 0 and 255"
+                f"its highest value is {highest:.2g}{of_type}, so that hardly anything is found. A "
+                "mask is saved as 0 and 255"
+            )
+        elif highest <= threshold:
+            said.append(
+                f"nothing is found: its highest value is {highest:.2g}{of_type}, which is not "
+                f"above the threshold {threshold:g}; if these are probabilities, try a lower one"
             )
     done.warnings = [f"{job.file.name}: {note}" for note in said] + done.warnings
     return done, text
@@ -121,14 +132,16 @@ def opened(file: Path, image: Path | None, stack: ExitStack) -> tuple[ImageFile,
     if image is None:
         return prob, None
     own = as_grey(stack.enter_context(open_image(image)), blank=False)
-    sizes = [(each.pages, each.height, each.width) for each in (prob, own)]
-    if sizes[0] != sizes[1]:
-        prob_size, size = ("{} page(s) of {} x {}".format(*each) for each in sizes)
+    if _size(own) != _size(prob):
         raise DataError(
-            f"'{image}' has {size} but '{file}' has {prob_size} (height x width); expected equal "
-            "sizes. Is it the image that this is the probability of?"
+            f"'{image}' has {_size(own)} but '{file}' has {_size(prob)} (height x width); "
+            "expected equal sizes. Is it the image that this is the probability of?"
         )
     return prob, own
+
+
+def _size(image: ImageFile) -> str:
+    return f"{plural(image.pages, 'page')} of {image.height} x {image.width}"
 
 
 def _refuse_others(prob: ImageFile, pages: Iterable[int]) -> None:

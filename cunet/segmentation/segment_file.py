@@ -50,6 +50,8 @@ def check_image(image: ImageFile, net: UNet) -> ImageFile:
         return image
     if image.channels == 1 and wanted == 3:
         fix = "save it in colour, with three equal channels"
+    elif image.channels == 1 and image.axes.endswith("YX"):
+        fix = f"save its {wanted} channels in one TIFF (axes CYX)"
     elif "S" not in image.axes:
         fix = f"save {wanted} of its channels, or pages instead of channels (axes ZYX)"
     else:

@@ -16,7 +16,7 @@ from cunet.errors import CunetError, DataError, of_system
 from cunet.files.atomic import remove_abandoned, write_text
 from cunet.files.disk import write_error
 from cunet.files.json_file import json_text, read_json, read_text
-from cunet.files.listing import visible
+from cunet.files.listing import one_within, visible
 from cunet.files.lock import held
 from cunet.net import checkpoint
 from cunet.net.unet import UNet
@@ -174,7 +174,10 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     where one is missing that is always written, or not valid."""
     path = Path(path) / "run.toml"
     if not path.is_file():
-        raise CunetError(f"'{path.parent}' is not a run folder: it has no run.toml")
+        hint = one_within(path.parent, path.name)
+        raise CunetError(
+            f"'{path.parent}' is not a run folder: it has no run.toml" + (hint and f"; {hint}")
+        )
     found = read_toml(path, own=True)
     if missing := [f.name for f in fields(Config) if f.default is not None and f.name not in found]:
         raise DataError(f"'{path}' is damaged: it lacks {missing[0]}; restore it")

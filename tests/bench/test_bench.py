@@ -1,6 +1,8 @@
 """The benchmark: what it measures, the ratios, the comparison that comes first, and its errors."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -75,6 +77,16 @@ class Fake:
 
     def ask(self, line=""):
         return {"seconds": next(self.seconds), "peak_bytes": 7}
+
+
+def test_a_process_is_ended_in_the_middle_of_a_turn_without_a_word(capfd):
+    job = {"side": "cunet", "job": "step", "width": 64, "tile": 572, "threads": 1}
+    one = cpu.Worker(**job, device="cpu")
+    assert os.getsid(one.process.pid) == one.process.pid  # Ctrl-C does not reach it
+    one.process.stdin.write("\n")
+    one.process.stdin.flush()
+    one.close()
+    assert one.process.returncode == -signal.SIGKILL and capfd.readouterr() == ("", "")
 
 
 def test_ratios_are_formed_in_pairs_to_the_better_of_the_others(monkeypatch):

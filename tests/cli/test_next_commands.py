@@ -69,6 +69,15 @@ def test_images_in_other_layouts(tmp_path, image, labels, named):
     assert not any("seg" in path.name for path in find_images([image_of(command)]))
 
 
+def test_channels_in_files_of_their_own_are_not_segmented_one_by_one(tmp_path):
+    for name in ("imagesTr/a_0000.tif", "imagesTr/a_0001.tif", "labelsTr/a.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / name, np.eye(9, dtype=np.uint8))
+    assert segment_command(str(tmp_path), "runs/a") == "cunet segment --help"
+    (tmp_path / "imagesTr/a_0000.tif").unlink()  # damaged since
+    assert segment_command(str(tmp_path), "runs/a") == "cunet segment --help"
+
+
 def test_frames_in_any_spelling_are_segmented_and_scored(tmp_path):
     for name in ("01/t003.TIF", "01_GT/SEG/man_seg003.tiff"):
         (tmp_path / name).parent.mkdir(parents=True)
@@ -222,6 +231,18 @@ def test_labels_beside_their_images_lead_to_a_training(run, tmp_path, monkeypatc
     (tmp_path / mask).rename(tmp_path / "alone" / "m.png")
     code, _, err = run("weights", "alone/m.png", "-o", "v.tif")
     assert code == 0 and next_of(err) == common.LAST
+
+
+def test_a_weight_map_leads_to_a_training_that_reads_the_labels_alike(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ids = np.kron(np.diag([1, 2, 3]), np.ones((16, 16))).astype(np.uint8)  # objects, or classes
+    for name in ("images", "labels", "masks"):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        tifffile.imwrite(tmp_path / "d" / name / "a.tif", ids)
+    meant = ["--labels", "classes", "--dataset", "folder:masks"]
+    code, _, err = run("weights", "d", "-o", "w.tif", "--preset", "cpu", *meant)
+    assert code == 0, err
+    assert next_of(err) == ["train", "--data", "d", "--weight-map", "balance", *meant]
 
 
 @pytest.mark.parametrize("torch", [True, False])

@@ -73,6 +73,8 @@ def test_numbered_cells_are_instances(tmp_path, dtype, factor):
         assert same_objects(found, cells)
     (note,) = (note for note in data.notes if "instances" in note)
     assert "22 objects, 5 to 10 in an image" in note and "--labels classes" in note
+    alike = load(pairs(tmp_path / "alike", numbers[:1] * 2), meaning="instances")
+    assert any(f"{2 * CELLS[0].max()} objects, {CELLS[0].max()} in an" in n for n in alike.notes)
     if factor == 1:
         data = load(tmp_path, meaning="classes")
         assert len(data.class_names) == 11 and data.instances is None and not warned(data)

@@ -1,5 +1,6 @@
 """Which images are segmented, and what their products are called."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,19 @@ def test_images_of_folders_and_patterns_without_their_products(folder):
     ):
         with pytest.raises(CunetError, match=words):
             find_images(arguments)
+
+
+def test_a_folder_of_folders_is_answered_with_the_one_that_holds_images(folder):
+    data = folder / "data"
+    for name in ("empty", "images", "extra"):
+        (data / name).mkdir(parents=True)
+    with pytest.raises(CunetError, match="no image found there .*; check the name"):
+        find_images([str(data)])
+    for name in ("extra", "images"):  # images/ is named first, whatever the alphabet says
+        (data / name / "a.tif").write_bytes((folder / "a.tif").read_bytes())
+        words = re.escape(f"there are some in '{data / name}'")
+        with pytest.raises(CunetError, match=words):
+            find_images([str(data)])
 
 
 def test_products_and_objects_as_the_options_have_them():

@@ -159,7 +159,7 @@ def files_of(folder):
         (["rgb.tif"], 3, ["rgb.tif' page 0 has 3 channels", "expected 1"]),
         (["text.tif"], 3, ["text.tif"]),
         (["missing.tif"], 2, ["missing.tif"]),
-        (["good_prob.tif", "--image", "small.tif"], 3, ["small.tif' has 1 page(s) of 9 x 9", "44"]),
+        (["good_prob.tif", "--image", "small.tif"], 3, ["small.tif' has 1 page of 9 x 9", "44"]),
         (["good_prob.tif", "--image", "missing.tif"], 2, ["missing.tif"]),
         (["good_prob.tif", "--products", "mask"], 2, ["labels, table, rois", "'mask'"]),
         (["good_prob.tif", "--pages", "1"], 2, ["pages 0 to 0"]),
@@ -167,7 +167,7 @@ def files_of(folder):
         (["good_prob.tif", "--out", "t.png", "--products", "table"], 2, ["ending in .csv"]),
         (["good_prob.tif", "--products", "labels", "--out", "good_prob.tif"], 2, ["image itself"]),
         (["good_prob.tif", "--border", "22"], 2, ["border of 22", "at most 21"]),
-        (["good_prob.tif", "small.tif", "--image", "small.tif"], 3, ["44 x 52"]),
+        (["good_prob.tif", "small.tif", "--image", "small.tif"], 2, ["found 2", "one at a time"]),
     ],
 )
 def test_what_does_not_fit_is_refused(run, tmp_path, monkeypatch, arguments, code, words):
@@ -185,6 +185,22 @@ def test_a_mask_of_ones_is_warned_of(run, tmp_path):
     code, _, err = run("objects", tmp_path / "m.tif", "--out", tmp_path, "-q")
     assert code == 0 and "hardly anything is found. A mask is saved as 0 and 255" in err
     assert not rows_of(tmp_path / "m_table.csv")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.full((9, 9), 0.25, np.float32), "highest value is 0.25, which is not above the thresh"),
+        (np.full((9, 9), 51, np.uint8), "highest value is 0.2 of the largest of its type, which"),
+    ],
+)
+def test_a_threshold_that_nothing_reaches_is_said(run, tmp_path, values, words):
+    tifffile.imwrite(tmp_path / "p.tif", values)
+    code, _, err = run("objects", tmp_path / "p.tif", "--out", tmp_path, "-q")
+    assert code == 0 and f"p.tif: nothing is found: its {words}" in err
+    below = ("--threshold", "0.1", "--overwrite", "--out", tmp_path)
+    code, _, err = run("objects", tmp_path / "p.tif", *below)
+    assert code == 0 and "nothing is found" not in err and "  1 object  ->" in err
 
 
 def test_labels_of_the_other_command_are_not_replaced(run, tmp_path):

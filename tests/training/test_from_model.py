@@ -378,10 +378,13 @@ def test_other_channels_are_refused(tmp_path, channels, wanted, advice):
 @pytest.mark.parametrize(
     ("name", "kind", "words"),
     [("missing.npz", CunetError, "does not exist"), ("folder", CunetError, "holds no best.npz"),
+     ("outer", CunetError, "there is one in .*outer/inner'"),
      ("damaged.npz", DataError, "damaged.npz")],
 )  # fmt: skip
 def test_models_that_cannot_be_read(data, trained, tmp_path, name, kind, words):
     (tmp_path / "folder").mkdir()
+    (tmp_path / "outer" / "inner").mkdir(parents=True)
+    (tmp_path / "outer" / "inner" / "last.npz").touch()
     (tmp_path / "damaged.npz").write_bytes(trained.read_bytes()[:300])
     for make in (lambda g: Config(**g), lambda g: plans.start(data, device="cpu", **g)):
         with pytest.raises(kind, match=words):

@@ -110,6 +110,15 @@ def test_what_is_refused(words, reported):
         plans.start(**{"device": "cpu"} | words if "resume" not in words else words)
 
 
+def test_a_folder_of_runs_is_answered_with_the_first_of_them(tmp_path):
+    for name in ("2", "1", "0"):
+        (tmp_path / name).mkdir()
+    for name in ("2", "1"):
+        (tmp_path / name / "run.toml").touch()
+    with pytest.raises(CunetError, match="no run.toml; there is one in .*1'$"):
+        plans.start(resume=str(tmp_path))
+
+
 def test_a_folder_that_exists_is_refused_before_the_data_are_read(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CunetError, match="other files"):
