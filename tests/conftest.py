@@ -68,9 +68,24 @@ def emulated(monkeypatch):
     return emulate(monkeypatch)
 
 
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")
+SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]  # not all on Windows
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before():
+    """Puts the handlers of signals back that the test found: a command that runs in this process
+    ignores them at its end, and the processes that later tests start would inherit that."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        if handler is not None:
+            signal.signal(number, handler)
+
+
 @pytest.fixture
 def usual_ctrl_c():
-    """Ctrl-C raises KeyboardInterrupt, whatever a command that ran in this process has set."""
+    """Ctrl-C raises KeyboardInterrupt, whatever was set in this process."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -18,8 +18,8 @@ def noise(tmp_path_factory):
     """A prediction and a truth that take longer than a test, a pixel of which agrees by chance."""
     folder, rng = tmp_path_factory.mktemp("noise"), np.random.default_rng(0)
     for name, pages in (
-        ("prob.tif", rng.random((40, 512, 512), np.float32)),
-        ("truth.tif", (rng.random((40, 512, 512), np.float32) > 0.5) * np.uint8(255)),
+        ("prob.tif", rng.random((24, 512, 512), np.float32)),
+        ("truth.tif", (rng.random((24, 512, 512), np.float32) > 0.5) * np.uint8(255)),
     ):
         tifffile.imwrite(folder / name, pages, photometric="minisblack", metadata={"axes": "ZYX"})
     return folder
@@ -53,5 +53,6 @@ atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
 sys.argv = ["cunet", "--version"]
 cli.main()
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    command = [sys.executable, "-P", "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == "" and done.stdout.startswith("cunet ")

@@ -211,7 +211,7 @@ from cunet.net import checkpoint
 from cunet.training.run_folder import RunFolder
 def save(run, net, solver, progress):
     checkpoint.save(run.path / "last.npz", net, solver, progress)
-    run._append(sync=True)
+    run.flush(sync=True)
 RunFolder.save_last = save
 """,
     "errors as they come": """
