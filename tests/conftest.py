@@ -68,19 +68,23 @@ def emulated(monkeypatch):
     return emulate(monkeypatch)
 
 
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")
-SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]  # not all on Windows
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")  # not all on Windows
+HANDLERS = {n: signal.getsignal(n) for name in NAMES if (n := getattr(signal, name, None))}
 
 
 @pytest.fixture(autouse=True)
-def signals_as_before():
-    """Puts the handlers of signals back that the test found: a command that runs in this process
-    ignores them at its end, and the processes that later tests start would inherit that."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+def signals_as_at_first():
+    """Puts the handlers of signals back: a command that runs in this process, also in a fixture of
+    a whole module, ignores them at its end, and processes that are started would inherit that."""
+
+    def put_back():
+        for number, handler in HANDLERS.items():
+            if handler is not None:
+                signal.signal(number, handler)
+
+    put_back()
     yield
-    for number, handler in before.items():
-        if handler is not None:
-            signal.signal(number, handler)
+    put_back()
 
 
 @pytest.fixture
