@@ -19,6 +19,7 @@ from cunet.data.dataset import LAYOUTS, PAIRS, listing, some
 from cunet.errors import CunetError, DataError
 from cunet.files import FORMATS
 from cunet.files.listing import IMAGES, folders_of, images_of, is_file, visible
+from cunet.terminal import plural
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "imagestr")
 LABEL_FOLDERS = ("labels", "label", "masks", "mask", "labelstr")
@@ -123,7 +124,7 @@ def _side_by_side(way: Reading) -> tuple[list[Files], list[str]]:
             "label files). Add it, or move the file elsewhere."
         )
     pairs = [Files(stem, (images[stem],), named[stem]) for stem in sorted(images)]
-    return pairs, [*notes, f"{way.how}: {len(pairs)} image{'s' * (len(pairs) != 1)}"]
+    return pairs, [*notes, f"{way.how}: {plural(len(pairs), 'image')}"]
 
 
 def _two_folders(way: Reading) -> tuple[list[Files], list[str]]:

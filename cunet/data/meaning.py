@@ -27,12 +27,14 @@ from cunet.data.suspicion import (
     ignoring,
     many_pieces,
     masks_among,
+    numbers_in,
     objects_on_ground,
     renumbered,
     touching,
     whole,
 )
 from cunet.errors import DataError
+from cunet.terminal import plural
 
 MEANINGS = ("classes", "instances")
 MOST_LAYERS = 10  # classes of one piece each that are in every page: layers, or organs
@@ -97,15 +99,15 @@ def told(
     counts = [len(_numbers(page)) for page in pages]
     most = int(np.argmax(counts))
     raise DataError(
-        f"labels may be cell numbers (instances) or classes: {names[most]} holds {counts[most]} "
-        f"number{'s' * (counts[most] != 1)} beside 0, {why}. Give --labels instances if each "
+        f"labels may be cell numbers (instances) or classes: {names[most]} holds "
+        f"{plural(counts[most], 'number')} beside 0, {why}. Give --labels instances if each "
         "number is an object, --labels classes if these are classes."
     )
 
 
 def _numbers(page: np.ndarray) -> set[int]:
     """The numbers in a page (H, W), but for 0 and 255."""
-    return set(np.unique(page).tolist()) - {0, IGNORE}
+    return set(numbers_in(page).tolist()) - {0, IGNORE}
 
 
 def _by_shape(pages: Sequence[np.ndarray]) -> tuple[str, str]:
@@ -170,7 +172,7 @@ def _like_class_ids(numbers: set[int]) -> bool:
 
 def _instances(pages: Sequence[np.ndarray], names: Sequence[str], why: str) -> Meaning:
     """The pages as object numbers. A mask of two values holds its 4-connected components."""
-    union = set().union(*(np.unique(page).tolist() for page in pages))
+    union = set().union(*(numbers_in(page).tolist() for page in pages))
     if len(union - {0}) == 0:
         raise DataError(
             f"the labels hold no object: every pixel of {names[0]}"
@@ -218,7 +220,7 @@ def _ignored(
     if IGNORE not in union or max(union) > IGNORE or IGNORE - 1 in union:
         return False, []
     if torn := ignoring(pages):
-        refuse_two_codings([set(np.unique(page).tolist()) for page in pages], names)
+        refuse_two_codings([set(numbers_in(page).tolist()) for page in pages], names)
         share = sum(int((page == IGNORE).sum()) for page in pages) / sum(p.size for p in pages)
         return True, [
             f"warning: 255 is several pieces in {names[torn[0]]}: it is taken for ignore, not for "

@@ -26,15 +26,24 @@ FAR_MORE = 10  # times as many pixels of 255 beside them
 SHOWN = 3  # names in a warning
 
 
+def numbers_in(page: np.ndarray) -> np.ndarray:
+    """The numbers in a page (H, W), sorted; as np.unique has them, which is slow for pages of
+    millions of pixels."""
+    if page.min() < 0 or page.max() >= TABLE:
+        return np.unique(page)
+    there = np.zeros(int(page.max()) + 1, bool)
+    there[page] = True
+    return np.flatnonzero(there)
+
+
 def renumbered(page: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The numbers in a page (H, W), sorted, and for each pixel the place of its own among them,
-    (H, W) int32; as np.unique has them, which is slow for pages of millions of pixels."""
-    if page.min() >= 0 and page.max() < TABLE:
-        there = np.zeros(int(page.max()) + 1, bool)
-        there[page] = True
-        numbers = np.flatnonzero(there)
-        return numbers, (np.cumsum(there, dtype=np.int32) - 1)[page]
-    numbers = np.unique(page)
+    (H, W) int32."""
+    numbers = numbers_in(page)
+    if numbers[0] >= 0 and numbers[-1] < TABLE:
+        table = np.zeros(int(numbers[-1]) + 1, np.int32)
+        table[numbers] = np.arange(len(numbers))
+        return numbers, table[page]
     return numbers, np.searchsorted(numbers, page).astype(np.int32)
 
 
@@ -114,7 +123,7 @@ def ignoring(pages: Sequence[np.ndarray]) -> list[int]:
     """
     if max(page.max() for page in pages) != IGNORE:
         return []
-    numbers = {*np.unique(np.concatenate([np.unique(page) for page in pages])).tolist()}
+    numbers = set().union(*(numbers_in(page).tolist() for page in pages))
     if IGNORE - 1 in numbers or numbers <= {0, IGNORE}:
         return []
     alone = ((page == IGNORE).astype(np.uint8) for page in pages)

@@ -7,6 +7,7 @@ of float32, -3.4e38. One such pixel makes mean and deviation of an image meaning
 import numpy as np
 
 from cunet.errors import DataError
+from cunet.terminal import plural
 
 NO_INTENSITY = 1e30  # from here on, in magnitude: nothing that is measured is so large
 MEANT = (
@@ -48,7 +49,7 @@ def where(bad: np.ndarray, first: int = 0) -> str:
     marked = np.any(bad, axis=2)
     rows, count = np.flatnonzero(marked.any(axis=1)) + first, int(marked.sum())
     place = f"row {rows[0]}" if rows[0] == rows[-1] else f"rows {rows[0]} to {rows[-1]}"
-    return f"{count:,} pixel{'s' * (count > 1)} ({place})"
+    return f"{plural(count, 'pixel')} ({place})"
 
 
 def standing_apart(image: np.ndarray, holders: str = "") -> str | None:

@@ -13,8 +13,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from cunet.errors import DataError, machine_failed, no_memory, of_system
 from cunet.files.calibration import Calibration
-from cunet.files.image_file import ImageFile
-from cunet.threads import strips
+from cunet.files.whole import WholeImage
 
 MAGIC = {b"\xff\xd8\xff": "JPEG", b"BM": "BMP"}
 _CHANNELS = {"1": 1, "L": 1, "P": 1, "RGB": 3, "RGBA": 3}  # of Pillow's modes
@@ -23,19 +22,17 @@ _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, st
 _MOST_PER_BYTE = 1024  # pixels that a byte can stand for: an empty block of 8 x 8 takes half a bit
 
 
-class PictureImage(ImageFile):
+class PictureImage(WholeImage):
     """A JPEG or BMP file open for reading; `open_image` makes it.
 
     Alpha is dropped, and `notes` says so. A colour table is refused unless `indices` is given: then
     the values are the indices into it. Raises DataError for damage and for CMYK colours.
     """
 
-    pages, streamed = 1, False
     calibration = Calibration()
 
     def __init__(self, path: Path, kind: str, indices: bool = False) -> None:
         self.path, self.kind, self.lossy = path, kind, kind == "JPEG"
-        self._kept: np.ndarray | None = None
         with self._open() as image:
             self.width, self.height = image.size
             self._mode = image.mode
@@ -85,24 +82,14 @@ class PictureImage(ImageFile):
         except Exception as error:
             raise self._failed(error) from error
 
-    def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
-        if self._kept is None:
-            self._kept = self._decode()
-        return self._kept[r0:r1].copy()
-
     def _decode(self) -> np.ndarray:
         try:
-            values = np.empty((self.height, self.width, self.channels), self.dtype)
             with self._open() as image:
-                for rows in strips(self.height, 4 * self.width):  # Pillow copies what it hands over
-                    part = np.asarray(image.crop((0, rows.start, self.width, rows.stop)))
-                    part = part.reshape(*values[rows].shape[:2], -1)
-                    values[rows] = part[..., : self.channels]
+                return self._pixels(image)
         except DataError:
             raise
         except Exception as error:
             raise self._failed(error) from error
-        return values
 
     def _failed(self, error: Exception) -> Exception:
         """The error to raise for one of Pillow's or of the machine."""
@@ -126,6 +113,3 @@ class PictureImage(ImageFile):
             step = len(image.palette.mode) if image.palette else 3
         table = np.frombuffer(colours[: len(colours) // step * step], np.uint8).reshape(-1, step)
         return table[:, :3]
-
-    def close(self) -> None:
-        self._kept = None

@@ -10,10 +10,9 @@ from PIL import Image, UnidentifiedImageError
 
 from cunet.errors import DataError, machine_failed, no_memory, of_system
 from cunet.files.calibration import Calibration
-from cunet.files.image_file import ImageFile
 from cunet.files.png_chunks import data_bytes, picture_alone
+from cunet.files.whole import WholeImage
 from cunet.terminal import plural
-from cunet.threads import strips
 
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6  # PNG's colour types
 _SAMPLES = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGBA: 4}
@@ -24,7 +23,7 @@ _BITS = {_GREY: (1, 2, 4, 8, 16), _PALETTE: (1, 2, 4, 8)}  # of a sample; of the
 _MOST_PER_BYTE = 1032  # bytes that deflate can make of one: a match of 258 takes two bits
 
 
-class PngImage(ImageFile):
+class PngImage(WholeImage):
     """A PNG file open for reading; `open_image` makes it.
 
     Alpha is dropped, and `notes` says so. A colour table is refused unless `indices` is given: then
@@ -32,7 +31,6 @@ class PngImage(ImageFile):
     read as stored, 0 ... 15 at most. Raises DataError for damage and for 16-bit colour.
     """
 
-    streamed = False
     calibration = Calibration()
 
     def __init__(self, path: Path, indices: bool = False) -> None:
@@ -68,7 +66,7 @@ class PngImage(ImageFile):
                 f"pixels, more than its {stored:,} bytes of pixels can hold. Save it again."
             )
         self._kind = kind
-        self.pages, self.channels = 1, _CHANNELS[kind]
+        self.channels = _CHANNELS[kind]
         self.axes = "YX" if self.channels == 1 else "YXS"
         self.dtype = np.dtype(np.uint16 if self._bits == 16 else np.uint8)
         notes = ["PNG: the whole image is held in memory"]
@@ -77,24 +75,14 @@ class PngImage(ImageFile):
         if kind == _PALETTE:
             notes.append("colour table ignored: the indices are read")
         self.notes = tuple(notes)
-        self._kept: np.ndarray | None = None
-
-    def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
-        if self._kept is None:
-            self._kept = self._decode()
-        return self._kept[r0:r1].copy()
 
     def _decode(self) -> np.ndarray:
         try:
-            values = np.empty((self.height, self.width, self.channels), self.dtype)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 image = Image.open(picture_alone(self.path), formats=["PNG"])
             with image:
-                for rows in strips(self.height, 4 * self.width):  # Pillow copies what it hands over
-                    part = np.asarray(image.crop((0, rows.start, self.width, rows.stop)))
-                    part = part.reshape(*values[rows].shape[:2], -1)
-                    values[rows] = part[..., : self.channels]
+                values = self._pixels(image)
         except MemoryError as error:
             raise no_memory(self.path) from error
         except UnidentifiedImageError as error:
@@ -119,6 +107,3 @@ class PngImage(ImageFile):
         except Exception:  # damage is told by whoever reads the pixels
             return None
         return np.frombuffer(colours[: len(colours) // 3 * 3], np.uint8).reshape(-1, 3)
-
-    def close(self) -> None:
-        self._kept = None

@@ -27,6 +27,7 @@ from cunet.pictures.colours import (
     heat,
     object_colours,
 )
+from cunet.terminal import plural
 
 MAX_SIDE = 640  # pixels of a picture's longer side on the page
 SAME_COLOUR = 1e-3  # of the highest weight: what differs by less looks the same
@@ -174,8 +175,7 @@ def topology_picture(image: np.ndarray, merges: np.ndarray, splits: np.ndarray) 
 def places(where: np.ndarray, name: str) -> str:
     """How many places and pixels (H, W) bool marks; pixels that touch at a corner are one place."""
     count, pixels = label(where, np.ones((3, 3)))[1], int(where.sum())
-    text = f"{count:,} {name}{'s' * (count != 1)}"
-    return f"{text} ({pixels:,} pixel{'s' * (pixels != 1)})" if count else f"no {name}"
+    return f"{plural(count, name)} ({plural(pixels, 'pixel')})" if count else f"no {name}"
 
 
 def _line(image: np.ndarray) -> int:

@@ -13,15 +13,15 @@ from cunet.errors import CunetError
 from cunet.interrupts import uninterrupted
 from cunet.net import checkpoint
 from cunet.net.unet import UNet
+from cunet.terminal import plural
 from cunet.threads import set_threads
 from cunet.training import config as configs
 from cunet.training.config import Config
 from cunet.training.loop import Training, make_net, train
 from cunet.training.plan import WITH_RESUME, Start, measure
 from cunet.training.prepared import Prepared, prepare
-from cunet.training.presets import chosen
 from cunet.training.progress_line import Line
-from cunet.training.resolve import suited
+from cunet.training.resolve import settings_of, suited
 from cunet.training.run_folder import RunFolder, read_settings, steps_done
 
 Progress = Callable[[dict[str, Any], int], None]
@@ -63,7 +63,7 @@ class Fit:
         if self.records:
             parts.append(f"last loss {self.records[-1]['loss']:.4f}")
         if self.best is not None:
-            images = f"{len(self.held_out)} image{'s' * (len(self.held_out) > 1)} held out"
+            images = f"{plural(len(self.held_out), 'image')} held out"
             parts.append(
                 f"{images}: pixel error {self.best['val_pixel_error']:.4f}, Dice "
                 f"{self.best['val_dice']:.4f} after step {self.best['step']:,}"
@@ -124,9 +124,8 @@ def fit(
     if resume is not None:
         config = _continued(str(resume), given | {"preset": preset, "out": out})
     else:
-        on_cpu = resolve_device(str(given.get("device", "auto"))) == "cpu"
-        usual, _ = chosen(preset, on_cpu, given.get("from_model"))
-        config = configs.make(usual, None, given | ({"out": str(out)} if out else {}))
+        folder_of = {"out": str(out)} if out else {}
+        _, config, _ = settings_of(None, preset, None, **given | folder_of)
         if out is not None:
             RunFolder.refuse_existing(out)
     dataset = dataset_of(images, labels, config.labels)
