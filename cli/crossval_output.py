@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 from cunet.cli import common
-from cunet.cli.train_output import Smooth, validation_line
 from cunet.cli.train_output import announce as announce_training
+from cunet.cli.train_output import validation_line
 from cunet.cli.words import duration
 from cunet.terminal import plural
+from cunet.training.progress_line import Smooth
 
 if TYPE_CHECKING:
     from cunet.crossvalidation.plan import Plan

@@ -6,8 +6,9 @@ import click
 
 from cunet.cli import common
 from cunet.cli.train_options import Command, settings_options
-from cunet.cli.train_output import Smooth, announce, one_class_warning, validation_line
+from cunet.cli.train_output import announce, one_class_warning, validation_line
 from cunet.terminal import plural
+from cunet.training.progress_line import Smooth
 
 if TYPE_CHECKING:
     from cunet.training.plan import Plan

@@ -46,18 +46,6 @@ def announce(plan: "Plan", quiet: bool) -> None:
     )
 
 
-class Smooth:
-    """A running mean: of all values at first, then with a memory of about 50."""
-
-    def __init__(self) -> None:
-        self.count, self.mean = 0, 0.0
-
-    def __call__(self, value: float) -> float:
-        self.count = min(50, self.count + 1)
-        self.mean += (value - self.mean) / self.count
-        return self.mean
-
-
 def validation_line(record: dict) -> str:
     """The scores of a validation in one line."""
     return (

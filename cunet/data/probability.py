@@ -1,11 +1,23 @@
 """Probabilities in image files, of any program: fractions, or integers up to the largest of their
 type."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from cunet.data.suspicion import numbers_in, objects_on_ground
 from cunet.errors import DataError
 from cunet.files.image_file import ArrayImage, ImageFile
 from cunet.files.picture_input import PictureImage
+
+FAINT = 0.01  # a highest value below it, of integers, is hardly a probability
+
+
+def object_numbers(pages: Sequence[np.ndarray]) -> int:
+    """How many numbers integers (H, W) hold, where these number objects in place of being
+    probabilities; else 0."""
+    numbers = set().union(*(numbers_in(page).tolist() for page in pages))
+    return len(numbers) if len(numbers) > 3 and objects_on_ground(pages) else 0
 
 
 def probabilities(image: ImageFile, page: int, r0: int = 0, r1: int | None = None) -> np.ndarray:

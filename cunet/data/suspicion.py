@@ -29,7 +29,7 @@ SHOWN = 3  # names in a warning
 def numbers_in(page: np.ndarray) -> np.ndarray:
     """The numbers in a page (H, W), sorted; as np.unique has them, which is slow for pages of
     millions of pixels."""
-    if page.min() < 0 or page.max() >= TABLE:
+    if page.dtype == bool or page.min() < 0 or page.max() >= TABLE:  # bool would be a mask below
         return np.unique(page)
     there = np.zeros(int(page.max()) + 1, bool)
     there[page] = True

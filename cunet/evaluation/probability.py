@@ -6,8 +6,8 @@ import numpy as np
 
 from cunet.data.labels import IGNORE
 from cunet.data.meaning import meaning_of
-from cunet.data.probability import divided_by, probabilities
-from cunet.data.suspicion import objects_on_ground, stray
+from cunet.data.probability import FAINT, divided_by, object_numbers, probabilities
+from cunet.data.suspicion import stray
 from cunet.data.weight_map import open_gaps
 from cunet.errors import CunetError, DataError
 from cunet.evaluation.sources import (
@@ -77,7 +77,7 @@ def read_pair(
             f"{image.path}: {plural(image.pages, 'page')} of {image.height} x {image.width}, axes "
             f"{image.axes}, {image.dtype}{scale}"
         ]
-    if scale and probability.max() < 0.01:
+    if scale and probability.max() < FAINT:
         notes.append(
             f"{WARNING}{image.path}: its highest value is {probability.max():.2g} of the largest "
             "of its type, so that hardly anything is found. A mask is saved as 0 and 255; class "
@@ -94,9 +94,8 @@ def refuse_numbers(image: ImageFile, pages: list[int]) -> None:
     """DataError where integers number objects instead of being probabilities."""
     if image.dtype.kind == "f":
         return
-    values = [image.read(page)[..., 0] for page in pages]
-    numbers = len(np.unique(np.concatenate([np.unique(page) for page in values])))
-    if numbers > 3 and objects_on_ground(values):
+    numbers = object_numbers([image.read(page)[..., 0] for page in pages])
+    if numbers:
         raise DataError(
             f"'{image.path}' numbers objects: it holds {numbers} values, and each is one piece; "
             "expected the probability of white. Give the product prob or mask of cunet segment; "

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cunet.data.dataset import sha256
-from cunet.data.probability import divided_by, probabilities
-from cunet.data.suspicion import objects_on_ground
+from cunet.data.probability import FAINT, divided_by, object_numbers, probabilities
 from cunet.errors import CunetError, DataError
 from cunet.files import as_grey, open_image
 from cunet.files.frames import frames
@@ -27,7 +26,6 @@ from cunet.threads import strips
 
 OBJECTS = ("labels", "table", "rois")  # what a probability alone suffices for
 SUM = 0.02  # that the probabilities of all classes may differ from 1: they may be of 8 bits
-FAINT = 0.01  # a highest value below it, of integers, is hardly a probability
 
 
 def prepared(
@@ -149,8 +147,7 @@ def _refuse_others(prob: ImageFile, pages: Iterable[int]) -> None:
     if prob.dtype.kind == "f" or prob.channels > 1:
         return
     for page in pages:
-        values = prob.read(page)[..., 0]
-        if len(np.unique(values)) > 3 and objects_on_ground([values]):
+        if object_numbers([prob.read(page)[..., 0]]):
             raise DataError(
                 f"'{prob.path}' page {page} numbers objects: each of its values is one piece; "
                 "expected the probability of the objects. Labels are measured from Python: "
