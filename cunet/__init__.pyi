@@ -15,7 +15,7 @@ from cunet.net.unet import UNet
 from cunet.ops.softmax_loss import loss as softmax_loss
 from cunet.reporting import write_report as report
 from cunet.segmentation.objects import objects
-from cunet.segmentation.tiling import segment
+from cunet.segmentation.segment import segment, segment_window
 from cunet.solvers.adam import Adam
 from cunet.solvers.rates import LearningRate
 from cunet.solvers.sgd import SGD
@@ -32,6 +32,7 @@ __all__ = [
     "LearningRate",
     "softmax_loss",
     "segment",
+    "segment_window",
     "objects",
     "save",
     "load",

@@ -98,6 +98,14 @@ def one_image(name: str, value: Any) -> np.ndarray:
     return array(name, value)
 
 
+def array_like(name: str, value: Any) -> Any:
+    """An array, or what has a shape and a type and gives parts of itself as one, unchanged."""
+    parts = hasattr(value, "dtype") and hasattr(type(value), "__getitem__")
+    if parts and isinstance(getattr(value, "shape", None), tuple) and hasattr(value.dtype, "kind"):
+        return value
+    return array(name, value)
+
+
 def array_or_path(name: str, value: Any) -> Any:
     """An array, or the name of a file or folder, unchanged."""
     if isinstance(value, str | os.PathLike):

@@ -49,6 +49,15 @@ CALLS = {
         'objects(image > 0, instances="cells")': "instances.*cells",
         "objects(np.ma.masked_equal(labels[0], 1))": "masked",
     },
+    "segment_window": {
+        'segment_window("big.tif", net, (0, 5), (0, 5))': r"image.*cunet\.read_image",
+        "segment_window(image, None, (0, 5), (0, 5))": "net.*None",
+        "segment_window(image, net, 5, (0, 5))": "rows: expected whole numbers.*found 5",
+        "segment_window(image, net, (0, 5.5), (0, 5))": "rows.*5.5",
+        "segment_window(image, net, (0, 5), (0, 41))": "columns.*0 to 40.*41",
+        "segment_window(np.zeros((5, 30, 40)), net, (0, 5), (0, 5))": "a stack",
+        'segment_window(image, net, (0, 5), (0, 5), average="mean")': "average.*mean",
+    },
     "segment": {
         'segment("big.tif", net)': r"image.*the text 'big.tif'.*cunet\.read_image",
         'segment(Path("big.tif"), net)': r"image.*cunet\.read_image",

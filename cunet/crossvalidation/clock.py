@@ -6,7 +6,7 @@ from typing import Any
 
 from cunet.crossvalidation.runs import CrossValidation, Run
 from cunet.data.dataset import Dataset
-from cunet.segmentation.tiling import AVERAGES
+from cunet.segmentation.views import AVERAGES
 from cunet.training.config import Config
 
 FORWARD = 1 / 3  # of a step is its forward pass, about

@@ -20,7 +20,7 @@ from cunet.errors import CunetError, DataError, DeviceError, not_among
 from cunet.files.atomic import write_text
 from cunet.files.listing import visible
 from cunet.files.lock import held
-from cunet.segmentation.tiling import AVERAGES
+from cunet.segmentation.views import AVERAGES
 from cunet.terminal import plural
 from cunet.training import settings_file
 from cunet.training.config import Config

@@ -28,7 +28,8 @@ from cunet.files.json_file import json_text
 from cunet.metrics import isbi2012
 from cunet.metrics.pixel import THRESHOLDS, PixelCounts
 from cunet.net import checkpoint
-from cunet.segmentation.tiling import segment, whole_tile
+from cunet.segmentation.segment import segment
+from cunet.segmentation.tiling import whole_tile
 
 SCORES = (*isbi2012.KEYS, "dice")
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many

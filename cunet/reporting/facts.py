@@ -19,7 +19,8 @@ from cunet.reporting.isbi import Scores, score, why_none
 from cunet.reporting.log import Log
 from cunet.reporting.pictures import Example
 from cunet.reporting.slices import Segmented, in_order
-from cunet.segmentation.tiling import segment, whole_tile
+from cunet.segmentation.segment import segment
+from cunet.segmentation.tiling import whole_tile
 from cunet.training.config import Config
 from cunet.training.log_file import missing_steps
 from cunet.training.prepared import Prepared, prepare

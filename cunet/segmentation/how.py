@@ -20,7 +20,7 @@ NUMBERED = ("labels", "ctc", "table", "rois")  # the products that hold objects
 class How:
     """How to segment: see `cunet segment --help`."""
 
-    tile: int = 572  # tile, average and stride: how the network is applied, see tiling.bands
+    tile: int = 572  # tile, average and stride: how the network is applied, see segment.bands
     average: str = "none"
     stride: str = "exact"
     threshold: float = 0.5  # of class 1, where there are two classes

@@ -23,8 +23,8 @@ from cunet.metrics.pixel import ONE_CLASS
 from cunet.net.unet import UNet
 from cunet.segmentation.how import Found, How, Sink
 from cunet.segmentation.products import make_sink
+from cunet.segmentation.segment import bands
 from cunet.segmentation.stored import Stored
-from cunet.segmentation.tiling import bands
 from cunet.terminal import plural
 
 

@@ -16,7 +16,7 @@ from cunet.errors import CunetError, DataError
 from cunet.files import open_image, read_description, stored_text
 from cunet.files.image_file import ImageFile
 from cunet.segmentation.made_by import difference, pages_in, without_pages, without_threshold
-from cunet.segmentation.tiling import ROUNDING
+from cunet.segmentation.window import ROUNDING
 from cunet.threads import strips
 
 WRITER = "tifffile.py"  # what the tag Software of a file names that this program wrote
@@ -31,7 +31,7 @@ class Stored:
 
     def bands(self, prob: ImageFile, number: int) -> Iterator[tuple[int, np.ndarray]]:
         """(first row, probabilities (rows, W, K) float32) of the `number`-th page asked for, as
-        tiling.bands yields them; prob is the open file.
+        segment.bands yields them; prob is the open file.
 
         DataError where it holds anything else.
         """

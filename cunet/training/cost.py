@@ -9,7 +9,8 @@ import numpy as np
 from cunet.data.samples import sample_workers
 from cunet.engines import engine_of
 from cunet.errors import NumericError
-from cunet.segmentation.tiling import segment, whole_tile
+from cunet.segmentation.segment import segment
+from cunet.segmentation.tiling import whole_tile
 from cunet.training.config import Config
 from cunet.training.loop import make_net, shape_of
 from cunet.training.prepared import Prepared

@@ -8,7 +8,7 @@ import numpy as np
 from cunet.backend import Array, array_module, to_device, to_host
 from cunet.errors import DeviceError, NumericError
 from cunet.net.unet import UNet
-from cunet.segmentation.tiling import FAR_OUT
+from cunet.segmentation.window import FAR_OUT
 from cunet.solvers.adam import Adam
 from cunet.solvers.sgd import SGD
 

@@ -7,7 +7,8 @@ import numpy as np
 from cunet.data.labels import IGNORE, cells
 from cunet.metrics.pixel import ONE_CLASS, PixelCounts
 from cunet.net.unet import UNet
-from cunet.segmentation.tiling import segment, whole_tile
+from cunet.segmentation.segment import segment
+from cunet.segmentation.tiling import whole_tile
 from cunet.training.prepared import Prepared
 
 

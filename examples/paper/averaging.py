@@ -30,7 +30,7 @@ from cunet.net import checkpoint
 from cunet.net.sizes import margin
 from cunet.net.tiles import tile_for_output
 from cunet.net.unet import UNet
-from cunet.segmentation.tiling import AVERAGES, average_views
+from cunet.segmentation.views import AVERAGES, average_views
 from cunet.training.config import Config
 from cunet.training.prepared import prepare
 from cunet.training.run_folder import read_settings

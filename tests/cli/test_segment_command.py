@@ -12,7 +12,7 @@ from run_folders import arrays_of, header_of
 
 import cunet
 from cunet.net.tiles import tile_for_output
-from cunet.segmentation.tiling import segment
+from cunet.segmentation.segment import segment
 
 
 def test_segment_writes_products_that_equal_the_python_call(trained, run, tmp_path):

@@ -11,7 +11,7 @@ from isbi_data import isbi_folder
 from scipy.ndimage import gaussian_filter
 
 from cunet import UNet
-from cunet.segmentation.tiling import segment
+from cunet.segmentation.segment import segment
 
 
 @pytest.fixture

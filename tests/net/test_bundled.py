@@ -16,7 +16,7 @@ from cunet.metrics.pixel import PixelCounts
 from cunet.net import checkpoint
 from cunet.net.normalization import Normalization
 from cunet.net.shape import Shape
-from cunet.segmentation.tiling import segment
+from cunet.segmentation.segment import segment
 
 CARD = checkpoint.BUNDLED.with_suffix(".md")
 

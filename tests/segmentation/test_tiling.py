@@ -10,7 +10,7 @@ from cunet.data import mirror
 from cunet.errors import CunetError
 from cunet.net.normalization import Normalization
 from cunet.net.unet import UNet
-from cunet.segmentation import tiling
+from cunet.segmentation import segment, tiling, views
 
 MARGINS = {1: 8, 2: 20, 3: 44, 4: 92}  # pixels lost on each side
 SMALLEST_TILE = {1: 18, 2: 44, 3: 92, 4: 188}  # sides; valid ones follow every 2^depth
@@ -199,11 +199,11 @@ def test_an_average_keeps_the_symmetry(average):
     """One tile that stands symmetrically: the flipped image gives the flipped result."""
     net, image = random_net(1), random_image(6, 6)
     tile = np.pad(image, 8, mode="reflect")[..., None]
-    views = tiling.AVERAGES[average]
-    expected = tiling.average_views(net, tile, views)
+    several = views.AVERAGES[average]
+    expected = views.average_views(net, tile, several)
     transforms = [np.flipud, np.fliplr] + [np.rot90] * (average == "rotations")
     for transform in transforms:
-        found = tiling.average_views(net, np.ascontiguousarray(transform(tile)), views)
+        found = views.average_views(net, np.ascontiguousarray(transform(tile)), several)
         np.testing.assert_allclose(found, transform(expected), rtol=0, atol=1e-12)
 
 
@@ -222,7 +222,7 @@ def test_bands_hold_one_row_of_tiles(height, width):
         return image[first:last]
 
     firsts, pieces = [], []
-    for first, band in tiling.bands(read_rows, height, width, net, tile):
+    for first, band in segment.bands(read_rows, height, width, net, tile):
         assert len(asked) == len(pieces) + 1, "rows are read when they are needed"
         assert len(band) <= step and band.shape[1:] == (width, 2)
         firsts.append(first)

@@ -33,6 +33,8 @@ def a_file_and_an_image(net: cunet.UNet, folder: Path) -> np.ndarray:
     same = assert_type(cunet.load(folder / "net.npz"), cunet.UNet)
     image = np.random.default_rng(1).standard_normal((30, 40))
     probability = assert_type(cunet.segment(image, same, tile=20, average="flips"), np.ndarray)
+    part = cunet.segment_window(image, same, (0, 10), columns=(5, 40), tile=20)
+    assert_type(part, np.ndarray)
     found = cunet.objects(probability, image, pixel_size=0.5, min_area=3)
     labels, table = assert_type(found, tuple[np.ndarray, dict[str, np.ndarray]])
     assert_type(table["area_um2"], np.ndarray)

@@ -21,7 +21,7 @@ from cunet.engines.gpu.record import record_of
 from cunet.net import checkpoint
 from cunet.net.sizes import output_size
 from cunet.net.unet import UNet
-from cunet.segmentation import tiling
+from cunet.segmentation import segment
 
 LIMITS = {"tf32": 1e-3, "float16": 1e-3, "bfloat16": 8e-3}  # a rounding or two, relative
 
@@ -302,13 +302,13 @@ def test_segmentation_by_recorded_predictions(precision, monkeypatch):
     host = UNet(**settings)
     image = np.random.default_rng(0).standard_normal((37, 30)).astype(np.float32)
     for average in ("none", "flips"):
-        there, here = (tiling.segment(image, net, 60, average) for net in (device, host))
+        there, here = (segment.segment(image, net, 60, average) for net in (device, host))
         assert type(there) is np.ndarray and there.dtype == np.float32
         np.testing.assert_allclose(there, here, atol=5 * LIMITS[precision])
     assert len(record_of(device).predictions) == 1
     for p in device.parameters():  # what was recorded takes the weights as they are
         p.value *= 0
-    np.testing.assert_array_equal(tiling.segment(image, device, 60), np.float32(0.5))
+    np.testing.assert_array_equal(segment.segment(image, device, 60), np.float32(0.5))
 
 
 def test_graphs_of_a_few_shapes_are_kept(monkeypatch):

@@ -15,7 +15,7 @@ from cunet import backend
 from cunet.engines import definition
 from cunet.net.unet import UNet
 from cunet.ops import softmax_loss
-from cunet.segmentation import tiling
+from cunet.segmentation import segment, views
 
 SIDE = 20
 
@@ -125,11 +125,11 @@ def test_the_loss_without_weights(xp, normalize):
     same(xp, there[1], here[1])
 
 
-@pytest.mark.parametrize("average", tiling.AVERAGES)
+@pytest.mark.parametrize("average", views.AVERAGES)
 def test_segmentation_returns_arrays_of_the_host(xp, average):
     device, host = nets(depth=2, in_channels=2)
     image = np.random.default_rng(0).integers(0, 255, (21, 13, 2)).astype(np.uint8)
-    there, here = (tiling.segment(image, net, 44, average) for net in (device, host))
+    there, here = (segment.segment(image, net, 44, average) for net in (device, host))
     assert type(there) is np.ndarray and there.shape == (21, 13, 2)
     np.testing.assert_allclose(there, here, rtol=0, atol=1e-10 if xp is cupy else 0)
 
@@ -137,11 +137,11 @@ def test_segmentation_returns_arrays_of_the_host(xp, average):
 def test_the_views_of_a_tile(xp):
     device, host = nets()
     tile = np.random.default_rng(0).standard_normal((18, 22, 1))
-    views = tiling.AVERAGES["rotations"]
-    found = tiling.average_views(device, tile, views)
+    several = views.AVERAGES["rotations"]
+    found = views.average_views(device, tile, several)
     assert type(found) is np.ndarray and found.shape == (2, 6, 2)
     logits = device(xp.asarray(tile[None]), remember=False)
-    same(xp, softmax_loss.probability(logits), tiling.average_views(host, tile, views[:1])[None])
+    same(xp, softmax_loss.probability(logits), views.average_views(host, tile, several[:1])[None])
 
 
 def test_models_are_saved_and_loaded_on_either_side(xp, tmp_path):
