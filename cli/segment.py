@@ -9,6 +9,7 @@ import click
 
 from cunet.cli import common
 from cunet.cli.object_options import object_options
+from cunet.cli.volume_options import OPTIONS, Command, volume_options
 from cunet.terminal import plural
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ BUNDLED_FOR = (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=common.PATH)
 @click.option("--model", type=common.PATH, help="Model file, run folder, or bundled: cunet's own "
               "network for EM membranes (default: the newest run below runs/, else bundled)."
@@ -54,6 +55,7 @@ BUNDLED_FOR = (
 @click.option("--pages", help="Pages of a stack, counted from 0: 0,5,10-12 (default: all).")
 @click.option("--stride", type=common.Choice(common.STRIDES), default="exact", show_default=True,
               help="exact: no seams. paper: tiles every 388 pixels, as in 2015.")  # fmt: skip
+@volume_options
 @common.device_option
 @common.precision_option
 @common.threads_option
@@ -62,7 +64,7 @@ BUNDLED_FOR = (
 @common.json_option
 def command(
     images, model, tile, average, out, products, threshold, pages, stride, device, precision,
-    overwrite, quiet, as_json, **objects,
+    overwrite, quiet, as_json, **more,
 ):  # fmt: skip
     """Segment images: files, folders or patterns, TIFF stacks or PNG.
 
@@ -79,6 +81,7 @@ def command(
       cunet segment stack.tif --model runs/isbi2012-1 --average rotations --out results/
       cunet segment "plate*/*.png" --products mask,overlay --out masks/
       cunet segment cells.tif --products labels,table,rois --instances watershed
+      cunet segment volume.ome.zarr --out volume_cells.ome.zarr --products mask,labels
       cunet segment DIC-C2DH-HeLa/02 --products ctc --min-area 500 --out DIC-C2DH-HeLa/02_RES
     """
     from cunet.backend import resolve_device
@@ -88,7 +91,16 @@ def command(
     from cunet.segmentation.next_command import after_segment
 
     wanted = inputs.parse_products(products)
+    volume = {name: more.pop(name) for name in OPTIONS}
+    objects = more
     instances = inputs.parse_instances(wanted, objects)
+    if inputs.is_volume(out, stride, volume):
+        from cunet.cli.segment_volume import run
+
+        how = dict(tile=tile, average=average, threshold=threshold, products=tuple(wanted),
+                   precision=precision, instances=instances)  # fmt: skip
+        run(images, out, model, device, how, volume, pages, overwrite, quiet, as_json)
+        return
     files = inputs.find_images(images)
     images = [(file, inputs.target_paths(file, out, wanted, len(files))) for file in files]
     net, name = load_model(model, resolve_device(device), precision)
@@ -180,10 +192,18 @@ def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:
 
 def load_model(model: str | None, device: str, precision: str | None) -> "tuple[UNet, str]":
     """The network and its file; by default that of the newest run, else the bundled one."""
-    from cunet.net.checkpoint import load, model_file
+    from cunet.net.checkpoint import load
+
+    path = chosen_model(model)
+    return load(path, device, precision), str(path)
+
+
+def chosen_model(model: str | None) -> "Path":
+    """The model's file; by default that of the newest run, else the bundled one."""
+    from cunet.net.checkpoint import model_file
     from cunet.training.run_state import doubts_of, newest
 
     run, notes = newest() if model is None else (None, [])
     path = model_file(model or run or "bundled")
     common.notes([*notes, *doubts_of(path)])
-    return load(path, device, precision), str(path)
+    return path

@@ -23,6 +23,7 @@ from cunet.threads import set_threads
 from cunet.training.config import Config
 from cunet.training.fit import fit
 from cunet.training.loop import train
+from cunet.volumes.segment_volume import segment_volume
 
 __version__: str
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "softmax_loss",
     "segment",
     "segment_window",
+    "segment_volume",
     "objects",
     "save",
     "load",

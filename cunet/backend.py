@@ -52,6 +52,11 @@ def cuda_problem() -> str | None:
     return None
 
 
+def gpus() -> int:
+    """How many GPUs can be used; 0 without any."""
+    return 0 if cuda_problem() else int(import_cupy().cuda.runtime.getDeviceCount())
+
+
 def check_device(name: str) -> None:
     """CunetError where no device has such a name, whether this machine has it or not."""
     if not isinstance(name, str) or not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,9})?", name):

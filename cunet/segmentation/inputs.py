@@ -9,6 +9,7 @@ from typing import Any
 
 from cunet.errors import CunetError, not_among
 from cunet.files import FORMATS, read_description
+from cunet.files.ome_zarr import is_node
 from cunet.files.listing import WRITTEN, folders_of, images_of, is_image, visible
 from cunet.segmentation.how import ENDINGS, NUMBERED, PRODUCTS
 from cunet.segmentation.objects import Instances
@@ -53,6 +54,20 @@ def parse_instances(wanted: Iterable[str], given: dict[str, Any]) -> Instances:
     return Instances(**given)
 
 
+def is_volume(out: str | Path, stride: str, given: dict[str, Any]) -> bool:
+    """Whether the output is an OME-Zarr. given: options that are for these alone, by name; None
+    and False mean not given. CunetError where options and output do not fit together."""
+    if Path(out).suffix.lower() == ".zarr":
+        if stride != "exact":
+            raise CunetError(f"--stride {stride} leaves seams, which no OME-Zarr is made with")
+        return True
+    for name, value in given.items():
+        if value not in (None, False) or (name == "skip_empty" and value is False):
+            flag = "keep-empty" if value is False else name.replace("_", "-")
+            raise CunetError(f"--{flag}: for a volume; give --out a name ending in .ome.zarr")
+    return False
+
+
 def without_products(paths: Iterable[Path]) -> list[Path]:
     """The images, except products: those made from another of them, and by name and description
     those of images elsewhere."""
@@ -87,6 +102,11 @@ def find_images(
     files: list[Path] = []
     for argument in arguments:
         path = Path(argument)
+        if is_node(path):
+            raise CunetError(
+                f"'{path}' is an OME-Zarr, which is segmented into another one: give --out "
+                f"{path.name.partition('.')[0]}_segmented.ome.zarr"
+            )
         if path.is_dir():
             found = chosen(images_of(path))
         elif path.exists() or not glob.has_magic(argument):

@@ -1,0 +1,77 @@
+"""`cunet segment VOL --out OUT.ome.zarr`: a volume, block by block."""
+
+import sys
+from typing import Any
+
+from cunet.cli import common
+from cunet.errors import CunetError
+from cunet.terminal import plural, shell_line, without
+
+
+def run(
+    images: tuple[str, ...], out: str, model: str | None, device: str, how: dict[str, Any],
+    volume: dict[str, Any], pages: str | None, overwrite: bool, quiet: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Segment one volume, or a part of it, and print how far it is."""
+    from cunet.cli.segment import chosen_model
+    from cunet.volumes.begin import Wanted
+    from cunet.volumes.cluster import Cluster, dask_client
+    from cunet.volumes.segment_volume import prepared
+    from cunet.volumes.work import Here, go_on
+
+    settings = ("prob", "block", "levels", "zarr", "skip_empty", "objects")
+    wanted = Wanted(**how, **{n: volume[n] for n in settings if volume[n] is not None})
+    part, cluster, only_finish = volume["part"], volume["cluster"], volume["finish"]
+    if len(images) != 1:
+        raise CunetError(f"--out {out}: one volume goes into one OME-Zarr, found {len(images)}")
+    if part and (overwrite or cluster or only_finish):
+        raise CunetError("--part: without --overwrite, --cluster and --finish, which are for all")
+    with common.busy("reading the volume", quiet):
+        task, books = prepared(
+            images[0], out, chosen_model(model), wanted, pages=pages, overwrite=overwrite,
+            level=volume["level"] or 0, channel=volume["channel"], time=volume["time"],
+        )  # fmt: skip
+    say = lambda text: common.say(text, quiet)  # noqa: E731
+    z, y, x = task.shape
+    say(f"model {task.model}")
+    say(f"{task.source}: {plural(z, 'section')} of {y} x {x}; {plural(len(task.grid), 'block')} "
+        f"of {' x '.join(map(str, task.block))}, tile {task.tile}"
+        + (f", part {part[0]} of {part[1]}" if part else ""))  # fmt: skip
+    with common.Progress(quiet=quiet, text="blocks") as bar:
+
+        def progress(done: int, total: int, what: str) -> None:
+            bar.total = total
+            bar.update(done, what)
+
+        if cluster:
+            with dask_client(cluster) as client:
+                engine = Cluster.on(client, device, cluster)
+                say(f"cluster {cluster}: {plural(engine.slots, 'worker')}")
+                found = go_on(task, books, engine, None, only_finish, progress)
+        else:
+            found = go_on(task, books, Here(device), part, only_finish, progress)
+    report(found, out, quiet)
+    if as_json:
+        common.print_json(found | {"out": out, "model": task.model})
+    if not found["finished"]:
+        more = without(sys.argv[1:], ("--json",))
+        common.next_command(shell_line(["cunet", *more]), quiet)
+
+
+def report(found: dict[str, Any], out: str, quiet: bool) -> None:
+    """Print what there is now."""
+    if found["skipped_tiles"]:
+        common.say(
+            f"  {found['skipped_tiles']:,} of {found['tiles']:,} tiles hold only 0 and are class 0 "
+            "(--keep-empty computes them too)", quiet,
+        )  # fmt: skip
+    if not found["finished"]:
+        left, all_blocks = found["left"], found["blocks"]
+        common.say(f"{all_blocks - left:,} of {all_blocks:,} blocks are done; {left:,} are left to "
+                   "other parts, or to the same command again", quiet)  # fmt: skip
+        return
+    shares = [f"class {k} {100 * s:.1f} %" for k, s in enumerate(found["class_shares"])]
+    if found["objects"] is not None:
+        shares.append(plural(found["objects"], "object"))
+    already = ": already done, skipped (--overwrite to repeat it)" * found.get("skipped", False)
+    common.say(f"  {', '.join(shares)}  ->  {out}{already}", quiet)

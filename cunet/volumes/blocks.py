@@ -1,0 +1,151 @@
+"""The network over blocks: one is read and one is written while a third is computed.
+
+H W: rows and columns of a block; N: its sections; C: channels; K: classes.
+"""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from cunet.backend import resolve_device
+from cunet.data.dataset import sha256
+from cunet.errors import CunetError
+from cunet.files.image_file import ImageFile
+from cunet.net.checkpoint import load
+from cunet.net.unet import UNet
+from cunet.segmentation.segment import cover_of
+from cunet.segmentation.segment_file import classes
+from cunet.segmentation.window import Applied, Window
+from cunet.volumes.books import Books
+from cunet.volumes.output import Output
+from cunet.volumes.source import opened
+from cunet.volumes.task import Task
+
+
+@lru_cache(1)
+def network(model: str, model_hash: str, device: str, precision: str | None) -> UNet:
+    """The network of a task, which a worker keeps. CunetError where the file has changed."""
+    from pathlib import Path
+
+    if sha256(Path(model)) != model_hash:
+        raise CunetError(
+            f"model '{model}' has changed since this segmentation was begun; put the old file "
+            "back, or begin anew with --overwrite"
+        )
+    return load(model, resolve_device(device), precision)
+
+
+@dataclass
+class Made:
+    """What a block became: arrays to write, by product, and what the journal notes."""
+
+    unit: int
+    arrays: dict[str, np.ndarray]
+    note: dict[str, Any]
+
+
+class Blocks:
+    """Does the blocks of a task, in this process."""
+
+    def __init__(self, task: Task, books: Books, device: str):
+        self.task, self.books = task, books
+        self.net = network(task.model, task.model_hash, device, task.precision)
+        self.image = source_of(task, self.net)
+        self.output = Output(books.output)
+        self.cover = cover_of(*task.shape[1:], self.net, task.tile, "exact")
+
+    def do(self, units: list[int]) -> Iterator[dict[str, Any]]:
+        """Do these blocks; yields the note of each when it is on the disk.
+
+        A thread reads the next one and another writes the last one meanwhile, so that a GPU is not
+        kept waiting: the memory is that of three blocks.
+        """
+        if not units:
+            return
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+            reading = reader.submit(self.read, units[0])
+            writing: Future[dict[str, Any]] | None = None
+            for i, unit in enumerate(units):
+                pixels = reading.result()
+                if i + 1 < len(units):
+                    reading = reader.submit(self.read, units[i + 1])
+                made = self.compute(unit, pixels)
+                del pixels
+                if writing is not None:
+                    yield writing.result()
+                writing = writer.submit(self.write, made)
+                del made
+            if writing is not None:
+                yield writing.result()
+
+    def window(self, unit: int) -> Window:
+        """The rows and columns of a block."""
+        _, y, x = self.task.grid.region(unit)
+        return Window(self.cover, (y.start, y.stop), (x.start, x.stop))
+
+    def read(self, unit: int) -> np.ndarray:
+        """All pixels (N, H', W', C) that the tiles of a block see."""
+        z, _, _ = self.task.grid.region(unit)
+        return self.image.read_block(z.start, z.stop, *self.window(unit).needs)
+
+    def compute(self, unit: int, pixels: np.ndarray) -> Made:
+        """The products of a block."""
+        start, task, window = time.perf_counter(), self.task, self.window(unit)
+        z, y, x = task.grid.region(unit)
+        shape = z.stop - z.start, y.stop - y.start, x.stop - x.start
+        arrays = {}
+        if "prob" in task.products:
+            planes = () if task.classes == 2 else (task.classes,)
+            arrays["prob"] = np.empty((*planes, *shape), task.prob)
+        if task.masked:
+            arrays["mask"] = np.empty(shape, np.uint8)
+        counts, computed = np.zeros(task.classes, np.int64), 0
+        for page in range(shape[0]):
+            name = f"'{task.source}' page {z.start + page}"
+            applied = Applied(
+                self.net, self.net.normalization, task.average, task.skip_empty, name
+            )
+            found, tiles = window.probabilities(pixels[page], applied)
+            computed += tiles
+            found = found.astype(np.float32, copy=False)
+            ids = classes(found, task.threshold)
+            counts += np.bincount(ids.ravel(), minlength=task.classes)
+            if task.masked:
+                arrays["mask"][page] = ids
+            if "prob" in task.products:
+                stored = as_stored(found, task.prob)
+                if task.classes == 2:
+                    arrays["prob"][page] = stored[..., 1]
+                else:
+                    arrays["prob"][:, page] = np.moveaxis(stored, 2, 0)
+        tiles = window.tiles * shape[0]
+        if not computed and task.classes == 2:
+            arrays = {}  # the output is 0 where nothing is written
+        seconds = round(time.perf_counter() - start, 4)
+        note = {"unit": unit, "tiles": tiles, "skipped": tiles - computed}
+        return Made(unit, arrays, note | {"classes": counts.tolist(), "seconds": seconds})
+
+    def write(self, made: Made) -> dict[str, Any]:
+        """Write the products of a block, and see them on the disk; returns its note."""
+        region = self.task.grid.region(made.unit)
+        for product, array in made.arrays.items():
+            self.output.write(product, region, array)
+        return made.note
+
+
+def source_of(task: Task, net: UNet) -> ImageFile:
+    """The source of a task, opened once for all blocks."""
+    grey = net.shape.in_channels == 1
+    return opened(task.source, task.level, task.channel, task.time, task.sections, grey)
+
+
+def as_stored(probability: np.ndarray, dtype: str) -> np.ndarray:
+    """Probabilities as float32, or as uint8 round(255 p)."""
+    if dtype == "float32":
+        return probability
+    return np.rint(probability * np.float32(255)).astype(np.uint8)

@@ -1,0 +1,100 @@
+"""Segmenting a volume of any size, an OME-Zarr or a stack, into an OME-Zarr, block by block."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from cunet.backend import check_device
+from cunet.checks import arguments, callback, flag, path, text, whole, whole_numbers
+from cunet.errors import CunetError, one_of
+from cunet.net.checkpoint import load, model_file
+from cunet.segmentation.objects import Instances
+from cunet.volumes.begin import Wanted, begin
+from cunet.volumes.books import Books
+from cunet.volumes.cluster import Cluster, dask_client
+from cunet.volumes.source import open_for, open_source, sections_of
+from cunet.volumes.task import Task, output_of
+from cunet.volumes.work import Here, go_on
+
+
+def prepared(
+    source: str | Path, out: str | Path, model: str | Path, wanted: Wanted,
+    device: str = "cpu", pages: str | None = None, overwrite: bool = False,
+    **selection: int | None,
+) -> tuple[Task, Books]:  # fmt: skip
+    """Check everything and begin the output, or find it begun. selection: level, channel, time."""
+    books = Books(output_of(out))
+    file = model_file(model)
+    net = load(file, device, wanted.precision)
+    with open_source(source, **selection) as whole:  # type: ignore[arg-type]
+        sections = sections_of(pages, whole)
+    with open_source(source, **selection, sections=sections) as image:  # type: ignore[arg-type]
+        checked = open_for(net, image)
+        task = wanted.task(checked, net, file.resolve(), selection, sections)
+        begin(books, task, checked, overwrite)
+    return task, books
+
+
+
+@arguments(
+    source=path, out=path, model=path, part=whole_numbers, cluster=text, device=text, pages=text,
+    level=whole, channel=whole, time=whole, overwrite=flag, progress=callback,
+)  # fmt: skip
+def segment_volume(
+    source: str | Path,
+    out: str | Path,
+    model: str | Path = "bundled",
+    part: tuple[int, int] | None = None,
+    cluster: str | None = None,
+    device: str = "auto",
+    pages: str | None = None,
+    level: int = 0,
+    channel: int | None = None,
+    time: int | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int, str], None] | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Segment an OME-Zarr or a stack of any size into the OME-Zarr `out`, block by block.
+
+    As `cunet segment source --out out.ome.zarr`, whose options are the arguments and `settings`:
+    tile, average, threshold, products ("prob", "mask", "labels"), prob ("float32" or "uint8"),
+    block (Z, Y, X), levels, zarr ("0.5" or "0.4"), skip_empty, objects ("sections" or "volume"),
+    connectivity, min_area and precision. The image of `out` is the probability of class 1, the
+    mask and the labels are label images of it. Every voxel is that of `cunet.segment` of its
+    section with the same tile, bit for bit, whatever the blocks, parts and workers are.
+
+    part: (i, n), from 1, does the i-th of n parts, and the last one to end joins them. cluster:
+    "local", "local:4" or the address of a Dask scheduler. Called again after an interruption, it
+    does what is left. progress(done, in all, of what) is called as it goes on.
+
+    Returns a dict: image, shape, blocks, left, tiles, skipped_tiles, class_shares, objects,
+    finished. Raises CunetError for settings that do not fit, or differ from those that `out` was
+    begun with, DataError for what no image holds, DeviceError where memory, device or disk do not
+    suffice.
+
+        found = cunet.segment_volume("brain.ome.zarr", "cells.ome.zarr", products=("mask", "labels"))
+        print(found["objects"])
+    """
+    check_device(device)
+    wanted = wanted_of(settings)
+    task, books = prepared(
+        source, out, model, wanted, pages=pages, overwrite=overwrite, level=level, channel=channel,
+        time=time,
+    )  # fmt: skip
+    told = progress or (lambda done, total, what: None)
+    if cluster is None:
+        return go_on(task, books, Here(device), part, progress=told)
+    with dask_client(cluster) as client:
+        return go_on(task, books, Cluster.on(client, device, cluster), part, progress=told)
+
+
+def wanted_of(settings: dict[str, Any]) -> Wanted:
+    """What these settings ask for; CunetError for one that there is not."""
+    for_objects = {n: settings.pop(n) for n in ("connectivity", "min_area") if n in settings}
+    known = [field.name for field in fields(Wanted) if field.name != "instances"]
+    for name in settings:
+        if name not in known:
+            raise CunetError(f"{name}: {one_of([*known, 'connectivity', 'min_area'], name)}")
+    return Wanted(**settings, instances=Instances(**for_objects))

@@ -1,0 +1,111 @@
+"""The volume that is segmented, as every worker opens it: an OME-Zarr, or a stack in a TIFF file.
+
+Its sections (Z) are the pages of the image, of which a task takes some or all.
+"""
+
+import hashlib
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cunet.errors import CunetError, of_system
+from cunet.files import as_grey, open_image
+from cunet.files.image_file import ImageFile
+from cunet.files.pages import chosen_pages
+from cunet.net.unet import UNet
+from cunet.segmentation.segment_file import check_image
+
+_SAMPLE = 1 << 20  # bytes at each end of a file that is identified
+
+
+def open_source(
+    path: str | Path,
+    level: int = 0,
+    channel: int | None = None,
+    time: int | None = None,
+    sections: tuple[int, int] | None = None,
+) -> ImageFile:
+    """The volume, of which pages are sections; CunetError for a selection that it does not have."""
+    from cunet.files.ome_zarr import is_node, open_ome_zarr
+
+    if is_node(Path(path)):
+        return open_ome_zarr(path, level, channel, time, sections)
+    chosen = {"level": level or None, "channel": channel, "time": time}
+    named = next((name for name, value in chosen.items() if value is not None), None)
+    if named is not None:
+        raise CunetError(f"--{named}: '{path}' is no OME-Zarr; leave it out")
+    return open_image(path)
+
+
+def open_for(net: UNet, image: ImageFile) -> ImageFile:
+    """The image as the network takes it, checked to be a volume."""
+    times = dict(image.page_axes).get("T", 1)
+    if times > 1:
+        raise CunetError(
+            f"'{image.path}' has {times} times (axes {image.axes}): give --time, from 0 to "
+            f"{times - 1}"
+        )
+    return check_image(image, net)
+
+
+def sections_of(pages: str | None, image: ImageFile) -> tuple[int, int] | None:
+    """The (first, last + 1) of the pages "10-19"; CunetError where they are not consecutive."""
+    if pages is None:
+        return None
+    numbers = chosen_pages(pages, image)
+    if numbers != list(range(numbers[0], numbers[-1] + 1)):
+        raise CunetError(f"--pages {pages}: of a volume expected one range, as in 10-19")
+    return numbers[0], numbers[-1] + 1
+
+
+def identity(image: ImageFile) -> str:
+    """What changes where the source is replaced: the metadata of an OME-Zarr, the size and both
+    ends of a file. The pixels of a volume are too many to be read for it."""
+    stamp: dict[str, Any] = {
+        "shape": [image.pages, image.height, image.width, image.channels],
+        "dtype": str(image.dtype),
+    }
+    digest = hashlib.sha256(repr(stamp).encode())
+    try:
+        for path in _files(image.path):
+            digest.update(path.name.encode())
+            with open(path, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                digest.update(str(size).encode() + file.read(_SAMPLE))
+                file.seek(max(0, size - _SAMPLE))
+                digest.update(file.read(_SAMPLE))
+    except OSError as error:
+        raise of_system(error, f"cannot read '{image.path}'") from error
+    return digest.hexdigest()[:16]
+
+
+def _files(path: Path) -> list[Path]:
+    """The file, or the metadata files at the top of a folder."""
+    if not path.is_dir():
+        return [path]
+    names = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
+    return [p for folder in (path, path / "0") for name in names if (p := folder / name).is_file()]
+
+
+@lru_cache(2)
+def opened(
+    path: str,
+    level: int,
+    channel: int | None,
+    time: int | None,
+    sections: tuple[int, int] | None,
+    grey: bool,
+) -> ImageFile:
+    """The source of a task, which a worker keeps open; grey: as a network of one channel takes it."""
+    image = open_source(path, level, channel, time, sections)
+    return as_grey(image, blank=False) if grey else image
+
+
+def read_block(
+    image: ImageFile, pages: tuple[int, int], window: tuple[int, int, int, int]
+) -> np.ndarray:
+    """Pixels (n, rows, columns, C) of a window of consecutive pages."""
+    return image.read_block(*pages, *window)

@@ -1,0 +1,85 @@
+"""The stages of a segmentation, in order, and one run of units of a stage: what a worker does."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cunet.volumes.blocks import Blocks
+from cunet.volumes.books import Books
+from cunet.volumes.finish import Joining, Level, Numbering, Scanning, level_grid
+from cunet.volumes.output import Output
+from cunet.volumes.task import Task
+
+RUN = 64  # units of a run, at most: what an engine's own work for each of them is spread over
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage: its name in the journals, what its units are called, and how many there are."""
+
+    name: str
+    what: str
+    units: int
+
+
+def stages_after(task: Task, books: Books) -> Iterator[Stage]:
+    """The stages that finish the output, one after the other; each needs all before it."""
+    output = Output(books.output)
+    if "labels" in task.products:
+        blocks = len(task.grid)
+        yield Stage("scan", "blocks scanned for objects", blocks)
+        slabs = 1 if task.objects == "volume" else task.grid.counts[0]
+        yield Stage("join", "slabs joined", slabs)
+        yield Stage("labels", "blocks labelled", blocks)
+    for product in written(task):
+        for level in range(1, task.levels):
+            grid = level_grid(output, product, level)
+            yield Stage(f"level{level}_{product}", f"pieces of {product}, level {level}", len(grid))
+
+
+def written(task: Task) -> list[str]:
+    """The products that the output holds: a mask also where only labels are asked for."""
+    asked = {"prob": "prob" in task.products, "mask": task.masked, "labels": "labels" in task.products}
+    return [product for product, is_asked in asked.items() if is_asked]
+
+
+def network_stage(task: Task) -> Stage:
+    """The first stage, which all the others wait for."""
+    return Stage("net", "blocks", len(task.grid))
+
+
+def worker_of(stage: str, task: Task, books: Books, device: str) -> Any:
+    """What does the units of a stage."""
+    if stage == "net":
+        return Blocks(task, books, device)
+    if stage.startswith("level"):
+        number, _, product = stage.removeprefix("level").partition("_")
+        return Level(task, books, product, int(number))
+    return {"scan": Scanning, "join": Joining, "labels": Numbering}[stage](task, books)
+
+
+def do_run(
+    output: str, stage: str, total: int, units: list[int], device: str
+) -> Iterator[dict[str, Any]]:
+    """Do those units of a run that no earlier try has left in its journal; yields their notes.
+
+    Everything is read from the disk, so that this may happen in another process or machine.
+    """
+    books = Books(output)
+    task = Task.load(books)
+    done = books.read(stage, total, run=units[0])
+    left = [unit for unit in units if not done.units[unit]]
+    if not left:
+        return
+    with books.journal(stage, units[0]) as journal:
+        for note in worker_of(stage, task, books, device).do(left):
+            journal.add(note)
+            yield note
+
+
+def runs_of(left: list[int], workers: int) -> Iterator[list[int]]:
+    """The units that are left in runs of consecutive ones: at most RUN, and short enough that
+    every worker gets several."""
+    length = max(1, min(RUN, len(left) // (4 * workers)))
+    for first in range(0, len(left), length):
+        yield left[first : first + length]

@@ -1,0 +1,151 @@
+"""Going on with a segmentation that was begun: what is left of it, until all is there.
+
+Whoever works on it - this process, one part of many, the workers of a cluster - does blocks that
+nobody has done yet, and notes them beside the output. When all are there, objects are joined across
+blocks and lower resolutions made. Killed anywhere, it goes on where it was.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from cunet.errors import CunetError
+from cunet.files.atomic import write_text
+from cunet.files.json_file import json_text
+from cunet.files.ome_zarr.output import add_label, set_levels
+from cunet.volumes.books import Books, Done
+from cunet.volumes.output import name_of
+from cunet.volumes.stages import (
+    RUN,
+    Stage,
+    do_run,
+    network_stage,
+    runs_of,
+    stages_after,
+    written,
+)
+from cunet.volumes.task import Task
+
+Progress = Callable[[int, int, str], None]
+Part = tuple[int, int]  # i of n, from 1
+
+
+class Engine(Protocol):
+    """What has units done somewhere."""
+
+    def run(self, output: str, stage: Stage, left: np.ndarray) -> Iterator[int]:
+        """Have these units of a stage done; yields how many more are done, now and then."""
+        ...
+
+
+class Here:
+    """Does them in this process."""
+
+    def __init__(self, device: str):
+        self.device = device
+
+    def run(self, output: str, stage: Stage, left: np.ndarray) -> Iterator[int]:
+        """One after the other."""
+        for units in runs_of(left.tolist(), 1):
+            for _ in do_run(output, stage.name, stage.units, units, self.device):
+                yield 1
+
+
+def go_on(
+    task: Task,
+    books: Books,
+    engine: Engine,
+    part: Part | None = None,
+    only_finish: bool = False,
+    progress: Progress = lambda done, total, what: None,
+) -> dict[str, Any]:
+    """Do what is left of a segmentation; returns what there is now: `state`, and once all is made
+    the shares of the classes and the number of objects."""
+    start = time.perf_counter()
+    result = books.result()
+    if result is not None:
+        return result | {"skipped": True}
+    first = network_stage(task)
+    done = books.read(first.name, first.units)
+    if not only_finish:
+        carry_out(books, first, of_part(done.left, part, first.units), engine, progress)
+        done = books.read(first.name, first.units)
+    elif len(done.left):
+        raise CunetError(
+            f"'{books.output}' cannot be finished: {len(done.left):,} of {first.units:,} blocks "
+            "are left; segment them first, by the same command without --finish"
+        )
+    summary = state_of(task, done)
+    if len(done.left):
+        return summary | {"finished": False, "seconds": round(time.perf_counter() - start, 1)}
+    with books.finishing():
+        result = books.result()  # another part may have finished it just now
+        if result is None:
+            summary |= finish_all(task, books, engine, progress)
+            result = summary | {"finished": True}
+            write_text(books.done, json_text(result))
+    return result | {"seconds": round(time.perf_counter() - start, 1)}
+
+
+def carry_out(
+    books: Books, stage: Stage, left: np.ndarray, engine: Engine, progress: Progress
+) -> None:
+    """Have the units of a stage done that are left."""
+    count, total = 0, len(left)
+    for more in engine.run(str(books.output), stage, left):
+        count += more
+        progress(count, total, stage.what)
+
+
+def finish_all(task: Task, books: Books, engine: Engine, progress: Progress) -> dict[str, Any]:
+    """Objects across blocks and lower resolutions; returns how many objects there are."""
+    if "labels" in task.products:
+        add_label(books.output, "labels", "uint32")
+    for stage in stages_after(task, books):
+        done = books.read(stage.name, stage.units)
+        carry_out(books, stage, done.left, engine, progress)
+        missing = books.read(stage.name, stage.units).left
+        if len(missing):
+            raise CunetError(
+                f"'{books.output}': {len(missing)} of {stage.units} {stage.what} are missing; run "
+                "the same command again"
+            )
+    for product in written(task):
+        set_levels(books.output, name_of(product), task.levels)
+    objects = None
+    if "labels" in task.products:
+        slabs = 1 if task.objects == "volume" else task.grid.counts[0]
+        objects = books.read("join", slabs).sums["objects"]
+        for kept in ("scans", "numbers"):
+            shutil.rmtree(books.folder / kept, ignore_errors=True)
+    return {"objects": objects}
+
+
+def of_part(left: np.ndarray, part: Part | None, total: int) -> np.ndarray:
+    """The units that part i of n does: every n-th run of neighbours, whatever is done already, so
+    that parts which begin at different times share nothing."""
+    if part is None:
+        return left
+    i, n = part
+    length = max(1, min(RUN, total // (4 * n)))
+    return left[(left // length) % n == i - 1]
+
+
+def state_of(task: Task, done: Done) -> dict[str, Any]:
+    """How far it is, in numbers."""
+    counts = done.sums.get("classes", [0] * task.classes)
+    all_counted = sum(counts)
+    return {
+        "image": task.source,
+        "shape": list(task.shape),
+        "block": list(task.block),
+        "tile": task.tile,
+        "blocks": len(done.units),
+        "left": len(done.left),
+        "tiles": done.sums.get("tiles", 0),
+        "skipped_tiles": done.sums.get("skipped", 0),
+        "class_shares": [c / all_counted if all_counted else None for c in counts],
+    }
