@@ -39,7 +39,10 @@ class GreyImage(ImageFile):
         return self.image.page_axes
 
     def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
-        rows = self.image.read_rows(page, r0, r1)
+        return self._window(page, r0, r1, 0, self.width)
+
+    def _window(self, page: int, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
+        rows = self.image.read_window(page, r0, r1, c0, c1)
         equal = _equal(rows)
         if not equal.all():
             row = r0 + int(np.argmin(equal.all(axis=1)))

@@ -55,9 +55,37 @@ class ImageFile:
     def read_rows(self, page: int, r0: int, r1: int) -> np.ndarray:
         """Rows r0 ... r1-1 of a page, (r1 - r0, W, C); decodes only what holds these rows."""
         self.check_page(page)
+        self._check_rows(r0, r1)
+        return self._rows(page, r0, r1)
+
+    def read_window(self, page: int, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
+        """Rows r0 ... r1-1 and columns c0 ... c1-1 of a page, (r1 - r0, c1 - c0, C).
+
+        Of a file in tiles or chunks only those that hold the window are decoded.
+        """
+        self.check_page(page)
+        self._check_rows(r0, r1)
+        self._check_columns(c0, c1)
+        return self._window(page, r0, r1, c0, c1)
+
+    def read_block(self, p0: int, p1: int, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
+        """The same window of pages p0 ... p1-1, (p1 - p0, r1 - r0, c1 - c0, C).
+
+        Of a file whose chunks span several pages each chunk is decoded once.
+        """
+        if not 0 <= p0 <= p1 <= self.pages:
+            raise ValueError(f"'{self.path}' has {self.pages} pages, not pages {p0} to {p1}")
+        self._check_rows(r0, r1)
+        self._check_columns(c0, c1)
+        return self._block(p0, p1, r0, r1, c0, c1)
+
+    def _check_rows(self, r0: int, r1: int) -> None:
         if not 0 <= r0 <= r1 <= self.height:
             raise ValueError(f"'{self.path}' has {self.height} rows, not rows {r0} to {r1}")
-        return self._rows(page, r0, r1)
+
+    def _check_columns(self, c0: int, c1: int) -> None:
+        if not 0 <= c0 <= c1 <= self.width:
+            raise ValueError(f"'{self.path}' has {self.width} columns, not columns {c0} to {c1}")
 
     def check_page(self, page: int) -> None:
         """Raises CunetError where the image has no such page."""
@@ -71,6 +99,15 @@ class ImageFile:
 
     def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
         raise NotImplementedError
+
+    def _window(self, page: int, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
+        return self._rows(page, r0, r1)[:, c0:c1]
+
+    def _block(self, p0: int, p1: int, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
+        block = np.empty((p1 - p0, r1 - r0, c1 - c0, self.channels), self.dtype)
+        for page in range(p0, p1):
+            block[page - p0] = self._window(page, r0, r1, c0, c1)
+        return block
 
     @property
     def white_is_zero(self) -> bool:

@@ -8,7 +8,7 @@ multi-page file (I, Q) are pages; an axis of length 1 says nothing. Anything els
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
@@ -27,11 +27,20 @@ _GDAL_NODATA = 42113  # tag of geographic images: the value of pixels that hold 
 _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated alpha
 
 
+class _Window(NamedTuple):
+    """Rows r0 ... r1-1 and columns c0 ... c1-1 of a page."""
+
+    r0: int
+    r1: int
+    c0: int
+    c1: int
+
+
 class TiffImage(ImageFile):
     """A TIFF file open for reading; `open_image` makes it.
 
-    From an uncompressed page only the rows asked for are read, from a compressed one the strips or
-    tiles that hold them. Where one compressed strip or tile spans the page, `streamed` is False
+    From an uncompressed page only the rows asked for are read, from others the strips or tiles that
+    hold the window. Where one compressed strip or tile spans the page, `streamed` is False
     and the last page read is kept. Raises DataError for a damaged file and for other contents.
     """
 
@@ -105,23 +114,27 @@ class TiffImage(ImageFile):
         return np.dtype(self._stack.dtype).newbyteorder(self._tif.byteorder)
 
     def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
+        return self._window(page, r0, r1, 0, self.width)
+
+    def _window(self, page: int, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
         if self.streamed:
-            return self._read(page, r0, r1)
+            return self._read(page, _Window(r0, r1, c0, c1))
         if self._kept is None or self._kept[0] != page:
             self._kept = None  # before the next page is read: never two in memory
-            self._kept = (page, self._read(page, 0, self.height))
-        return self._kept[1][r0:r1].copy()
+            self._kept = (page, self._read(page, _Window(0, self.height, 0, self.width)))
+        return self._kept[1][r0:r1, c0:c1].copy()
 
-    def _read(self, page: int, r0: int, r1: int) -> np.ndarray:
+    def _read(self, page: int, window: _Window) -> np.ndarray:
+        r0, r1, c0, c1 = window
         try:
-            rows = np.empty((r1 - r0, self.width, self.channels), self.dtype)
+            rows = np.empty((r1 - r0, c1 - c0, self.channels), self.dtype)
             if "C" in self._outer:
                 for c in range(self.channels):
-                    self._read_plane(self._plane(page, c), r0, r1, rows[..., c : c + 1])
+                    self._read_plane(self._plane(page, c), window, rows[..., c : c + 1])
             else:
-                self._read_plane(page, r0, r1, rows)
+                self._read_plane(page, window, rows)
         except MemoryError as error:
-            needed = (r1 - r0) * self.width * self.channels * self.dtype.itemsize
+            needed = (r1 - r0) * (c1 - c0) * self.channels * self.dtype.itemsize
             needed += packed_bytes(self._stack.keyframe)[1]
             if needed < _LITTLE:
                 raise DataError(
@@ -147,54 +160,58 @@ class TiffImage(ImageFile):
         index.insert(list(self._outer).index("C"), channel)
         return int(np.ravel_multi_index(index, list(self._outer.values())))
 
-    def _read_plane(self, plane: int, r0: int, r1: int, out: np.ndarray) -> None:
-        """Rows r0 ... r1-1 of one TIFF page into out (r1 - r0, W, samples kept)."""
+    def _read_plane(self, plane: int, window: _Window, out: np.ndarray) -> None:
+        """A window of one TIFF page into out (its rows, its columns, samples kept)."""
         stack = self._stack
         if stack.dataoffset is not None:
             pixels = self.height * self.width * self._samples
-            self._read_raw(stack.dataoffset + plane * pixels * self._stored.itemsize, r0, r1, out)
+            self._read_raw(stack.dataoffset + plane * pixels * self._stored.itemsize, window, out)
             return
         page: Any = stack.pages[plane]  # check_pages has found every one
         if contiguous(page):
-            self._read_raw(page.dataoffsets[0], r0, r1, out)
+            self._read_raw(page.dataoffsets[0], window, out)
             return
         kept = out.shape[2]
-        for data, (sample, _, y, x, _), (_, h, w, _) in self._segments(page, r0, r1):
-            top, bottom = max(y, r0), min(y + h, r1)
+        r0, r1, c0, c1 = window
+        for data, (sample, _, y, x, _), (_, h, w, _) in self._segments(page, window):
+            top, bottom, left, right = max(y, r0), min(y + h, r1), max(x, c0), min(x + w, c1)
             s = slice(sample, sample + 1) if self._planar else slice(0, kept)
-            if sample < kept and top < bottom:
-                here = out[top - r0 : bottom - r0, x : x + w, s]  # tiles stick out at the edges
+            if sample < kept and top < bottom and left < right:  # tiles stick out at the edges
+                here = out[top - r0 : bottom - r0, left - c0 : right - c0, s]
                 if data is None:  # a piece never written
                     here[...] = page.keyframe.nodata
                 else:
-                    here[...] = data[0, top - y : bottom - y, : here.shape[1], : here.shape[2]]
+                    piece = data[0, top - y : bottom - y, left - x : right - x]
+                    here[...] = piece[..., : here.shape[2]]
 
-    def _read_raw(self, offset: int, r0: int, r1: int, out: np.ndarray) -> None:
-        """Uncompressed rows straight from the file; out (r1 - r0, W, samples kept)."""
+    def _read_raw(self, offset: int, window: _Window, out: np.ndarray) -> None:
+        """Uncompressed rows straight from the file, cut to the window; out as in _read_plane."""
+        r0, r1, c0, c1 = window
         file, item = self._tif.filehandle, self._stored.itemsize
         planes, samples = (self._samples, 1) if self._planar else (1, self._samples)
         line = self.width * samples
         for s in range(min(planes, out.shape[2])):
             start = offset + (s * self.height + r0) * line * item
             block = file.read_array(self._stored, (r1 - r0) * line, offset=start)
-            block = block.reshape(r1 - r0, self.width, samples)
+            block = block.reshape(r1 - r0, self.width, samples)[:, c0:c1]
             if self._planar:
                 out[..., s] = block[..., 0]
             else:
                 out[...] = block[..., : out.shape[2]]
 
-    def _segments(self, page: Any, r0: int, r1: int) -> Iterator[tuple]:
-        """The decoded strips or tiles that hold the rows, as tifffile's `segments` yields them."""
+    def _segments(self, page: Any, window: _Window) -> Iterator[tuple]:
+        """The decoded strips or tiles that hold a window, as tifffile's `segments` yields them."""
         key = page.keyframe
-        rows = key.tilelength if key.is_tiled else min(key.rowsperstrip, self.height)
-        across = -(-self.width // key.tilewidth) if key.is_tiled else 1
-        down = -(-self.height // rows)
-        first, last = r0 // rows, -(-r1 // rows)
+        rows, columns = min(key.rowsperstrip, self.height), self.width
+        if key.is_tiled:
+            rows, columns = key.tilelength, key.tilewidth
+        down, across = -(-self.height // rows), -(-self.width // columns)
+        r0, r1, c0, c1 = window
         places = [
             (s * down + y) * across + x
-            for s in range(self._samples if self._planar else 1)
-            for y in range(first, last)
-            for x in range(across)
+            for s in range(min(self._samples, self.channels) if self._planar else 1)
+            for y in range(r0 // rows, -(-r1 // rows))
+            for x in range(c0 // columns, -(-c1 // columns))
         ]
         options: dict = {"_fullsize": False}
         if key.compression in (6, 7, 34892, 33007):  # the kinds of JPEG share tables in the header
