@@ -10,6 +10,7 @@ import click
 
 from cunet.errors import CunetError, did_you_mean, one_of
 from cunet.process import streams
+from cunet.process.progress import Bars as Bars
 from cunet.process.progress import Progress
 from cunet.terminal import printable, shell_line, without
 from cunet.training.config import CHOICES

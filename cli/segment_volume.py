@@ -37,12 +37,7 @@ def run(
     say(f"{task.source}: {plural(z, 'section')} of {y} x {x}; {plural(len(task.grid), 'block')} "
         f"of {' x '.join(map(str, task.block))}, tile {task.tile}"
         + (f", part {part[0]} of {part[1]}" if part else ""))  # fmt: skip
-    with common.Progress(quiet=quiet, text="blocks") as bar:
-
-        def progress(done: int, total: int, what: str) -> None:
-            bar.total = total
-            bar.update(done, what)
-
+    with common.Bars(quiet) as progress:
         if cluster:
             with dask_client(cluster) as client:
                 engine = Cluster.on(client, device, cluster)

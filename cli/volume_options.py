@@ -23,13 +23,17 @@ def _numbers(text: str, count: int, separator: str, option: str, example: str) -
 
 def parse_block(_context: Any, _option: Any, text: str | None) -> tuple[int, ...] | None:
     """16,1024,1024 -> (16, 1024, 1024)."""
-    return text and _numbers(text, 3, ",", "--block", "Z,Y,X such as 16,1024,1024")
+    if text is None:
+        return None
+    return _numbers(text, 3, ",", "--block", "Z,Y,X such as 16,1024,1024")
 
 
 def parse_part(_context: Any, _option: Any, text: str | None) -> tuple[int, ...] | None:
     """2/4 -> (2, 4)."""
-    found = text and _numbers(text, 2, "/", "--part", "i/n such as 2/4")
-    if found and found[0] > found[1]:
+    if text is None:
+        return None
+    found = _numbers(text, 2, "/", "--part", "i/n such as 2/4")
+    if found[0] > found[1]:
         raise CunetError(f"--part: parts are 1/{found[1]} to {found[1]}/{found[1]}, found '{text}'")
     return found
 
@@ -44,7 +48,8 @@ OPTIONS = {
     "prob": dict(type=common.Choice(["float32", "uint8"]), help="Numbers of prob; uint8 is "
                  "round(255 p) (default: float32, up to 100 GB)."),
     "levels": dict(type=click.IntRange(1, 20), help="Resolutions (default: down to 512 pixels)."),
-    "objects": dict(type=common.Choice(["sections", "volume"]), help="Labels: number each section by itself (default), or objects in 3-D."),
+    "objects": dict(type=common.Choice(["sections", "volume"]), help="Labels: number each "
+                    "section by itself (default), or objects in 3-D."),
     "skip_empty": dict(default=None, help="Skip tiles that hold only 0 and make them class 0 "
                        "(default), or compute them too."),
     "zarr": dict(type=common.Choice(["0.5", "0.4"]), help="Version that is written "

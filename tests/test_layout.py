@@ -51,6 +51,7 @@ MAY_IMPORT = {
     "net": "engines ops files",
     "solvers": "net",
     "segmentation": "net engines data files pictures metrics measuring",
+    "volumes": "segmentation net engines data files measuring metrics",
     "training": "segmentation solvers net metrics data files engines ops",
     "evaluation": "metrics data files",
     "reporting": "training segmentation metrics net data files pictures",

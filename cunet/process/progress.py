@@ -107,3 +107,26 @@ class Progress:
         speed = f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each" if rate else ""
         eta = "?" if left is None else duration(left)
         return f"{self.done}/{self.total}  ", f"  {speed}  ETA {eta}{self.noted}"
+
+
+class Bars:
+    """One bar after the other: each total that is reported begins a new one.
+
+    with Bars(quiet) as progress:
+        progress(done, total, "blocks")
+    """
+
+    def __init__(self, quiet: bool = False):
+        self.quiet, self.bar = quiet, Progress(quiet=True)
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        if self.bar.total != total or self.bar.quiet != self.quiet:
+            self.bar.close()
+            self.bar = Progress(total, quiet=self.quiet, text=text)
+        self.bar.update(done, text)
+
+    def __enter__(self) -> "Bars":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()

@@ -9,8 +9,8 @@ from typing import Any
 
 from cunet.errors import CunetError, not_among
 from cunet.files import FORMATS, read_description
-from cunet.files.ome_zarr import is_node
 from cunet.files.listing import WRITTEN, folders_of, images_of, is_image, visible
+from cunet.files.ome_zarr import is_node
 from cunet.segmentation.how import ENDINGS, NUMBERED, PRODUCTS
 from cunet.segmentation.objects import Instances
 

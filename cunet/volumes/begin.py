@@ -15,7 +15,7 @@ from cunet.files.ome_zarr.output import create
 from cunet.net.unet import UNet
 from cunet.segmentation.objects import Instances
 from cunet.volumes.books import Books
-from cunet.volumes.grid import Grid, Index, block_of, chunk_of, fitted, step_of, tile_of_volume
+from cunet.volumes.grid import Index, block_of, chunk_of, step_of, tile_of_volume
 from cunet.volumes.objects import check_by_blocks
 from cunet.volumes.source import identity
 from cunet.volumes.task import OBJECTS, PROBS, PRODUCTS, Task
@@ -57,7 +57,7 @@ class Wanted:
         classes = net.shape.classes
         planes = 1 if classes == 2 else classes
         a_voxel = 1 + planes * (4 if prob == "float32" else 1)
-        block = block_of(self.block, shape, step, a_voxel, image.thickness)
+        block = block_of(self.block, shape, step, a_voxel, getattr(image, "chunk", (1,))[0])
         block = whole_chunks(block, chunk, shape)
         if self.prob is None and "prob" in self.products:
             refuse_large(4 * planes * shape[0] * shape[1] * shape[2])

@@ -107,9 +107,7 @@ class Blocks:
         counts, computed = np.zeros(task.classes, np.int64), 0
         for page in range(shape[0]):
             name = f"'{task.source}' page {z.start + page}"
-            applied = Applied(
-                self.net, self.net.normalization, task.average, task.skip_empty, name
-            )
+            applied = Applied(self.net, self.net.normalization, task.average, task.skip_empty, name)
             found, tiles = window.probabilities(pixels[page], applied)
             computed += tiles
             found = found.astype(np.float32, copy=False)

@@ -47,9 +47,7 @@ class Grid:
         """What a block covers; grown: by so many voxels beyond its far sides, within the volume."""
         z, y, x = (
             slice(i * b, min(n, (i + 1) * b + more))
-            for i, b, n, more in zip(
-                self.index(number), self.block, self.shape, grown, strict=True
-            )
+            for i, b, n, more in zip(self.index(number), self.block, self.shape, grown, strict=True)
         )
         return z, y, x
 

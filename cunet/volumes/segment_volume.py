@@ -36,7 +36,6 @@ def prepared(
     return task, books
 
 
-
 @arguments(
     source=path, out=path, model=path, part=whole_numbers, cluster=text, device=text, pages=text,
     level=whole, channel=whole, time=whole, overwrite=flag, progress=callback,
@@ -74,7 +73,7 @@ def segment_volume(
     begun with, DataError for what no image holds, DeviceError where memory, device or disk do not
     suffice.
 
-        found = cunet.segment_volume("brain.ome.zarr", "cells.ome.zarr", products=("mask", "labels"))
+        found = cunet.segment_volume("em.ome.zarr", "cells.ome.zarr", products=("labels",))
         print(found["objects"])
     """
     check_device(device)

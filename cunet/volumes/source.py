@@ -99,7 +99,7 @@ def opened(
     sections: tuple[int, int] | None,
     grey: bool,
 ) -> ImageFile:
-    """The source of a task, which a worker keeps open; grey: as a network of one channel takes it."""
+    """The source of a task, which a worker keeps open; grey: as networks of one channel take it."""
     image = open_source(path, level, channel, time, sections)
     return as_grey(image, blank=False) if grey else image
 

@@ -27,19 +27,23 @@ def stages_after(task: Task, books: Books) -> Iterator[Stage]:
     output = Output(books.output)
     if "labels" in task.products:
         blocks = len(task.grid)
-        yield Stage("scan", "blocks scanned for objects", blocks)
+        yield Stage("scan", "objects of blocks", blocks)
         slabs = 1 if task.objects == "volume" else task.grid.counts[0]
-        yield Stage("join", "slabs joined", slabs)
-        yield Stage("labels", "blocks labelled", blocks)
+        yield Stage("join", "objects across blocks", slabs)
+        yield Stage("labels", "labels", blocks)
     for product in written(task):
         for level in range(1, task.levels):
             grid = level_grid(output, product, level)
-            yield Stage(f"level{level}_{product}", f"pieces of {product}, level {level}", len(grid))
+            yield Stage(f"level{level}_{product}", f"level {level} of {product}", len(grid))
 
 
 def written(task: Task) -> list[str]:
     """The products that the output holds: a mask also where only labels are asked for."""
-    asked = {"prob": "prob" in task.products, "mask": task.masked, "labels": "labels" in task.products}
+    asked = {
+        "prob": "prob" in task.products,
+        "mask": task.masked,
+        "labels": "labels" in task.products,
+    }
     return [product for product, is_asked in asked.items() if is_asked]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from cunet.errors import CunetError
 from cunet.files.atomic import write_text
 from cunet.files.json_file import json_text
-from cunet.files.ome_zarr.output import add_label, set_levels
+from cunet.files.ome_zarr.output import add_label, label_names, set_levels
 from cunet.volumes.books import Books, Done
 from cunet.volumes.output import name_of
 from cunet.volumes.stages import (
@@ -71,7 +71,11 @@ def go_on(
     first = network_stage(task)
     done = books.read(first.name, first.units)
     if not only_finish:
-        carry_out(books, first, of_part(done.left, part, first.units), engine, progress)
+        own = of_part(done.left, part, first.units)
+        count = 0
+        for more in engine.run(str(books.output), first, own):
+            count += more
+            progress(count, len(own), first.what)
         done = books.read(first.name, first.units)
     elif len(done.left):
         raise CunetError(
@@ -90,23 +94,18 @@ def go_on(
     return result | {"seconds": round(time.perf_counter() - start, 1)}
 
 
-def carry_out(
-    books: Books, stage: Stage, left: np.ndarray, engine: Engine, progress: Progress
-) -> None:
-    """Have the units of a stage done that are left."""
-    count, total = 0, len(left)
-    for more in engine.run(str(books.output), stage, left):
-        count += more
-        progress(count, total, stage.what)
-
-
 def finish_all(task: Task, books: Books, engine: Engine, progress: Progress) -> dict[str, Any]:
     """Objects across blocks and lower resolutions; returns how many objects there are."""
-    if "labels" in task.products:
+    if "labels" in task.products and "labels" not in label_names(books.output):
         add_label(books.output, "labels", "uint32")
-    for stage in stages_after(task, books):
+    stages = list(stages_after(task, books))
+    count, total = 0, sum(stage.units for stage in stages)
+    for stage in stages:
         done = books.read(stage.name, stage.units)
-        carry_out(books, stage, done.left, engine, progress)
+        count += stage.units - len(done.left)
+        for more in engine.run(str(books.output), stage, done.left):
+            count += more
+            progress(count, total, f"pieces ({stage.what})")
         missing = books.read(stage.name, stage.units).left
         if len(missing):
             raise CunetError(
