@@ -15,12 +15,13 @@ def run(
     """Segment one volume, or a part of it, and print how far it is."""
     from cunet.cli.segment import chosen_model
     from cunet.volumes.begin import Wanted
-    from cunet.volumes.cluster import Cluster, dask_client
+    from cunet.volumes.cluster import Cluster, check_cluster, dask_client
     from cunet.volumes.segment_volume import prepared
     from cunet.volumes.work import Here, go_on
 
     settings = ("prob", "block", "levels", "zarr", "skip_empty", "objects")
     wanted = Wanted(**how, **{n: volume[n] for n in settings if volume[n] is not None})
+    check_cluster(volume["cluster"])
     part, cluster, only_finish = volume["part"], volume["cluster"], volume["finish"]
     if len(images) != 1:
         raise CunetError(f"--out {out}: one volume goes into one OME-Zarr, found {len(images)}")

@@ -6,14 +6,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from cunet.checks import between, fields, flag, refused, whole, whole_numbers
 from cunet.data.dataset import sha256
-from cunet.errors import CunetError
+from cunet.errors import CunetError, not_among
 from cunet.files.image_file import ImageFile
 from cunet.files.lock import held
-from cunet.files.ome_zarr import is_node
+from cunet.files.ome_zarr.multiscales import VERSIONS
+from cunet.files.ome_zarr.nodes import holds_node, read_node
 from cunet.files.ome_zarr.output import create
 from cunet.net.unet import UNet
 from cunet.segmentation.objects import Instances
+from cunet.segmentation.segment import check_average
 from cunet.volumes.books import Books
 from cunet.volumes.grid import Index, block_of, chunk_of, step_of, tile_of_volume
 from cunet.volumes.objects import check_by_blocks
@@ -41,6 +44,21 @@ class Wanted:
     objects: str = "sections"
     instances: Instances = Instances()
     precision: str | None = None
+
+    def __post_init__(self) -> None:
+        """CunetError for a value that none of these can have."""
+        checks = {"tile": whole, "block": whole_numbers, "levels": between(1, 20, whole)}
+        given = {name: check for name, check in checks.items() if getattr(self, name) is not None}
+        fields(self, given | {"threshold": between(0, 1), "skip_empty": flag})
+        check_average(self.average)
+        if isinstance(self.products, str):
+            raise refused("products", 'several, such as ("prob", "mask")', self.products)
+        object.__setattr__(self, "products", tuple(self.products))
+        words = {"prob": PROBS, "objects": OBJECTS, "zarr": VERSIONS}
+        for name, known in words.items():
+            value = getattr(self, name)
+            if value not in known and not (name == "prob" and value is None):
+                raise not_among(name, value, known)
 
     def task(
         self, image: ImageFile, net: UNet, model: Path, selection: dict[str, int | None],
@@ -77,9 +95,6 @@ class Wanted:
                 f"--products {odd[0]}: an OME-Zarr holds {', '.join(PRODUCTS)}; for the others "
                 "give --out a folder"
             )
-        for name, value, known in (("prob", self.prob, PROBS), ("objects", self.objects, OBJECTS)):
-            if value is not None and value not in known:
-                raise CunetError(f"--{name}: expected one of {', '.join(known)}, found {value}")
         check_by_blocks(self.instances)
         if net.resize is not None:
             raise CunetError(
@@ -157,8 +172,10 @@ def _create(books: Books, task: Task, image: ImageFile, overwrite: bool) -> None
                 f"'{books.output}' exists, and nothing beside it says how it was made; give "
                 "--overwrite to replace it, or another --out"
             )
-        if not is_node(books.output):
-            raise CunetError(f"'{books.output}' is no OME-Zarr and is not replaced; move it away")
+        if not ours(books):
+            raise CunetError(
+                f"'{books.output}' is not replaced: nothing says that cunet made it; move it away"
+            )
         shutil.rmtree(books.output)
     books.remove()
     books.create()
@@ -179,6 +196,13 @@ def _create(books: Books, task: Task, image: ImageFile, overwrite: bool) -> None
         description=described(task),
     )
     task.save(books)
+
+
+def ours(books: Books) -> bool:
+    """Whether what has the output's name was made by this program."""
+    if books.folder.is_dir():
+        return True
+    return holds_node(books.output) and "cunet" in read_node(books.output).attributes
 
 
 def translation_of(image: ImageFile) -> tuple[float, float, float]:

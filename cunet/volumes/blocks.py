@@ -15,7 +15,6 @@ import numpy as np
 from cunet.backend import resolve_device
 from cunet.data.dataset import sha256
 from cunet.errors import CunetError
-from cunet.files.image_file import ImageFile
 from cunet.net.checkpoint import load
 from cunet.net.unet import UNet
 from cunet.segmentation.segment import cover_of
@@ -23,7 +22,7 @@ from cunet.segmentation.segment_file import classes
 from cunet.segmentation.window import Applied, Window
 from cunet.volumes.books import Books
 from cunet.volumes.output import Output
-from cunet.volumes.source import opened
+from cunet.volumes.source import open_for, open_source
 from cunet.volumes.task import Task
 
 
@@ -55,7 +54,10 @@ class Blocks:
     def __init__(self, task: Task, books: Books, device: str):
         self.task, self.books = task, books
         self.net = network(task.model, task.model_hash, device, task.precision)
-        self.image = source_of(task, self.net)
+        self.image = open_for(
+            self.net,
+            open_source(task.source, task.level, task.channel, task.time, task.sections),
+        )
         self.output = Output(books.output)
         self.cover = cover_of(*task.shape[1:], self.net, task.tile, "exact")
 
@@ -82,6 +84,10 @@ class Blocks:
                 del made
             if writing is not None:
                 yield writing.result()
+
+    def close(self) -> None:
+        """Close the source."""
+        self.image.close()
 
     def window(self, unit: int) -> Window:
         """The rows and columns of a block."""
@@ -134,12 +140,6 @@ class Blocks:
         for product, array in made.arrays.items():
             self.output.write(product, region, array)
         return made.note
-
-
-def source_of(task: Task, net: UNet) -> ImageFile:
-    """The source of a task, opened once for all blocks."""
-    grey = net.shape.in_channels == 1
-    return opened(task.source, task.level, task.channel, task.time, task.sections, grey)
 
 
 def as_stored(probability: np.ndarray, dtype: str) -> np.ndarray:

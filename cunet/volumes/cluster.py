@@ -23,6 +23,7 @@ from cunet.terminal import plural
 from cunet.threads import available_threads, get_threads, set_threads
 from cunet.volumes.stages import Stage, do_run, runs_of
 
+SCHEMES = ("tcp", "tls", "ucx", "ws", "wss")
 AHEAD = 2  # runs that the scheduler knows for each thread of a worker
 _kept = ExitStack()  # the lock of the GPU that this process works on
 _device: str | None = None
@@ -116,6 +117,18 @@ def own_gpu(device: str) -> str:
     return str(_device)
 
 
+def check_cluster(address: str | None) -> None:
+    """CunetError for what is no address of a cluster."""
+    kind, _, rest = (address or "local").partition(":")
+    if kind == "local":
+        _count(str(address), rest)
+    elif kind not in SCHEMES:
+        raise CunetError(
+            f"--cluster {address}: expected local, local:4 (workers of this machine) or the "
+            "address of a Dask scheduler, as in tcp://host:8786"
+        )
+
+
 def dask_client(address: str) -> Any:
     """A client of the cluster "local", "local:4" or "tcp://host:8786". CunetError for another
     address, DeviceError where none answers there."""
@@ -126,6 +139,7 @@ def dask_client(address: str) -> Any:
         raise CunetError(
             f'--cluster needs Dask ({error}): run  pip install "cunet[dask]"'
         ) from None
+    check_cluster(address)
     kind, _, rest = address.partition(":")
     # what a connection keeps of the messages it has sent: 1,000 by default, of all sizes
     dask.config.set({"distributed.admin.low-level-log-length": 10})
@@ -136,11 +150,6 @@ def dask_client(address: str) -> Any:
             memory_limit=0, silence_logs="ERROR",
         )  # fmt: skip
         return distributed.Client(cluster)
-    if kind not in ("tcp", "tls", "ucx", "ws"):
-        raise CunetError(
-            f"--cluster {address}: expected local, local:4 (workers of this machine) or the "
-            "address of a Dask scheduler, as in tcp://host:8786"
-        )
     try:
         return distributed.Client(address, timeout=20)
     except (OSError, TimeoutError, ValueError) as error:

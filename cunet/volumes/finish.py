@@ -37,6 +37,9 @@ class Finishing:
         for unit in units:
             yield {"unit": unit} | self.one(unit)
 
+    def close(self) -> None:
+        """Nothing is held open."""
+
     def one(self, unit: int) -> dict[str, Any]:
         """Do one unit; returns what is to be noted of it."""
         raise NotImplementedError

@@ -12,7 +12,7 @@ from cunet.net.checkpoint import load, model_file
 from cunet.segmentation.objects import Instances
 from cunet.volumes.begin import Wanted, begin
 from cunet.volumes.books import Books
-from cunet.volumes.cluster import Cluster, dask_client
+from cunet.volumes.cluster import Cluster, check_cluster, dask_client
 from cunet.volumes.source import open_for, open_source, sections_of
 from cunet.volumes.task import Task, output_of
 from cunet.volumes.work import Here, go_on
@@ -77,6 +77,9 @@ def segment_volume(
         print(found["objects"])
     """
     check_device(device)
+    check_cluster(cluster)
+    if part is not None and not (len(part) == 2 and 1 <= part[0] <= part[1]):
+        raise CunetError(f"part: expected (i, n) with i from 1 to n, found {part}")
     wanted = wanted_of(settings)
     task, books = prepared(
         source, out, model, wanted, pages=pages, overwrite=overwrite, level=level, channel=channel,

@@ -5,14 +5,11 @@ Its sections (Z) are the pages of the image, of which a task takes some or all.
 
 import hashlib
 import os
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cunet.errors import CunetError, of_system
-from cunet.files import as_grey, open_image
+from cunet.files import open_image
 from cunet.files.image_file import ImageFile
 from cunet.files.pages import chosen_pages
 from cunet.net.unet import UNet
@@ -88,24 +85,3 @@ def _files(path: Path) -> list[Path]:
         return [path]
     names = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
     return [p for folder in (path, path / "0") for name in names if (p := folder / name).is_file()]
-
-
-@lru_cache(2)
-def opened(
-    path: str,
-    level: int,
-    channel: int | None,
-    time: int | None,
-    sections: tuple[int, int] | None,
-    grey: bool,
-) -> ImageFile:
-    """The source of a task, which a worker keeps open; grey: as networks of one channel take it."""
-    image = open_source(path, level, channel, time, sections)
-    return as_grey(image, blank=False) if grey else image
-
-
-def read_block(
-    image: ImageFile, pages: tuple[int, int], window: tuple[int, int, int, int]
-) -> np.ndarray:
-    """Pixels (n, rows, columns, C) of a window of consecutive pages."""
-    return image.read_block(*pages, *window)

@@ -1,6 +1,7 @@
 """The stages of a segmentation, in order, and one run of units of a stage: what a worker does."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,8 +76,12 @@ def do_run(
     left = [unit for unit in units if not done.units[unit]]
     if not left:
         return
-    with books.journal(stage, units[0]) as journal:
-        for note in worker_of(stage, task, books, device).do(left):
+    with (
+        books.journal(stage, units[0]) as journal,
+        closing(worker_of(stage, task, books, device)) as worker,
+        closing(worker.do(left)) as notes,
+    ):
+        for note in notes:
             journal.add(note)
             yield note
 
