@@ -101,11 +101,6 @@ class Wanted:
                 f"this network scales every image to {net.resize} x {net.resize} pixels, which "
                 "needs whole sections: give --out a folder"
             )
-        if net.normalization.per_image:
-            raise CunetError(
-                "this network takes every section's own mean and deviation, which needs whole "
-                "sections: give --out a folder, or train with --normalize dataset"
-            )
 
 
 def usual_levels(shape: Index) -> int:

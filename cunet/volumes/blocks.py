@@ -23,6 +23,7 @@ from cunet.segmentation.window import Applied, Window
 from cunet.volumes.books import Books
 from cunet.volumes.output import Output
 from cunet.volumes.source import open_for, open_source
+from cunet.volumes.statistics import Statistics
 from cunet.volumes.task import Task
 
 
@@ -58,6 +59,7 @@ class Blocks:
             self.net,
             open_source(task.source, task.level, task.channel, task.time, task.sections),
         )
+        self.statistics = Statistics(self.net.normalization, self.image, books)
         self.output = Output(books.output)
         self.cover = cover_of(*task.shape[1:], self.net, task.tile, "exact")
 
@@ -113,7 +115,7 @@ class Blocks:
         counts, computed = np.zeros(task.classes, np.int64), 0
         for page in range(shape[0]):
             name = f"'{task.source}' page {z.start + page}"
-            applied = Applied(self.net, self.net.normalization, task.average, task.skip_empty, name)
+            applied = Applied(self.net, self.statistics.of(z.start + page), task.average, task.skip_empty, name)
             found, tiles = window.probabilities(pixels[page], applied)
             computed += tiles
             found = found.astype(np.float32, copy=False)

@@ -14,14 +14,14 @@ SHAPE = 3, 131, 190
 TILE = 68  # at depth 2 it gives 28 pixels, the step between tiles
 
 
-def small_net(classes=2, channels=1, **more):
+def small_net(classes=2, channels=1, per_image=False, **more):
     """A network of depth 2 whose probabilities lie on both sides of a half."""
     net = cunet.UNet(width=2, depth=2, in_channels=channels, classes=classes, seed=5, **more)
     for number, parameter in enumerate(net.parameters()):
         rng = np.random.default_rng(number)
         parameter.value += rng.standard_normal(parameter.value.shape).astype("float32") / 3
     nan = (float("nan"),) * channels
-    net.normalization = Normalization((110.0,) * channels, (50.0,) * channels, nan, nan)
+    net.normalization = Normalization((110.0,) * channels, (50.0,) * channels, nan, nan, per_image)
     return net
 
 

@@ -278,6 +278,21 @@ def test_pixels_that_are_no_image_are_named(made, tmp_path):
         )
 
 
+def test_sections_of_their_own_mean_and_deviation(made, tmp_path):
+    net = small_net(per_image=True)
+    cunet.save(tmp_path / "net.npz", net)
+    volume = small_volume(seed=3)
+    volume[1] //= 3
+    write_volume(tmp_path / "v.ome.zarr", volume)
+    out = tmp_path / "out.ome.zarr"
+    for i in (1, 2):
+        cunet.segment_volume(
+            tmp_path / "v.ome.zarr", out, tmp_path / "net.npz", part=(i, 2), block=(2, 56, 56),
+            tile=TILE,
+        )  # fmt: skip
+    np.testing.assert_array_equal(open_output(out)["image"][:], expected(volume, net)[..., 1])
+
+
 def test_networks_that_need_whole_sections(made, tmp_path):
     net = small_net()
     net.resize = 64
