@@ -58,6 +58,7 @@ MAY_IMPORT = {
     "bench": "net solvers engines ops",
     "doctor": "net solvers engines ops",
     "process": "training",
+    "volumes": "segmentation net engines data files measuring metrics",
 }
 ABOVE = {"cli", "__main__"}  # these may import everything
 

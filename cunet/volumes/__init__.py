@@ -1,0 +1,1 @@
+"""Volumes that no memory holds: segmented and numbered block by block."""
