@@ -51,7 +51,6 @@ MAY_IMPORT = {
     "net": "engines ops files",
     "solvers": "net",
     "segmentation": "net engines data files pictures metrics measuring",
-    "volumes": "segmentation net engines data files measuring metrics",
     "training": "segmentation solvers net metrics data files engines ops",
     "evaluation": "metrics data files",
     "reporting": "training segmentation metrics net data files pictures",
@@ -59,6 +58,7 @@ MAY_IMPORT = {
     "bench": "net solvers engines ops",
     "doctor": "net solvers engines ops",
     "process": "training",
+    "volumes": "segmentation net engines data files measuring metrics",
 }
 ABOVE = {"cli", "__main__"}  # these may import everything
 

@@ -1,1 +1,1 @@
-"""Volumes beyond memory and machine: segmented block by block, resumed, shared out, joined."""
+"""Volumes that no memory holds: segmented and numbered block by block."""

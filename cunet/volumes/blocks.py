@@ -115,7 +115,9 @@ class Blocks:
         counts, computed = np.zeros(task.classes, np.int64), 0
         for page in range(shape[0]):
             name = f"'{task.source}' page {z.start + page}"
-            applied = Applied(self.net, self.statistics.of(z.start + page), task.average, task.skip_empty, name)
+            applied = Applied(
+                self.net, self.statistics.of(z.start + page), task.average, task.skip_empty, name
+            )
             found, tiles = window.probabilities(pixels[page], applied)
             computed += tiles
             found = found.astype(np.float32, copy=False)

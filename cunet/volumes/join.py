@@ -3,7 +3,7 @@
 Pieces are the nodes of a graph, and voxels that two windows hold are its edges; its components are
 the objects. They are numbered as objects.py says.
 
-Memory: about 100 bytes a piece at the peak, and the far faces of one slab of blocks.
+Memory: about 80 bytes a piece at the peak, 4 of them in the result, and the far faces of one slab.
 """
 
 from collections.abc import Container, Mapping

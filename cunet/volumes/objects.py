@@ -17,9 +17,9 @@ step beyond m, so the window of the block that owns m holds both and gives them 
 that two windows hold tell which pieces are one: they lie on a far face of the one window and on a
 near face of the block that owns them.
 
-Memory, N voxels in a window: scan and relabel hold 10 N to 15 N bytes at their peak, a mask of
-noise 40 N. A scan holds 13 bytes a piece and 1, 2 or 4 bytes a voxel of its faces, as the number
-of pieces asks.
+Memory: scan and relabel hold about 10 bytes a voxel of the window at their peak, a scan of a mask
+of noise 27. What a scan keeps is 13 bytes a piece, and 1, 2 or 4 bytes a voxel of its faces, as the
+number of pieces asks; its file is a small part of that.
 """
 
 import zipfile
@@ -133,8 +133,8 @@ def check_by_blocks(instances: Instances) -> None:
     }
     if wrong := [name for name, asked in ways.items() if asked]:
         raise CunetError(
-            f"{' and '.join(wrong)}: looks at whole objects of a whole page, and block by block "
-            "no page is held whole; write the mask alone, then run `cunet objects` on pages or "
+            f"{' and '.join(wrong)}: the whole page is needed at once, and block by block none "
+            "is held; write the mask alone, then run `cunet objects` on pages or "
             "parts that fit into memory. By blocks there are components, connectivity and min_area"
         )
 
@@ -197,7 +197,8 @@ def _pieces(
     parts = [(window, labels)] if volume else zip(window, labels, strict=True)
     for part, out in parts:
         for k in range(1, int(part.max(initial=0)) + 1):
-            found, count = ndimage.label(part == k, structure)
+            found = np.zeros_like(out) if k > 1 else out
+            count = ndimage.label(part == k, structure, output=found)
             np.add(found, total, out=out, where=found > 0)
             classes.append(np.full(count, k, np.uint8))
             total += count
