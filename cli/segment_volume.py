@@ -28,10 +28,11 @@ def run(
     if part and (overwrite or cluster or only_finish):
         raise CunetError("--part: without --overwrite, --cluster and --finish, which are for all")
     with common.busy("reading the volume", quiet):
-        task, books = prepared(
+        begun = prepared(
             images[0], out, chosen_model(model), wanted, pages=pages, overwrite=overwrite,
             level=volume["level"] or 0, channel=volume["channel"], time=volume["time"],
         )  # fmt: skip
+    task = begun.task
     say = lambda text: common.say(text, quiet)  # noqa: E731
     z, y, x = task.shape
     say(f"model {task.model}")
@@ -43,9 +44,11 @@ def run(
             with dask_client(cluster) as client:
                 engine = Cluster.on(client, device, cluster)
                 say(f"cluster {cluster}: {plural(engine.slots, 'worker')}")
-                found = go_on(task, books, engine, None, only_finish, progress)
+                found = go_on(begun, engine, None, only_finish, progress)
         else:
-            found = go_on(task, books, Here(device), part, only_finish, progress)
+            found = go_on(begun, Here(device), part, only_finish, progress)
+    for warning in found["warnings"]:
+        common.say(f"warning: {warning}")
     report(found, out, quiet)
     if as_json:
         common.print_json(found | {"out": out, "model": task.model})

@@ -109,7 +109,7 @@ def segment_file(
             for product, path in targets.items()
         ]
         done = write_products(probability, pages, sinks, found, how.threshold, progress)
-    done.warnings = warnings + done.warnings + one_class_warning(image, done.shares)
+    done.warnings = warnings + done.warnings + one_class_warning(image.path, done.shares)
     return done
 
 
@@ -166,12 +166,12 @@ def range_warnings(image: ImageFile, net: UNet, page: int) -> list[str]:
     return [f"{image.path.name}: {text}" for text in texts if text]
 
 
-def one_class_warning(image: ImageFile, shares: list[float]) -> list[str]:
+def one_class_warning(path: Path, shares: list[float]) -> list[str]:
     """A warning where (nearly) every pixel came out as one class."""
     largest = int(np.argmax(shares))
     if shares[largest] <= ONE_CLASS:
         return []
     return [
-        f"{image.path.name}: {100 * shares[largest]:.1f} % of the pixels came out as class "
+        f"{path.name}: {100 * shares[largest]:.1f} % of the pixels came out as class "
         f"{largest}; is the model trained long enough, and on images like this one?"
     ]

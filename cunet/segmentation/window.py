@@ -78,6 +78,7 @@ class Window:
         self.rows, self.columns, self._lost = rows, columns, cover.lost
         self._down = _Side(cover.down, cover.height, rows)
         self._across = _Side(cover.across, cover.width, columns)
+        self.shape = rows[1] - rows[0], columns[1] - columns[0]
         self.needs = (*self._down.needs, *self._across.needs)
         self.tiles = len(self._down.pieces) * len(self._across.pieces)
 

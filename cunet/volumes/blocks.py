@@ -55,6 +55,7 @@ class Blocks:
     def __init__(self, task: Task, books: Books, device: str):
         self.task, self.books = task, books
         self.net = network(task.model, task.model_hash, device, task.precision)
+
         self.image = open_for(
             self.net,
             open_source(task.source, task.level, task.channel, task.time, task.sections),
@@ -104,39 +105,28 @@ class Blocks:
     def compute(self, unit: int, pixels: np.ndarray) -> Made:
         """The products of a block."""
         start, task, window = time.perf_counter(), self.task, self.window(unit)
-        z, y, x = task.grid.region(unit)
-        shape = z.stop - z.start, y.stop - y.start, x.stop - x.start
-        arrays = {}
-        if "prob" in task.products:
-            planes = () if task.classes == 2 else (task.classes,)
-            arrays["prob"] = np.empty((*planes, *shape), task.prob)
-        if task.masked:
-            arrays["mask"] = np.empty(shape, np.uint8)
+        first = task.grid.region(unit)[0].start
+        shape = len(pixels), *window.shape
+        arrays = self.empty(shape)
         counts, computed = np.zeros(task.classes, np.int64), 0
-        for page in range(shape[0]):
-            name = f"'{task.source}' page {z.start + page}"
-            applied = Applied(
-                self.net, self.statistics.of(z.start + page), task.average, task.skip_empty, name
-            )
+        for page in range(len(pixels)):
+            numbers, name = self.statistics.of(first + page), f"'{task.source}' page {first + page}"
+            applied = Applied(self.net, numbers, task.average, task.skip_empty, name, self.several)
             found, tiles = window.probabilities(pixels[page], applied)
             computed += tiles
-            found = found.astype(np.float32, copy=False)
-            ids = classes(found, task.threshold)
-            counts += np.bincount(ids.ravel(), minlength=task.classes)
-            if task.masked:
-                arrays["mask"][page] = ids
-            if "prob" in task.products:
-                stored = as_stored(found, task.prob)
-                if task.classes == 2:
-                    arrays["prob"][page] = stored[..., 1]
-                else:
-                    arrays["prob"][:, page] = np.moveaxis(stored, 2, 0)
-        tiles = window.tiles * shape[0]
+            counts += keep(arrays, page, found.astype(np.float32, copy=False), task.threshold)
+        tiles = window.tiles * len(pixels)
         if not computed and task.classes == 2:
             arrays = {}  # the output is 0 where nothing is written
         seconds = round(time.perf_counter() - start, 4)
         note = {"unit": unit, "tiles": tiles, "skipped": tiles - computed}
         return Made(unit, arrays, note | {"classes": counts.tolist(), "seconds": seconds})
+
+    def empty(self, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """Arrays for the products of a block of this shape (N, H, W)."""
+        task, planes = self.task, () if self.task.classes == 2 else (self.task.classes,)
+        arrays = {"prob": np.empty((*planes, *shape), task.prob)} if "prob" in task.products else {}
+        return arrays | ({"mask": np.empty(shape, np.uint8)} if task.masked else {})
 
     def write(self, made: Made) -> dict[str, Any]:
         """Write the products of a block, and see them on the disk; returns its note."""
@@ -146,8 +136,28 @@ class Blocks:
         return made.note
 
 
-def as_stored(probability: np.ndarray, dtype: str) -> np.ndarray:
-    """Probabilities as float32, or as uint8 round(255 p)."""
-    if dtype == "float32":
+def keep(
+    arrays: dict[str, np.ndarray], page: int, found: np.ndarray, threshold: float
+) -> np.ndarray:
+    """Put what a section became, probabilities (H, W, K) float32, into the products of a block;
+    returns how many of its pixels are of each class, (K,)."""
+    count = found.shape[2]
+    ids = classes(found, threshold)
+    if "mask" in arrays:
+        arrays["mask"][page] = ids
+    if "prob" in arrays and count == 2:
+        arrays["prob"][page] = as_stored(found[..., 1], arrays["prob"].dtype)
+    elif "prob" in arrays:
+        arrays["prob"][:, page] = as_stored(np.moveaxis(found, 2, 0), arrays["prob"].dtype)
+    if count == 2:
+        ones = np.count_nonzero(ids)
+        return np.array([ids.size - ones, ones])
+    return np.bincount(ids.ravel(), minlength=count)
+
+
+def as_stored(probability: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Probabilities as they are, or as uint8 round(255 p)."""
+    if dtype != np.uint8:
         return probability
-    return np.rint(probability * np.float32(255)).astype(np.uint8)
+    scaled = probability * np.float32(255)
+    return np.rint(scaled, out=scaled).astype(np.uint8)

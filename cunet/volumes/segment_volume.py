@@ -10,19 +10,20 @@ from cunet.checks import arguments, callback, flag, path, text, whole, whole_num
 from cunet.errors import CunetError, one_of
 from cunet.net.checkpoint import load, model_file
 from cunet.segmentation.objects import Instances
+from cunet.segmentation.segment_file import range_warnings
 from cunet.volumes.begin import Wanted, begin
 from cunet.volumes.books import Books
 from cunet.volumes.cluster import Cluster, check_cluster, dask_client
 from cunet.volumes.source import open_for, open_source, sections_of
-from cunet.volumes.task import Task, output_of
-from cunet.volumes.work import Here, go_on
+from cunet.volumes.task import output_of
+from cunet.volumes.work import Begun, Here, go_on
 
 
 def prepared(
     source: str | Path, out: str | Path, model: str | Path, wanted: Wanted,
     device: str = "cpu", pages: str | None = None, overwrite: bool = False,
     **selection: int | None,
-) -> tuple[Task, Books]:  # fmt: skip
+) -> Begun:  # fmt: skip
     """Check everything and begin the output, or find it begun. selection: level, channel, time."""
     books = Books(output_of(out))
     file = model_file(model)
@@ -33,7 +34,9 @@ def prepared(
         checked = open_for(net, image)
         task = wanted.task(checked, net, file.resolve(), selection, sections)
         begin(books, task, checked, overwrite)
-    return task, books
+        warnings = [f"{checked.path.name}: {text}" for text in checked.doubts]
+        warnings += range_warnings(checked, net, checked.pages // 2)
+    return Begun(task, books, warnings)
 
 
 @arguments(
@@ -69,9 +72,9 @@ def segment_volume(
     does what is left. progress(done, in all, of what) is called as it goes on.
 
     Returns a dict: image, shape, blocks, left, tiles, skipped_tiles, class_shares, objects,
-    finished. Raises CunetError for settings that do not fit, or differ from those that `out` was
-    begun with, DataError for what no image holds, DeviceError where memory, device or disk do not
-    suffice.
+    finished, warnings. Raises CunetError for settings that do not fit, or differ from those that
+    `out` was begun with, DataError for what no image holds, DeviceError where memory, device or
+    disk do not suffice.
 
         found = cunet.segment_volume("em.ome.zarr", "cells.ome.zarr", products=("labels",))
         print(found["objects"])
@@ -81,15 +84,15 @@ def segment_volume(
     if part is not None and not (len(part) == 2 and 1 <= part[0] <= part[1]):
         raise CunetError(f"part: expected (i, n) with i from 1 to n, found {part}")
     wanted = wanted_of(settings)
-    task, books = prepared(
+    begun = prepared(
         source, out, model, wanted, pages=pages, overwrite=overwrite, level=level, channel=channel,
         time=time,
     )  # fmt: skip
     told = progress or (lambda done, total, what: None)
     if cluster is None:
-        return go_on(task, books, Here(device), part, progress=told)
+        return go_on(begun, Here(device), part, progress=told)
     with dask_client(cluster) as client:
-        return go_on(task, books, Cluster.on(client, device, cluster), part, progress=told)
+        return go_on(begun, Cluster.on(client, device, cluster), part, progress=told)
 
 
 def wanted_of(settings: dict[str, Any]) -> Wanted:

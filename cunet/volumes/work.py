@@ -8,6 +8,8 @@ blocks and lower resolutions made. Killed anywhere, it goes on where it was.
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +18,7 @@ from cunet.errors import CunetError
 from cunet.files.atomic import write_text
 from cunet.files.json_file import json_text
 from cunet.files.ome_zarr.output import add_label, label_names, set_levels
+from cunet.segmentation.segment_file import one_class_warning
 from cunet.volumes.books import Books, Done
 from cunet.volumes.output import name_of
 from cunet.volumes.stages import (
@@ -31,6 +34,15 @@ from cunet.volumes.task import Task
 
 Progress = Callable[[int, int, str], None]
 Part = tuple[int, int]  # i of n, from 1
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A segmentation that was begun; warnings: what its user must hear of the image."""
+
+    task: Task
+    books: Books
+    warnings: list[str]
 
 
 class Engine(Protocol):
@@ -55,8 +67,7 @@ class Here:
 
 
 def go_on(
-    task: Task,
-    books: Books,
+    begun: Begun,
     engine: Engine,
     part: Part | None = None,
     only_finish: bool = False,
@@ -64,10 +75,10 @@ def go_on(
 ) -> dict[str, Any]:
     """Do what is left of a segmentation; returns what there is now: `state`, and once all is made
     the shares of the classes and the number of objects."""
-    start = time.perf_counter()
+    start, task, books = time.perf_counter(), begun.task, begun.books
     result = books.result()
     if result is not None:
-        return result | {"skipped": True}
+        return result | {"skipped": True, "warnings": begun.warnings}
     first = network_stage(task)
     done = books.read(first.name, first.units)
     if not only_finish:
@@ -82,15 +93,19 @@ def go_on(
             f"'{books.output}' cannot be finished: {len(done.left):,} of {first.units:,} blocks "
             "are left; segment them first, by the same command without --finish"
         )
-    summary = state_of(task, done)
+    summary = state_of(task, done) | {"warnings": begun.warnings}
     if len(done.left):
         return summary | {"finished": False, "seconds": round(time.perf_counter() - start, 1)}
     with books.finishing():
         result = books.result()  # another part may have finished it just now
         if result is None:
             summary |= finish_all(task, books, engine, progress)
+            del summary["warnings"]
             result = summary | {"finished": True}
             write_text(books.done, json_text(result))
+    result["warnings"] = begun.warnings + one_class_warning(
+        Path(task.source), result["class_shares"]
+    )
     return result | {"seconds": round(time.perf_counter() - start, 1)}
 
 

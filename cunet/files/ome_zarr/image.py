@@ -137,6 +137,18 @@ class OmeZarrImage(ImageFile):
     def page_axes(self) -> tuple[tuple[str, int], ...]:
         return tuple(self._outer.items())
 
+    def sample(self, page: int) -> np.ndarray:
+        """Up to 8 x 8 small windows spread over a page (rows, 64, C): whole rows would touch every
+        chunk of it."""
+        height, width = min(64, self.height), min(64, self.width)
+        rows, columns = (
+            np.unique(np.linspace(0, whole - side, 8).astype(int)).tolist()
+            for whole, side in ((self.height, height), (self.width, width))
+        )
+        return np.concatenate(
+            [self.read_window(page, r, r + height, c, c + width) for r in rows for c in columns]
+        )
+
     def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
         return self._window(page, r0, r1, 0, self.width)
 
