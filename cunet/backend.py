@@ -8,6 +8,7 @@ import re
 import sys
 import warnings
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -45,7 +46,7 @@ def import_nccl() -> ModuleType:
     cupy = import_cupy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # CuPy's words on the same
-        from cupy.cuda import nccl
+        nccl = import_module("cupy.cuda.nccl")
     if not nccl.available:
         version = cupy.cuda.runtime.runtimeGetVersion() // 1000
         raise DeviceError(
