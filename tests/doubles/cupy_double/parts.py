@@ -117,6 +117,7 @@ class Stream:
 
     def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
         self.is_null, self._recorded, self._kept, self._before = null, None, [], []
+        self.ptr = 0 if null else id(self)
 
     def use(self):
         state.stream = self
