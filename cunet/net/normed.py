@@ -48,18 +48,14 @@ class BatchNorm:
     def parameters(self) -> list[Parameter]:
         return [self.gamma, self.beta]
 
-    def learn(self, m: Array, v: Array) -> None:
-        """Move the running statistics towards those of a batch."""
-        batch_norm.running(self.mean, m)
-        batch_norm.running(self.variance, v)
-
     def __call__(self, x: Array, run: Any = None) -> tuple[Array, Backward]:
         gamma, beta, engine = self.gamma, self.beta, self.engine
         own = run is not None and run.train
         if own:
             m, v = engine.norm_statistics(x)
             self.newest = m, batch_norm.unbiased(v, x.size // x.shape[3])
-            self.learn(*self.newest)
+            batch_norm.running(self.mean, m)
+            batch_norm.running(self.variance, self.newest[1])
         else:
             m, v = self.mean.copy(), self.variance.copy()  # as they are now, for backward
         y = engine.norm_forward(x, gamma.value, beta.value, m, v)

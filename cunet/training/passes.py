@@ -18,6 +18,7 @@ from cunet.data.samples import Batches, Samples, sample_workers
 from cunet.net.layers import Dropout
 from cunet.net.normed import BatchNorm
 from cunet.net.unet import UNet
+from cunet.ops import batch_norm
 from cunet.training.config import Config
 from cunet.training.steps import told_of_memory
 from cunet.training.stop import droppable
@@ -115,7 +116,8 @@ class Passes:
             return to_device(values, self.net.device)
 
         for norm in self.norms:
-            norm.learn(taken(norm.mean), taken(norm.variance))
+            batch_norm.running(norm.mean, taken(norm.mean))
+            batch_norm.running(norm.variance, taken(norm.variance))
 
     def batch(self, step: int, number: int) -> tuple:
         """x, labels and weights of batch `number` of an update, which has just been shown to the

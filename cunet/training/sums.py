@@ -6,8 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from multiprocessing.shared_memory import SharedMemory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +14,9 @@ from cunet.backend import import_cupy, import_nccl
 from cunet.errors import DeviceError
 from cunet.net.layers import Parameter
 from cunet.net.memory import gigabytes
+
+if TYPE_CHECKING:
+    from multiprocessing.shared_memory import SharedMemory
 
 SHARED = "/dev/shm"  # where Linux has such memory, and in a container often little of it
 CHECK_EVERY = 1e-4  # seconds between looks at a sum that is under way
@@ -78,7 +80,7 @@ class SharedSums:
             self.memory.unlink()
 
 
-def made(size: int) -> SharedMemory:
+def made(size: int) -> "SharedMemory":
     """New shared memory; DeviceError where there is too little of it."""
     free = shutil.disk_usage(SHARED).free if os.path.isdir(SHARED) else size
     if free < size:
@@ -87,11 +89,17 @@ def made(size: int) -> SharedMemory:
             f"'{SHARED}' has {gigabytes(free)}: use fewer --devices, a smaller --width, or make it "
             "larger (of a container: docker run --shm-size)"
         )
+    # imported only here: with it a program's own variables outlive the modules at its end, among
+    # them a training that is then to be saved
+    from multiprocessing.shared_memory import SharedMemory
+
     return SharedMemory(create=True, size=size)
 
 
-def attached(name: str) -> SharedMemory:
+def attached(name: str) -> "SharedMemory":
     """The shared memory of this name, which whoever made it removes."""
+    from multiprocessing.shared_memory import SharedMemory
+
     if sys.version_info >= (3, 13):
         return SharedMemory(name, track=False)
     memory = SharedMemory(name)

@@ -43,7 +43,7 @@ def test_two_networks_on_the_cpu_are_one(threads, threads_as_before):
 
 def test_a_copy_is_the_network():
     net = UNet(width=2, depth=1, batch_norm=True, padding="same", seed=1, dtype="float64")
-    net.normalization = Normalization((1.0,), (2.0,))
+    net.normalization = Normalization((1.0,), (2.0,), (0.0,), (3.0,))
     rng = np.random.default_rng(0)
     for array in several.arrays_of(net):
         array += 0.1 * rng.random(array.shape)
@@ -56,7 +56,7 @@ def test_a_copy_is_the_network():
 
 
 def test_it_takes_only_as_much_as_is_needed():
-    """At most two tiles a device beyond those that were handed out; the slower one is waited for."""
+    """At most two tiles a device beyond those handed out; the slower device is waited for."""
     net, taken, place = UNet(width=1, depth=1), [], {}
 
     def reading():
