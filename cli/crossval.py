@@ -16,6 +16,7 @@ OWN_HELP = {
     "hold_out": None,
     "train_share": None,
     "drop": None,
+    "devices": None,
     "out": "Folder of the cross-validation (default: runs/<data>-crossval-<n>).",
     "minutes": "Train each fold for about this long: fits the steps to the measured speed.",
     "seed": "The first seed; all random numbers follow from it.",

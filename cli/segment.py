@@ -15,6 +15,7 @@ from cunet.terminal import plural
 if TYPE_CHECKING:
     from cunet.net.unet import UNet
     from cunet.segmentation.jobs import Job
+    from cunet.segmentation.several import Several
 
 BUNDLED_FOR = (
     "cell membranes in serial-section EM at 4 nm a pixel (ISBI 2012); for non-commercial use only, "
@@ -84,11 +85,12 @@ def command(
       cunet segment volume.ome.zarr --out volume_cells.ome.zarr --products mask,labels
       cunet segment DIC-C2DH-HeLa/02 --products ctc --min-area 500 --out DIC-C2DH-HeLa/02_RES
     """
-    from cunet.backend import resolve_device
+    from cunet.backend import resolve_devices
     from cunet.files.atomic import remove_abandoned
     from cunet.segmentation import inputs, jobs
     from cunet.segmentation.how import NUMBERED, How
     from cunet.segmentation.next_command import after_segment
+    from cunet.segmentation.several import Several
 
     wanted = inputs.parse_products(products)
     volume = {name: more.pop(name) for name in OPTIONS}
@@ -103,7 +105,8 @@ def command(
         return
     files = inputs.find_images(images)
     images = [(file, inputs.target_paths(file, out, wanted, len(files))) for file in files]
-    net, name = load_model(model, resolve_device(device), precision)
+    devices = resolve_devices(device)
+    net, name = load_model(model, devices[0], precision)
     tile = jobs.fitting_tile(tile, net)
     distinct = bool(set(NUMBERED) & set(wanted) or any(v is not None for v in objects.values()))
     how = How(tile, average, stride, threshold, instances, distinct)
@@ -114,10 +117,11 @@ def command(
     folder.mkdir(parents=True, exist_ok=True)
     remove_abandoned(folder)
     results = []
+    several = Several.on(net, devices)
     for planned in plans:
         with jobs.claimed(planned) as job:
             if job.left:
-                results.append(one_image(job, net, quiet))
+                results.append(one_image(job, net, quiet, several))
             else:
                 common.say(f"{job.file}: already done, skipped (--overwrite to repeat it)", quiet)
                 results.append({"image": str(job.file), "skipped": True})
@@ -143,7 +147,7 @@ def announce(net: "UNet", name: str, quiet: bool) -> None:
         common.say(f"  without tensor cores: {net.obstacle or 'as asked'}", quiet)
 
 
-def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:
+def one_image(job: "Job", net: "UNet", quiet: bool, several: "Several") -> dict[str, Any]:
     """Segment one file; returns its entry in the JSON document."""
     from cunet.files import open_image
     from cunet.segmentation.segment_file import check_image, segment_file
@@ -167,6 +171,7 @@ def one_image(job: "Job", net: "UNet", quiet: bool) -> dict[str, Any]:
             summary = segment_file(
                 image, net, job.left, job.how, job.pages,
                 lambda done, total: progress.update(done, "rows"), job.stored,
+                several if len(several.nets) > 1 else None,
             )  # fmt: skip
         shape = [len(job.pages), image.height, image.width]
     for warning in summary.warnings:

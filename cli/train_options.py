@@ -46,7 +46,7 @@ SETTINGS: dict[str, dict[str, str]] = {
         "momentum": "Momentum (default: 0.99 for sgd, 0.9 for adam).",
         "weight_decay": "L2 decay of the filters.",
         "clip": "Largest global norm of the gradient; 0: off.",
-        "iter_size": "Batches averaged in one update.",
+        "iter_size": "Batches averaged in one update (default: 1 a device).",
         "validate_every": "Steps between validations (default: 500, or a fifth of the steps).",
         "seed": "All random numbers follow from it.",
     },
@@ -76,6 +76,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     },
     "Machine": {
         "device": "auto, cpu, cuda or cuda:1.",
+        "devices": "GPUs (or processes on the CPU) that share the batches of an update.",
         "precision": "Of the products (default: tf32 on a GPU that has it, else float32).",
         "threads": "CPU threads (default: all).",
     },

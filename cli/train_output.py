@@ -19,6 +19,8 @@ def announce(plan: "Plan", quiet: bool) -> None:
     device = plural(plan.threads, "CPU thread")
     if not on_cpu:
         device = describe(config.device, str(config.precision))
+    several = config.devices > 1
+    device = f"{config.devices} devices, each {device}" if several else device
     common.say(
         f"{plan.source}: {plural(plan.left, 'step')} at {plan.seconds:.2f} s on {device}, about "
         f"{duration(plan.expected_seconds)}",
@@ -40,8 +42,8 @@ def announce(plan: "Plan", quiet: bool) -> None:
     common.say(
         f"  {plural(len(prepared.training), 'slice')} to train on, "
         f"{len(prepared.held_out)} held out; width {config.width}, tile {config.tile}, "
-        f"{config.solver}, weight map {config.weight_map}; memory about {size(plan.memory)}  ->  "
-        f"{config.out}",
+        f"{config.solver}, weight map {config.weight_map}; memory about {size(plan.memory)}"
+        f"{' a device' * several}  ->  {config.out}",
         quiet,
     )
 

@@ -6,6 +6,9 @@ body of code. The device is named once, where a program begins, as "cpu", "cuda"
 
 import re
 import sys
+import warnings
+from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +18,7 @@ from cunet.errors import CunetError, DeviceError
 from cunet.terminal import plural
 
 Array = Any  # numpy.ndarray or cupy.ndarray
+ALL_GPUS = "cuda:all"
 
 
 def array_module(x: Array) -> ModuleType:
@@ -35,6 +39,21 @@ def import_cupy() -> ModuleType:
             "or use --device cpu"
         ) from error
     return cupy
+
+
+def import_nccl() -> ModuleType:
+    """CuPy's binding of NCCL, which adds up arrays of several GPUs; DeviceError without NCCL."""
+    cupy = import_cupy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CuPy's words on the same
+        nccl = import_module("cupy.cuda.nccl")
+    if not nccl.available:
+        version = cupy.cuda.runtime.runtimeGetVersion() // 1000
+        raise DeviceError(
+            "several GPUs add up their gradients by NVIDIA's NCCL, which is not installed: run  "
+            f'pip install "cunet[nccl{version}]"  or use one GPU'
+        )
+    return nccl
 
 
 def cuda_problem() -> str | None:
@@ -59,6 +78,11 @@ def gpus() -> int:
 
 def check_device(name: str) -> None:
     """CunetError where no device has such a name, whether this machine has it or not."""
+    if name == ALL_GPUS:
+        raise CunetError(
+            f"device '{name}' is for cunet segment, whose tiles all GPUs share: here give cuda; "
+            "cunet train takes --devices 2, and cunet crossval gives each GPU a fold by itself"
+        )
     if not isinstance(name, str) or not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,9})?", name):
         raise CunetError(
             f"device '{name}' is not known: expected auto, cpu, cuda or cuda:0, cuda:1 ..."
@@ -87,6 +111,20 @@ def resolve_device(name: str) -> str:
         )
     cuda.Device(index).use()  # all that follows in this thread runs there
     return f"cuda:{index}"
+
+
+def resolve_devices(name: str) -> list[str]:
+    """The devices that a name means: as resolve_device, and all GPUs for "cuda:all"."""
+    if name != ALL_GPUS:
+        return [resolve_device(name)]
+    first = resolve_device("cuda")
+    count = import_cupy().cuda.runtime.getDeviceCount()
+    return [first, *(f"cuda:{index}" for index in range(1, count))]
+
+
+def working_on(device: str) -> AbstractContextManager:
+    """Within it, a GPU is the current one of this thread."""
+    return nullcontext() if device == "cpu" else import_cupy().cuda.Device(gpu_number(device) or 0)
 
 
 def gpu_number(device: str) -> int | None:

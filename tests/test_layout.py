@@ -126,7 +126,7 @@ def test_the_table_names_what_is_there():
 def test_the_rules_see_what_they_should():
     assert "cunet.ops.conv" in own("cunet.engines.definition")
     assert "cunet.cli.common" in own("cunet.cli.train")
-    assert {"cunet.net.unet", "cunet.data.samples"} <= own("cunet.training.loop")
+    assert {"cunet.net.unet", "cunet.data.samples"} <= own("cunet.training.passes")
     assert room("cunet.engines.gpu.cuda") == "engines" and room("cunet.backend") == "backend"
 
 

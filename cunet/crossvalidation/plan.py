@@ -166,6 +166,11 @@ def _new(
         refuse_existing(out)
     start = training.start(**options, fold=f"0/{folds}")
     settings, dataset = start.config, start.prepared.dataset
+    if settings.devices > 1:
+        raise CunetError(
+            "devices: a cross-validation trains each fold on one device, and several folds side by "
+            "side, one per GPU (--device cuda) or as --jobs says; remove it"
+        )
     path = Path(out or settings.out or next_name("runs", stem(settings)))
     settings = replace(settings, device=_base_device(settings.device), out=str(path))
     cv = CrossValidation(path, settings, folds, **own)

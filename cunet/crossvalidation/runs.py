@@ -39,7 +39,7 @@ from cunet.training.run_folder import (
 SETTINGS = "crossval.toml"
 MOST = 10_000  # folds, or seeds
 # These settings may differ between runs; the data are compared by their hashes.
-MAY_DIFFER = {"data", "dataset", "out", "device", "threads", "minutes"}
+MAY_DIFFER = {"data", "dataset", "out", "device", "devices", "threads", "minutes"}
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,8 @@ def _of_runs(path: Path) -> CrossValidation:
     seeds = max([seed for k, seed in found if k == 0], default=first) - first + 1
     config = next(iter(found.values()))
     device = config.device.partition(":")[0]  # no matter which GPU
-    config = replace(config, fold=None, seed=first, device=device, threads=None, minutes=None)
+    config = replace(config, fold=None, seed=first, device=device, devices=1)
+    config = replace(config, threads=None, minutes=None)
     return CrossValidation(path, config, fold[1], seeds)
 
 

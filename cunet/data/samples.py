@@ -167,28 +167,27 @@ class Samples:
         return tuple(self.record(first + i) for i in range(self.batch))
 
     def stream(
-        self, first: int, last: int, workers: int = WORKERS, records: bool = False
+        self, first: int, last: int, workers: int = WORKERS, records: bool = False, every: int = 1
     ) -> Generator[tuple[tuple, float], None, None]:
-        """Yields (batch, seconds waited for it) for the batches first ... last - 1, in order.
+        """Yields (batch, seconds waited for it) for the batches first, first + every ... < last.
 
         records: the records of the batches instead, for which nothing waits and no thread works.
         """
+        numbers = range(first, last, every)
         if records:
-            yield from ((self.records(number), 0.0) for number in range(first, last))
+            yield from ((self.records(number), 0.0) for number in numbers)
             return
         ahead = 2 * workers  # batches prepared beyond the one in use
         pool = Helpers(workers, "cunet-samples")
         with closing(pool):
-            ready = deque(
-                pool.submit(self.stacked, i) for i in range(first, min(first + ahead, last))
-            )
+            ready = deque(pool.submit(self.stacked, number) for number in numbers[:ahead])
             try:
-                for number in range(first, last):
+                for i in range(len(numbers)):
                     start = time.perf_counter()
                     batch = ready.popleft().result()
                     waited = time.perf_counter() - start
-                    if number + ahead < last:
-                        ready.append(pool.submit(self.stacked, number + ahead))
+                    for number in numbers[i + ahead : i + ahead + 1]:  # none at the end
+                        ready.append(pool.submit(self.stacked, number))
                     yield batch, waited
             finally:
                 for future in ready:

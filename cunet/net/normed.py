@@ -53,8 +53,9 @@ class BatchNorm:
         own = run is not None and run.train
         if own:
             m, v = engine.norm_statistics(x)
+            self.newest = m, batch_norm.unbiased(v, x.size // x.shape[3])
             batch_norm.running(self.mean, m)
-            batch_norm.running(self.variance, batch_norm.unbiased(v, x.size // x.shape[3]))
+            batch_norm.running(self.variance, self.newest[1])
         else:
             m, v = self.mean.copy(), self.variance.copy()  # as they are now, for backward
         y = engine.norm_forward(x, gamma.value, beta.value, m, v)

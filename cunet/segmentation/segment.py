@@ -24,6 +24,7 @@ from cunet.net.memory import refuse_impossible, task_of
 from cunet.net.tiles import tile_for_output
 from cunet.net.unet import UNet
 from cunet.segmentation.one_image import image_of_channels
+from cunet.segmentation.several import Several
 from cunet.segmentation.tiling import Cover
 from cunet.segmentation.views import AVERAGES
 from cunet.segmentation.window import Applied, Window
@@ -40,11 +41,12 @@ def bands(
     average: str = "none",
     stride: str = "exact",
     name: str = "image",
+    several: Several | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Segment an image band by band: yields (first row, probabilities (rows, width, K) float).
 
     read_rows(r0, r1) returns the pixels (r1 - r0, width, C). Memory holds one row of tiles. name
-    is what a DataError calls the image.
+    is what a DataError calls the image; several: the same network on the devices that share tiles.
     """
     check_average(average)
 
@@ -56,7 +58,8 @@ def bands(
     if net.resize is not None:
         yield 0, _resized(checked_rows(0, height), net, net.resize, average, name)
         return
-    applied = Applied(net, net.normalization.fitted(checked_rows, height), average, name=name)
+    normalization = net.normalization.fitted(checked_rows, height)
+    applied = Applied(net, normalization, average, name=name, several=several)
     cover = cover_of(height, width, net, tile, stride)
     for down in cover.down.pieces(height):
         window = Window(cover, (down.first, down.last), (0, width))

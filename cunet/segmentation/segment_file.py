@@ -24,6 +24,7 @@ from cunet.net.unet import UNet
 from cunet.segmentation.how import Found, How, Sink
 from cunet.segmentation.products import make_sink
 from cunet.segmentation.segment import bands
+from cunet.segmentation.several import Several
 from cunet.segmentation.stored import Stored
 from cunet.terminal import plural
 
@@ -75,13 +76,14 @@ def segment_file(
     pages: list[int] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     stored: Stored | None = None,
+    several: Several | None = None,
 ) -> Summary:
     """Segment the pages of an open image (all by default) and write each product to its target.
 
     With two classes prob is the probability of class 1 and mask is 0 or 255. With more, prob has a
     plane per class and mask holds the most probable class. progress(rows done, rows in all) is
     called after every band. `stored` is the probability of an earlier call, which the network then
-    does not compute again.
+    does not compute again; `several` is the same network on the devices that share the tiles.
     """
     image = check_image(image, net)
     pages = list(range(image.pages)) if pages is None else pages
@@ -94,7 +96,7 @@ def segment_file(
         page, rows = pages[number], partial(image.read_rows, pages[number])
         return bands(
             rows, image.height, image.width, net, how.tile, how.average, how.stride,
-            f"'{image.path}' page {page}",
+            f"'{image.path}' page {page}", several,
         )  # fmt: skip
 
     with ExitStack() as stack:

@@ -14,6 +14,7 @@ from cunet.data.values import check_values
 from cunet.errors import DataError, NumericError
 from cunet.net.normalization import Normalization
 from cunet.net.unet import UNet
+from cunet.segmentation.several import Several
 from cunet.segmentation.tiling import Cover, Piece, Plan
 from cunet.segmentation.views import AVERAGES, average_views
 
@@ -32,6 +33,7 @@ class Applied:
     skip_empty     whether a tile of which the image holds nothing but 0 is not computed: class 0
                    is then certain there
     name           what errors call the image
+    several        the same network on several devices, which share the tiles
     """
 
     net: UNet
@@ -39,12 +41,20 @@ class Applied:
     average: str = "none"
     skip_empty: bool = False
     name: str = "image"
+    several: Several | None = None
 
     def predict(self, cuts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """The probabilities (P, Q, K) of each tile (H, W, C) of raw pixels, in order."""
-        for cut in cuts:
-            pixels = self.normalization.apply(cut, self.net.dtype)
-            yield average_views(self.net, pixels, AVERAGES[self.average])
+
+        def one(net: UNet, cut: np.ndarray) -> np.ndarray:
+            pixels = self.normalization.apply(cut, net.dtype)
+            return average_views(net, pixels, AVERAGES[self.average])
+
+        if self.several is not None:
+            yield from self.several.predict_tiles(cuts, one)
+        else:
+            for cut in cuts:
+                yield one(self.net, cut)
 
     def check(self, found: np.ndarray, cut: np.ndarray, down: Piece) -> None:
         """An error where the network makes of a tile what is no probability: DataError where its

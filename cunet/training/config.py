@@ -104,6 +104,7 @@ class Config:
     validate_every: int | None = None  # None: 500, or a fifth of the steps if that is less
     seed: int = 0
     device: str = "auto"
+    devices: int = 1  # that share the iter_size batches of an update; see training/passes.py
     precision: str | None = None  # None: tf32 on a GPU that has it, else float32
     threads: int | None = None
 
@@ -120,10 +121,11 @@ class Config:
         from cunet.backend import check_device
         from cunet.checks import typed
         from cunet.net.tiles import check_tile
-        from cunet.training.limits import check_numbers, check_rate, parse_fold
+        from cunet.training.limits import batches_of_update, check_numbers, check_rate, parse_fold
 
         typed(self)
         check_numbers(vars(self))
+        object.__setattr__(self, "iter_size", batches_of_update(vars(self)))
         given: frozenset[str] = vars(self)["_given"]
         if self.from_model is not None and not given.issuperset(SHAPE):
             from cunet.training.from_model import merged

@@ -35,18 +35,19 @@ def memory_needed(config: Config, prepared: Prepared) -> int:
 
 def measure_speed(config: Config, prepared: Prepared, steps: int = 6) -> float:
     """Seconds of a step here, including its share of the validations, measured on a throw-away
-    network."""
+    network by one device; of several that share an update, without the sum of their gradients."""
     net = make_net(replace(config, from_model=None), prepared)
     solver = config.make_solver(net.parameters())
     work = make_step(config, prepared, net, solver)
     done, data = [], work.sample_bytes
-    number = (steps + 2) * config.iter_size
+    passes = config.iter_size // config.devices
+    number = (steps + 2) * passes
     stream = prepared.samples.stream(0, number, sample_workers(config.device), data > 0)
     with closing(work), closing(stream):
         for i, (batch, _) in enumerate(stream):
             with told_of_memory(config, net, data):
                 work.accumulate(batch, np.random.default_rng(0))
-            if (i + 1) % config.iter_size == 0:
+            if (i + 1) % passes == 0:
                 work.update()
                 done.append(time.perf_counter())
                 if len(done) > 2 and done[-1] - done[0] > LONG:

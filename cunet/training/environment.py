@@ -29,6 +29,7 @@ def environment(config: Config, hashes: dict[str, str]) -> dict[str, Any]:
         "processors": os.cpu_count(),
         "threads": get_threads(),
         "device": config.device,
+        "devices": config.devices,
         "blas": [
             {k: pool.get(k) for k in ("internal_api", "version", "architecture")}
             for pool in threadpoolctl.threadpool_info()

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cunet.backend import resolve_device
 from cunet.checks import arguments, callback, flag, path, refused, text, whole_from_0
 from cunet.data.arrays import dataset_of
 from cunet.errors import CunetError
@@ -21,6 +20,7 @@ from cunet.training.loop import Training, make_net, train
 from cunet.training.plan import WITH_RESUME, Start, measure
 from cunet.training.prepared import Prepared, prepare
 from cunet.training.progress_line import Line
+from cunet.training.ranks import first_device
 from cunet.training.resolve import settings_of, suited
 from cunet.training.run_folder import RunFolder, read_settings, steps_done
 
@@ -100,7 +100,8 @@ def fit(
     "finetune", by default as in `cunet train`. The network normalises images as they are.
 
     out: a run folder as `cunet train` makes; by default nothing is written. resume: such a folder,
-    made by fit from the same arrays, to go on with; beside it only steps, minutes, threads, device.
+    made by fit from the same arrays, to go on with; beside it only steps, minutes, threads and what
+    names the devices.
 
     A line of progress is printed (quiet: none), or progress(record, steps) is called after every
     step with a record as of cunet.train. Ctrl-C, or a notebook's stop button, ends the training:
@@ -167,8 +168,8 @@ def _continued(resume: str, given: dict[str, Any]) -> Config:
     fixed = [n for n, value in given.items() if value is not None and n not in WITH_RESUME]
     if fixed:
         raise CunetError(
-            "resume continues a run with its own settings; beside it only steps, minutes, threads "
-            f"and device may be given, found {fixed[0]}"
+            "resume continues a run with its own settings; beside it only steps, minutes, threads, "
+            f"device and devices may be given, found {fixed[0]}"
         )
     given = {name: value for name, value in given.items() if value is not None}
     config = configs.make(options=read_settings(resume) | given | {"out": resume})
@@ -182,7 +183,7 @@ def _continued(resume: str, given: dict[str, Any]) -> Config:
 
 def _resolved(config: Config, prepared: Prepared, done: int) -> Config:
     """With the steps that go into config.minutes, if these are given."""
-    config = replace(config, device=resolve_device(config.device))
+    config = replace(config, device=first_device(config))
     if config.threads is not None:
         set_threads(config.threads)
     if config.minutes is None:

@@ -11,7 +11,7 @@ from cunet.net.tiles import LARGEST
 from cunet.solvers.rates import LearningRate
 
 COUNTS = ("batch", "steps", "step_size", "iter_size", "validate_every", "threads")
-WHOLE_NUMBERS = (*COUNTS, "tile", "seed", "resize")
+WHOLE_NUMBERS = (*COUNTS, "devices", "tile", "seed", "resize")
 KINDS: tuple[Any, Any] = (Real, Integral)
 MAX_STEP_VALUES = 1000
 MAX_SAMPLES = 4096  # of an update
@@ -21,6 +21,7 @@ LIMITS = {  # the smallest value, and the first that is too large
     "tile": (1, LARGEST + 1),
     "iter_size": (1, 1001),
     "threads": (1, 1025),
+    "devices": (1, 65),
     "seed": (0, 2**63),
     "resize": (0, MAX_RESIZE + 1),
     "minutes": (0, 10**7),
@@ -57,17 +58,36 @@ def check_numbers(settings: Mapping[str, Any]) -> None:
         value = settings[name]
         if value is not None and not 0 < value < math.inf:
             raise CunetError(f"{name}: expected a positive number, found {value}")
-    samples = settings["batch"] * settings["iter_size"]
-    if samples > MAX_SAMPLES:
-        raise CunetError(
-            f"batch x iter_size: expected at most {MAX_SAMPLES:,} samples an update, "
-            f"found {samples:,}"
-        )
     if len(settings["step_values"]) > MAX_STEP_VALUES:
         raise CunetError(f"step_values: expected at most {MAX_STEP_VALUES:,} steps")
     for name, value in settings.items():
         if isinstance(value, str) and "\0" in value:
             raise CunetError(f"{name}: expected text without a NUL character, found {value!r:.40}")
+
+
+def batches_of_update(settings: Mapping[str, Any]) -> int:
+    """iter_size, for settings that check_numbers has passed: where it is not given, one batch for
+    each device. CunetError where the devices cannot share it equally, or there are too many."""
+    count, devices, device = settings["iter_size"], settings["devices"], settings["device"]
+    if "iter_size" not in settings["_given"]:
+        count = max(count, devices)
+    if count % devices:
+        raise CunetError(
+            f"iter_size: expected a multiple of devices ({devices}), which share the batches of an "
+            f"update equally, found {count}; with another number it is another training"
+        )
+    samples = settings["batch"] * count
+    if samples > MAX_SAMPLES:
+        raise CunetError(
+            f"batch x iter_size: expected at most {MAX_SAMPLES:,} samples an update, "
+            f"found {samples:,}"
+        )
+    if devices > 1 and device not in ("auto", "cpu", "cuda", "cuda:0"):
+        raise CunetError(
+            f"device '{device}' is one GPU: with devices {devices} give cuda, which takes GPUs 0 "
+            f"to {devices - 1} (CUDA_VISIBLE_DEVICES chooses which these are), or cpu"
+        )
+    return count
 
 
 def check_rate(rate: LearningRate, steps: int) -> None:

@@ -7,11 +7,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from cunet.backend import resolve_device
 from cunet.checks import arguments, flag, instance
-from cunet.data.samples import Batches, sample_workers
 from cunet.engines import obstacle
 from cunet.errors import NumericError
 from cunet.interrupts import uninterrupted
@@ -22,14 +18,14 @@ from cunet.threads import set_threads
 from cunet.training.config import Config
 from cunet.training.failure import ADVICE, check_finite, check_output, describe_failure
 from cunet.training.from_model import Model
+from cunet.training.passes import Passes
 from cunet.training.prepared import Prepared, prepare
+from cunet.training.ranks import RankEnded, first_device, others
 from cunet.training.run_folder import RunFolder, is_young
 from cunet.training.state import State
-from cunet.training.steps import make_step, told_of_memory
-from cunet.training.stop import Dropped, droppable
+from cunet.training.steps import make_step
+from cunet.training.stop import Dropped
 from cunet.training.validation import validate
-
-DROPOUT_STREAM = 2  # the purpose that separates these random numbers from all others of a seed
 
 
 def shape_of(config: Config, prepared: Prepared) -> Shape:
@@ -96,7 +92,7 @@ def train(
                 records.close()  # saves the run
         net = cunet.load("runs/first")
     """
-    config = replace(config, device=resolve_device(config.device))
+    config = replace(config, device=first_device(config))
     if config.threads is not None:
         set_threads(config.threads)
     prepared = prepared or prepare(config)
@@ -116,7 +112,7 @@ def train(
             yield from training.records()
         except Dropped:  # a signal, in the middle of a step: the training ends as between two
             training.save()
-        except (GeneratorExit, KeyboardInterrupt):
+        except (GeneratorExit, KeyboardInterrupt, RankEnded):
             training.save()
             raise
         except NumericError as error:
@@ -130,45 +126,42 @@ class Training(State):
     """A training, which makes the steps after progress["step"]."""
 
     work: Any = None  # what makes them, see engines.definition.Step
+    passes: Any = None  # those of an update, here and in other processes
 
     def records(self) -> Generator[dict[str, Any], None, None]:
         """Make the steps and yield a record for each."""
         config, first = self.config, self.progress["step"]
         start = time.perf_counter() - self.progress["seconds"]
         work = self.work = make_step(config, self.prepared, self.net, self.solver)
-        stream = self.prepared.samples.stream(
-            first * config.iter_size,
-            config.steps * config.iter_size,
-            sample_workers(config.device),
-            records=work.sample_bytes > 0,
-        )
-        with closing(work), closing(stream):
+        samples, made_there = self.prepared.samples, work.sample_bytes > 0
+        with ExitStack() as stack:
+            stack.enter_context(closing(work))
+            ranks = others(config, self.net, self.solver, samples, first, made_there)
+            link = stack.enter_context(ranks)
+            self.passes = Passes(config, self.net, work, samples, first, link)
+            stack.enter_context(closing(self.passes))
             if self.pending is not None:  # stopped while it was validated
                 yield self._validated(self.pending, start)
-            batches = Batches(stream)
             for step in range(first + 1, config.steps + 1):
-                record = self._step(batches, step, start)
+                record = self._step(step, start)
                 if self.pending is not None:
                     record = self._validated(record, start, work.batch)
                 yield record
 
-    def _step(self, batches: Batches, step: int, start: float) -> dict[str, Any]:
+    def _step(self, step: int, start: float) -> dict[str, Any]:
         """One update and its record, with the mean loss of its batches. An interruption leaves the
         state before the step or after it."""
         config, work, loss, waited = self.config, self.work, 0.0, 0.0
-        began, on_cpu = time.perf_counter(), config.device == "cpu"
-        rng = np.random.default_rng([config.seed, DROPOUT_STREAM, step])
+        began = time.perf_counter()
         with ExitStack() as whole:
-            if not on_cpu:  # a GPU may update as it accumulates, and no step takes long there
+            if config.device != "cpu":  # it may update as it accumulates, and no step takes long
                 self.tear(whole)
-            for _ in range(config.iter_size):
-                batch, wait = batches.take()
-                with told_of_memory(config, self.net, work.sample_bytes), droppable(on_cpu):
-                    loss += work.accumulate(batch, rng, batches.prepare) / config.iter_size
+            for number, (found, wait) in enumerate(self.passes(step)):
+                loss += found / config.iter_size
                 waited += wait
                 if not math.isfinite(loss):
-                    failure = describe_failure(self.net, work.batch(), step, loss, self.folder)
-                    raise NumericError(failure)
+                    batch = self.passes.batch(step, number)
+                    raise NumericError(describe_failure(self.net, batch, step, loss, self.folder))
             self.tear(whole)
             record = {"step": step, "seconds": 0.0, "lr": work.update(), "loss": loss}
             now = time.perf_counter()

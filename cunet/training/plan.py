@@ -18,13 +18,14 @@ from typing import Any
 from cunet.backend import resolve_device
 from cunet.engines import TENSOR_CORES, resolve_precision
 from cunet.errors import CunetError
-from cunet.threads import get_threads, set_threads
+from cunet.threads import set_threads
 from cunet.training.config import Config
 from cunet.training.cost import measure_speed, memory_needed
 from cunet.training.from_model import taken_over
 from cunet.training.log_file import missing_steps
 from cunet.training.loop import obstacle_to, shape_of, train
 from cunet.training.prepared import Prepared, prepare
+from cunet.training.ranks import first_device, share_of_threads, told_of_devices
 from cunet.training.resolve import settings_of, with_data
 from cunet.training.run_folder import (
     RunFolder,
@@ -37,7 +38,7 @@ from cunet.training.run_folder import (
 from cunet.training.run_names import claimed, next_name
 
 # Settings that a resumed run may change; data, where the same folder was moved.
-WITH_RESUME = ("data", "steps", "minutes", "threads", "device")
+WITH_RESUME = ("data", "steps", "minutes", "threads", "device", "devices")
 OPTIONS = {"from_model": "from"}  # settings whose option has another name
 
 
@@ -58,9 +59,9 @@ class Start:
 class Plan(Start):
     """A training before its first step; device, precision, steps and out are resolved in config."""
 
-    threads: int  # of the CPU
+    threads: int  # of the CPU, a device
     seconds: float  # of a step here, including its share of the validations
-    memory: int  # bytes of the process, about
+    memory: int  # bytes of the process, about; of each, where several devices share an update
     why_no_tensor_cores: str | None  # None where it uses them
     unnamed: bool = False  # config.out is the next free name: not yet claimed
 
@@ -108,6 +109,7 @@ class Plan(Start):
             "held_out_slices": len(self.prepared.held_out),
             "held_out": [dataset.slice_names[i] for i in self.prepared.held_out],
             "device": config.device,
+            "devices": config.devices,
             "precision": config.precision,
             "steps": config.steps,
             "seconds_per_step": self.seconds,
@@ -145,9 +147,8 @@ def start(
     settings by the names of cunet.Config; None means not given. What from_model decides, such as
     the width, overrides the preset; where the data number objects, the border term of the paper
     overrides a preset's class balance. resume: a run folder to continue with its own settings and
-    data; beside it only steps, minutes, threads and device may be given, and data, where the same
-    folder was moved. Raises CunetError where settings or files do not fit together, DataError where
-    the data are not valid.
+    data; beside it only WITH_RESUME may be given, data where the same folder was moved. Raises
+    CunetError where settings or files do not fit together, DataError where the data are not valid.
     """
     if resume is not None:
         if None not in (options.get("steps"), options.get("minutes")):
@@ -160,11 +161,11 @@ def start(
     prepared = prepare(settings, dataset)
     shape = shape_of(settings, prepared)
     notes = taken_over(settings.from_model, prepared.dataset, shape, prepared.normalization)
-    return Start(source, settings, prepared, 0, False, notes=notes)
+    return Start(source, settings, prepared, 0, False, notes=notes + told_of_devices(settings))
 
 
 def _continued(resume: str, given: dict[str, Any]) -> Start:
-    allowed = "--data, --steps, --minutes, --threads, --device and --stop-after"
+    allowed = "--data, --steps, --minutes, --threads, --device, --devices and --stop-after"
     refuse_with_resume(given, WITH_RESUME, "a run", allowed)
     options = {name: value for name, value in given.items() if value is not None}
     if "data" in options:
@@ -187,7 +188,7 @@ def _continued(resume: str, given: dict[str, Any]) -> Start:
             path, read_environment(path)["data"], config.data, prepared.dataset.hashes
         )
         lost = missing_steps(path / "log.csv", done)
-    return Start(source, config, prepared, done, True, lost)
+    return Start(source, config, prepared, done, True, lost, told_of_devices(config))
 
 
 def refuse_missing_data(config: Config, whose: str) -> None:
@@ -222,10 +223,11 @@ def measure(start: Start) -> Plan:
     config, prepared = start.config, start.prepared
     if config.threads is not None:
         set_threads(config.threads)
-    config = replace(config, device=resolve_device(config.device))
+    config = replace(config, device=first_device(config))
     against = obstacle_to(config, prepared)
     config = replace(config, precision=resolve_precision(config.precision, config.dtype, against))
-    seconds = measure_speed(config, prepared)
+    with share_of_threads(config) as threads:
+        seconds = measure_speed(config, prepared)
     if config.minutes is not None:
         steps = start.done + max(1, round(config.minutes * 60 / seconds))
         config = replace(config, steps=steps, minutes=None)
@@ -234,7 +236,7 @@ def measure(start: Start) -> Plan:
         config = replace(config, out=str(next_name("runs", data_name(config))))
     return Plan(
         **vars(start) | {"config": config},
-        threads=get_threads(),
+        threads=threads,
         seconds=seconds,
         memory=memory_needed(config, prepared),
         why_no_tensor_cores=None if config.precision in TENSOR_CORES else against or "as asked",

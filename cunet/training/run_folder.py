@@ -31,6 +31,7 @@ from cunet.training.log_file import COLUMNS
 
 FLUSH_EVERY = 20  # steps between writes of the log
 LOCK, FAILURE = ".lock", "failure.json"
+LATER = {"devices"}  # settings that the runs of cunet 0.1.0 do not name
 BEFORE_THE_FIRST_MODEL = {"env.json", "log.csv", "run.toml"}
 
 
@@ -179,7 +180,8 @@ def read_settings(path: str | Path) -> dict[str, Any]:
             f"'{path.parent}' is not a run folder: it has no run.toml" + (hint and f"; {hint}")
         )
     found = read_toml(path, own=True)
-    if missing := [f.name for f in fields(Config) if f.default is not None and f.name not in found]:
+    always = {field.name for field in fields(Config) if field.default is not None} - LATER
+    if missing := sorted(always - found.keys()):
         raise DataError(f"'{path}' is damaged: it lacks {missing[0]}; restore it")
     try:
         Config(**found)

@@ -8,17 +8,19 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cunet.backend import resolve_device
+from cunet.backend import ALL_GPUS, resolve_devices
 from cunet.data.dataset import sha256
 from cunet.errors import CunetError
 from cunet.net.checkpoint import load
 from cunet.net.unet import UNet
 from cunet.segmentation.segment import cover_of
 from cunet.segmentation.segment_file import classes
+from cunet.segmentation.several import everywhere
 from cunet.segmentation.window import Applied, Window
 from cunet.volumes.books import Books
 from cunet.volumes.output import Output
@@ -30,14 +32,12 @@ from cunet.volumes.task import Task
 @lru_cache(1)
 def network(model: str, model_hash: str, device: str, precision: str | None) -> UNet:
     """The network of a task, which a worker keeps. CunetError where the file has changed."""
-    from pathlib import Path
-
     if sha256(Path(model)) != model_hash:
         raise CunetError(
             f"model '{model}' has changed since this segmentation was begun; put the old file "
             "back, or begin anew with --overwrite"
         )
-    return load(model, resolve_device(device), precision)
+    return load(model, device, precision)
 
 
 @dataclass
@@ -54,7 +54,9 @@ class Blocks:
 
     def __init__(self, task: Task, books: Books, device: str):
         self.task, self.books = task, books
-        self.net = network(task.model, task.model_hash, device, task.precision)
+        first = resolve_devices(device)[0]
+        self.net = network(task.model, task.model_hash, first, task.precision)
+        self.several = everywhere(self.net, device) if device == ALL_GPUS else None
 
         self.image = open_for(
             self.net,
@@ -89,8 +91,10 @@ class Blocks:
                 yield writing.result()
 
     def close(self) -> None:
-        """Close the source."""
+        """Close the source, and end the threads of several devices."""
         self.image.close()
+        if self.several is not None:
+            self.several.close()
 
     def window(self, unit: int) -> Window:
         """The rows and columns of a block."""

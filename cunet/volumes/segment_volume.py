@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from cunet.backend import check_device
+from cunet.backend import ALL_GPUS, check_device
 from cunet.checks import arguments, callback, flag, path, text, whole, whole_numbers
 from cunet.errors import CunetError, one_of
 from cunet.net.checkpoint import load, model_file
@@ -79,7 +79,8 @@ def segment_volume(
         found = cunet.segment_volume("em.ome.zarr", "cells.ome.zarr", products=("labels",))
         print(found["objects"])
     """
-    check_device(device)
+    if device != ALL_GPUS:
+        check_device(device)
     check_cluster(cluster)
     if part is not None and not (len(part) == 2 and 1 <= part[0] <= part[1]):
         raise CunetError(f"part: expected (i, n) with i from 1 to n, found {part}")

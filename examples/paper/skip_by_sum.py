@@ -25,7 +25,8 @@ from cunet.errors import NumericError
 from cunet.net.layers import Conv, Maker
 from cunet.net.run import Run
 from cunet.training.config import make
-from cunet.training.loop import DROPOUT_STREAM, make_net
+from cunet.training.loop import make_net
+from cunet.training.passes import DROPOUT_STREAM
 from cunet.training.prepared import Prepared, prepare
 from cunet.training.validation import validate
 

@@ -132,6 +132,28 @@ def test_places_share_gpus_in_turn_and_divide_the_threads(monkeypatch):
     assert places("cpu", 3, runs=0) == [("cpu", 8)]
 
 
+@posix
+def test_on_two_gpus_each_has_a_fold_at_a_time(tmp_path, monkeypatch):
+    """Workers are shell scripts here, which note the GPU that they are given."""
+    gpus = SimpleNamespace(runtime=SimpleNamespace(getDeviceCount=lambda: 2))
+    monkeypatch.setattr(backend, "import_cupy", lambda: SimpleNamespace(cuda=gpus))
+    python, both = tmp_path / "python", f"test -e {tmp_path}/cuda:0 && test -e {tmp_path}/cuda:1"
+    given = "--worker) run=$2;; --device) gpu=$2;;"
+    python.write_text(
+        f'#!/bin/sh\nwhile [ $# -gt 0 ]; do case "$1" in {given} esac; shift; done\n'
+        f'echo "$run $gpu" >> {tmp_path}/given; touch "{tmp_path}/$gpu"\n'
+        f"while ! ({both}); do sleep 0.05; done\n"  # until the other one is at work too
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    cv = crossval.CrossValidation(tmp_path, Config(device="cuda", threads=4), folds=3)
+    places = workers.places(cv.config, None, 3)
+    assert workers.side_by_side(cv, cv.runs, places, None, lambda *event: None)
+    runs = dict(line.split() for line in (tmp_path / "given").read_text().splitlines())
+    assert sorted(runs) == ["fold0-seed0", "fold1-seed0", "fold2-seed0"]
+    assert runs["fold0-seed0"] == "cuda:0" and runs["fold1-seed0"] == "cuda:1"
+
+
 def test_two_processes_do_not_work_in_one_folder(straight, run, tmp_path):
     path = tmp_path / "whole"
     shutil.copytree(straight, path)

@@ -117,6 +117,7 @@ class Stream:
 
     def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
         self.is_null, self._recorded, self._kept, self._before = null, None, [], []
+        self.ptr = 0 if null else id(self)
 
     def use(self):
         state.stream = self
@@ -170,6 +171,8 @@ class Event:
 
     def __init__(self, block=False, disable_timing=False, interprocess=False):
         self._time, self._timed = None, not disable_timing
+
+    done = True  # what was asked of a stream is done at once
 
     def record(self, stream=None):
         self._time = time.perf_counter()
