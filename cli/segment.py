@@ -44,14 +44,10 @@ BUNDLED_FOR = (
     type=common.PATH,
     default=".",
     show_default=True,
-    help="Folder, or a file ending in .tif, .png, .csv or .zip.",
+    help="Folder, a file ending in .tif, .png, .csv or .zip, or an OME-Zarr (.zarr).",
 )
-@click.option(
-    "--products",
-    default="prob,mask",
-    show_default=True,
-    help="One or more of prob, mask, labels, overlay, ctc, table, rois.",
-)
+@click.option("--products", default="prob,mask", show_default=True,
+              help="One or more of prob, mask, labels, overlay, ctc, table, rois.")  # fmt: skip
 @object_options
 @click.option("--pages", help="Pages of a stack, counted from 0: 0,5,10-12 (default: all).")
 @click.option("--stride", type=common.Choice(common.STRIDES), default="exact", show_default=True,
@@ -199,16 +195,5 @@ def load_model(model: str | None, device: str, precision: str | None) -> "tuple[
     """The network and its file; by default that of the newest run, else the bundled one."""
     from cunet.net.checkpoint import load
 
-    path = chosen_model(model)
+    path = common.chosen_model(model)
     return load(path, device, precision), str(path)
-
-
-def chosen_model(model: str | None) -> "Path":
-    """The model's file; by default that of the newest run, else the bundled one."""
-    from cunet.net.checkpoint import model_file
-    from cunet.training.run_state import doubts_of, newest
-
-    run, notes = newest() if model is None else (None, [])
-    path = model_file(model or run or "bundled")
-    common.notes([*notes, *doubts_of(path)])
-    return path

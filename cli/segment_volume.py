@@ -13,7 +13,6 @@ def run(
     volume: dict[str, Any], pages: str | None, overwrite: bool, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Segment one volume, or a part of it, and print how far it is."""
-    from cunet.cli.segment import chosen_model
     from cunet.volumes.begin import Wanted
     from cunet.volumes.cluster import Cluster, check_cluster, dask_client
     from cunet.volumes.segment_volume import prepared
@@ -29,7 +28,7 @@ def run(
         raise CunetError("--part: without --overwrite, --cluster and --finish, which are for all")
     with common.busy("reading the volume", quiet):
         begun = prepared(
-            images[0], out, chosen_model(model), wanted, pages=pages, overwrite=overwrite,
+            images[0], out, common.chosen_model(model), wanted, pages=pages, overwrite=overwrite,
             level=volume["level"] or 0, channel=volume["channel"], time=volume["time"],
         )  # fmt: skip
     task = begun.task
