@@ -44,6 +44,10 @@ class Array:
         self.dtype = np.dtype(self._zarr.dtype).newbyteorder("=")
         self.chunk = tuple(int(n) for n in self._zarr.chunks)
         self.file = tuple(int(n) for n in getattr(self._zarr, "shards", None) or self.chunk)
+        if not all(n > 0 for n in (*self.chunk, *self.file)):
+            raise DataError(
+                f"'{path}' has chunks of {self.chunk}; expected sizes from 1. Save the image again."
+            )
         names = getattr(self._zarr.metadata, "dimension_names", None)
         self.names = None if names is None else tuple(names)
         self.chunks = chunks_of(node, self.shape, self._zarr.fill_value)

@@ -1,8 +1,8 @@
 """The files in which an array's values lie: read and written one by one, without zarr's machinery.
 
 A chunk is a block of the array, compressed, and a file by itself. A shard is a file of several
-chunks, one after the other; behind them stands an index, offset and length of each chunk as
-little-endian numbers of 64 bits, and the index's CRC-32C. What is not there has the fill value.
+chunks, one after the other; behind or before them stands an index, offset and length of each chunk
+as little-endian numbers of 64 bits, and the index's CRC-32C. What is not there has the fill value.
 
 zarr would do the same with an event loop and a thread for every chunk, which costs as much again as
 the compression, and would read a shard before it replaces it.
@@ -41,6 +41,7 @@ class Chunks:
     fill    the value where nothing was written
     codecs  numcodecs' compressors, in the order of writing
     prefix, separator   of the names of files, such as c/0/1/2 or 0.1.2
+    index_first  whether the index stands before the chunks of a shard
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class Chunks:
     codecs: tuple[Any, ...]
     prefix: str
     separator: str
+    index_first: bool = False
 
     def path(self, place: tuple[int, ...]) -> Path:
         """The file at a place in the grid of files."""
@@ -88,22 +90,24 @@ class Chunks:
         if not self.sharded:
             _paste(self._decode(file.read(), path), self.fill, start, self.chunk, box, out)
             return
-        index = self._read_index(file, path)
+        end = file.seek(0, os.SEEK_END)
+        index = self._read_index(file, path, end)
         for inner in places(cut(box, start, self.file), self.chunk):
             offset, length = (int(n) for n in index[inner])
             piece = None
             if not offset == length == _ABSENT:
-                file.seek(min(offset, 2**62))
-                piece = self._decode(file.read(min(length, 2**40)), path)
+                if offset + length > end:
+                    raise damaged(path, f"a chunk ends at byte {offset + length:,} of {end:,}")
+                file.seek(offset)
+                piece = self._decode(file.read(length), path)
             here = [s + i * n for s, i, n in zip(start, inner, self.chunk, strict=True)]
             _paste(piece, self.fill, here, self.chunk, box, out)
 
-    def _read_index(self, file: IO[bytes], path: Path) -> np.ndarray:
+    def _read_index(self, file: IO[bytes], path: Path, end: int) -> np.ndarray:
         """Offset and length of every chunk of a shard, (*grid, 2)."""
         grid = [n // c for n, c in zip(self.file, self.chunk, strict=True)]
         size = 16 * math.prod(grid)
-        end = file.seek(0, os.SEEK_END)
-        file.seek(max(end - size - 4, 0))
+        file.seek(0 if self.index_first else max(end - size - 4, 0))
         data = file.read(size + 4)
         if len(data) != size + 4 or _checksum(data[:size]) != data[size:]:
             raise damaged(path, "the index of its chunks is not valid")
@@ -163,7 +167,8 @@ class Chunks:
             data = self._encode(start, box, block)
             return [] if data is None else [data]
         grid = [n // c for n, c in zip(self.file, self.chunk, strict=True)]
-        index, pieces, offset = np.full((*grid, 2), _ABSENT, "<u8"), [], 0
+        index, pieces = np.full((*grid, 2), _ABSENT, "<u8"), []
+        offset = index.nbytes + 4 if self.index_first else 0
         for inner in product(*map(range, grid)):
             here = [s + i * n for s, i, n in zip(start, inner, self.chunk, strict=True)]
             data = self._encode(here, box, block)
@@ -171,8 +176,11 @@ class Chunks:
                 index[inner] = offset, len(data)
                 pieces.append(data)
                 offset += len(data)
-        tail = index.tobytes()
-        return [*pieces, tail, _checksum(tail)] if pieces else []
+        if not pieces:
+            return []
+        table = index.tobytes()
+        table += _checksum(table)
+        return [table, *pieces] if self.index_first else [*pieces, table]
 
     def _encode(self, start: list[int], box: Box, block: np.ndarray) -> Any:
         """The bytes of the chunk that begins there; None where it has the fill value alone."""
