@@ -98,16 +98,6 @@ def show(text: str = "") -> None:
     streams.answer(text)
 
 
-def chosen_model(model: str | None) -> Path:
-    """The model's file; by default that of the newest run, else the bundled one. What is doubtful
-    about it is printed."""
-    from cunet.training.run_state import model_of
-
-    path, doubts = model_of(model)
-    notes(doubts)
-    return path
-
-
 def next_command(command: str | list[str], quiet: bool = False) -> None:
     """Print the last line of a command: what to run next, ready to paste. A list is arguments."""
     say("Next:", quiet)

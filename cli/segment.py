@@ -83,10 +83,12 @@ def command(
     """
     from cunet.backend import resolve_devices
     from cunet.files.atomic import remove_abandoned
+    from cunet.net.checkpoint import load
     from cunet.segmentation import inputs, jobs
     from cunet.segmentation.how import NUMBERED, How
     from cunet.segmentation.next_command import after_segment
     from cunet.segmentation.several import Several
+    from cunet.training.run_state import model_of
 
     wanted = inputs.parse_products(products)
     volume = {name: more.pop(name) for name in OPTIONS}
@@ -102,7 +104,9 @@ def command(
     files = inputs.find_images(images)
     images = [(file, inputs.target_paths(file, out, wanted, len(files))) for file in files]
     devices = resolve_devices(device)
-    net, name = load_model(model, devices[0], precision)
+    file, doubts = model_of(model)
+    common.notes(doubts)
+    net, name = load(file, devices[0], precision), str(file)
     tile = jobs.fitting_tile(tile, net)
     distinct = bool(set(NUMBERED) & set(wanted) or any(v is not None for v in objects.values()))
     how = How(tile, average, stride, threshold, instances, distinct)
@@ -134,11 +138,9 @@ def announce(net: "UNet", name: str, quiet: bool) -> None:
 
     if Path(name) == BUNDLED:
         common.say(f"the bundled network: {BUNDLED_FOR}", quiet)
-    common.say(
-        f"model {name}: width {net.shape.width}, {net.shape.classes} classes; device "
-        f"{describe(net.device, net.precision)}",
-        quiet,
-    )
+    device = describe(net.device, net.precision)
+    common.say(f"model {name}: width {net.shape.width}, {net.shape.classes} classes; device "
+               f"{device}", quiet)  # fmt: skip
     if net.device != "cpu" and net.precision not in TENSOR_CORES:
         common.say(f"  without tensor cores: {net.obstacle or 'as asked'}", quiet)
 
@@ -189,11 +191,3 @@ def one_image(job: "Job", net: "UNet", quiet: bool, several: "Several") -> dict[
         "warnings": summary.warnings,
         "seconds": round(time.perf_counter() - start, 3),
     }
-
-
-def load_model(model: str | None, device: str, precision: str | None) -> "tuple[UNet, str]":
-    """The network and its file; by default that of the newest run, else the bundled one."""
-    from cunet.net.checkpoint import load
-
-    path = common.chosen_model(model)
-    return load(path, device, precision), str(path)
