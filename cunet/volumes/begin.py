@@ -3,7 +3,7 @@
 import shutil
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cunet.checks import between, fields, flag, refused, whole, whole_numbers
@@ -126,9 +126,9 @@ def refuse_large(size: int) -> None:
         )
 
 
-def begin(books: Books, task: Task, image: ImageFile, overwrite: bool) -> None:
+def begin(books: Books, task: Task, wanted: Wanted, image: ImageFile, overwrite: bool) -> Task:
     """Make the output and its books, or find those that an earlier call or another process has
-    begun in the same way. CunetError where something else is there."""
+    begun in the same way; returns the task. CunetError where something else is there."""
     until = time.monotonic() + PATIENCE
     books.output.parent.mkdir(parents=True, exist_ok=True)
     lock = books.output.with_name(f".{books.output.name}.begin.lock")
@@ -144,17 +144,45 @@ def begin(books: Books, task: Task, image: ImageFile, overwrite: bool) -> None:
             if overwrite or not (books.task.exists() and books.output.exists()):
                 _create(books, task, image, overwrite)
             overwrite = False
-    same(task, books)
+    return go_along(task, wanted, books)
 
 
-def same(task: Task, books: Books) -> None:
-    """CunetError where the output was begun with other settings."""
-    difference = task.difference(Task.load(books))
+def go_along(task: Task, wanted: Wanted, books: Books) -> Task:
+    """What was begun, where this task asks for nothing else: for fewer products, or for labels,
+    which are made of the mask that is there and join it. CunetError for other settings."""
+    begun = Task.load(books)
+    labels = "labels" in task.products and "labels" not in begun.products and begun.masked
+    products = (*begun.products, "labels") if labels else begun.products
+    there = {*products, *(["mask"] if begun.masked else [])}
+    if set(task.products) <= there:
+        whose = task if "labels" in task.products else begun
+        task = replace(
+            task,
+            products=products,
+            objects=whose.objects,
+            connectivity=whose.connectivity,
+            min_area=whose.min_area,
+            prob=task.prob if "prob" in task.products else begun.prob,
+            block=begun.block if wanted.block is None else task.block,
+            levels=begun.levels if wanted.levels is None else task.levels,
+        )
+    if labels:
+        begun = replace(
+            begun,
+            products=products,
+            objects=task.objects,
+            connectivity=task.connectivity,
+            min_area=task.min_area,
+        )
+    difference = task.difference(begun)
     if difference:
         raise CunetError(
             f"'{books.output}' was begun with {difference}; go on with the same settings, give "
             "--overwrite to begin anew, or another --out"
         )
+    if labels:
+        begun.save(books)
+    return begun
 
 
 def _create(books: Books, task: Task, image: ImageFile, overwrite: bool) -> None:

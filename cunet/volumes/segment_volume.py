@@ -33,7 +33,7 @@ def prepared(
     with open_source(source, **selection, sections=sections) as image:  # type: ignore[arg-type]
         checked = open_for(net, image)
         task = wanted.task(checked, net, file.resolve(), selection, sections)
-        begin(books, task, checked, overwrite)
+        task = begin(books, task, wanted, checked, overwrite)
         warnings = [f"{checked.path.name}: {text}" for text in checked.doubts]
         warnings += range_warnings(checked, net, checked.pages // 2)
     return Begun(task, books, warnings)

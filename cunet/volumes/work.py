@@ -75,7 +75,7 @@ def go_on(
     """Do what is left of a segmentation; returns what there is now: `state`, and once all is made
     the shares of the classes and the number of objects."""
     start, task, books = time.perf_counter(), begun.task, begun.books
-    result = books.result()
+    result = result_of(task, books)
     if result is not None:
         return result | {"skipped": True, "warnings": begun.warnings}
     first = network_stage(task)
@@ -96,7 +96,7 @@ def go_on(
     if len(done.left):
         return summary | {"finished": False, "seconds": round(time.perf_counter() - start, 1)}
     with books.finishing():
-        result = books.result()  # another part may have finished it just now
+        result = result_of(task, books)  # another part may have finished it just now
         if result is None:
             summary |= finish_all(task, books, engine, progress)
             del summary["warnings"]
@@ -106,6 +106,13 @@ def go_on(
         Path(task.source), result["class_shares"]
     )
     return result | {"seconds": round(time.perf_counter() - start, 1)}
+
+
+def result_of(task: Task, books: Books) -> dict[str, Any] | None:
+    """What was found when all was made; None before that, and where more is asked for now."""
+    result = books.result()
+    asked = result is not None and result.get("products") == list(task.products)
+    return result if asked else None
 
 
 def finish_all(task: Task, books: Books, engine: Engine, progress: Progress) -> dict[str, Any]:
@@ -161,6 +168,7 @@ def state_of(task: Task, done: Done) -> dict[str, Any]:
     return {
         "image": task.source,
         "shape": list(task.shape),
+        "products": list(task.products),
         "block": list(task.block),
         "tile": task.tile,
         "blocks": len(done.units),

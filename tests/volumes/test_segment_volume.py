@@ -161,6 +161,29 @@ def test_what_is_done_is_not_done_again(made, whole, tmp_path):
     )
 
 
+def test_labels_are_made_later_of_the_mask_that_is_there(made, whole, tmp_path):
+    out = tmp_path / "out.ome.zarr"
+    arguments = made[0] / "v5.ome.zarr", out, made[0] / "net.npz"
+    assert cunet.segment_volume(*arguments, tile=TILE)["objects"] is None
+    times = {p: p.stat().st_mtime_ns for p in (out / "0").rglob("*") if p.is_file()}
+    found = cunet.segment_volume(*arguments, tile=TILE, products=("labels",))
+    assert found["objects"] and found["products"] == ["prob", "mask", "labels"]
+    assert digest(out) == whole
+    assert times == {p: p.stat().st_mtime_ns for p in (out / "0").rglob("*") if p.is_file()}
+    for products in (("labels",), ("mask",), ("prob", "labels")):  # nothing is left to be done
+        assert cunet.segment_volume(*arguments, tile=TILE, products=products)["skipped"]
+    with pytest.raises(CunetError, match=r"begun with connectivity 4 \(now 8\)"):
+        cunet.segment_volume(*arguments, tile=TILE, products=("labels",), connectivity=8)
+
+
+def test_a_product_that_was_not_begun_cannot_be_added(made, tmp_path):
+    out = tmp_path / "out.ome.zarr"
+    arguments = made[0] / "v5.ome.zarr", out, made[0] / "net.npz"
+    cunet.segment_volume(*arguments, tile=TILE, products=("mask",))
+    with pytest.raises(CunetError, match=r"begun with products mask \(now prob,mask\)"):
+        cunet.segment_volume(*arguments, tile=TILE, products=("prob", "mask"))
+
+
 def test_the_model_and_the_image_are_those_of_the_beginning(made, tmp_path):
     out, source, model = tmp_path / "o.ome.zarr", tmp_path / "v.ome.zarr", tmp_path / "net.npz"
     write_volume(source, small_volume())
