@@ -30,7 +30,9 @@ def hours(count: float) -> str:
 
 def seconds(count: float) -> str:
     """1.3 s or 4.1 ms."""
-    return f"{count:.3g} s" if count >= 1 else f"{1000 * count:.2g} ms"
+    if count >= 1:
+        return f"{count:.3g} s"
+    return f"{1000 * count:.0f} ms" if count >= 0.01 else f"{1000 * count:.2g} ms"
 
 
 def _sides(shape: list[int]) -> str:

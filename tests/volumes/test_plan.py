@@ -24,7 +24,7 @@ from cunet.segmentation.window import Window
 from cunet.volumes.begin import Wanted
 from cunet.volumes.counts import Side
 from cunet.volumes.plan import plan_volume
-from cunet.volumes.plan_lines import hours, plan_lines
+from cunet.volumes.plan_lines import hours, plan_lines, seconds
 from cunet.volumes.segment_volume import prepared
 from cunet.volumes.work import Here, go_on
 
@@ -280,8 +280,25 @@ def test_all_numbers_are_finite_and_in_words(made):
     lines = plan_lines(found)
     names = "volume network blocks tiles time feeding memory reads prob mask labels".split()
     assert [line.split()[0] for line in lines] == names
+    assert [seconds(n) for n in (1.2345, 0.65, 0.0041, 0.00013)] == [
+        "1.23 s", "650 ms", "4.1 ms", "0.13 ms"
+    ]  # fmt: skip
     said = [hours(n) for n in (434, 4.34, 0.2, 0.001)]
     assert said == ["434 h", "4.3 h", "12 min", "3.6 s"]
+
+
+def test_on_a_gpu_hours_are_those_of_the_gpu(made, emulated, tmp_path):
+    net = cunet.UNet(width=8, depth=1, classes=2, seed=1)
+    net.normalization = small_net().normalization
+    cunet.save(tmp_path / "net.npz", net)
+    found = plan_volume(made / "v.tif", tmp_path / "net.npz", Wanted(tile=44), "cuda", "0-0")
+    time, tiles = found["time"], found["tiles"]
+    share = (tiles["count"] - tiles["sampled_empty"] * tiles["count"] / tiles["sampled"]) / 3600
+    assert time["gpu_hours"] == pytest.approx(share * time["seconds_a_tile"])
+    assert time["hours_without_empty"] == pytest.approx(
+        time["gpu_hours"] + time["finishing_cpu_hours"]
+    )
+    assert "GPU-hours" in "\n".join(plan_lines(found)) and "cuda:0" in found["device"]
 
 
 def test_the_command_plans_and_names_the_segmentation(made, run, tmp_path):
