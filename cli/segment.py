@@ -44,14 +44,10 @@ BUNDLED_FOR = (
     type=common.PATH,
     default=".",
     show_default=True,
-    help="Folder, or a file ending in .tif, .png, .csv or .zip.",
+    help="Folder, a file ending in .tif, .png, .csv or .zip, or an OME-Zarr (.zarr).",
 )
-@click.option(
-    "--products",
-    default="prob,mask",
-    show_default=True,
-    help="One or more of prob, mask, labels, overlay, ctc, table, rois.",
-)
+@click.option("--products", default="prob,mask", show_default=True,
+              help="One or more of prob, mask, labels, overlay, ctc, table, rois.")  # fmt: skip
 @object_options
 @click.option("--pages", help="Pages of a stack, counted from 0: 0,5,10-12 (default: all).")
 @click.option("--stride", type=common.Choice(common.STRIDES), default="exact", show_default=True,
@@ -87,10 +83,12 @@ def command(
     """
     from cunet.backend import resolve_devices
     from cunet.files.atomic import remove_abandoned
+    from cunet.net.checkpoint import load
     from cunet.segmentation import inputs, jobs
     from cunet.segmentation.how import NUMBERED, How
     from cunet.segmentation.next_command import after_segment
     from cunet.segmentation.several import Several
+    from cunet.training.run_state import model_of
 
     wanted = inputs.parse_products(products)
     volume = {name: more.pop(name) for name in OPTIONS}
@@ -106,7 +104,9 @@ def command(
     files = inputs.find_images(images)
     images = [(file, inputs.target_paths(file, out, wanted, len(files))) for file in files]
     devices = resolve_devices(device)
-    net, name = load_model(model, devices[0], precision)
+    file, doubts = model_of(model)
+    common.notes(doubts)
+    net, name = load(file, devices[0], precision), str(file)
     tile = jobs.fitting_tile(tile, net)
     distinct = bool(set(NUMBERED) & set(wanted) or any(v is not None for v in objects.values()))
     how = How(tile, average, stride, threshold, instances, distinct)
@@ -138,11 +138,9 @@ def announce(net: "UNet", name: str, quiet: bool) -> None:
 
     if Path(name) == BUNDLED:
         common.say(f"the bundled network: {BUNDLED_FOR}", quiet)
-    common.say(
-        f"model {name}: width {net.shape.width}, {net.shape.classes} classes; device "
-        f"{describe(net.device, net.precision)}",
-        quiet,
-    )
+    device = describe(net.device, net.precision)
+    common.say(f"model {name}: width {net.shape.width}, {net.shape.classes} classes; device "
+               f"{device}", quiet)  # fmt: skip
     if net.device != "cpu" and net.precision not in TENSOR_CORES:
         common.say(f"  without tensor cores: {net.obstacle or 'as asked'}", quiet)
 
@@ -193,22 +191,3 @@ def one_image(job: "Job", net: "UNet", quiet: bool, several: "Several") -> dict[
         "warnings": summary.warnings,
         "seconds": round(time.perf_counter() - start, 3),
     }
-
-
-def load_model(model: str | None, device: str, precision: str | None) -> "tuple[UNet, str]":
-    """The network and its file; by default that of the newest run, else the bundled one."""
-    from cunet.net.checkpoint import load
-
-    path = chosen_model(model)
-    return load(path, device, precision), str(path)
-
-
-def chosen_model(model: str | None) -> "Path":
-    """The model's file; by default that of the newest run, else the bundled one."""
-    from cunet.net.checkpoint import model_file
-    from cunet.training.run_state import doubts_of, newest
-
-    run, notes = newest() if model is None else (None, [])
-    path = model_file(model or run or "bundled")
-    common.notes([*notes, *doubts_of(path)])
-    return path

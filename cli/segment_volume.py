@@ -13,7 +13,7 @@ def run(
     volume: dict[str, Any], pages: str | None, overwrite: bool, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Segment one volume, or a part of it, and print how far it is."""
-    from cunet.cli.segment import chosen_model
+    from cunet.training.run_state import model_of
     from cunet.volumes.begin import Wanted
     from cunet.volumes.cluster import Cluster, check_cluster, dask_client
     from cunet.volumes.segment_volume import prepared
@@ -27,9 +27,11 @@ def run(
         raise CunetError(f"--out {out}: one volume goes into one OME-Zarr, found {len(images)}")
     if part and (overwrite or cluster or only_finish):
         raise CunetError("--part: without --overwrite, --cluster and --finish, which are for all")
+    file, doubts = model_of(model)
+    common.notes(doubts)
     with common.busy("reading the volume", quiet):
         begun = prepared(
-            images[0], out, chosen_model(model), wanted, pages=pages, overwrite=overwrite,
+            images[0], out, file, wanted, pages=pages, overwrite=overwrite,
             level=volume["level"] or 0, channel=volume["channel"], time=volume["time"],
         )  # fmt: skip
     task = begun.task

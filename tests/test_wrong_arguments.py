@@ -49,6 +49,18 @@ CALLS = {
         'objects(image > 0, instances="cells")': "instances.*cells",
         "objects(np.ma.masked_equal(labels[0], 1))": "masked",
     },
+    "segment_volume": {
+        'segment_volume(image, "o.ome.zarr")': "source.*an array",
+        'segment_volume("l.tif", "o.tif")': "o.tif: an OME-Zarr has a name that ends in .ome.zarr",
+        'segment_volume("no.ome.zarr", "o.ome.zarr")': "no.ome.zarr",
+        'segment_volume("l.tif", "o.ome.zarr", part="1/2")': "part: expected whole numbers",
+        'segment_volume("l.tif", "o.ome.zarr", part=(0, 2))': "part.*i from 1 to n",
+        'segment_volume("l.tif", "o.ome.zarr", tiles=572)': "tiles: .*did you mean 'tile'",
+        'segment_volume("l.tif", "o.ome.zarr", products="mask")': r"products.*\("
+        r'"prob", "mask"\)',
+        'segment_volume("l.tif", "o.ome.zarr", levels=0)': "levels.*1 to 20.*0",
+        'segment_volume("l.tif", "o.ome.zarr", progress=3)': "progress.*function",
+    },
     "segment_window": {
         'segment_window("big.tif", net, (0, 5), (0, 5))': r"image.*cunet\.read_image",
         "segment_window(image, None, (0, 5), (0, 5))": "net.*None",

@@ -74,7 +74,8 @@ def batches_of_update(settings: Mapping[str, Any]) -> int:
     if count % devices:
         raise CunetError(
             f"iter_size: expected a multiple of devices ({devices}), which share the batches of an "
-            f"update equally, found {count}; with another number it is another training"
+            f"update equally, found {count}; iter_size {devices * -(-count // devices)} fits, and "
+            "is another training"
         )
     samples = settings["batch"] * count
     if samples > MAX_SAMPLES:

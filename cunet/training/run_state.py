@@ -78,6 +78,14 @@ def doubts_of(model: Path) -> list[str]:
     return [f"warning: run '{run}' is {doubt}"] if doubt else []
 
 
+def model_of(model: str | Path | None) -> tuple[Path, list[str]]:
+    """The model file that is meant, by default that of the newest run, else the bundled one; and
+    what must be said of it."""
+    run, notes = newest() if model is None else (None, [])
+    path = checkpoint.model_file(model or run or "bundled")
+    return path, [*notes, *doubts_of(path)]
+
+
 def newest(parent: str | Path = PARENT) -> tuple[Path | None, list[str]]:
     """The run directly below `parent` that was written last, of those that came to their first
     validation; None without any. And a note on newer ones that did not."""

@@ -127,7 +127,7 @@ def finish_all(task: Task, books: Books, engine: Engine, progress: Progress) -> 
                 f"'{books.output}': {len(missing)} of {stage.units} {stage.what} are missing; run "
                 "the same command again"
             )
-    for product in written(task):
+    for product in reversed(written(task)):  # labels, which have as many levels as it, first
         set_levels(books.output, name_of(product), task.levels)
     objects = None
     if "labels" in task.products:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, assert_type
 
 import numpy as np
+import tifffile
 
 import cunet
 
@@ -35,6 +36,9 @@ def a_file_and_an_image(net: cunet.UNet, folder: Path) -> np.ndarray:
     probability = assert_type(cunet.segment(image, same, tile=20, average="flips"), np.ndarray)
     part = cunet.segment_window(image, same, (0, 10), columns=(5, 40), tile=20)
     assert_type(part, np.ndarray)
+    tifffile.imwrite(folder / "v.tif", image.astype("float32"))
+    volume = cunet.segment_volume(folder / "v.tif", folder / "o.ome.zarr", folder / "net.npz")
+    assert_type(volume, dict[str, Any])
     found = cunet.objects(probability, image, pixel_size=0.5, min_area=3)
     labels, table = assert_type(found, tuple[np.ndarray, dict[str, np.ndarray]])
     assert_type(table["area_um2"], np.ndarray)
