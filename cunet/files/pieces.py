@@ -6,13 +6,14 @@ pieces that a grid of boxes touches are the product of three sums, however many 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cunet.files.grey import GreyImage
 from cunet.files.image_file import ImageFile
 from cunet.files.ome_zarr import OmeZarrImage
+from cunet.files.some_pages import SomePages
 from cunet.files.tiff_damage import contiguous
 from cunet.files.tiff_input import TiffImage
 
@@ -86,6 +87,8 @@ class Pieces:
 
 def pieces_of(image: ImageFile) -> Pieces:
     """The pieces of an open image."""
+    if isinstance(image, SomePages):
+        return replace(pieces_of(image.image), first=image.first)
     if isinstance(image, GreyImage):
         return pieces_of(image.image)
     if isinstance(image, OmeZarrImage):
