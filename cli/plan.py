@@ -41,23 +41,24 @@ def command(
       cunet plan volume.ome.zarr
       cunet plan volume.ome.zarr --products mask,labels --block 16,2048,2048 --device cuda
     """
-    from cunet.cli.segment import chosen_model
     from cunet.segmentation.inputs import parse_products
+    from cunet.training.run_state import model_of
     from cunet.volumes.begin import Wanted
     from cunet.volumes.plan import plan_volume
     from cunet.volumes.plan_lines import plan_lines
 
     given = {name: value for name, value in settings.items() if value is not None}
     wanted = Wanted(**given, products=tuple(parse_products(products)))
+    file, doubts = model_of(model)
+    common.notes(doubts)
     with common.Bars(quiet) as progress:
-        plan = plan_volume(
-            image, chosen_model(model), wanted, device, pages, level or 0, channel, time, progress
-        )
+        plan = plan_volume(image, file, wanted, device, pages, level or 0, channel, time, progress)
     if as_json:
         common.print_json(plan)
     else:
         common.show("\n".join(plan_lines(plan)))
-    words = without(sys.argv[1:], ("plan", "--json"))
+    words = without(sys.argv[1:], ("--json",))
+    words.remove("plan")
     if not settings["prob"] and plan["products"].get("prob", {}).get("dtype") == "uint8":
         words += ["--prob", "uint8"]  # else a segmentation refuses so many float32
     out = f"{Path(image).name.partition('.')[0]}_segmented.ome.zarr"

@@ -21,6 +21,7 @@ from cunet.files.tiff_input import TiffImage
 from cunet.net.shape import Shape
 from cunet.segmentation.tiling import Cover
 from cunet.segmentation.window import Window
+from cunet.terminal import size
 from cunet.volumes.begin import Wanted
 from cunet.volumes.counts import Side
 from cunet.volumes.plan import plan_volume
@@ -285,6 +286,10 @@ def test_all_numbers_are_finite_and_in_words(made):
     ]  # fmt: skip
     said = [hours(n) for n in (434, 4.34, 0.2, 0.001)]
     assert said == ["434 h", "4.3 h", "12 min", "3.6 s"]
+
+
+def test_the_largest_sizes_in_words():
+    assert [size(n) for n in (640, 6.4e13, 1.2e15)] == ["640 bytes", "64.0 TB", "1.2 PB"]
 
 
 def test_on_a_gpu_hours_are_those_of_the_gpu(made, emulated, tmp_path):
