@@ -94,7 +94,7 @@ def command(
     volume = {name: more.pop(name) for name in OPTIONS}
     objects = more
     instances = inputs.parse_instances(wanted, objects)
-    if inputs.is_volume(out, stride, volume):
+    if inputs.is_volume(images, out, stride, volume):
         from cunet.cli.segment_volume import run
 
         how = dict(tile=tile, average=average, threshold=threshold, products=tuple(wanted),

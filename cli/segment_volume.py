@@ -5,7 +5,7 @@ from typing import Any
 
 from cunet.cli import common
 from cunet.errors import CunetError
-from cunet.terminal import plural, shell_line, without
+from cunet.terminal import plural
 
 
 def run(
@@ -13,6 +13,7 @@ def run(
     volume: dict[str, Any], pages: str | None, overwrite: bool, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Segment one volume, or a part of it, and print how far it is."""
+    from cunet.segmentation.next_command import after_volume
     from cunet.training.run_state import model_of
     from cunet.volumes.begin import Wanted
     from cunet.volumes.cluster import Cluster, check_cluster, dask_client
@@ -54,9 +55,7 @@ def run(
     report(found, out, quiet)
     if as_json:
         common.print_json(found | {"out": out, "model": task.model})
-    if not found["finished"]:
-        more = without(sys.argv[1:], ("--json",))
-        common.next_command(shell_line(["cunet", *more]), quiet)
+    common.next_command(after_volume(sys.argv[1:], part, found["finished"], out), quiet)
 
 
 def report(found: dict[str, Any], out: str, quiet: bool) -> None:

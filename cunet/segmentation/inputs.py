@@ -54,9 +54,9 @@ def parse_instances(wanted: Iterable[str], given: dict[str, Any]) -> Instances:
     return Instances(**given)
 
 
-def is_volume(out: str | Path, stride: str, given: dict[str, Any]) -> bool:
+def is_volume(images: Iterable[str], out: str | Path, stride: str, given: dict[str, Any]) -> bool:
     """Whether the output is an OME-Zarr. given: options that are for these alone, by name; None
-    and False mean not given. CunetError where options and output do not fit together."""
+    and False mean not given. CunetError where images, options and output do not fit together."""
     if Path(out).suffix.lower() == ".zarr":
         if stride != "exact":
             raise CunetError(f"--stride {stride} leaves seams, which no OME-Zarr is made with")
@@ -65,6 +65,12 @@ def is_volume(out: str | Path, stride: str, given: dict[str, Any]) -> bool:
         if value not in (None, False) or (name == "skip_empty" and value is False):
             flag = "keep-empty" if value is False else name.replace("_", "-")
             raise CunetError(f"--{flag}: for a volume; give --out a name ending in .ome.zarr")
+    for path in map(Path, images):
+        if is_node(path):
+            raise CunetError(
+                f"'{path}' is an OME-Zarr, which is segmented into another one: give --out "
+                f"{path.name.partition('.')[0]}_segmented.ome.zarr"
+            )
     return False
 
 
@@ -102,12 +108,9 @@ def find_images(
     files: list[Path] = []
     for argument in arguments:
         path = Path(argument)
-        if is_node(path):
-            raise CunetError(
-                f"'{path}' is an OME-Zarr, which is segmented into another one: give --out "
-                f"{path.name.partition('.')[0]}_segmented.ome.zarr"
-            )
-        if path.is_dir():
+        if is_node(path):  # a folder, and yet one image
+            found = [path]
+        elif path.is_dir():
             found = chosen(images_of(path))
         elif path.exists() or not glob.has_magic(argument):
             found = [path]

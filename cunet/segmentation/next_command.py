@@ -58,6 +58,19 @@ def segment_command(
     return shell_line(words + (["--out", out] if out != "." else []))
 
 
+def after_volume(
+    arguments: Sequence[str], part: tuple[int, int] | None, finished: bool, out: str
+) -> str:
+    """What follows `cunet segment` of a volume: its next part, the same again where it is not
+    finished, at last the objects of its sections as tables."""
+    if finished:
+        return shell_line(["cunet", "objects", out, "--products", "table"])
+    again = without(arguments, ("--json",), ("--part",) if part else ())
+    if part:
+        again += ["--part", f"{part[0] % part[1] + 1}/{part[1]}"]
+    return shell_line(["cunet", *again])
+
+
 def _first_image(folder: Path, choice: str) -> tuple[Path, ...]:
     """The files of the first image of a folder; none where it is no longer as it was."""
     try:

@@ -9,6 +9,7 @@ Each is a stage: numbered units, done in any order by any worker, noted in the b
 """
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ import numpy as np
 
 from cunet.files.atomic import write_npz
 from cunet.files.ome_zarr.pyramid import halve
+from cunet.threads import get_threads
 from cunet.volumes.books import Books
 from cunet.volumes.grid import Grid, Index
 from cunet.volumes.join import join
 from cunet.volumes.objects import Block, Scan, relabel, scan
 from cunet.volumes.output import Output
-from cunet.volumes.task import Task
+from cunet.volumes.task import Task, written
+
+AT_ONCE = 4  # units that one process does side by side: memory is that of so many blocks
 
 
 class Finishing:
@@ -31,11 +35,13 @@ class Finishing:
         self.task, self.books, self.grid = task, books, task.grid
         self.output = Output(books.output)
         self.volume = task.objects == "volume"
+        self.output.array(written(task)[0])  # opened here, once for all threads
 
     def do(self, units: list[int]) -> Iterator[dict[str, Any]]:
-        """Do these units; yields the note of each when it is on the disk."""
-        for unit in units:
-            yield {"unit": unit} | self.one(unit)
+        """Do these units, some at a time; yields the note of each when it is on the disk."""
+        with ThreadPoolExecutor(min(AT_ONCE, get_threads())) as threads:
+            for unit, note in zip(units, threads.map(self.one, units), strict=True):
+                yield {"unit": unit} | note
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -136,9 +142,10 @@ class Level(Finishing):
         rows = slice(2 * y.start, min(2 * y.stop, height))
         columns = slice(2 * x.start, min(2 * x.stop, width))
         pixels = self.output.read(self.product, (z, rows, columns), self.level - 1)
+        if not pixels.any():
+            return {}  # the output is 0 where nothing is written
         half = halve(pixels, self.product != "prob")
-        if half.any():
-            self.output.write(self.product, region, half, self.level)
+        self.output.write(self.product, region, half, self.level)
         return {}
 
 

@@ -9,7 +9,7 @@ from cunet.volumes.blocks import Blocks
 from cunet.volumes.books import Books
 from cunet.volumes.finish import Joining, Level, Numbering, Scanning, level_grid
 from cunet.volumes.output import Output
-from cunet.volumes.task import Task
+from cunet.volumes.task import Task, written
 
 RUN = 64  # units of a run, at most: what an engine's own work for each of them is spread over
 
@@ -36,16 +36,6 @@ def stages_after(task: Task, books: Books) -> Iterator[Stage]:
         for level in range(1, task.levels):
             grid = level_grid(output, product, level)
             yield Stage(f"level{level}_{product}", f"level {level} of {product}", len(grid))
-
-
-def written(task: Task) -> list[str]:
-    """The products that the output holds: a mask also where only labels are asked for."""
-    asked = {
-        "prob": "prob" in task.products,
-        "mask": task.masked,
-        "labels": "labels" in task.products,
-    }
-    return [product for product, is_asked in asked.items() if is_asked]
 
 
 def network_stage(task: Task) -> Stage:

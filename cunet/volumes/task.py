@@ -108,6 +108,16 @@ class Task:
         return ", ".join(changed)
 
 
+def written(task: "Task") -> list[str]:
+    """The products that the output holds: a mask also where only labels are asked for."""
+    asked = {
+        "prob": "prob" in task.products,
+        "mask": task.masked,
+        "labels": "labels" in task.products,
+    }
+    return [product for product, is_asked in asked.items() if is_asked]
+
+
 def _short(value: Any) -> str:
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) < 40 else text[:16]

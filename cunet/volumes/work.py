@@ -28,9 +28,8 @@ from cunet.volumes.stages import (
     network_stage,
     runs_of,
     stages_after,
-    written,
 )
-from cunet.volumes.task import Task
+from cunet.volumes.task import Task, written
 
 Progress = Callable[[int, int, str], None]
 Part = tuple[int, int]  # i of n, from 1
@@ -127,6 +126,7 @@ def finish_all(task: Task, books: Books, engine: Engine, progress: Progress) -> 
                 f"'{books.output}': {len(missing)} of {stage.units} {stage.what} are missing; run "
                 "the same command again"
             )
+    remove_parts(books.output)
     for product in reversed(written(task)):  # labels, which have as many levels as it, first
         set_levels(books.output, name_of(product), task.levels)
     objects = None
@@ -136,6 +136,12 @@ def finish_all(task: Task, books: Books, engine: Engine, progress: Progress) -> 
         for kept in ("scans", "numbers"):
             shutil.rmtree(books.folder / kept, ignore_errors=True)
     return {"objects": objects}
+
+
+def remove_parts(output: Path) -> None:
+    """Remove the hidden files of writers that were killed: nobody writes any more."""
+    for path in output.rglob(".*.part"):
+        path.unlink(missing_ok=True)
 
 
 def of_part(left: np.ndarray, part: Part | None, total: int) -> np.ndarray:
