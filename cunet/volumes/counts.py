@@ -15,8 +15,8 @@ from cunet.files.ome_zarr.pyramid import halved_shape
 from cunet.files.pieces import Pieces, Reads, Spans
 from cunet.segmentation.tiling import Cover, Plan
 from cunet.volumes.grid import Index
-from cunet.volumes.stages import RUN, written
-from cunet.volumes.task import Task
+from cunet.volumes.stages import RUN
+from cunet.volumes.task import Task, written
 
 LARGEST_BLOCK = 512 << 20  # bytes of the products of a block that is suggested
 WORTH_SAYING = 0.9  # of the bytes now: what another block must read at most to be suggested

@@ -22,9 +22,10 @@ from cunet.segmentation.segment import cover_of
 from cunet.threads import get_threads
 from cunet.volumes.begin import FLOAT_BYTES, Wanted
 from cunet.volumes.counts import Counts
+from cunet.volumes.finish import AT_ONCE
 from cunet.volumes.grid import step_of
 from cunet.volumes.source import open_for, open_source, sections_of
-from cunet.volumes.stages import written
+from cunet.volumes.task import written
 from cunet.volumes.trial import Trial, try_out
 
 HOUR = 3600
@@ -143,7 +144,8 @@ class Made:
         network = seconds / self.devices
         if self.net.device == "cpu":  # the same processors feed it
             network += (cpu["read"] + cpu["write"]) / get_threads()
-        hours = tiles * (network + cpu["finish"]) / HOUR
+        threads = min(get_threads(), AT_ONCE)  # of what follows the network
+        hours = tiles * (network + cpu["finish"] / threads) / HOUR
         gpu = None if self.net.device == "cpu" else tiles * self.busy * seconds / HOUR
         return {
             "seconds_a_tile": seconds, "devices": self.devices, "hours": hours,

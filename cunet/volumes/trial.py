@@ -24,8 +24,7 @@ from cunet.volumes.blocks import empty, keep
 from cunet.volumes.counts import Counts, plane_count
 from cunet.volumes.objects import Block, relabel, scan
 from cunet.volumes.output import Output
-from cunet.volumes.stages import written
-from cunet.volumes.task import Task
+from cunet.volumes.task import Task, written
 
 SAMPLE = 64  # tiles of which it is asked whether they hold only 0
 TIMED = 3  # tiles that are timed, after one that warms up

@@ -22,8 +22,10 @@ from cunet.net.shape import Shape
 from cunet.segmentation.tiling import Cover
 from cunet.segmentation.window import Window
 from cunet.terminal import size
+from cunet.threads import get_threads
 from cunet.volumes.begin import Wanted
 from cunet.volumes.counts import Side
+from cunet.volumes.finish import AT_ONCE
 from cunet.volumes.plan import plan_volume
 from cunet.volumes.plan_lines import hours, plan_lines, seconds
 from cunet.volumes.segment_volume import prepared
@@ -301,7 +303,7 @@ def test_on_a_gpu_hours_are_those_of_the_gpu(made, emulated, tmp_path):
     share = (tiles["count"] - tiles["sampled_empty"] * tiles["count"] / tiles["sampled"]) / 3600
     assert time["gpu_hours"] == pytest.approx(share * time["seconds_a_tile"])
     assert time["hours_without_empty"] == pytest.approx(
-        time["gpu_hours"] + time["finishing_cpu_hours"]
+        time["gpu_hours"] + time["finishing_cpu_hours"] / min(get_threads(), AT_ONCE)
     )
     assert "GPU-hours" in "\n".join(plan_lines(found)) and "cuda:0" in found["device"]
 
