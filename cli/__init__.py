@@ -20,6 +20,7 @@ COMMANDS = {
     "train": "train a network on a folder of images and labels",
     "crossval": "train and score every fold of a data set",
     "segment": "segment images of any size with a trained network",
+    "plan": "what segmenting a volume will take: tiles, hours, bytes",
     "objects": "numbers and outlines of objects from probability files",
     "evaluate": "score a segmentation against the truth",
     "explain": "the network as a table: sizes, parameters, memory",

@@ -1,6 +1,6 @@
 """The options of `cunet segment` for volumes, OME-Zarr in and out, below a heading of their own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
@@ -60,9 +60,9 @@ OPTIONS = {
 }  # fmt: skip
 
 
-def volume_options(command: Callable) -> Callable:
-    """Decorate a command with them."""
-    for name, settings in reversed(OPTIONS.items()):
+def volume_options(command: Callable, names: Iterable[str] = OPTIONS) -> Callable:
+    """Decorate a command with them, or with those of these names."""
+    for name, settings in reversed([(name, OPTIONS[name]) for name in names]):
         flag = "--skip-empty/--keep-empty" if name == "skip_empty" else f"--{name}"
         command = click.option(flag, name, **settings)(command)  # type: ignore[arg-type]
     return command

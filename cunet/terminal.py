@@ -47,6 +47,17 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
+def size(count: float) -> str:
+    """Bytes: 6.4 kB, 640 MB, 64 GB or 6.4 PB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return (
+                f"{count:.0f} {unit}" if count >= 10 or unit == "bytes" else f"{count:.1f} {unit}"
+            )
+        count /= 1000
+    return f"{count:.1f} TB" if count < 1000 else f"{count / 1000:,.1f} PB"
+
+
 def without(
     arguments: Iterable[str], flags: Iterable[str], options: Iterable[str] = ()
 ) -> list[str]:

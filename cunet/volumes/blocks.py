@@ -111,7 +111,7 @@ class Blocks:
         start, task, window = time.perf_counter(), self.task, self.window(unit)
         first = task.grid.region(unit)[0].start
         shape = len(pixels), *window.shape
-        arrays = self.empty(shape)
+        arrays = empty(task, shape)
         counts, computed = np.zeros(task.classes, np.int64), 0
         for page in range(len(pixels)):
             numbers, name = self.statistics.of(first + page), f"'{task.source}' page {first + page}"
@@ -126,18 +126,19 @@ class Blocks:
         note = {"unit": unit, "tiles": tiles, "skipped": tiles - computed}
         return Made(unit, arrays, note | {"classes": counts.tolist(), "seconds": seconds})
 
-    def empty(self, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-        """Arrays for the products of a block of this shape (N, H, W)."""
-        task, planes = self.task, () if self.task.classes == 2 else (self.task.classes,)
-        arrays = {"prob": np.empty((*planes, *shape), task.prob)} if "prob" in task.products else {}
-        return arrays | ({"mask": np.empty(shape, np.uint8)} if task.masked else {})
-
     def write(self, made: Made) -> dict[str, Any]:
         """Write the products of a block, and see them on the disk; returns its note."""
         region = self.task.grid.region(made.unit)
         for product, array in made.arrays.items():
             self.output.write(product, region, array)
         return made.note
+
+
+def empty(task: Task, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Arrays for the products of a block of this shape (N, H, W)."""
+    planes = () if task.classes == 2 else (task.classes,)
+    arrays = {"prob": np.empty((*planes, *shape), task.prob)} if "prob" in task.products else {}
+    return arrays | ({"mask": np.empty(shape, np.uint8)} if task.masked else {})
 
 
 def keep(

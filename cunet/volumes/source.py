@@ -12,6 +12,7 @@ from cunet.errors import CunetError, of_system
 from cunet.files import open_image
 from cunet.files.image_file import ImageFile
 from cunet.files.pages import chosen_pages
+from cunet.files.some_pages import SomePages
 from cunet.net.unet import UNet
 from cunet.segmentation.segment_file import check_image
 
@@ -34,7 +35,8 @@ def open_source(
     named = next((name for name, value in chosen.items() if value is not None), None)
     if named is not None:
         raise CunetError(f"--{named}: '{path}' is no OME-Zarr; leave it out")
-    return open_image(path)
+    image = open_image(path)
+    return image if sections is None else SomePages(image, *sections)
 
 
 def open_for(net: UNet, image: ImageFile) -> ImageFile:

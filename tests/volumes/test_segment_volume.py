@@ -72,6 +72,15 @@ def test_no_result_depends_on_blocks_and_formats(source, block, zarr, made, whol
     assert open_image(out).version == zarr
 
 
+@pytest.mark.parametrize("source", ["v.tif", "v5.ome.zarr"])
+def test_some_sections_are_those_that_were_named(source, made, tmp_path):
+    folder, volume, net = made
+    out = tmp_path / "out.ome.zarr"
+    cunet.segment_volume(folder / source, out, folder / "net.npz", pages="1-2", **EVERY)
+    prob = expected(volume, net)[1:, ..., 1]
+    np.testing.assert_array_equal(open_output(out)["image"][:], prob)
+
+
 @pytest.mark.parametrize("parts,order", [(2, (1, 2)), (4, (3, 1, 4, 2)), (50, range(50, 0, -1))])
 def test_parts(parts, order, made, whole, tmp_path):
     """Each does its own blocks, and the last one, whichever it is, finishes."""
