@@ -43,10 +43,10 @@ def open_for(net: UNet, image: ImageFile) -> ImageFile:
     """The image as the network takes it, checked to be a volume."""
     times = dict(image.page_axes).get("T", 1)
     if times > 1:
-        raise CunetError(
-            f"'{image.path}' has {times} times (axes {image.axes}): give --time, from 0 to "
-            f"{times - 1}"
-        )
+        one = f"give --time, from 0 to {times - 1}"
+        if not hasattr(image, "levels"):  # no OME-Zarr, of which a time can be chosen
+            one = "save one time as a file of its own, or give --out a folder"
+        raise CunetError(f"'{image.path}' has {times} times (axes {image.axes}): {one}")
     return check_image(image, net)
 
 
