@@ -67,8 +67,9 @@ def report(found: dict[str, Any], out: str, quiet: bool) -> None:
         )  # fmt: skip
     if not found["finished"]:
         left, all_blocks = found["left"], found["blocks"]
-        common.say(f"{all_blocks - left:,} of {all_blocks:,} blocks are done; {left:,} are left to "
-                   "other parts, or to the same command again", quiet)  # fmt: skip
+        rest = f"{left:,} are left to other parts, or to the same command again"
+        rest = rest if left else "another part joins them now"
+        common.say(f"{all_blocks - left:,} of {all_blocks:,} blocks are done; {rest}", quiet)
         return
     shares = [f"class {k} {100 * s:.1f} %" for k, s in enumerate(found["class_shares"])]
     if found["objects"] is not None:

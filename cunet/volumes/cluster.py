@@ -24,6 +24,7 @@ from cunet.threads import available_threads, get_threads, set_threads
 from cunet.volumes.stages import Stage, do_run, runs_of
 
 SCHEMES = ("tcp", "tls", "ucx", "ws", "wss")
+RETRIES = 2  # of a run that failed: a disk of the network may answer the next time
 AHEAD = 2  # runs that the scheduler knows for each thread of a worker
 _kept = ExitStack()  # the lock of the GPU that this process works on
 _device: str | None = None
@@ -58,7 +59,7 @@ class Cluster:
                     return
                 future = self.client.submit(
                     work, output, stage.name, stage.units, units, self.device, self.threads,
-                    pure=False, key=f"{stage.name}-{units[0]}",
+                    pure=False, retries=RETRIES, key=f"{stage.name}-{units[0]}",
                 )  # fmt: skip
                 waiting.add(future)
 

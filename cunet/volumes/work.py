@@ -8,6 +8,7 @@ blocks and lower resolutions made. Killed anywhere, it goes on where it was.
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -95,7 +96,13 @@ def go_on(
     summary = state_of(task, done) | {"warnings": begun.warnings}
     if len(done.left):
         return summary | {"finished": False, "seconds": round(time.perf_counter() - start, 1)}
-    with books.finishing():
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(books.finishing())
+        except CunetError:
+            if part is None:
+                raise
+            return summary | {"finished": False}  # by another part, which ended before this one
         result = result_of(task, books)  # another part may have finished it just now
         if result is None:
             summary |= finish_all(task, books, engine, progress)

@@ -3,10 +3,12 @@
     env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python examples/benchmarks/scale.py FOLDER
 
 makes its volumes in FOLDER (0.3 GB), takes about half an hour on two idle cores, and writes
-scale-cpu.json beside this file. With --only NAME ... some of: memory, workers, feeding, scheduler.
+scale-cpu.json beside this file. With --only NAME ... some of: one_hash, memory, workers, feeding,
+scheduler.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import resource
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from threadpoolctl import threadpool_info
 
 import cunet
@@ -44,7 +47,7 @@ def volume(path: Path, side: int, filled: float) -> Path:
         return path
     size = Calibration(250.0, 250.0, "um", 0.05)
     create(path, (3, side, side), "zyx", "uint8", size, chunk=(1, 512, 512), shard=(1, 1024, 1024))
-    piece = (255 * membranes(1, 1024, 1024, 0)[0][0]).clip(0, 255).astype(np.uint8)
+    piece = membranes(1, 1024, 1024, 0)[0][0]
     array, rng = open_output(path)["image"], np.random.default_rng(0)
     for z in range(3):
         for y in range(0, side, 1024):
@@ -65,9 +68,10 @@ def model(path: Path, width: int) -> Path:
     return path
 
 
-def segmented(source: Path, out: Path, *more: object) -> dict[str, Any]:
-    """`cunet segment` in a process of its own: its answer, and its peak memory in MB."""
-    for old in (out, out.with_name(out.name + ".cunet")):
+def segmented(source: Path, out: Path, *more: object, fresh: bool = True) -> dict[str, Any]:
+    """`cunet segment` in a process of its own: its answer, and its peak memory in MB. fresh: what
+    there is already is removed."""
+    for old in (out, out.with_name(out.name + ".cunet")) if fresh else ():
         shutil.rmtree(old, ignore_errors=True)
     words = ["segment", source, "--out", out, "--json", "--device", "cpu", *more]
     measured = (
@@ -225,7 +229,72 @@ def memory_now() -> float:
     return pages * resource.getpagesize() / 1e6
 
 
-PARTS = {"memory": memory, "workers": workers, "feeding": feeding, "scheduler": scheduler}
+def one_hash(folder: Path) -> dict[str, Any]:
+    """The hash of all products, for blocks, parts, formats and workers of every kind, and that of
+    `cunet.segment` of the whole sections and scikit-image's labels of them."""
+    from skimage.measure import label
+
+    source, net = folder / "small.ome.zarr", model(folder / "net4.npz", 4)
+    pixels = np.maximum(membranes(3, 1500, 2300, 1)[0], 1)
+    shapes = {"small.ome.zarr": "0.5", "small-04.ome.zarr": "0.4"}
+    for name, version in shapes.items():
+        if not (folder / name).exists():
+            create(
+                folder / name, pixels.shape, "zyx", "uint8", chunk=(1, 256, 256), version=version
+            )
+            open_output(folder / name)["image"][:] = pixels
+    tifffile.imwrite(
+        folder / "small.tif", pixels, tile=(256, 256), photometric="minisblack",
+        metadata={"axes": "ZYX"},
+    )  # fmt: skip
+    network = cunet.load(net)
+    prob = np.stack([cunet.segment(page, network, 700)[..., 1] for page in pixels])
+    threshold = float(np.median(prob))  # an untrained network: half of the pixels are cells
+    mask = (prob > threshold).astype(np.uint8)
+    labels = np.stack([label(page, connectivity=1) for page in mask]).astype(np.uint32)
+    found = {"the whole, and scikit-image": digest([prob, mask, labels])}
+    every = ["--model", net, "--products", "prob,mask,labels", "--threshold", threshold]
+    ways: dict[str, list] = {
+        "block 1,1024,1024": [source, "--block", "1,1024,1024"],
+        "block 3,512,512, from 0.4": [folder / "small-04.ome.zarr", "--block", "3,512,512"],
+        "block 2,1536,512, from TIFF": [folder / "small.tif", "--block", "2,1536,512"],
+        "block 1,1024,2560, to 0.4": [source, "--block", "1,1024,2560", "--zarr", "0.4"],
+    }
+    for count in (1, 2, 4):
+        ways[f"{count} workers"] = [source, "--block", "1,512,1024", "--cluster", f"local:{count}"]
+    out = folder / "out.ome.zarr"
+    for name, arguments in ways.items():
+        segmented(arguments[0], out, *every, *arguments[1:])
+        found[name] = digest_of(out)
+    for i in (3, 1, 4, 2):
+        segmented(source, out, *every, "--part", f"{i}/4", fresh=i == 3)
+    found["parts 3/4, 1/4, 4/4, 2/4"] = digest_of(out)
+    return {"same": len(set(found.values())) == 1, "hashes": found}
+
+
+def digest_of(out: Path) -> str:
+    """The hash of an output's products."""
+    arrays = open_output(out)
+    return digest([arrays[name][:] for name in ("image", "mask", "labels")])
+
+
+def digest(arrays: list[np.ndarray]) -> str:
+    """One hash over these arrays."""
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(
+            f"{array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes()
+        )
+    return total.hexdigest()[:16]
+
+
+PARTS = {
+    "one_hash": one_hash,
+    "memory": memory,
+    "workers": workers,
+    "feeding": feeding,
+    "scheduler": scheduler,
+}
 
 
 def main() -> None:

@@ -97,6 +97,18 @@ def test_parts(parts, order, made, whole, tmp_path):
     assert len(lines) == len({line["unit"] for line in lines}) == found["blocks"]
 
 
+def test_the_last_part_leaves_the_end_to_one_that_has_begun_it(made, tmp_path):
+    out = tmp_path / "out.ome.zarr"
+    arguments = made[0] / "v5.ome.zarr", out, made[0] / "net.npz"
+    cunet.segment_volume(*arguments, part=(1, 2), tile=TILE, block=(1, 56, 56))
+    with Books(out).finishing():
+        found = cunet.segment_volume(*arguments, part=(2, 2), tile=TILE, block=(1, 56, 56))
+        assert found["left"] == 0 and not found["finished"]
+        with pytest.raises(CunetError, match="in use by another process"):
+            cunet.segment_volume(*arguments, tile=TILE, block=(1, 56, 56))
+    assert cunet.segment_volume(*arguments, tile=TILE, block=(1, 56, 56))["finished"]
+
+
 def journal_lines(out, stage):
     """All lines of the journals of a stage."""
     folder = Books(out).folder / "journals"
