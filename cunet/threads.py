@@ -9,7 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from contextvars import copy_context
 from functools import wraps
 from queue import SimpleQueue
@@ -162,6 +162,23 @@ def parallel(work: Callable[[Any], None], items: Iterable[Any]) -> None:
         work = _nothing  # what was cancelled stays queued a while, and must not keep arrays alive
     for future in begun:
         future.result()
+
+
+def one_ahead(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """work(item) for every item, in order, by a thread that is one item ahead of whoever takes the
+    results: for work on the CPU while a GPU is busy."""
+    pool, waiting = Helpers(1, "cunet-ahead"), deque[Future]()
+    with closing(pool):
+        try:
+            for item in items:
+                waiting.append(pool.submit(copy_context().run, work, item))
+                if len(waiting) > 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def for_each(update: Callable[..., None], parameters: list, *states: list) -> None:

@@ -17,6 +17,7 @@ from cunet.net.unet import UNet
 from cunet.segmentation.several import Several
 from cunet.segmentation.tiling import Cover, Piece, Plan
 from cunet.segmentation.views import AVERAGES, average_views
+from cunet.threads import one_ahead
 
 ROUNDING = 1e-3  # that a probability may lie outside 0 to 1
 FAR_OUT = 1e6  # deviations from the mean: no image is there
@@ -46,15 +47,20 @@ class Applied:
     def predict(self, cuts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """The probabilities (P, Q, K) of each tile (H, W, C) of raw pixels, in order."""
 
-        def one(net: UNet, cut: np.ndarray) -> np.ndarray:
-            pixels = self.normalization.apply(cut, net.dtype)
+        def normalised(cut: np.ndarray) -> np.ndarray:
+            return self.normalization.apply(cut, self.net.dtype)
+
+        def views(net: UNet, pixels: np.ndarray) -> np.ndarray:
             return average_views(net, pixels, AVERAGES[self.average])
 
         if self.several is not None:
-            yield from self.several.predict_tiles(cuts, one)
-        else:
-            for cut in cuts:
-                yield one(self.net, cut)
+            yield from self.several.predict_tiles(
+                cuts, lambda net, cut: views(net, normalised(cut))
+            )
+            return
+        prepared = map if self.net.device == "cpu" else one_ahead  # a GPU is not kept waiting
+        for pixels in prepared(normalised, cuts):
+            yield views(self.net, pixels)
 
     def check(self, found: np.ndarray, cut: np.ndarray, down: Piece) -> None:
         """An error where the network makes of a tile what is no probability: DataError where its

@@ -124,3 +124,36 @@ def test_where_the_system_allows_fewer_threads_the_work_is_done_by_those(monkeyp
     seen = []
     threads.parallel(seen.append, range(20))
     assert sorted(seen) == list(range(20))
+
+
+def test_one_ahead_keeps_the_order_and_is_one_item_ahead():
+    begun, taken = [], []
+
+    def work(item):
+        begun.append(item)
+        return item * item
+
+    for result in threads.one_ahead(work, range(6)):
+        taken.append(result)
+        assert len(begun) <= len(taken) + 1
+    assert taken == [0, 1, 4, 9, 16, 25] and begun == list(range(6))
+
+
+def test_an_error_one_ahead_comes_after_the_results_before_it():
+    def work(item):
+        if item == 3:
+            raise ValueError("three")
+        return item
+
+    results = threads.one_ahead(work, range(6))
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="three"):
+        next(results)
+    assert not [t for t in threading.enumerate() if t.name.startswith("cunet-ahead")]
+
+
+def test_whoever_takes_no_more_ends_the_thread():
+    results = threads.one_ahead(lambda item: item, range(1000))
+    assert next(results) == 0
+    results.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("cunet-ahead")]
