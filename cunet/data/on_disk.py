@@ -22,10 +22,16 @@ BAND = 32 << 20  # bytes that are read at once where a whole slice is gone throu
 
 
 class OnDisk:
-    """An array (H, W, C) or (H, W) whose parts are read, or computed, when they are asked for."""
+    """An array (H, W, C) or (H, W) whose parts are read, or computed, when they are asked for.
+
+    total   (C,) the sum of its numbers as NumPy adds them, where it was formed
+    counts  (256,) how many of its numbers are 0, 1 ... 255, where they are class ids
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype
+    total: np.ndarray | None = None
+    counts: np.ndarray | None = None
 
     def window(self, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
         """Rows r0 ... r1-1 and columns c0 ... c1-1."""
@@ -65,6 +71,18 @@ class OnDisk:
         """All of it, in rows that are read together: (first row, (rows, W, ...))."""
         for first in range(0, len(self), self.rows_at_once):
             yield first, self[first : first + self.rows_at_once]
+
+    def reader(self) -> Callable[[int, int], np.ndarray]:
+        """A function of r0 and r1 that reads rows; it is quick where they follow one another."""
+        kept = (0, np.empty((0, *self.shape[1:]), self.dtype))
+
+        def read(r0: int, r1: int) -> np.ndarray:
+            nonlocal kept
+            if not kept[0] <= r0 <= r1 <= kept[0] + len(kept[1]):
+                kept = (r0, self[r0 : max(r1, r0 + self.rows_at_once)])
+            return kept[1][r0 - kept[0] : r1 - kept[0]]
+
+        return read
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """The same in blocks of about BLOCK numbers."""
@@ -145,32 +163,46 @@ def whole_chunks(rows: int) -> int:
 
 
 class Computed(OnDisk):
-    """What a function makes of parts of another array, pixel by pixel.
+    """What a function makes of parts of other arrays of one height and width, pixel by pixel.
 
-    make       from a part (h, w, ...) of source to one of the same height and width
-    channels   of what is made; None for (H, W)
-    margin     pixels around a part that make must see to be right within it
+    make      from parts (h, w, ...) of sources to one of the same height and width
+    channels  of what is made; None for (H, W)
+    margin    pixels around a part that make must see to be right within it
     """
 
     def __init__(
         self,
-        source: OnDisk,
-        make: Callable[[np.ndarray], np.ndarray],
+        sources: Sequence[OnDisk],
+        make: Callable[..., np.ndarray],
         dtype: Any,
         channels: int | None = None,
         margin: int = 0,
     ) -> None:
-        self.source, self.make, self.margin, self.dtype = source, make, margin, np.dtype(dtype)
-        self.shape = source.shape[:2] + (() if channels is None else (channels,))
+        self.sources, self.make, self.margin, self.dtype = sources, make, margin, np.dtype(dtype)
+        self.shape = sources[0].shape[:2] + (() if channels is None else (channels,))
 
     @property
     def rows_at_once(self) -> int:
-        return self.source.rows_at_once
+        return min(source.rows_at_once for source in self.sources)
 
     def window(self, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
         top, left = max(0, r0 - self.margin), max(0, c0 - self.margin)
-        part = self.source[top : r1 + self.margin, left : c1 + self.margin]
-        return self.make(part)[r0 - top : r1 - top, c0 - left : c1 - left]
+        area = slice(top, r1 + self.margin), slice(left, c1 + self.margin)
+        made = self.make(*(source[area] for source in self.sources))
+        return made[r0 - top : r1 - top, c0 - left : c1 - left]
+
+
+class Wholes(Sequence):
+    """Slices on disk as a sequence of arrays, each of which is read whole when it is asked for."""
+
+    def __init__(self, slices: Sequence[OnDisk]) -> None:
+        self.slices = slices
+
+    def __len__(self) -> int:
+        return len(self.slices)
+
+    def __getitem__(self, i: Any) -> Any:
+        return np.asarray(self.slices[i])
 
 
 Pixels = np.ndarray | OnDisk  # a slice, held in memory or on disk
