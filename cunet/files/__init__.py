@@ -1,4 +1,4 @@
-"""Images in and out: TIFF and PNG, and in alone JPEG and BMP.
+"""Images in and out: TIFF, PNG and OME-Zarr, and in alone JPEG and BMP.
 
 Arrays are (pages,) H, W, C in the dtype of the file.
 """
@@ -17,6 +17,7 @@ from cunet.files.calibration import Calibration
 from cunet.files.descriptions import KEYWORD, read_description, stored_text, writable
 from cunet.files.grey import as_grey
 from cunet.files.image_file import ImageFile
+from cunet.files.ome_zarr import OmeZarrImage, is_node
 from cunet.files.picture_input import MAGIC, PictureImage
 from cunet.files.png_chunks import PNG
 from cunet.files.png_input import PngImage
@@ -34,19 +35,23 @@ __all__ = [
     "write_png",
 ]
 
-FORMATS = "TIFF, PNG, JPEG or BMP"
+FORMATS = "TIFF, PNG, JPEG, BMP or OME-Zarr"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _OTHERS = {b"GIF8": "GIF", b"RIFF": "WebP", b"\x89HDF": "HDF5", b"PK": "ZIP"}
 
 
 def open_image(path: str | Path, indices: bool = False) -> ImageFile:
-    """Opens a TIFF, PNG, JPEG or BMP file; its content decides which it is, not its name.
+    """Opens a TIFF, PNG, JPEG or BMP file, or the folder of an OME-Zarr image.
+
+    The content of a file decides which it is, not its name.
 
     With `indices` the values of a PNG or BMP with a colour table are its indices, as label files
     need.
     Raises CunetError if the file is missing or may not be read, DataError if it is no valid image.
     """
     path = Path(path)
+    if is_node(path):
+        return OmeZarrImage(path)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode) and not path.is_dir():
             raise CunetError(f"'{path}' is no file but a pipe or device. Save the image first.")

@@ -70,7 +70,7 @@ def read_calibration(
             found = _of_lsm(tif.lsm_metadata or {})
         if found.x is None:
             found = _from_tags(tif, key, kind, notes, found)
-        return _checked(found, imagej, notes), notes
+        return checked(found, imagej, notes), notes
     except MemoryError:
         raise
     except Exception as error:  # whatever stands there, the pixels can be read
@@ -136,7 +136,7 @@ def _inverse(size: Any) -> Any:
     return 1 / number if number is not None and number > 0 else size
 
 
-def _checked(found: Found, imagej: bool, notes: list[str]) -> Calibration:
+def checked(found: Found, imagej: bool, notes: list[str]) -> Calibration:
     """The calibration in one unit that can be written; a note for every size left out."""
     x, y, spacing, interval = None, None, None, None
     if found.x is not None and found.y is not None:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-HEAVY = {"scipy", "matplotlib", "tifffile", "PIL", "imagecodecs", "cupy", "numba"}
+HEAVY = {"scipy", "matplotlib", "tifffile", "PIL", "imagecodecs", "cupy", "numba", "zarr"}
 
 
 def loaded_by(code):
