@@ -3,12 +3,12 @@
 The checks are those of slices in memory, see dataset.checked. H W C: height, width and channels.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from cunet.data.file_notes import begun
 from cunet.data.on_disk import OnDisk
 from cunet.data.sums import OrderedSum
 from cunet.data.values import MARGIN, MEANT, check_values, placed
@@ -37,7 +37,7 @@ def image_facts(image: OnDisk, name: str) -> ImageFacts:
     height, width, channels = image.shape
     total = OrderedSum(height * width, channels, image.dtype)
     planes = [_Plane() for _ in range(channels)]
-    digest, grey = begun(image), True
+    digest, grey = begun(image.shape, image.dtype), True
     for first, block in image.blocks():
         check_values(block, name, first)
         total.add(block.reshape(-1, channels))
@@ -49,11 +49,6 @@ def image_facts(image: OnDisk, name: str) -> ImageFacts:
     flat = len({(plane.low[0], plane.high[0]) for plane in planes}) == 1
     flat = flat and planes[0].low[0] == planes[0].high[0]
     return ImageFacts(total.total, grey, flat, apart, digest.hexdigest())
-
-
-def begun(array: OnDisk) -> "hashlib._Hash":
-    """A hash that has seen shape and dtype; the numbers follow."""
-    return hashlib.sha256(f"{array.shape} {array.dtype.str} ".encode())
 
 
 class _Plane:
@@ -117,7 +112,7 @@ def _apart(image: OnDisk, channel: int, plane: _Plane) -> str | None:
 @dataclass(frozen=True)
 class LabelFacts:
     """Of a page of labels: the numbers in it, rising, how many pixels hold each, and the SHA-256
-    of shape, dtype and numbers."""
+    of the page (H, W, 1)."""
 
     numbers: np.ndarray
     counts: np.ndarray
@@ -126,7 +121,10 @@ class LabelFacts:
 
 def label_facts(labels: OnDisk) -> LabelFacts:
     """Those of labels (H, W) of whole numbers."""
-    digest, small = begun(labels), labels.dtype.kind == "u" and labels.dtype.itemsize <= 2
+    digest, small = (
+        begun((*labels.shape, 1), labels.dtype),
+        labels.dtype.kind == "u" and labels.dtype.itemsize <= 2,
+    )
     seen = np.zeros(1 << 16, np.int64)
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     for _, block in labels.blocks():

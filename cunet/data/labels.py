@@ -53,19 +53,28 @@ def read_label_file(path: Path, objects: bool = False) -> LabelFile:
             one, coloured = _one_channel(image, number, objects)
             pages.append(one)
             in_colour |= coloured
-        said = [n for n in image.notes if "memory" not in n]
         colours = colours_of(image, pages)
-        grey = image.channels
+        notes, coded = notes_of_labels(image, in_colour)
+    if pages[0].dtype.kind == "f":
+        pages = [whole_numbers(page, path, number) for number, page in enumerate(pages)]
+    return LabelFile(path, pages, notes, coded, colours)
+
+
+def notes_of_labels(
+    image: ImageFile, in_colour: bool = False
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The notes on a label file, and those on an unusual coding. in_colour: its colours number
+    objects."""
+    said = [n for n in image.notes if "memory" not in n]
     coded = [n for n in said if "colour table" in n or "white-is-zero" in n]
     notes = [n for n in said if n not in coded]
     if in_colour:
         notes.append("colours: each patch of one colour is an object, black is background")
-    elif grey > 1:
-        notes.append(f"grey saved as colour: the {grey} equal channels are read as one")
-    if pages[0].dtype.kind == "f":
-        pages = [whole_numbers(page, path, number) for number, page in enumerate(pages)]
+    elif image.channels > 1:
+        notes.append(f"grey saved as colour: the {image.channels} equal channels are read as one")
+    if image.dtype.kind == "f":
         notes.append("whole numbers stored as floating point")
-    return LabelFile(path, pages, tuple(notes), tuple(coded), colours)
+    return tuple(notes), tuple(coded)
 
 
 def refuse_lossy(image: ImageFile) -> None:

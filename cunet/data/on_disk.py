@@ -15,6 +15,7 @@ import numpy as np
 
 from cunet.files import open_image
 from cunet.files.image_file import ImageFile
+from cunet.files.ome_zarr import OmeZarrImage
 
 MAX_OPEN = 32  # files that are open at a time
 BLOCK = 1 << 20  # numbers of a block that is looked at, about
@@ -95,29 +96,36 @@ class OnDisk:
 class Source:
     """An image file that is opened when it is read; of very many only some are open at a time.
 
-    Threads take turns in a file, which has one place where it is read.
+    Threads take turns in a file, which has one place where it is read, but not in OME-Zarr.
     """
 
     _open: "OrderedDict[Source, None]" = OrderedDict()  # the one read last at the end
     _list = Lock()
 
-    def __init__(self, path: Path, indices: bool = False) -> None:
-        self.path, self.indices = path, indices
-        self._lock, self._image = Lock(), None
+    def __init__(self, path: Path, image: ImageFile, indices: bool = False) -> None:
+        """image: the file open, from which this takes what must be known beforehand."""
+        self.path, self.indices, self.streamed = path, indices, image.streamed
+        self.shape = image.height, image.width, image.channels
+        self.dtype = image.dtype
+        self._lock = Lock()
+        self._chunked = isinstance(image, OmeZarrImage)
+        self._image = image if self._chunked else None
 
     def window(self, page: int, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
         """A part of a page, (r1 - r0, c1 - c0, C)."""
+        if self._chunked and self._image is not None:
+            return self._image.read_window(page, r0, r1, c0, c1)
         with self._lock:
             if self._image is None:
                 self._image = open_image(self.path, self.indices)
             try:
                 return self._image.read_window(page, r0, r1, c0, c1)
             finally:
-                self._keep(self._image)
+                self._keep()
 
-    def _keep(self, image: ImageFile) -> None:
+    def _keep(self) -> None:
         """Leave the file open, but one whose pages are decoded whole, which it would hold."""
-        if not image.streamed:
+        if not self.streamed:
             self.close()
             return
         with Source._list:
@@ -131,7 +139,7 @@ class Source:
 
     def close(self) -> None:
         """Close the file until it is read again."""
-        if self._image is not None:
+        if self._image is not None and not self._chunked:
             self._image.close()
             self._image = None
 
@@ -139,12 +147,11 @@ class Source:
 class Page(OnDisk):
     """A page of an image file, (H, W, C) in its dtype; of several files, each holds channels."""
 
-    def __init__(self, sources: Sequence[tuple[Source, ImageFile]], page: int) -> None:
-        self.sources, self.page = [source for source, _ in sources], page
-        image = sources[0][1]
-        channels = sum(one.channels for _, one in sources)
-        self.shape, self.dtype = (image.height, image.width, channels), image.dtype
-        self.streamed = all(one.streamed for _, one in sources)
+    def __init__(self, sources: Sequence[Source], page: int) -> None:
+        self.sources, self.page = sources, page
+        channels = sum(source.shape[2] for source in sources)
+        self.shape, self.dtype = (*sources[0].shape[:2], channels), sources[0].dtype
+        self.streamed = all(source.streamed for source in sources)
 
     @property
     def rows_at_once(self) -> int:
