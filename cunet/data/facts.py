@@ -3,15 +3,17 @@
 The checks are those of slices in memory, see dataset.checked. H W C: height, width and channels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cunet.data.file_notes import begun
-from cunet.data.on_disk import OnDisk
+from cunet.data.on_disk import OnDisk, together
 from cunet.data.sums import OrderedSum
 from cunet.data.values import MARGIN, MEANT, check_values, placed
+
+PARTS = 64  # blocks of which the numbers are kept apart
 
 
 @dataclass(frozen=True)
@@ -32,23 +34,44 @@ class ImageFacts:
     sha256: str
 
 
-def image_facts(image: OnDisk, name: str) -> ImageFacts:
-    """Those of an image (H, W, C), called name in errors. Raises DataError as check_values."""
-    height, width, channels = image.shape
-    total = OrderedSum(height * width, channels, image.dtype)
-    planes = [_Plane() for _ in range(channels)]
-    digest, grey = begun(image.shape, image.dtype), True
-    for first, block in image.blocks():
-        check_values(block, name, first)
-        total.add(block.reshape(-1, channels))
-        grey = grey and bool((block == block[..., :1]).all())
-        digest.update(np.ascontiguousarray(block).data)
-        for c, plane in enumerate(planes):
+def image_facts(images: Sequence[tuple[OnDisk, str]]) -> list[ImageFacts]:
+    """Those of images (H, W, C), each with its name in errors. Raises DataError as check_values."""
+    looks = [_Look(image, name) for image, name in images]
+    for i, first, block in together([image for image, _ in images]):
+        looks[i].add(first, block)
+    return [look.facts() for look in looks]
+
+
+class _Look:
+    """A look at an image, block by block."""
+
+    def __init__(self, image: OnDisk, name: str) -> None:
+        height, width, channels = image.shape
+        self.image, self.name, self.grey = image, name, True
+        self.total = OrderedSum(height * width, channels, image.dtype)
+        self.planes = [_Plane() for _ in range(channels)]
+        self.digest = begun(image.shape, image.dtype)
+
+    def add(self, first: int, block: np.ndarray) -> None:
+        """The next rows (rows, W, C)."""
+        check_values(block, self.name, first)
+        self.total.add(block.reshape(-1, block.shape[2]))
+        self.grey = self.grey and bool((block == block[..., :1]).all())
+        self.digest.update(np.ascontiguousarray(block).data)
+        for c, plane in enumerate(self.planes):
             plane.add(block[..., c])
-    apart = next(filter(None, (_apart(image, c, plane) for c, plane in enumerate(planes))), None)
-    flat = len({(plane.low[0], plane.high[0]) for plane in planes}) == 1
-    flat = flat and planes[0].low[0] == planes[0].high[0]
-    return ImageFacts(total.total, grey, flat, apart, digest.hexdigest())
+
+    def facts(self) -> ImageFacts:
+        """What was found, after the last block."""
+        found = (_apart(self.image, c, plane) for c, plane in enumerate(self.planes))
+        ends = {value for plane in self.planes for value in (plane.low[0], plane.high[0])}
+        return ImageFacts(
+            self.total.total,
+            self.grey,
+            len(ends) == 1,
+            next(filter(None, found), None),
+            self.digest.hexdigest(),
+        )
 
 
 class _Plane:
@@ -119,28 +142,39 @@ class LabelFacts:
     sha256: str
 
 
-def label_facts(labels: OnDisk) -> LabelFacts:
+def label_facts(pages: Sequence[OnDisk]) -> list[LabelFacts]:
     """Those of labels (H, W) of whole numbers."""
-    digest, small = (
-        begun((*labels.shape, 1), labels.dtype),
-        labels.dtype.kind == "u" and labels.dtype.itemsize <= 2,
-    )
-    seen = np.zeros(1 << 16, np.int64)
-    parts: list[tuple[np.ndarray, np.ndarray]] = []
-    for _, block in labels.blocks():
-        digest.update(np.ascontiguousarray(block).data)
-        if small:
-            seen += np.bincount(block.ravel(), minlength=len(seen))
-            continue
-        parts.append(np.unique(block, return_counts=True))
-        if len(parts) > 64:
-            parts = [_together(parts)]
-    if small:
-        parts = [(np.flatnonzero(seen), seen[seen > 0])]
-    return LabelFacts(*_together(parts), digest.hexdigest())
+    counts = [_Counts(page) for page in pages]
+    for i, _, block in together(pages):
+        counts[i].add(block)
+    return [one.facts() for one in counts]
 
 
-def _together(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+class _Counts:
+    """The numbers in a page of labels and how many pixels hold each, block by block."""
+
+    def __init__(self, page: OnDisk) -> None:
+        self.digest = begun((*page.shape, 1), page.dtype)
+        self.parts: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def add(self, block: np.ndarray) -> None:
+        """The next rows."""
+        self.digest.update(np.ascontiguousarray(block).data)
+        if block.dtype.kind == "u" and block.dtype.itemsize <= 2:
+            counts = np.bincount(block.ravel())
+            numbers = np.flatnonzero(counts)
+            self.parts.append((numbers, counts[numbers]))
+        else:
+            self.parts.append(np.unique(block, return_counts=True))
+        if len(self.parts) > PARTS:
+            self.parts = [_together(self.parts)]
+
+    def facts(self) -> LabelFacts:
+        """What was found, after the last block."""
+        return LabelFacts(*_together(self.parts), self.digest.hexdigest())
+
+
+def _together(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     numbers, place = np.unique(np.concatenate([n for n, _ in parts]), return_inverse=True)
     counts = np.zeros(len(numbers), np.int64)
     np.add.at(counts, place, np.concatenate([c for _, c in parts]))

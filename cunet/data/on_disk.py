@@ -5,21 +5,17 @@ part and numpy.asarray all. Threads may read at the same time. H W C: a slice's 
 channels.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from threading import Lock
+from contextlib import closing
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
-from cunet.files import open_image
-from cunet.files.image_file import ImageFile
-from cunet.files.ome_zarr import OmeZarrImage
+from cunet.errors import CunetError
+from cunet.threads import Helpers
 
-MAX_OPEN = 32  # files that are open at a time
 BLOCK = 1 << 20  # numbers of a block that is looked at, about
-BAND = 32 << 20  # bytes that are read at once where a whole slice is gone through
 
 
 class OnDisk:
@@ -38,9 +34,8 @@ class OnDisk:
         """Rows r0 ... r1-1 and columns c0 ... c1-1."""
         raise NotImplementedError
 
-    @property
-    def rows_at_once(self) -> int:
-        """How many rows should be read together."""
+    def rows_at_once(self, slices: int = 1) -> int:
+        """How many rows of so many slices should be read together."""
         raise NotImplementedError
 
     @property
@@ -68,11 +63,6 @@ class OnDisk:
         found = self.window(0, self.shape[0], 0, self.shape[1])
         return found if dtype is None else found.astype(dtype, copy=False)
 
-    def bands(self) -> Iterator[tuple[int, np.ndarray]]:
-        """All of it, in rows that are read together: (first row, (rows, W, ...))."""
-        for first in range(0, len(self), self.rows_at_once):
-            yield first, self[first : first + self.rows_at_once]
-
     def reader(self) -> Callable[[int, int], np.ndarray]:
         """A function of r0 and r1 that reads rows; it is quick where they follow one another."""
         kept = (0, np.empty((0, *self.shape[1:]), self.dtype))
@@ -80,93 +70,52 @@ class OnDisk:
         def read(r0: int, r1: int) -> np.ndarray:
             nonlocal kept
             if not kept[0] <= r0 <= r1 <= kept[0] + len(kept[1]):
-                kept = (r0, self[r0 : max(r1, r0 + self.rows_at_once)])
+                kept = (r0, self[r0 : max(r1, r0 + self.rows_at_once())])
             return kept[1][r0 - kept[0] : r1 - kept[0]]
 
         return read
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
-        """The same in blocks of about BLOCK numbers."""
-        rows = max(1, BLOCK * len(self) // self.size)
-        for first, band in self.bands():
-            for r in range(0, len(band), rows):
-                yield first + r, band[r : r + rows]
-
-
-class Source:
-    """An image file that is opened when it is read; of very many only some are open at a time.
-
-    Threads take turns in a file, which has one place where it is read, but not in OME-Zarr.
-    """
-
-    _open: "OrderedDict[Source, None]" = OrderedDict()  # the one read last at the end
-    _list = Lock()
-
-    def __init__(self, path: Path, image: ImageFile, indices: bool = False) -> None:
-        """image: the file open, from which this takes what must be known beforehand."""
-        self.path, self.indices, self.streamed = path, indices, image.streamed
-        self.shape = image.height, image.width, image.channels
-        self.dtype = image.dtype
-        self._lock = Lock()
-        self._chunked = isinstance(image, OmeZarrImage)
-        self._image = image if self._chunked else None
-
-    def window(self, page: int, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
-        """A part of a page, (r1 - r0, c1 - c0, C)."""
-        if self._chunked and self._image is not None:
-            return self._image.read_window(page, r0, r1, c0, c1)
-        with self._lock:
-            if self._image is None:
-                self._image = open_image(self.path, self.indices)
-            try:
-                return self._image.read_window(page, r0, r1, c0, c1)
-            finally:
-                self._keep()
-
-    def _keep(self) -> None:
-        """Leave the file open, but one whose pages are decoded whole, which it would hold."""
-        if not self.streamed:
-            self.close()
-            return
-        with Source._list:
-            Source._open[self] = None
-            Source._open.move_to_end(self)
-            longest = next(iter(Source._open))
-            if len(Source._open) > MAX_OPEN and longest._lock.acquire(blocking=False):
-                del Source._open[longest]
-                longest.close()
-                longest._lock.release()
-
-    def close(self) -> None:
-        """Close the file until it is read again."""
-        if self._image is not None and not self._chunked:
-            self._image.close()
-            self._image = None
-
-
-class Page(OnDisk):
-    """A page of an image file, (H, W, C) in its dtype; of several files, each holds channels."""
-
-    def __init__(self, sources: Sequence[Source], page: int) -> None:
-        self.sources, self.page = sources, page
-        channels = sum(source.shape[2] for source in sources)
-        self.shape, self.dtype = (*sources[0].shape[:2], channels), sources[0].dtype
-        self.streamed = all(source.streamed for source in sources)
+        """All of it, from the top, in blocks of about BLOCK numbers, with their first rows."""
+        return ((first, block) for _, first, block in together([self]))
 
     @property
-    def rows_at_once(self) -> int:
-        if not self.streamed:
-            return len(self)
-        return whole_chunks(BAND // (self.shape[1] * self.shape[2] * self.dtype.itemsize))
+    def group(self) -> tuple[Any, ...]:
+        """Equal in slices whose chunks are the same, so that they should be read together."""
+        return (self,)
 
-    def window(self, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
-        parts = [source.window(self.page, r0, r1, c0, c1) for source in self.sources]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+    def stack(self, others: Sequence[Any], r0: int, r1: int) -> list[np.ndarray]:
+        """These rows of several arrays like this one, of one group."""
+        return [other[r0:r1] for other in others]
 
 
-def whole_chunks(rows: int) -> int:
-    """So many rows or fewer that tiles and chunks, whose sides are powers of 2, are read once."""
-    return next((rows - rows % step for step in (1024, 512, 256, 64, 16) if rows >= step), 16)
+def together(arrays: Sequence[OnDisk]) -> Iterator[tuple[int, int, np.ndarray]]:
+    """All of all arrays: (number of the array, first row, block of about BLOCK numbers).
+
+    The blocks of each come from its top to its bottom. Those of slices that share chunks come side
+    by side, so that no chunk is read twice; while some are worked on, the next are read.
+    """
+    work = []
+    for _, same in groupby(range(len(arrays)), key=lambda i: arrays[i].group):
+        numbers = [*same]
+        rows = arrays[numbers[0]].rows_at_once(len(numbers))
+        height = max(len(arrays[i]) for i in numbers)
+        work += [(numbers, r, min(height, r + rows)) for r in range(0, height, rows)]
+
+    def read(numbers: list[int], r0: int, r1: int) -> list[np.ndarray]:
+        return arrays[numbers[0]].stack([arrays[i] for i in numbers], r0, r1)
+
+    with closing(Helpers(1, "cunet-reading")) as helper:
+        following = helper.submit(read, *work[0])
+        for place, (numbers, first, _) in enumerate(work):
+            bands = following.result()
+            if place + 1 < len(work):
+                following = helper.submit(read, *work[place + 1])
+            for i, band in zip(numbers, bands, strict=True):
+                step = max(1, BLOCK // max(1, band[:1].size))
+                for r in range(0, len(band), step):
+                    yield i, first + r, band[r : r + step]
+            del bands, band
 
 
 class Computed(OnDisk):
@@ -188,9 +137,23 @@ class Computed(OnDisk):
         self.sources, self.make, self.margin, self.dtype = sources, make, margin, np.dtype(dtype)
         self.shape = sources[0].shape[:2] + (() if channels is None else (channels,))
 
+    def rows_at_once(self, slices: int = 1) -> int:
+        return min(source.rows_at_once(slices) for source in self.sources)
+
     @property
-    def rows_at_once(self) -> int:
-        return min(source.rows_at_once for source in self.sources)
+    def group(self) -> tuple[Any, ...]:
+        return self.sources[0].group
+
+    def stack(self, others: Sequence["Computed"], r0: int, r1: int) -> list[np.ndarray]:
+        top, bottom = max(0, r0 - self.margin), min(len(self), r1 + self.margin)
+        read = [
+            source.stack([other.sources[k] for other in others], top, bottom)
+            for k, source in enumerate(self.sources)
+        ]
+        return [
+            other.make(*parts)[r0 - top : r1 - top]
+            for other, *parts in zip(others, *read, strict=True)
+        ]
 
     def window(self, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
         top, left = max(0, r0 - self.margin), max(0, c0 - self.margin)
@@ -210,6 +173,15 @@ class Wholes(Sequence):
 
     def __getitem__(self, i: Any) -> Any:
         return np.asarray(self.slices[i])
+
+
+def refuse_on_disk(slices: Sequence[Any], what: str, instead: str) -> None:
+    """CunetError where slices are on disk, for what needs whole ones."""
+    if any(isinstance(one, OnDisk) for one in slices):
+        raise CunetError(
+            f"{what} holds whole slices, and these are more than fit: their data set is read when "
+            f"samples are drawn. {instead}"
+        )
 
 
 Pixels = np.ndarray | OnDisk  # a slice, held in memory or on disk

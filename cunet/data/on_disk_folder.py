@@ -24,7 +24,8 @@ from cunet.data.file_notes import hash_of, name_in, of_files, of_pages, own_prod
 from cunet.data.labels import notes_of_labels, one_number, refuse_lossy, whole_numbers
 from cunet.data.layouts import Files
 from cunet.data.meaning_on_disk import meaning_on_disk, stray_notes
-from cunet.data.on_disk import Computed, OnDisk, Page, Source
+from cunet.data.on_disk import Computed, OnDisk
+from cunet.data.pages_on_disk import Page, Source
 from cunet.data.slices import refuse_unlike_channels, slices_of
 from cunet.files import open_image
 from cunet.files.ome_zarr import is_node
@@ -40,15 +41,25 @@ class LabelPage(OnDisk):
         self.dtype = np.dtype(np.int64) if page.dtype.kind == "f" else page.dtype
         self.plain = self.dtype == page.dtype and page.shape[2] == 1
 
+    def rows_at_once(self, slices: int = 1) -> int:
+        return self.page.rows_at_once(slices)
+
     @property
-    def rows_at_once(self) -> int:
-        return self.page.rows_at_once
+    def group(self) -> tuple[Any, ...]:
+        return self.page.group
 
     def window(self, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
-        values = one_number(self.page.window(r0, r1, c0, c1), self.path, r0, c0)
-        if values.dtype.kind == "f":
-            return whole_numbers(values, self.path, self.page.page)
-        return values
+        return self._numbers(self.page.window(r0, r1, c0, c1), r0, c0)
+
+    def stack(self, others: Sequence["LabelPage"], r0: int, r1: int) -> list[np.ndarray]:
+        read = self.page.stack([other.page for other in others], r0, r1)
+        return [other._numbers(part, r0, 0) for other, part in zip(others, read, strict=True)]
+
+    def _numbers(self, values: np.ndarray, top: int, left: int) -> np.ndarray:
+        numbers = one_number(values, self.path, top, left)
+        if numbers.dtype.kind == "f":
+            return whole_numbers(numbers, self.path, self.page.page)
+        return numbers
 
 
 def load_on_disk(
@@ -61,8 +72,8 @@ def load_on_disk(
     grey_too = {s.image.shape[2] for s in slices} == {1, 3}
     for s in slices:
         refuse_unlike(s, s if grey_too else slices[0])
-    images = [image_facts(s.image, f"image {s.image_name}") for s in slices]  # type: ignore[arg-type]
-    slices, greys = _grey_where_others_are(slices, images) if grey_too else (slices, [])
+    images = image_facts([(s.image, f"image {s.image_name}") for s in slices])  # type: ignore[misc]
+    slices, greys = _grey_where_others_are(slices, images, grey_too)
     for s in slices:
         refuse_unlike(s, slices[0])
     refuse_mixed(((s.image_name, s.image_colours) for s in slices), "images")
@@ -120,8 +131,8 @@ def _slices(one: Files, remarks: Remarks) -> list[Slice]:
         with open_image(path) as image:
             source = Source(path, image)
             channels.append([Page([source], page) for page in range(image.pages)])
-            plain = [n for n in image.notes if n not in image.doubts]
-            remark(where, [f"axes {image.axes}", *plain])
+            remark(where, [f"axes {image.axes}"])
+            remark(where, [n for n in image.notes if n not in image.doubts])
             remark(f"warning: {where}", image.doubts, path.name)
             colours = colours_of(image, [np.zeros(1, np.uint8)])
     refuse_unlike_channels(one, channels)
@@ -140,21 +151,23 @@ def _slices(one: Files, remarks: Remarks) -> list[Slice]:
 
 def _label_facts(one: Files, slices: Sequence[Slice]) -> tuple[list[LabelFacts], dict]:
     """What is in the pages of a label file, and how viewers show these numbers."""
-    facts = [label_facts(s.labels) for s in slices]  # type: ignore[arg-type]
+    facts = label_facts([s.labels for s in slices])  # type: ignore[misc]
     with open_image(one.labels, indices=True) as image:
         return facts, colours_of(image, [found.numbers for found in facts])
 
 
 def _grey_where_others_are(
-    slices: Sequence[Slice], facts: Sequence[ImageFacts]
+    slices: Sequence[Slice], facts: Sequence[ImageFacts], grey_too: bool
 ) -> tuple[list[Slice], list[str]]:
-    """As in dataset.py, of images of which it is known whether their channels are equal."""
+    """As in dataset.py, of images of which it is known whether their channels are equal; these now
+    have their totals."""
     taken, names = [], []
     for s, found in zip(slices, facts, strict=True):
-        if s.image.shape[2] == 3 and found.grey:
+        if grey_too and s.image.shape[2] == 3 and found.grey:
             names.append(s.image_name)
             image: Any = Computed([s.image], lambda part: part[..., :1], s.image.dtype, 1)  # type: ignore[list-item]
             s = replace(s, image=image)
+        s.image.total = found.total[: s.image.shape[2]]  # type: ignore[attr-defined]
         taken.append(s)
     return taken, of_grey(names)
 

@@ -3,10 +3,12 @@
 import time
 from contextlib import closing, suppress
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from cunet.data.on_disk import BAND, OnDisk
+from cunet.data.on_disk import OnDisk
+from cunet.data.pages_on_disk import BAND
 from cunet.data.samples import sample_workers
 from cunet.engines import engine_of
 from cunet.errors import NumericError
@@ -30,7 +32,7 @@ def memory_needed(config: Config, prepared: Prepared) -> int:
     if samples.on_disk:
         return memory + reading_bytes(config, prepared)
     if config.device == "cpu":
-        lists = (dataset.images, dataset.labels, dataset.instances or [], samples.images,
+        lists: Any = (dataset.images, dataset.labels, dataset.instances or [], samples.images,
                  samples.labels, samples.weights)  # fmt: skip
         memory += sum({id(a): a.nbytes for arrays in lists for a in arrays}.values())
     return memory

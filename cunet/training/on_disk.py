@@ -3,12 +3,13 @@ a sample is drawn from it. All has the bits that slices in memory give. H W C: a
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from cunet.data.dataset import Dataset
 from cunet.data.labels import IGNORE
-from cunet.data.on_disk import Computed, OnDisk
+from cunet.data.on_disk import Computed, OnDisk, together
 from cunet.data.sums import OrderedSum
 from cunet.data.weight_map import (
     FORMS,
@@ -28,37 +29,33 @@ def statistics(images: Sequence[OnDisk]) -> Normalization:
     """Normalization.of for images (H, W, C) on disk, read in blocks."""
     areas = [image.shape[0] * image.shape[1] for image in images]
     count = sum(areas)
-    mean = sum(_total(image) for image in images) / count
+    mean = np.sum(_totals(images), axis=0) / count
     every = max(1, count // SAMPLED_PIXELS)
-    variance, sample = np.zeros(len(mean)), []
-    for image, area in zip(images, areas, strict=True):
-        squares, seen = OrderedSum(area, len(mean), np.dtype(np.float64)), 0
-        for pixels in _pixels(image):
-            squares.add(np.square(pixels - mean))
-            sample.append(pixels[-seen % every :: every].copy())
-            seen += len(pixels)
-        variance = variance + squares.total
-    variance = variance / count
-    low, high = np.percentile(np.concatenate(sample), (0.1, 99.9), axis=0)
+    squares = [OrderedSum(area, len(mean), mean.dtype) for area in areas]
+    sample: list[list[np.ndarray]] = [[] for _ in images]
+    for i, first, block in together(images):
+        pixels, seen = block.reshape(-1, len(mean)), first * block.shape[1]
+        sample[i].append(pixels[-seen % every :: every].copy())
+        apart = pixels - mean
+        squares[i].add(np.square(apart, out=apart))
+    variance = np.sum([one.total for one in squares], axis=0) / count
+    low, high = np.percentile(np.concatenate(sum(sample, [])), (0.1, 99.9), axis=0)
     if lost(mean, variance):
         mean, variance = _from_differences(images, areas)
     return Normalization.of_statistics(mean, variance, low, high)
 
 
-def _pixels(image: OnDisk) -> Iterator[np.ndarray]:
-    """The pixels (n, C) of an image, block by block."""
-    for _, block in image.blocks():
-        yield block.reshape(-1, image.shape[2])
-
-
-def _total(image: OnDisk) -> np.ndarray:
-    """The sum of an image's pixels, (C,)."""
-    if image.total is not None:
-        return image.total
-    total = OrderedSum(image.shape[0] * image.shape[1], image.shape[2], image.dtype)
-    for pixels in _pixels(image):
-        total.add(pixels)
-    return total.total
+def _totals(images: Sequence[OnDisk]) -> list[np.ndarray]:
+    """The sums of the images' pixels, (C,) each."""
+    known = [image.total for image in images if image.total is not None]
+    if len(known) == len(images):
+        return known
+    sums = [
+        OrderedSum(image.size // image.shape[2], image.shape[2], image.dtype) for image in images
+    ]
+    for i, _, block in together(images):
+        sums[i].add(block.reshape(-1, block.shape[2]))
+    return [one.total for one in sums]
 
 
 def _from_differences(
@@ -66,14 +63,12 @@ def _from_differences(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance from the differences to the first pixel, as in net/normalization.py."""
     first = images[0][:1, :1][0, 0].astype(np.float64)
-    total = squares = np.zeros(len(first))
-    for image, area in zip(images, areas, strict=True):
-        sums = [OrderedSum(area, len(first), first.dtype) for _ in range(2)]
-        for pixels in _pixels(image):
-            apart = pixels - first
-            sums[0].add(apart)
-            sums[1].add(np.square(apart))
-        total, squares = total + sums[0].total, squares + sums[1].total
+    sums = [[OrderedSum(area, len(first), first.dtype) for _ in range(2)] for area in areas]
+    for i, _, block in together(images):
+        apart = block.reshape(-1, len(first)) - first
+        sums[i][0].add(apart)
+        sums[i][1].add(np.square(apart))
+    total, squares = (np.sum([pair[k].total for pair in sums], axis=0) for k in range(2))
     mean = total / sum(areas)
     return first + mean, np.maximum(squares / sum(areas) - mean * mean, 0)
 
@@ -106,7 +101,7 @@ def weigh_on_disk(
     balance = class_weights(_ids(labels), classes, IGNORE)
     if form == "balance":
         return labels, [_looked_up(y, form, balance) for y in labels]
-    given = {"w0": config.w0, "sigma": config.border_sigma}
+    given: dict[str, Any] = {"w0": config.w0, "sigma": config.border_sigma}
     border = {name: value for name, value in given.items() if value is not None}
 
     def weights(y: np.ndarray, cells: np.ndarray) -> np.ndarray:
@@ -124,9 +119,7 @@ def weigh_on_disk(
 
 def _ids(labels: Sequence[OnDisk]) -> Iterator[np.ndarray]:
     """The class ids of all slices, block by block."""
-    for one in labels:
-        for _, block in one.blocks():
-            yield block
+    return (block for _, _, block in together(labels))
 
 
 def _looked_up(labels: OnDisk, form: str, balance: np.ndarray) -> OnDisk:

@@ -1,6 +1,7 @@
 """A data set made ready to train on: checked, split, normalised, with weight maps."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from cunet.data.dataset import Dataset
 from cunet.data.load import load
@@ -48,14 +49,14 @@ def prepare(config: Config, dataset: Dataset | None = None) -> Prepared:
     if config.resize:
         dataset = resized(dataset, config.resize)
     training, held_out = split(config, dataset.slice_names)
-    images = [dataset.images[i] for i in training]
+    images: list[Any] = [dataset.images[i] for i in training]
     on_disk = isinstance(images[0], OnDisk)
+    labels, weights = (weigh_on_disk if on_disk else weigh)(config, dataset, training)
     if config.normalization == "image":
         identity = Normalization.identity(images[0].shape[2])
         normalization = replace(identity, per_image=True)
     else:
         normalization = statistics(images) if on_disk else Normalization.of(images)
-    labels, weights = (weigh_on_disk if on_disk else weigh)(config, dataset, training)
     samples = Samples(
         [_normalised(image, normalization) for image in images],
         labels,

@@ -62,7 +62,7 @@ def _in_bands(net: UNet, image: OnDisk, labels: Any, counts: PixelCounts) -> tup
     return float(total.total[0]), size
 
 
-def segmented(net: UNet, image: OnDisk) -> Iterator[tuple[int, np.ndarray]]:
+def segmented(net: UNet, image: Any) -> Iterator[tuple[int, np.ndarray]]:
     """The probabilities of a slice on disk, band by band: see tiling.bands."""
     height, width = image.shape[:2]
     tile = whole_tile(image, net.shape)
