@@ -133,8 +133,6 @@ class Command(click.Command):
             hint *= not context.params.get("data", True)
             raise click.UsageError(f"unexpected argument '{rest[0]}'{hint}", context)
         if name := context.params.pop("label_image", None):
-            if context.params.get("dataset"):
-                raise click.UsageError("--dataset and --label-image: give one of them", context)
             context.params["dataset"] = f"folder:{name}"
         return rest
 
