@@ -35,7 +35,7 @@ __all__ = [
     "write_png",
 ]
 
-FORMATS = "TIFF, PNG, JPEG, BMP or OME-Zarr"
+FORMATS = "TIFF, PNG, JPEG or BMP"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _OTHERS = {b"GIF8": "GIF", b"RIFF": "WebP", b"\x89HDF": "HDF5", b"PK": "ZIP"}
 

@@ -1,4 +1,4 @@
-"""The text in a file that says what it was made from: TIFF, PNG, zip, and tables in CSV."""
+"""The text in a file that says what it was made from: TIFF, PNG, OME-Zarr, zip and CSV."""
 
 import csv
 import io
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tifffile
 
+from cunet.files.ome_zarr.nodes import read_node
 from cunet.files.png_chunks import PNG, chunks
 
 KEYWORD = "Description"  # of the text in a PNG
@@ -32,6 +33,8 @@ def read_description(path: str | Path) -> str:
     """The `stored_text` that a file was written with; "" where there is none."""
     path = Path(path)
     try:
+        if path.is_dir():
+            return stored_text(read_node(path).attributes["cunet"]["description"])
         with open(path, "rb") as file:
             start = file.read(len(PNG))
         if path.suffix.lower() == ".csv":

@@ -47,6 +47,15 @@ class Array:
         names = getattr(self._zarr.metadata, "dimension_names", None)
         self.names = None if names is None else tuple(names)
         self.chunks = chunks_of(node, self.shape, self._zarr.fill_value)
+        every = [self.chunk, self.file]
+        if self.chunks is not None:  # as the metadata have them, zarr is lenient
+            every += [self.chunks.chunk, self.chunks.file]
+        for sizes in every:
+            if len(sizes) != len(self.shape) or not all(type(n) is int and n > 0 for n in sizes):
+                raise DataError(
+                    f"'{path}' has chunks of {sizes}; expected {len(self.shape)} whole numbers "
+                    "from 1. Save the image again."
+                )
 
     def __getitem__(self, place: Place) -> np.ndarray:
         """The values in a box, in a new array."""

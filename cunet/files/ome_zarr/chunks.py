@@ -1,8 +1,8 @@
 """The files in which an array's values lie: read and written one by one, without zarr's machinery.
 
 A chunk is a block of the array, compressed, and a file by itself. A shard is a file of several
-chunks, one after the other; behind them stands an index, offset and length of each chunk as
-little-endian numbers of 64 bits, and the index's CRC-32C. What is not there has the fill value.
+chunks, one after the other, with an index behind or before them. What is not there has the fill
+value.
 
 zarr would do the same with an event loop and a thread for every chunk, which costs as much again as
 the compression, and would read a shard before it replaces it.
@@ -11,10 +11,8 @@ the compression, and would read a shard before it replaces it.
 import math
 import os
 import secrets
-import struct
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,8 +22,7 @@ from cunet.errors import DataError, machine_failed, no_memory, of_system
 from cunet.files.atomic import sync_folder
 from cunet.files.disk import write_error
 from cunet.files.ome_zarr.boxes import Box, cut, places, start_of, within
-
-_ABSENT = 2**64 - 1  # offset and length of a chunk that is not there
+from cunet.files.ome_zarr.shard_index import ABSENT, empty_index, index_size, packed, unpacked
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,7 @@ class Chunks:
     fill    the value where nothing was written
     codecs  numcodecs' compressors, in the order of writing
     prefix, separator   of the names of files, such as c/0/1/2 or 0.1.2
+    index_first  whether the index stands before the chunks of a shard
     """
 
     folder: Path
@@ -53,10 +51,16 @@ class Chunks:
     codecs: tuple[Any, ...]
     prefix: str
     separator: str
+    index_first: bool = False
 
     def path(self, place: tuple[int, ...]) -> Path:
         """The file at a place in the grid of files."""
         return self.folder / (self.prefix + self.separator.join(map(str, place)))
+
+    @property
+    def _grid(self) -> tuple[int, ...]:
+        """The grid of a shard's chunks."""
+        return tuple(n // c for n, c in zip(self.file, self.chunk, strict=True))
 
     def fits(self, box: Box) -> bool:
         """Whether a box ends where files end, or the array does."""
@@ -88,26 +92,26 @@ class Chunks:
         if not self.sharded:
             _paste(self._decode(file.read(), path), self.fill, start, self.chunk, box, out)
             return
-        index = self._read_index(file, path)
+        end = file.seek(0, os.SEEK_END)
+        index = self._read_index(file, path, end)
         for inner in places(cut(box, start, self.file), self.chunk):
             offset, length = (int(n) for n in index[inner])
             piece = None
-            if not offset == length == _ABSENT:
-                file.seek(min(offset, 2**62))
-                piece = self._decode(file.read(min(length, 2**40)), path)
+            if not offset == length == ABSENT:
+                if offset + length > end:
+                    raise damaged(path, f"a chunk ends at byte {offset + length:,} of {end:,}")
+                file.seek(offset)
+                piece = self._decode(file.read(length), path)
             here = [s + i * n for s, i, n in zip(start, inner, self.chunk, strict=True)]
             _paste(piece, self.fill, here, self.chunk, box, out)
 
-    def _read_index(self, file: IO[bytes], path: Path) -> np.ndarray:
-        """Offset and length of every chunk of a shard, (*grid, 2)."""
-        grid = [n // c for n, c in zip(self.file, self.chunk, strict=True)]
-        size = 16 * math.prod(grid)
-        end = file.seek(0, os.SEEK_END)
-        file.seek(max(end - size - 4, 0))
-        data = file.read(size + 4)
-        if len(data) != size + 4 or _checksum(data[:size]) != data[size:]:
+    def _read_index(self, file: IO[bytes], path: Path, end: int) -> np.ndarray:
+        size = index_size(self._grid)
+        file.seek(0 if self.index_first else max(end - size, 0))
+        index = unpacked(file.read(size), self._grid)
+        if index is None:
             raise damaged(path, "the index of its chunks is not valid")
-        return np.frombuffer(data, "<u8", size // 8).reshape(*grid, 2)
+        return index
 
     def _decode(self, data: Any, path: Path) -> np.ndarray:
         try:
@@ -162,17 +166,18 @@ class Chunks:
         if not self.sharded:
             data = self._encode(start, box, block)
             return [] if data is None else [data]
-        grid = [n // c for n, c in zip(self.file, self.chunk, strict=True)]
-        index, pieces, offset = np.full((*grid, 2), _ABSENT, "<u8"), [], 0
-        for inner in product(*map(range, grid)):
+        index, pieces = empty_index(self._grid), []
+        offset = index_size(self._grid) if self.index_first else 0
+        for inner in np.ndindex(*self._grid):
             here = [s + i * n for s, i, n in zip(start, inner, self.chunk, strict=True)]
             data = self._encode(here, box, block)
             if data is not None:
                 index[inner] = offset, len(data)
                 pieces.append(data)
                 offset += len(data)
-        tail = index.tobytes()
-        return [*pieces, tail, _checksum(tail)] if pieces else []
+        if not pieces:
+            return []
+        return [packed(index), *pieces] if self.index_first else [*pieces, packed(index)]
 
     def _encode(self, start: list[int], box: Box, block: np.ndarray) -> Any:
         """The bytes of the chunk that begins there; None where it has the fill value alone."""
@@ -212,12 +217,6 @@ def _paste(
     out[within(box, start, inside)] = (
         fill if piece is None else piece[tuple(slice(a, b) for a, b in inside)]
     )
-
-
-def _checksum(data: bytes) -> bytes:
-    import google_crc32c  # comes with zarr
-
-    return struct.pack("<I", google_crc32c.value(data))
 
 
 def _replace(path: Path, pieces: list[Any]) -> None:

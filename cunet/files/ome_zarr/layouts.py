@@ -47,24 +47,24 @@ def _version_3(node: Node, shape: tuple[int, ...], fill: Any) -> Chunks:
         raise _Other
     file = chunk = tuple(document["chunk_grid"]["configuration"]["chunk_shape"])
     codecs = document["codecs"]
-    sharded = codecs[0]["name"] == "sharding_indexed"
+    sharded, index_first = codecs[0]["name"] == "sharding_indexed", False
     if sharded:
         inner = codecs[0]["configuration"]
         index = [codec["name"] for codec in inner["index_codecs"]]
         big = inner["index_codecs"][0].get("configuration", {}).get("endian") == "big"
-        end = inner.get("index_location", "end") == "end"
-        if len(codecs) > 1 or index != _INDEX or big or not end:
+        index_first = inner.get("index_location", "end") == "start"
+        if len(codecs) > 1 or index != _INDEX or big:
             raise _Other
         chunk, codecs = tuple(inner["chunk_shape"]), inner["codecs"]
     if codecs[0]["name"] != "bytes":
         raise _Other
     order = "<" if codecs[0].get("configuration", {}).get("endian") != "big" else ">"
     stored = np.dtype(document["data_type"]).newbyteorder(order)
-    prefix, separator = _names(document["chunk_key_encoding"])
     packers = tuple(_version_3_codec(codec) for codec in codecs[1:])
+    names = _names(document["chunk_key_encoding"])
     return Chunks(
-        node.folder, shape, chunk, file, sharded, stored, fill, packers, prefix, separator
-    )  # fmt: skip
+        node.folder, shape, chunk, file, sharded, stored, fill, packers, *names, index_first
+    )
 
 
 def _names(encoding: dict[str, Any]) -> tuple[str, str]:

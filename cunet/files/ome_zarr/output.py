@@ -21,6 +21,7 @@ import numpy as np
 
 from cunet.errors import CunetError, DataError, not_among
 from cunet.files.calibration import Calibration
+from cunet.files.descriptions import writable
 from cunet.files.disk import write_error
 from cunet.files.ome_zarr.array import Array
 from cunet.files.ome_zarr.arrays import Layout, create_array, layout, layout_of
@@ -56,7 +57,7 @@ def create(
     chunk        what is compressed as one, by default 512 rows and columns of one slice
     shard        what one file holds, a whole number of chunks; by default one. Version 0.4 has none
     labels       names and integer dtypes of label images
-    description  how it was made; whoever opens the image finds it again
+    description  how it was made, for `read_description`
 
     The group appears whole or not at all. Raises CunetError for what cannot be, and where something
     has that name.
@@ -76,7 +77,7 @@ def create(
             _create_label(hidden, label, kind, files, what, 1, dtype is not None)
         if labels:
             _write(hidden / "labels", version, {"labels": list(labels)})
-        own = {"cunet": {"description": description}} if description else {}
+        own = {"cunet": {"description": writable(description)}} if description else {}
         image = {}
         if dtype is not None:
             create_array(hidden / "0", files, dtype, False)
