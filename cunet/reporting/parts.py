@@ -10,7 +10,7 @@ from cunet.data.dataset import Dataset
 from cunet.data.on_disk import OnDisk
 from cunet.terminal import plural
 
-SIDE = 2048  # pixels of a part's side
+SIDE = 1024  # pixels of a part's side
 SLICES = 8
 
 

@@ -49,7 +49,7 @@ def reading_bytes(config: Config, prepared: Prepared) -> int:
     if prepared.held_out:
         image = prepared.dataset.images[prepared.held_out[0]]
         tile = whole_tile(image, shape_of(config, prepared))
-        band = min(tile, len(image)) * image.shape[1] * (12 * channels + 4 * (channels + 8))
+        band = min(tile, len(image)) * image.shape[1] * 8 * len(prepared.dataset.class_names)
     return max(4 * BAND, drawn, band)
 
 

@@ -6,11 +6,20 @@ from typing import Any
 import numpy as np
 
 from cunet.data.labels import IGNORE, cells
+from cunet.data.mirror import reflect
 from cunet.data.on_disk import BLOCK, OnDisk
 from cunet.data.sums import OrderedSum
 from cunet.metrics.pixel import ONE_CLASS, PixelCounts
+from cunet.net.sizes import margin
 from cunet.net.unet import UNet
-from cunet.segmentation.tiling import bands, segment, whole_tile
+from cunet.segmentation.tiling import (
+    AVERAGES,
+    average_views,
+    check_probability,
+    plan,
+    segment,
+    whole_tile,
+)
 from cunet.training.prepared import Prepared
 
 
@@ -63,7 +72,25 @@ def _in_bands(net: UNet, image: OnDisk, labels: Any, counts: PixelCounts) -> tup
 
 
 def segmented(net: UNet, image: Any) -> Iterator[tuple[int, np.ndarray]]:
-    """The probabilities of a slice on disk, band by band: see tiling.bands."""
-    height, width = image.shape[:2]
-    tile = whole_tile(image, net.shape)
-    return bands(lambda r0, r1: image[r0:r1], height, width, net, tile)
+    """The probabilities of a slice on disk, band by band as tiling.bands has them: (first row,
+    (rows, W, K)). Of the image one tile is read at a time."""
+    shape, (height, width) = net.shape, image.shape[:2]
+    tile, lost = whole_tile(image, shape), margin(shape.depth, shape.padding)
+    down, across = (
+        plan(side, shape.depth, tile, padding=shape.padding) for side in (height, width)
+    )
+    normalization = net.normalization.fitted(image.reader(), height)
+    for source, top, end in down.pieces(height):
+        rows, skip = reflect(source, down.tile, height), top - source - lost
+        band = np.empty((end - top, width, shape.classes), net.dtype)
+        for first, left, right in across.pieces(width):
+            columns, aside = reflect(first, across.tile, width), left - first - lost
+            r0, c0 = rows.min(), columns.min()
+            read = image[r0 : rows.max() + 1, c0 : columns.max() + 1]
+            pixels = normalization.apply(read, net.dtype)[rows[:, None] - r0, columns - c0]
+            found = average_views(net, pixels, AVERAGES["none"])
+            found = found[skip : skip + end - top, aside : aside + right - left]
+            check_probability(found, pixels, f"image, rows {top} to {end - 1}", net)
+            band[:, left:right] = found
+        yield top, band
+        del band  # before the next
