@@ -21,45 +21,18 @@ from cunet.data.dataset import (
 )
 from cunet.data.facts import ImageFacts, LabelFacts, image_facts, label_facts
 from cunet.data.file_notes import hash_of, name_in, of_files, of_pages, own_products, places
-from cunet.data.labels import notes_of_labels, one_number, refuse_lossy, whole_numbers
+from cunet.data.label_page import LabelPage
+from cunet.data.labels import notes_of_labels, refuse_lossy
 from cunet.data.layouts import Files
 from cunet.data.meaning_on_disk import meaning_on_disk, stray_notes
-from cunet.data.on_disk import Computed, OnDisk
+from cunet.data.on_disk import Computed
 from cunet.data.pages_on_disk import Page, Source
 from cunet.data.slices import refuse_unlike_channels, slices_of
 from cunet.files import open_image
 from cunet.files.ome_zarr import is_node
 
+DEEP = 8  # slices of a chunk; more slow the drawing of samples down
 Remarks = dict[str, list[str]]  # note -> the files that it is on
-
-
-class LabelPage(OnDisk):
-    """The numbers (H, W) of a page of a label file."""
-
-    def __init__(self, page: Page, path: Path) -> None:
-        self.page, self.path, self.shape = page, path, page.shape[:2]
-        self.dtype = np.dtype(np.int64) if page.dtype.kind == "f" else page.dtype
-        self.plain = self.dtype == page.dtype and page.shape[2] == 1
-
-    def rows_at_once(self, slices: int = 1) -> int:
-        return self.page.rows_at_once(slices)
-
-    @property
-    def group(self) -> tuple[Any, ...]:
-        return self.page.group
-
-    def window(self, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
-        return self._numbers(self.page.window(r0, r1, c0, c1), r0, c0)
-
-    def stack(self, others: Sequence["LabelPage"], r0: int, r1: int) -> list[np.ndarray]:
-        read = self.page.stack([other.page for other in others], r0, r1)
-        return [other._numbers(part, r0, 0) for other, part in zip(others, read, strict=True)]
-
-    def _numbers(self, values: np.ndarray, top: int, left: int) -> np.ndarray:
-        numbers = one_number(values, self.path, top, left)
-        if numbers.dtype.kind == "f":
-            return whole_numbers(numbers, self.path, self.page.page)
-        return numbers
 
 
 def load_on_disk(
@@ -135,6 +108,15 @@ def _slices(one: Files, remarks: Remarks) -> list[Slice]:
             remark(where, [n for n in image.notes if n not in image.doubts])
             remark(f"warning: {where}", image.doubts, path.name)
             colours = colours_of(image, [np.zeros(1, np.uint8)])
+            if (deep := source.chunk[0]) > DEEP:
+                remark(
+                    where,
+                    [
+                        f"chunks span {deep} slices, of which a sample needs one: drawing is slow; "
+                        "save it with chunks of one slice"
+                    ],
+                    path.name,
+                )
     refuse_unlike_channels(one, channels)
     images = [
         Page([p.sources[0] for p in same], same[0].page) for same in zip(*channels, strict=True)
