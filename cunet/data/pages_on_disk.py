@@ -102,8 +102,9 @@ class Page(OnDisk):
     def stack(self, others: Sequence["Page"], r0: int, r1: int) -> list[np.ndarray]:
         if len(others) == 1:
             return [self[r0:r1]]
-        pages = [other.page for other in others]
-        return [*self.sources[0].block(pages[0], pages[-1] + 1, r0, r1)]
+        pages = [other.page for other in others]  # some between them may be held out
+        block = self.sources[0].block(min(pages), max(pages) + 1, r0, r1)
+        return [block[page - min(pages)] for page in pages]
 
     def window(self, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
         parts = [source.window(self.page, r0, r1, c0, c1) for source in self.sources]

@@ -126,6 +126,15 @@ def test_a_look_at_all_decodes_chunks_of_several_slices_once(tmp_path, monkeypat
     assert len(decoded) == len(set(decoded)) == 3 * 5 * 2
 
 
+def test_slices_between_which_some_are_held_out(tmp_path):
+    pixels = images(6)
+    pages = pages_of(ome_zarr(tmp_path / "a.ome.zarr", pixels, cells(6), (3, 16, 32)))
+    for chosen in ([0, 2, 5], [2, 0, 1], [4]):
+        found = {number: block for number, _, block in together([pages[i] for i in chosen])}
+        for number, i in enumerate(chosen):
+            np.testing.assert_array_equal(found[number], pixels[i])
+
+
 class Counted(OnDisk):
     """An array, and which parts of it were read."""
 
@@ -236,7 +245,7 @@ def test_grey_saved_as_colour_and_values_that_stand_apart(tmp_path, monkeypatch)
     held, read = both(tiffs(tmp_path / "data", pixels, masks()), monkeypatch)
     assert notes(held) == notes(read)
     said = " ".join(read.notes)
-    assert "equal channels are read as one: 'a1'" in said.replace(str(tmp_path), "") or "a1" in said
+    assert f"equal channels are read as one: '{tmp_path}/data/images/a1.tif'" in said
     assert "single grey value" in said and "(and 1 more image like it)" in said
     for one, other in zip(held.images, read.images, strict=True):
         np.testing.assert_array_equal(one, np.asarray(other))
