@@ -28,8 +28,8 @@ def command(data, preset, config_file, resume, stop_after, dry_run, quiet, as_js
 
     DATA is any folder with images/ and labels/ (or masks/), or with a.tif and a_mask.tif side by
     side, or that of nnU-Net, ISBI 2012, the Data Science Bowl 2018 or the Cell Tracking Challenge
-    (or one sequence of it). Labels are 0 and 1, 0 and 255, numbered objects, or class ids
-    0 ... K-1, where 255 is ignored.
+    (or one sequence of it), or an OME-Zarr with a label image. Labels are 0 and 1, 0 and 255,
+    numbered objects, or class ids 0 ... K-1, where 255 is ignored.
 
     \b
     Examples:

@@ -83,7 +83,12 @@ SETTINGS: dict[str, dict[str, str]] = {
     "Output": {"out": "Run folder (default: runs/<data>-<n>)."},
 }
 HEADINGS = {name: heading for heading, names in SETTINGS.items() for name in names}
-HEADINGS |= {"data": "Data", "preset": "Preset and file", "config_file": "Preset and file"}
+HEADINGS |= {
+    "data": "Data",
+    "label_image": "Data",
+    "preset": "Preset and file",
+    "config_file": "Preset and file",
+}
 HEADINGS |= dict.fromkeys(("folds", "seeds", "average", "jobs"), "Cross-validation")
 FLAGS = {
     "from_model": "--from",
@@ -93,7 +98,10 @@ FLAGS = {
 }
 
 
-DATA = click.option("--data", type=common.PATH, help="Folder with the data set.")
+DATA = [
+    click.option("--data", type=common.PATH, help="Folder with the data set, or an OME-Zarr."),
+    click.option("--label-image", metavar="NAME", help="Which one to learn, of an OME-Zarr."),
+]
 
 
 class Dataset(common.Choice):
@@ -125,6 +133,8 @@ class Command(click.Command):
             hint = f"; did you mean --data {shell_line(rest[:1])}?"
             hint *= not context.params.get("data", True)
             raise click.UsageError(f"unexpected argument '{rest[0]}'{hint}", context)
+        if name := context.params.pop("label_image", None):
+            context.params["dataset"] = f"folder:{name}"
         return rest
 
 
@@ -169,7 +179,7 @@ def settings_options(
     options. words: another help text for some of them; None leaves one out. also: another flag."""
     words, also = words or {}, also or {}
     options = [
-        *([] if "data" in words else [DATA]),
+        *([] if "data" in words else DATA),
         click.option("--preset", type=common.Choice(PRESETS), help="Defaults for a purpose "
                      "(default: cpu on a CPU, paper on a GPU, finetune with --from)."),
         click.option("--config", "config_file", type=common.PATH, help="TOML file of settings."),

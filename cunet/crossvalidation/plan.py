@@ -20,6 +20,7 @@ from cunet.crossvalidation.summary import collect, prediction_files
 from cunet.crossvalidation.workers import Place, Progress, one_by_one, places, side_by_side
 from cunet.data import load as datasets
 from cunet.data.dataset import Dataset
+from cunet.data.on_disk import refuse_on_disk
 from cunet.errors import CunetError
 from cunet.files.atomic import remove_abandoned
 from cunet.files.listing import tiff_named
@@ -30,6 +31,7 @@ from cunet.training import plan as training
 from cunet.training.config import Config
 from cunet.training.run_names import claimed, next_name
 
+INSTEAD = "Train one network for every fold: cunet train --fold 0/5, 1/5 ..."
 WITH_RESUME = ("data", "seeds", "average", "threads", "device")  # beside --jobs
 
 
@@ -143,6 +145,7 @@ def make(
         allowed = "--data, --jobs, --threads, --device, --seeds and --average"
         training.refuse_with_resume(named, WITH_RESUME, "a cross-validation", allowed)
         cv, dataset = resumed(resume, data=data, **own, **options)
+    refuse_on_disk(dataset.images, "a cross-validation", INSTEAD)
     prediction_files(cv, dataset)  # names that cannot be files are told before anything is trained
     todo = [run for run in cv.runs if scores_of(cv, run) is None]
     return Plan(cv, dataset, todo, places(cv.config, jobs, len(todo)), jobs, fold, unnamed)
@@ -171,6 +174,7 @@ def _new(
             "devices: a cross-validation trains each fold on one device, and several folds side by "
             "side, one per GPU (--device cuda) or as --jobs says; remove it"
         )
+    refuse_on_disk(dataset.images, "a cross-validation", INSTEAD)
     path = Path(out or settings.out or next_name("runs", stem(settings)))
     settings = replace(settings, device=_base_device(settings.device), out=str(path))
     cv = CrossValidation(path, settings, folds, **own)

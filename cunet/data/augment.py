@@ -20,6 +20,7 @@ from cunet.checks import typed
 from cunet.data.bend import displacement, simard_field
 from cunet.data.labels import IGNORE
 from cunet.data.lookup import bilinear, nearest
+from cunet.data.on_disk import Pixels
 from cunet.errors import CunetError, DataError
 
 
@@ -154,9 +155,9 @@ def parameters(
 
 def draw(
     rng: np.random.Generator,
-    image: np.ndarray,
-    labels: np.ndarray,
-    weights: np.ndarray,
+    image: Pixels,
+    labels: Pixels,
+    weights: Pixels,
     input_size: int,
     output_size: int,
     how: Augmentation,
@@ -185,9 +186,9 @@ def draw(
 
 def apply(
     drawn: Parameters,
-    image: np.ndarray,
-    labels: np.ndarray,
-    weights: np.ndarray,
+    image: Pixels,
+    labels: Pixels,
+    weights: Pixels,
     input_size: int,
     output_size: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -199,7 +200,7 @@ def apply(
     if drawn.blur:  # the tile is mirrored at its edges; before any noise, as optics do
         x = ndimage.gaussian_filter(x, drawn.blur, mode="mirror", axes=(0, 1))
     y = nearest(labels, rows[middle], columns[middle], drawn.top, drawn.left)
-    w = bilinear(weights[..., None], rows[middle], columns[middle], drawn.top, drawn.left)[..., 0]
+    w = bilinear(weights, rows[middle], columns[middle], drawn.top, drawn.left)[..., 0]
     w[y == IGNORE] = 0
     _vary_grey(x, drawn)
     return x, y, w

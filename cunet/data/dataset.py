@@ -1,4 +1,4 @@
-"""A data set in memory: images, labels, and what the checks found.
+"""A data set: images, labels, and what the checks found.
 
 H W are a slice's height and width, C its channels; slices may differ in size, not in C or dtype.
 """
@@ -32,8 +32,8 @@ LAYOUTS = (
 class Dataset:
     """Images and labels of equal length, loaded and checked.
 
-    images     (H, W, C) arrays in the dtype of the files
-    labels     (H, W) uint8 class ids; IGNORE marks pixels that do not count
+    images     (H, W, C) arrays in the dtype of the files, in memory or all on disk (on_disk.py)
+    labels     (H, W) uint8 class ids, likewise; IGNORE marks pixels that do not count
     notes      what was found and decided, one sentence each
     hashes     SHA-256 of every file read, by its path inside the folder
     instances  (H, W) integer cell numbers where the data set has them
@@ -102,39 +102,51 @@ def checked(
     slices, notes = _grey_where_others_are(slices)
     first = slices[0]
     for s in slices:
-        if s.labels.shape != s.image.shape[:2]:
-            raise DataError(
-                f"labels {s.label_name} are {_size(s.labels)} but the image {s.image_name} is "
-                f"{_size(s.image)} (height x width); expected equal sizes."
-            )
-        if s.image.dtype != first.image.dtype or s.image.shape[2] != first.image.shape[2]:
-            raise DataError(
-                f"image {s.image_name} has {plural(s.image.shape[2], 'channel')} of "
-                f"{s.image.dtype}, "
-                f"{first.image_name} has {first.image.shape[2]} of {first.image.dtype}; expected "
-                "the same in all images. Convert one of them."
-            )
+        refuse_unlike(s, first)
         check_values(s.image, f"image {s.image_name}")
     names = [s.label_name for s in slices]
     refuse_mixed(((s.image_name, s.image_colours) for s in slices), "images")
     found = meaning_of([s.labels for s in slices], names, meaning)
     numbered = found.instances is not None and any(len(s.label_colours) > 2 for s in slices)
     refuse_mixed(((s.label_name, s.label_colours) for s in slices), "labels", numbered)
-    notes += [_summary([s.image for s in slices]), *found.notes]
+    notes += [summary([s.image for s in slices]), *found.notes]
     if meaning is None and found.instances is None:
         notes += refuse_stray(found.labels, names)
     flat = [s.image_name for s in slices if s.image.min() == s.image.max()]
+    apart = [(s.image_name, value) for s in slices if (value := standing_apart(s.image))]
+    return [s.image for s in slices], found, [*notes, *of_values(flat, apart)]
+
+
+def refuse_unlike(s: Slice, first: Slice) -> None:
+    """DataError where labels have another size than their image, or an image has other channels or
+    another dtype than the first."""
+    if s.labels.shape != s.image.shape[:2]:
+        raise DataError(
+            f"labels {s.label_name} are {_size(s.labels)} but the image {s.image_name} is "
+            f"{_size(s.image)} (height x width); expected equal sizes."
+        )
+    if s.image.dtype != first.image.dtype or s.image.shape[2] != first.image.shape[2]:
+        raise DataError(
+            f"image {s.image_name} has {plural(s.image.shape[2], 'channel')} of "
+            f"{s.image.dtype}, "
+            f"{first.image_name} has {first.image.shape[2]} of {first.image.dtype}; expected "
+            "the same in all images. Convert one of them."
+        )
+
+
+def of_values(flat: Sequence[str], apart: Sequence[tuple[str, str]]) -> list[str]:
+    """Notes on images with a single grey value, and on those with a value that stands apart."""
+    notes = []
     if flat:
         notes.append(
             f"{plural(len(flat), 'image has', 'images have')} a single grey value: "
             f"{', '.join(flat[:3])}"
         )
-    apart = [(s.image_name, value) for s in slices if (value := standing_apart(s.image))]
     if apart:
         name, value = apart[0]
         more = f" (and {plural(len(apart) - 1, 'more image')} like it)" if apart[1:] else ""
         notes.append(f"warning: image {name} holds {value}{more}")
-    return [s.image for s in slices], found, notes
+    return notes
 
 
 def _grey_where_others_are(slices: Sequence[Slice]) -> tuple[Sequence[Slice], list[str]]:
@@ -149,21 +161,32 @@ def _grey_where_others_are(slices: Sequence[Slice]) -> tuple[Sequence[Slice], li
             names.append(s.image_name)
             s = replace(s, image=grey.copy())
         taken.append(s)
+    return taken, of_grey(names)
+
+
+def of_grey(names: Sequence[str]) -> list[str]:
+    """A note on images of three equal channels among grey ones."""
     note = f"grey saved as colour: the equal channels are read as one: {some(names)}"
-    return taken, [note] if names else []
+    return [note] if names else []
 
 
 def shares(labels: Sequence[np.ndarray], classes: int) -> np.ndarray:
     """The share of each class among the pixels that are not ignored; (K,), sums to 1."""
-    counts = np.sum([np.bincount(page.ravel(), minlength=256) for page in labels], axis=0)[:classes]
-    return counts / counts.sum()
+    return shares_of([np.bincount(page.ravel(), minlength=256) for page in labels], classes)
+
+
+def shares_of(counts: Sequence[np.ndarray], classes: int) -> np.ndarray:
+    """The same from the number of pixels of each class in every page, (256,) each."""
+    total = np.sum(counts, axis=0)[:classes]
+    return total / total.sum()
 
 
 def _size(array: np.ndarray) -> str:
     return f"{array.shape[0]} x {array.shape[1]}"
 
 
-def _summary(images: Sequence[np.ndarray]) -> str:
+def summary(images: Sequence[np.ndarray]) -> str:
+    """How many slices there are, of which sizes, channels and dtype, in words."""
     shapes = {image.shape[:2]: image for image in sorted(images, key=lambda x: x.size)}
     sizes = [_size(image) for image in shapes.values()]
     size = sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes from {sizes[0]} to {sizes[-1]}"

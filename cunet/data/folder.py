@@ -8,16 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from cunet.data.coding import Colours, colours_of
-from cunet.data.dataset import Dataset, Slice, checked, sha256, shares, some
+from cunet.data.dataset import Dataset, Slice, checked, shares
+from cunet.data.file_notes import hash_of, name_in, of_files, own_products, places
 from cunet.data.labels import read_label_file
 from cunet.data.layouts import Files, find, readings
-from cunet.errors import DataError
-from cunet.files import open_image, read_description
+from cunet.data.on_disk_folder import load_on_disk
+from cunet.data.room import why_on_disk
+from cunet.data.slices import refuse_unlike_channels, slices_of
+from cunet.files import open_image
+from cunet.files.ome_zarr import is_node
 
 
 def matches(folder: Path) -> bool:
-    """Whether the folder has such a layout."""
-    return bool(readings(folder))
+    """Whether the folder has such a layout, or is an OME-Zarr image."""
+    return is_node(folder) or bool(readings(folder))
 
 
 def load(folder: str | Path, meaning: str | None = None, choice: str | None = None) -> Dataset:
@@ -30,6 +34,8 @@ def load(folder: str | Path, meaning: str | None = None, choice: str | None = No
     """
     folder = Path(folder)
     files, notes = find(folder, choice)
+    if why := why_on_disk(files):
+        return load_on_disk(folder, files, [*notes, why], meaning)
     slices: list[Slice] = []
     said: dict[str, list[str]] = {}  # note -> the files that it is on
     for one in files:
@@ -38,7 +44,7 @@ def load(folder: str | Path, meaning: str | None = None, choice: str | None = No
         for note, file in remarks:
             said.setdefault(note, []).append(file)
     images, read, found = checked(slices, meaning)
-    notes += [_of_files(note, named) for note, named in said.items()] + _own_products(files)
+    notes += [of_files(note, named) for note, named in said.items()] + own_products(files)
     shown = ", ".join(f"{100 * s:.1f} %" for s in shares(read.labels, read.classes))
     return Dataset(
         name=folder.resolve().name,
@@ -49,7 +55,7 @@ def load(folder: str | Path, meaning: str | None = None, choice: str | None = No
         slice_names=tuple(s.name for s in slices),
         notes=(*notes, *found, f"shares of classes 0 to {read.classes - 1}: {shown}"),
         hashes={
-            path.relative_to(folder).as_posix(): sha256(path)
+            name_in(folder, path): hash_of(path)
             for one in files
             for path in (*one.images, one.labels)
         },
@@ -57,47 +63,14 @@ def load(folder: str | Path, meaning: str | None = None, choice: str | None = No
     )
 
 
-def _of_files(note: str, files: list[str]) -> str:
-    """A note with the name of the file that it is on, where it says one."""
-    return note + (f" ({some(files, 1)})" if files[0] else "")
-
-
-def _own_products(files: list[Files]) -> list[str]:
-    """A warning where label files are what `cunet segment` made."""
-    made = [one.labels for one in files if read_description(one.labels).startswith("cunet segment")]
-    if not made:
-        return []
-    return [
-        f"warning: {some([path.name for path in made])}: made by cunet segment, so that the "
-        "network would learn what another one predicted. Are these the labels?"
-    ]
-
-
 def _slices(one: Files, objects: bool) -> tuple[list[Slice], list[tuple[str, str]]]:
     """The slices of one image and its label file; notes, each with a file's name or ""."""
     images, colours, notes = _image(one)
     labels = read_label_file(one.labels, objects)
-    place = "labels" if one.labels.parent == one.images[0].parent else one.labels.parent.name + "/"
+    place = places(one)[1]
     notes += [(f"{place}: {note}", "") for note in labels.notes]
     notes += [(f"{place}: {note}", one.labels.name) for note in labels.coded]
-    if len(images) != len(labels.pages):
-        raise DataError(
-            f"'{one.labels}' and '{one.images[0]}' differ in pages, {len(labels.pages)} against "
-            f"{len(images)}; expected a page of labels for every page of the image."
-        )
-    many = len(images) > 1
-    return [
-        Slice(
-            f"{one.name}[{i}]" if many else one.name,
-            x,
-            y,
-            f"'{one.images[0]}'" + (f" page {i}" if many else ""),
-            f"'{one.labels}'" + (f" page {i}" if many else ""),
-            colours,
-            labels.colours,
-        )
-        for i, (x, y) in enumerate(zip(images, labels.pages, strict=True))
-    ], notes
+    return slices_of(one, images, labels.pages, colours, labels.colours), notes
 
 
 def _image(one: Files) -> tuple[list[np.ndarray], Colours, list[tuple[str, str]]]:
@@ -106,9 +79,7 @@ def _image(one: Files) -> tuple[list[np.ndarray], Colours, list[tuple[str, str]]
     Several files are channels, one after the other.
     """
     channels, notes = [], []
-    place = (
-        "images" if one.labels.parent == one.images[0].parent else one.images[0].parent.name + "/"
-    )
+    place = places(one)[0]
     for path in one.images:
         with open_image(path) as image:
             channels.append([image.read(page) for page in range(image.pages)])
@@ -116,17 +87,6 @@ def _image(one: Files) -> tuple[list[np.ndarray], Colours, list[tuple[str, str]]
             notes += [(f"{place}: {note}", "") for note in plain]
             notes += [(f"warning: {place}: {note}", path.name) for note in image.doubts]
             colours = colours_of(image, [np.zeros(1, np.uint8)])
-    first = channels[0]
-    for path, pages in zip(one.images, channels, strict=True):
-        alike = [
-            (a.shape[:2], a.dtype) == (b.shape[:2], b.dtype)
-            for a, b in zip(first, pages, strict=False)
-        ]
-        if len(pages) != len(first) or not all(alike):
-            raise DataError(
-                f"'{path}' and '{one.images[0]}' are channels of one image but differ in pages, "
-                f"size or dtype: {len(pages)} of {pages[0].shape[:2]} {pages[0].dtype} against "
-                f"{len(first)} of {first[0].shape[:2]} {first[0].dtype}."
-            )
+    refuse_unlike_channels(one, channels)
     pages = [np.concatenate(planes, axis=2) for planes in zip(*channels, strict=True)]
     return pages, colours, notes

@@ -5,8 +5,9 @@
     a.tif         a_mask.tif               side by side, as Cellpose and many scripts write them
     imagesTr/a_0000.tif  labelsTr/a.tif    nnU-Net's: _0000, _0001 ... are the channels of an image
 
-A folder that can be read in several ways is refused with all of them, and NAME of
-`--dataset folder:NAME`, the labels' folder or ending, chooses one.
+OME-Zarr images stand for files, and one that has a label image is a data set by itself. A folder
+that can be read in several ways is refused with all of them, and NAME of `--dataset
+folder:NAME`, the labels' folder or ending, or the label image, chooses one.
 """
 
 import re
@@ -16,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cunet.data.dataset import LAYOUTS, PAIRS, listing, some
+from cunet.data.ome_zarr_layout import labels_of, pictures_of
 from cunet.errors import CunetError, DataError
 from cunet.files import FORMATS
-from cunet.files.listing import IMAGES, folders_of, images_of, is_file, visible
+from cunet.files.listing import IMAGES, folders_of, is_file, visible
+from cunet.files.ome_zarr import is_node
 from cunet.terminal import plural
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "imagestr")
@@ -62,12 +65,12 @@ def readings(folder: Path, choice: str | None = None) -> list[Reading]:
     images = [path for path in inside if known[path] in IMAGE_FOLDERS]
     labels = [path for path in inside if known[path] in LABEL_FOLDERS or known[path] == wanted]
     if len(labels) > 1:  # an empty one is no way to read
-        labels = [path for path in labels if images_of(path)] or labels
+        labels = [path for path in labels if pictures_of(path)] or labels
     both = [(x, y) for x in images for y in labels if x != y]
     found = [Reading(y.name, f"{x.name}/ with {y.name}/", x, y) for x, y in both]
     if any(known[r.images] == "imagestr" for r in found):  # nnU-Net's belong together
         found = [r for r in found if (known[r.images] == "imagestr") == r.how.endswith("labelsTr/")]
-    stems = {_stem(path) for path in images_of(folder)}
+    stems = {_stem(path) for path in pictures_of(folder)}
     own = [choice] if choice and choice.startswith("_") else []
     for ending in (*own, *(e for e in ENDINGS if e not in own)):
         mine = [stem for stem in stems if _label_ending(stem, (*own, *ENDINGS)) == ending]
@@ -83,6 +86,9 @@ def find(folder: Path, choice: str | None = None) -> tuple[list[Files], list[str
     Raises CunetError where the folder holds none or can be read in several ways, DataError for a
     file without a partner and for two files of one name.
     """
+    if is_node(folder):
+        labels = labels_of(folder, choice)
+        return [Files(_stem(folder), (folder,), labels)], [f"labels: label image {labels.name}"]
     ways = readings(folder, choice)
     if not ways:
         what = f"expected {PAIRS}, with labels in '{choice}'" if choice else LAYOUTS
@@ -213,7 +219,7 @@ def image_files(folder: Path) -> tuple[list[Path], list[str]]:
         suffix = path.suffix.lower()
         if suffix in NOT_READ:
             raise DataError(f"'{path}' is not {FORMATS}; expected these. Convert or remove it.")
-        if suffix in IMAGES and is_file(path):
+        if (suffix in IMAGES and is_file(path)) or is_node(path):
             files.append(path)
         else:
             others.append(path.name)

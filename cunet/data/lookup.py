@@ -2,7 +2,7 @@
 
 H W C: height, width and channels of the image; n: side of the square of points. Points are counted
 from a pixel (top, left) near them, so that float32 is exact enough in an image of any size; beyond
-its border the image is mirrored.
+its border the image is mirrored. Of an image on disk only the part around the points is read.
 """
 
 import math
@@ -10,16 +10,18 @@ import math
 import numpy as np
 
 from cunet.data.mirror import reflect
+from cunet.data.on_disk import OnDisk, Pixels
 
 
 def bilinear(
-    source: np.ndarray, rows: np.ndarray, columns: np.ndarray, top: int, left: int
+    source: Pixels, rows: np.ndarray, columns: np.ndarray, top: int, left: int
 ) -> np.ndarray:
-    """source (H, W, C) at the points (n, n) counted from pixel (top, left): (n, n, C) float32."""
+    """source (H, W, C) at the points (n, n) counted from pixel (top, left): (n, n, C) float32.
+    (H, W) is one channel."""
     region, first_row, first_column = _region(source, rows, columns, top, left)
-    width = region.shape[1]
-    pixels = region.reshape(-1, region.shape[2]).astype(np.float32, copy=False)
-    found = np.empty((*rows.shape, region.shape[2]), np.float32)
+    height, width = region.shape[:2]
+    pixels = region.reshape(height * width, -1).astype(np.float32, copy=False)
+    found = np.empty((*rows.shape, pixels.shape[1]), np.float32)
     # In blocks of rows the temporaries stay in the cache: 2.5 times faster than all at once. Most
     # operations are in place, which halves the time again.
     for start in range(0, len(rows), 32):
@@ -53,7 +55,7 @@ def _between(pixels: np.ndarray, index: np.ndarray, right: np.ndarray) -> np.nda
 
 
 def nearest(
-    source: np.ndarray, rows: np.ndarray, columns: np.ndarray, top: int, left: int
+    source: Pixels, rows: np.ndarray, columns: np.ndarray, top: int, left: int
 ) -> np.ndarray:
     """source (H, W) at the pixels nearest to the points (n, n) counted from pixel (top, left)."""
     rows, columns = np.rint(rows), np.rint(columns)
@@ -62,7 +64,7 @@ def nearest(
 
 
 def _region(
-    source: np.ndarray, rows: np.ndarray, columns: np.ndarray, top: int, left: int
+    source: Pixels, rows: np.ndarray, columns: np.ndarray, top: int, left: int
 ) -> tuple[np.ndarray, int, int]:
     """The part of source around the points, mirrored beyond its border, and its first pixel.
 
@@ -74,5 +76,9 @@ def _region(
     width = math.floor(columns.max()) + 3 - first_column
     down = reflect(top + first_row, height, source.shape[0])
     across = reflect(left + first_column, width, source.shape[1])
+    if isinstance(source, OnDisk):
+        r0, c0 = down.min(), across.min()
+        source = source[r0 : down.max() + 1, c0 : across.max() + 1]
+        down, across = down - r0, across - c0
     # rows, then columns: three times as fast as both at once
     return source.take(down, axis=0).take(across, axis=1), first_row, first_column

@@ -12,18 +12,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
-from cunet.data.labels import (
-    IGNORE,
-    MAX_CLASSES,
-    class_ids,
-    refuse_negative,
-    refuse_two_codings,
-)
+from cunet.data.class_ids import MAX_CLASSES, class_ids
+from cunet.data.labels import IGNORE, refuse_negative, refuse_two_codings
 from cunet.data.suspicion import (
     ALIKE,
     FEW,
     HALF,
+    MOST_NAMED,
     counted_up,
+    doubts_of_classes,
     ignoring,
     many_pieces,
     masks_among,
@@ -38,7 +35,6 @@ from cunet.terminal import plural
 
 MEANINGS = ("classes", "instances")
 MOST_LAYERS = 10  # classes of one piece each that are in every page: layers, or organs
-MOST_NAMED = 16  # classes that a study tells apart, such as organs; more are perhaps objects
 INSTANCE_CLASSES = ("background", "object")
 
 
@@ -80,23 +76,28 @@ def meaning_of(
     labels, classes, coding = class_ids(pages, names)
     doubts = [f"warning: {why}"] if why else []
     if asked is None and not doubts:
-        doubts = _numbered_among_others(pages, names) or _many(classes)
+        doubts = doubts_of_classes(pages, names, classes)
     return Meaning(labels, classes, None, [coding, *doubts])
 
 
 def told(
-    pages: Sequence[np.ndarray], names: Sequence[str], asked: str | None = None
+    pages: Sequence[np.ndarray],
+    names: Sequence[str],
+    asked: str | None = None,
+    known: Sequence[set[int]] | None = None,
 ) -> tuple[str, str]:
     """ "instances" or "classes", as asked or by the shapes of the numbers in pages (H, W); and why.
 
-    Of classes this is a doubt, or "". DataError, naming the page, where neither is plain.
+    Of classes this is a doubt, or "". known: the numbers in each page, where they were counted.
+    DataError, naming the page, where neither is plain.
     """
     if asked is not None:
         return asked, "as asked for" if asked == "instances" else ""
-    kind, why = _by_shape(pages)
+    known = known or [set(numbers_in(page).tolist()) for page in pages]
+    kind, why = _by_shape(pages, known)
     if kind != "unclear":
         return kind, why + ("; --labels classes reads classes" if kind == "instances" else "")
-    counts = [len(_numbers(page)) for page in pages]
+    counts = [len(numbers - {0, IGNORE}) for numbers in known]
     most = int(np.argmax(counts))
     raise DataError(
         f"labels may be cell numbers (instances) or classes: {names[most]} holds "
@@ -105,15 +106,10 @@ def told(
     )
 
 
-def _numbers(page: np.ndarray) -> set[int]:
-    """The numbers in a page (H, W), but for 0 and 255."""
-    return set(numbers_in(page).tolist()) - {0, IGNORE}
-
-
-def _by_shape(pages: Sequence[np.ndarray]) -> tuple[str, str]:
+def _by_shape(pages: Sequence[np.ndarray], known: Sequence[set[int]]) -> tuple[str, str]:
     """("classes", a doubt or ""), ("instances", why) or ("unclear", why)."""
-    own = [_numbers(page) for page in pages]
-    ground, numbers = any((page == 0).any() for page in pages), set().union(*own)
+    own = [numbers - {0, IGNORE} for numbers in known]
+    ground, numbers = any(0 in found for found in known), set().union(*own)
     most, same = max(map(len, own)), len(own) > 1 and len({*map(frozenset, own)}) == 1
     if len(numbers) < 2:
         return "classes", ""
@@ -155,16 +151,6 @@ def _same_again(own: Sequence[set[int]]) -> bool:
     return len(own) > 1 and gaps and _like_class_ids(numbers) and len(numbers) <= MOST_NAMED
 
 
-def _many(classes: int) -> list[str]:
-    """A warning where there are more classes than a study tells apart, such as torn neurons."""
-    if classes <= MOST_NAMED:
-        return []
-    return [
-        f"warning: {classes} classes, many for a network: if each number is an object, though in "
-        "several pieces, give --labels instances; --labels classes says that they are classes"
-    ]
-
-
 def _like_class_ids(numbers: set[int]) -> bool:
     """Whether the numbers above 0 run from 1 on without gaps, and are few."""
     return numbers == set(range(1, len(numbers) + 1)) and len(numbers) < MAX_CLASSES
@@ -173,25 +159,19 @@ def _like_class_ids(numbers: set[int]) -> bool:
 def _instances(pages: Sequence[np.ndarray], names: Sequence[str], why: str) -> Meaning:
     """The pages as object numbers. A mask of two values holds its 4-connected components."""
     union = set().union(*(numbers_in(page).tolist() for page in pages))
-    if len(union - {0}) == 0:
-        raise DataError(
-            f"the labels hold no object: every pixel of {names[0]}"
-            f"{' and of all other pages' if len(names) > 1 else ''} is 0. Are these the labels?"
-        )
+    refuse_no_object(union, names)
     if union <= {0, 1} or union <= {0, IGNORE}:
         found = [ndimage.label(page > 0)[0].astype(np.int32, copy=False) for page in pages]
         notes = ["labels are masks: their 4-connected components are the objects"]
         return Meaning(_object_labels(found, pages, False), 2, found, notes)
-    ignored, notes = _ignored(pages, names, union)
+    ignored, notes = ignored_in(pages, names, union)
     found = []
     for page in pages:
         numbers, place = renumbered(np.where(page == IGNORE, 0, page) if ignored else page)
         place += numbers[0] != 0  # a page without background numbers from 1 too
         found.append(place)
     counts = [int(np.count_nonzero(np.bincount(cells.ravel())[1:])) for cells in found]
-    least, most = min(counts), max(counts)
-    each = f"{most} in an image" if least == most else f"{least} to {most} in an image"
-    notes.insert(0, f"labels are cell numbers (instances): {sum(counts)} objects, {each}; {why}")
+    notes.insert(0, objects_said(counts, why))
     masks = masks_among(found, names)
     notes += masks
     if not masks and many_pieces(found):
@@ -200,6 +180,22 @@ def _instances(pages: Sequence[np.ndarray], names: Sequence[str], why: str) -> M
             "cell numbers? Touching cells are then one"
         )
     return Meaning(_object_labels(found, pages, ignored), 2, found, notes)
+
+
+def refuse_no_object(numbers: set[int], names: Sequence[str]) -> None:
+    """DataError where pages that number objects hold nothing but 0."""
+    if len(numbers - {0}) == 0:
+        raise DataError(
+            f"the labels hold no object: every pixel of {names[0]}"
+            f"{' and of all other pages' if len(names) > 1 else ''} is 0. Are these the labels?"
+        )
+
+
+def objects_said(counts: Sequence[int], why: str) -> str:
+    """A note on how many objects the pages have, and why they are taken for objects."""
+    least, most = min(counts), max(counts)
+    each = f"{most} in an image" if least == most else f"{least} to {most} in an image"
+    return f"labels are cell numbers (instances): {sum(counts)} objects, {each}; {why}"
 
 
 def _object_labels(
@@ -213,7 +209,7 @@ def _object_labels(
     return labels
 
 
-def _ignored(
+def ignored_in(
     pages: Sequence[np.ndarray], names: Sequence[str], union: set[int]
 ) -> tuple[bool, list[str]]:
     """Whether 255 among object numbers means "ignore", and notes."""
@@ -234,16 +230,3 @@ def _ignored(
             f"numbered to {len(others)}. If it means ignore, take it out"
         ]
     return False, []
-
-
-def _numbered_among_others(pages: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
-    """A warning where one page numbers cells and most do not."""
-    counts = [len(_numbers(page)) for page in pages]
-    many = (i for i, count in enumerate(counts) if count > FEW)
-    odd = next((i for i in many if whole([pages[i]]) >= ALIKE), None)
-    if odd is None:
-        return []
-    return [
-        f"warning: {names[odd]} holds {counts[odd]} numbers beside 0, and each is one piece: are "
-        "they cell numbers, not classes?"
-    ]

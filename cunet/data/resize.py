@@ -49,14 +49,16 @@ def resize_probability(probability: np.ndarray, height: int, width: int) -> np.n
 def resized(dataset: Dataset, side: int) -> Dataset:
     """The data set with images (see resize_image), labels and cell numbers of side x side pixels.
 
-    A note says so, and how many cells of which slices were too small to keep a pixel.
+    Slices on disk are read one by one, and held small. A note says so, and how many cells of which
+    slices were too small to keep a pixel.
     """
     notes = [f"scaled to {side} x {side} pixels: images averaged, labels taken from nearest pixels"]
     instances = None
     if dataset.instances is not None:
-        instances = [resize_labels(cells, side) for cells in dataset.instances]
-        pairs = zip(dataset.instances, instances, strict=True)
-        lost = [np.setdiff1d(before[before > 0], after).size for before, after in pairs]
+        instances, lost = [], []
+        for cells in map(np.asarray, dataset.instances):
+            instances.append(resize_labels(cells, side))
+            lost.append(np.setdiff1d(cells[cells > 0], instances[-1]).size)
         where = [f"{n} in {name}" for n, name in zip(lost, dataset.slice_names, strict=True) if n]
         if where:
             rest = f" and {plural(len(where) - 3, 'more image')}" if len(where) > 3 else ""
@@ -67,8 +69,8 @@ def resized(dataset: Dataset, side: int) -> Dataset:
             )
     return replace(
         dataset,
-        images=[resize_image(image, side) for image in dataset.images],
-        labels=[resize_labels(labels, side) for labels in dataset.labels],
+        images=[resize_image(np.asarray(image), side) for image in dataset.images],
+        labels=[resize_labels(np.asarray(labels), side) for labels in dataset.labels],
         instances=instances,
         notes=(*dataset.notes, *notes),
     )

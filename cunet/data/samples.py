@@ -7,7 +7,7 @@ run meets the same samples as an uninterrupted one, and the number of threads ch
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
 
@@ -17,6 +17,7 @@ from cunet.checks import arguments, one_image, seed, whole_from_1
 from cunet.data.augment import Augmentation, Parameters, draw, parameters
 from cunet.data.bend import spline_basis
 from cunet.data.labels import IGNORE
+from cunet.data.on_disk import OnDisk, Pixels
 from cunet.data.values import check_values
 from cunet.errors import CunetError, DataError
 from cunet.threads import Helpers, available_threads
@@ -111,18 +112,24 @@ class Record:
 
 @dataclass(frozen=True)
 class Samples:
-    """What samples are drawn from: normalised images (H, W, C), labels and weights (H, W)."""
+    """What samples are drawn from: normalised images (H, W, C), labels and weights (H, W), in
+    memory or on disk."""
 
     ignore = IGNORE  # the label of pixels that weigh nothing
 
-    images: list[np.ndarray]
-    labels: list[np.ndarray]
-    weights: list[np.ndarray]
+    images: Sequence[Pixels]
+    labels: Sequence[Pixels]
+    weights: Sequence[Pixels]
     input_size: int
     output_size: int
     augmentation: Augmentation
     seed: int
     batch: int = 1
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether slices are read when samples are drawn from them."""
+        return any(isinstance(image, OnDisk) for image in self.images)
 
     def sample(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sample `index` of the run: x (n, n, C), labels (m, m), weights (m, m)."""

@@ -24,6 +24,7 @@ FEW = 4  # classes that may be counted up by chance
 RARE = 0.001  # of the pixels that have a class: classes above 0 that are as rare are stray values
 FAR_MORE = 10  # times as many pixels of 255 beside them
 SHOWN = 3  # names in a warning
+MOST_NAMED = 16  # classes that a study tells apart, such as organs; more are perhaps objects
 
 
 def numbers_in(page: np.ndarray) -> np.ndarray:
@@ -152,10 +153,37 @@ def masks_among(pages: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
     ]
 
 
+def doubts_of_classes(pages: Sequence[np.ndarray], names: Sequence[str], classes: int) -> list[str]:
+    """A warning where one page numbers cells and most do not, or where classes are many."""
+    counts = [len({*numbers_in(page).tolist()} - {0, IGNORE}) for page in pages]
+    many = (i for i, count in enumerate(counts) if count > FEW)
+    odd = next((i for i in many if whole([pages[i]]) >= ALIKE), None)
+    if odd is None:
+        return _many(classes)
+    return [
+        f"warning: {names[odd]} holds {counts[odd]} numbers beside 0, and each is one piece: are "
+        "they cell numbers, not classes?"
+    ]
+
+
+def _many(classes: int) -> list[str]:
+    """A warning where there are more classes than a study tells apart, such as torn neurons."""
+    if classes <= MOST_NAMED:
+        return []
+    return [
+        f"warning: {classes} classes, many for a network: if each number is an object, though in "
+        "several pieces, give --labels instances; --labels classes says that they are classes"
+    ]
+
+
 def refuse_stray(pages: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
     """The warnings of `stray`; DataError where class ids (H, W) uint8 surely are masks with a few
     other pixels."""
-    reason, warnings = stray(pages, names)
+    return told_of_stray(*stray(pages, names))
+
+
+def told_of_stray(reason: str, warnings: list[str]) -> list[str]:
+    """The warnings that `stray` returns; DataError for its reason."""
     if reason:
         raise DataError(
             f"labels of {reason}. Is this a mask of 0 and 255 with stray pixels? Save it with "
@@ -169,14 +197,19 @@ def stray(pages: Sequence[np.ndarray], names: Sequence[str]) -> tuple[str, list[
 
     pages are class ids (H, W) uint8, where 255 is ignore.
     """
-    counts = np.array([np.bincount(page.ravel(), minlength=256) for page in pages])
+    return stray_of([np.bincount(page.ravel(), minlength=256) for page in pages], names)
+
+
+def stray_of(pages: Sequence[np.ndarray], names: Sequence[str]) -> tuple[str, list[str]]:
+    """The same from the number of pixels of each class in every page, (256,) each."""
+    counts = np.array(pages)
     ignored = counts[:, IGNORE]
     classes, above = counts[:, :IGNORE].sum(axis=1), counts[:, 1:IGNORE].sum(axis=1)
     if not ignored.any():
         return "", []
 
     def said(i: int) -> str:
-        share = 100 * ignored[i] / pages[i].size
+        share = 100 * ignored[i] / counts[i].sum()
         return (
             f"{names[i]}: 255 covers {share:.1f} % of the pixels and counts as ignore, since "
             f"{plural(above[i], 'pixel has', 'pixels have')} a class above 0"

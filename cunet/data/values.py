@@ -46,10 +46,14 @@ def check_values(pixels: np.ndarray, name: str, first: int = 0) -> None:
 
 def where(bad: np.ndarray, first: int = 0) -> str:
     """Which pixels of (H, W, C) are marked: how many, and their rows counted from `first`."""
-    marked = np.any(bad, axis=2)
-    rows, count = np.flatnonzero(marked.any(axis=1)) + first, int(marked.sum())
+    return placed(np.any(bad, axis=2).sum(axis=1), first)
+
+
+def placed(counts: np.ndarray, first: int = 0) -> str:
+    """In words, how many pixels are marked and in which rows; counts (H,) of rows from `first`."""
+    rows = np.flatnonzero(counts) + first
     place = f"row {rows[0]}" if rows[0] == rows[-1] else f"rows {rows[0]} to {rows[-1]}"
-    return f"{plural(count, 'pixel')} ({place})"
+    return f"{plural(int(counts.sum()), 'pixel')} ({place})"
 
 
 def standing_apart(image: np.ndarray, holders: str = "") -> str | None:

@@ -29,6 +29,13 @@ class Border(NamedTuple):
 # As the paper and the plugin of 2019 have it.
 PAPER, FALK2019 = Border(10.0, 5.0), Border(50.0, 6.0)
 FORMS = {"paper": PAPER, "falk2019": FALK2019}
+FALLOFF = 10.0  # pixels in which the weight of background falls around cells, in falk2019
+
+
+def reach_of(form: str, sigma: float | None = None) -> float:
+    """From how far away cells count in the weight of a pixel, in pixels."""
+    sigma = FORMS[form].sigma if sigma is None else sigma
+    return REACH_IN_SIGMAS * (max(sigma, FALLOFF) if form == "falk2019" else sigma)
 
 
 def components(mask: np.ndarray) -> np.ndarray:
@@ -84,6 +91,12 @@ def class_weights(labels: Iterable[np.ndarray], classes: int, ignore: int = IGNO
         kept = np.asarray(label)[np.asarray(label) != ignore]
         _check_classes(kept, classes)
         counts += np.bincount(kept.ravel(), minlength=classes)
+    return weights_of_counts(counts)
+
+
+def weights_of_counts(counts: np.ndarray) -> np.ndarray:
+    """The same from the number of pixels of each class, (K,)."""
+    classes = len(counts)
     present = counts > 0
     return np.divide(counts.sum(), classes * counts, out=np.zeros(classes), where=present)
 
@@ -142,7 +155,7 @@ def falk2019_map(
     w0: float = FALK2019.w0,
     sigma: float = FALK2019.sigma,
     balance: float = 0.1,
-    falloff: float = 10.0,
+    falloff: float = FALLOFF,
     ignore: int = IGNORE,
 ) -> np.ndarray:
     """The authors' form of 2019; (H, W) float32: 1 on cells, 0 on ignored pixels, on background

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cunet.data.labels import IGNORE, MAX_CLASSES
+from cunet.data.class_ids import MAX_CLASSES
+from cunet.data.labels import IGNORE
 from cunet.data.meaning import told
 from cunet.data.probability import largest_integer
 from cunet.errors import CunetError, DataError

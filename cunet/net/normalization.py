@@ -43,8 +43,15 @@ class Normalization:
         every = max(1, count // SAMPLED_PIXELS)
         sample = np.concatenate([pixels[::every] for pixels in flat])
         low, high = np.percentile(sample, (0.1, 99.9), axis=0)
-        if (variance < LOST * mean * mean).any():
+        if lost(mean, variance):
             mean, variance = _from_differences(lambda: iter(flat), count)
+        return cls.of_statistics(mean, variance, low, high)
+
+    @classmethod
+    def of_statistics(
+        cls, mean: np.ndarray, variance: np.ndarray, low: np.ndarray, high: np.ndarray
+    ) -> "Normalization":
+        """From what was found in pixels, (C,) each."""
         numbers = [tuple(v.tolist()) for v in (mean, _deviation(variance), low, high)]
         return cls(numbers[0], numbers[1], numbers[2], numbers[3])
 
@@ -69,7 +76,7 @@ class Normalization:
             squares = squares + np.square(part).sum(axis=0)
         mean = total / count
         variance = np.maximum(squares / count - mean * mean, 0)
-        if (variance < LOST * mean * mean).any():
+        if lost(mean, variance):
             mean, variance = _from_differences(pixels, count)
         deviation = _deviation(variance)
         return replace(
@@ -108,6 +115,11 @@ class Normalization:
 def wide(dtype: np.dtype) -> bool:
     """Whether numbers of this type have more digits than a float32."""
     return dtype.itemsize > (2 if dtype.kind in "iu" else 4)
+
+
+def lost(mean: np.ndarray, variance: np.ndarray) -> bool:
+    """Whether a variance is lost in rounding, so that it must be found from differences."""
+    return bool((variance < LOST * mean * mean).any())
 
 
 def _from_differences(

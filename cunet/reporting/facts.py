@@ -17,13 +17,14 @@ from cunet.net.unet import UNet
 from cunet.reporting.cells import caption as cells_caption
 from cunet.reporting.isbi import Scores, score, why_none
 from cunet.reporting.log import Log
+from cunet.reporting.parts import in_memory
 from cunet.reporting.pictures import Example
 from cunet.reporting.slices import Segmented, in_order
 from cunet.segmentation.segment import segment
 from cunet.segmentation.tiling import whole_tile
 from cunet.training.config import Config
 from cunet.training.log_file import missing_steps
-from cunet.training.prepared import Prepared, prepare
+from cunet.training.prepared import prepare
 from cunet.training.run_folder import read_settings
 from cunet.training.weights import weigh
 
@@ -155,7 +156,9 @@ def collect(run: str | Path, progress: Progress = nothing) -> Facts:
         prepared = prepare(replace(config, weight_map="none"))  # its maps are of all slices
         data = Data(prepared.dataset, len(prepared.training), len(prepared.held_out))
         remarks += _changes(prepared.dataset, environment)
-        found = _look(config, prepared, data, net, progress)
+        shown = in_memory(prepared.dataset, prepared.held_out or _spread(prepared.training))
+        remarks += shown[2]
+        found = _look(config, shown[1], replace(data, dataset=shown[0]), net, progress)
     except CunetError as error:
         remarks.append(f"No pictures, no scores and no threshold curve: {error}")
     return Facts(path, config, log, environment, metrics, network, data, found, remarks)
@@ -198,10 +201,9 @@ def _changes(dataset: Dataset, environment: dict) -> list[str]:
     ]
 
 
-def _look(config: Config, prepared: Prepared, data: Data, net: UNet, progress: Progress) -> Found:
+def _look(config: Config, indices: list, data: Data, net: UNet, progress: Progress) -> Found:
     """Segments the held-out slices, or some training slices, and chooses up to three to show."""
     dataset, slices = data.dataset, []
-    indices = prepared.held_out or _spread(prepared.training)
     for number, i in enumerate(indices):
         progress("report: segmenting slice", number, len(indices))
         image = dataset.images[i]

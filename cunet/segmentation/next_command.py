@@ -10,6 +10,7 @@ from cunet.data import ctc_files, dsb2018, layouts
 from cunet.data.dataset import sha256
 from cunet.errors import CunetError
 from cunet.files import listing, read_description
+from cunet.files.ome_zarr import is_node
 from cunet.net.checkpoint import model_file
 from cunet.segmentation.how import ENDINGS
 from cunet.segmentation.inputs import find_images
@@ -25,6 +26,9 @@ def segment_command(
     It writes to another folder where the usual one holds products of another model.
     """
     folder, out, products = Path(data), ".", ["prob", "mask"]
+    if is_node(folder):
+        name = f"{Path(run).resolve().name}.ome.zarr"
+        return shell_line(["cunet", "segment", data, "--model", run, "--out", name])
     chosen: list[str] = []
     names = ("test-volume.tif", "train-volume.tif")
     found = [listing.tiff_named(folder, name) for name in names]

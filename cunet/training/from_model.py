@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cunet.data.dataset import Dataset, sha256
+from cunet.data.on_disk import OnDisk
 from cunet.errors import CunetError, DataError
 from cunet.net import checkpoint
 from cunet.net.model_input import shape_of
@@ -77,7 +78,7 @@ class Model:
         if found == wanted:
             return
         if wanted == 1:
-            equal = all((one == one[..., :1]).all() for one in dataset.images)
+            equal = all(map(_grey, dataset.images))
             fix = (
                 "they are grey saved as colour: save them in grey" if equal else "save them in grey"
             )
@@ -123,6 +124,11 @@ class Model:
                 "in other numbers than mean 0 and deviation 1; expect poor first steps"
             )
         return tuple(lines)
+
+
+def _grey(image: Any) -> bool:
+    """Whether an image in memory has equal channels."""
+    return not isinstance(image, OnDisk) and bool((image == image[..., :1]).all())
 
 
 def _known(normalization: Normalization) -> bool:

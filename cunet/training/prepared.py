@@ -1,11 +1,11 @@
 """A data set made ready to train on: checked, split, normalised, with weight maps."""
 
 from dataclasses import dataclass, replace
-
-import numpy as np
+from typing import Any
 
 from cunet.data.dataset import Dataset
 from cunet.data.load import load
+from cunet.data.on_disk import OnDisk, Pixels
 from cunet.data.resize import resized
 from cunet.data.samples import Samples
 from cunet.data.values import check_values
@@ -14,6 +14,7 @@ from cunet.net.normalization import Normalization
 from cunet.net.sizes import output_size
 from cunet.training.config import Config
 from cunet.training.held_out import split
+from cunet.training.on_disk import normalised, statistics, weigh_on_disk
 from cunet.training.weights import weigh
 
 
@@ -43,16 +44,19 @@ def prepare(config: Config, dataset: Dataset | None = None) -> Prepared:
         dataset = load(config.data, config.dataset, config.labels)
     else:
         for image, name in zip(dataset.images, dataset.slice_names, strict=True):
-            check_values(image, f"image '{name}'")
+            if not isinstance(image, OnDisk):  # these were checked when they were found
+                check_values(image, f"image '{name}'")
     if config.resize:
         dataset = resized(dataset, config.resize)
     training, held_out = split(config, dataset.slice_names)
-    images = [dataset.images[i] for i in training]
-    normalization = Normalization.of(images)
+    images: list[Any] = [dataset.images[i] for i in training]
+    on_disk = isinstance(images[0], OnDisk)
+    labels, weights = (weigh_on_disk if on_disk else weigh)(config, dataset, training)
     if config.normalization == "image":
         identity = Normalization.identity(images[0].shape[2])
         normalization = replace(identity, per_image=True)
-    labels, weights = weigh(config, dataset, training)
+    else:
+        normalization = statistics(images) if on_disk else Normalization.of(images)
     samples = Samples(
         [_normalised(image, normalization) for image in images],
         labels,
@@ -66,7 +70,9 @@ def prepare(config: Config, dataset: Dataset | None = None) -> Prepared:
     return Prepared(dataset, training, held_out, normalization, samples)
 
 
-def _normalised(image: np.ndarray, normalization: Normalization) -> np.ndarray:
+def _normalised(image: Pixels, normalization: Normalization) -> Pixels:
     """An image (H, W, C) float32, by its own mean and deviation where every image has its own."""
+    if isinstance(image, OnDisk):
+        return normalised(image, normalization)
     fitted = normalization.fitted(lambda r0, r1: image[r0:r1], len(image))
     return fitted.apply(image)

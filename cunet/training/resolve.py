@@ -13,6 +13,8 @@ from typing import Any
 from cunet.backend import cuda_problem, resolve_device
 from cunet.data.dataset import Dataset
 from cunet.data.load import load
+from cunet.data.on_disk import OnDisk
+from cunet.data.weight_map import FORMS
 from cunet.errors import CunetError
 from cunet.training import config as configs
 from cunet.training.config import Config
@@ -56,8 +58,12 @@ def suited(config: Config, given: Container[str], dataset: Dataset) -> Config:
     """The settings that suit a data set. given: names of those that are not a preset's.
 
     Where the data number objects and a preset has class balance alone, the weight map is the
-    paper's, whose border term tells touching objects apart.
+    paper's, whose border term tells touching objects apart. Where slices on disk number none, it is
+    class balance: a border term needs the cells of whole slices.
     """
+    if isinstance(dataset.images[0], OnDisk) and dataset.instances is None:
+        border = config.weight_map in FORMS and "weight_map" not in given
+        return replace(config, weight_map="balance") if border else config
     if dataset.instances is None or "weight_map" in given or config.weight_map != "balance":
         return config
     return replace(config, weight_map="paper")

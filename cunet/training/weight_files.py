@@ -9,6 +9,7 @@ import numpy as np
 from cunet.data.dataset import Dataset
 from cunet.data.labels import cells, read_labels
 from cunet.data.meaning import meaning_of
+from cunet.data.on_disk import refuse_on_disk
 from cunet.data.resize import resized
 from cunet.data.suspicion import refuse_stray
 from cunet.data.weight_map import FORMS, components
@@ -40,6 +41,8 @@ def write_weights(
     if path.is_dir():
         config, dataset = with_data(replace(config, data=str(path)), given)
         slices, _ = split(config, dataset.slice_names)
+        if not config.resize:
+            refuse_on_disk(dataset.labels, "a file of weight maps", "Name one label file.")
     else:
         dataset = _of_file(path, config.labels)
         slices = list(range(len(dataset.labels)))

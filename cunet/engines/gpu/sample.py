@@ -42,9 +42,10 @@ def nodes_of(how: Any) -> int:
 
 def sample_bytes(samples: Any) -> int:
     """Bytes on the GPU of the slices that these samples are drawn from; 0 where their kind is not
-    made here: a bend by noise, a blur, more channels or a finer grid than the kernel takes."""
+    made here: a bend by noise, a blur, more channels or a finer grid than the kernel takes, slices
+    that are read from disk when samples are drawn from them."""
     how, images = samples.augmentation, samples.images
-    if how.elastic == "simard" or how.blur or nodes_of(how) > MAX_NODES:
+    if samples.on_disk or how.elastic == "simard" or how.blur or nodes_of(how) > MAX_NODES:
         return 0
     if images[0].shape[2] > MAX_CHANNELS or any(y.dtype != np.uint8 for y in samples.labels):
         return 0
