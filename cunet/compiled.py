@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cunet.errors import DeviceError
+from cunet.interrupts import uninterrupted
 
 
 def compiled(loop: Callable) -> Callable:
@@ -37,11 +38,23 @@ def compiled(loop: Callable) -> Callable:
     @wraps(loop)
     def call(*arrays: Any) -> Any:
         try:
-            return machine_code(True)(*arrays)
+            return ready(machine_code(True), arrays)(*arrays)
         except (OSError, EOFError, pickle.UnpicklingError):  # of the cache: no room, or damaged
-            return machine_code(False)(*arrays)
+            return ready(machine_code(False), arrays)(*arrays)
 
     return call
+
+
+def ready(code: Any, arrays: tuple[Any, ...]) -> Callable:
+    """The machine code, compiled for these arrays. An interruption waits until that is done: in the
+    middle it may leave Numba's lock closed, and other threads would wait for it for ever."""
+    from numba import typeof
+
+    kinds = tuple(typeof(array) for array in arrays)
+    if kinds not in code.overloads:
+        with uninterrupted():
+            code.compile(kinds)
+    return code
 
 
 def _jit() -> Callable:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -23,6 +24,7 @@ def numba(monkeypatch, tmp_path):
     """A double of Numba: it notes whether each compilation is kept, in a folder of this test."""
     module = ModuleType("numba")
     module.kept, module.broken, module.folder = [], None, tmp_path / "cache"
+    module.typeof, module.interrupted = type, False
     module.folder.mkdir(mode=0o700)
 
     def njit(cache=False, nogil=False):
@@ -30,11 +32,18 @@ def numba(monkeypatch, tmp_path):
 
         def compile_(loop):
             def call(*arrays):
+                assert tuple(map(type, arrays)) in call.overloads
+                return loop(*arrays)
+
+            def compile_for(kinds):
+                if module.interrupted:
+                    signal.raise_signal(signal.SIGINT)
                 module.kept.append(cache)
                 if cache and module.broken:
                     raise module.broken
-                return loop(*arrays)
+                call.overloads[kinds] = loop
 
+            call.overloads, call.compile = {}, compile_for
             call.stats = SimpleNamespace(cache_path=str(module.folder))
             return call
 
@@ -47,6 +56,14 @@ def numba(monkeypatch, tmp_path):
 
 def test_machine_code_is_kept_in_a_folder_of_ours(numba):
     assert compiled(double)(4) == 8 and numba.kept == [True]
+
+
+def test_an_interruption_waits_until_it_is_compiled(numba):
+    """In the middle it may leave Numba's lock closed, for which other threads wait for ever."""
+    numba.interrupted, call = True, compiled(double)
+    with pytest.raises(KeyboardInterrupt):
+        call(4)
+    assert numba.kept == [True] and call(4) == 8 and numba.kept == [True]
 
 
 @posix
