@@ -65,8 +65,13 @@ def some(names: Sequence[str], shown: int = 3) -> str:
 
 
 def sha256(path: Path) -> str:
-    """The hash of a file's bytes, as 64 hexadecimal digits."""
+    """The hash of a file's bytes, as 64 hexadecimal digits; of a folder, such as an OME-Zarr, that
+    of the names and bytes of all its files."""
     try:
+        if path.is_dir():
+            files = sorted(p for p in path.rglob("*") if p.is_file())
+            parts = (f"{p.relative_to(path).as_posix()} {sha256(p)}\n" for p in files)
+            return hashlib.sha256("".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

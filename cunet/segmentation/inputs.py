@@ -158,7 +158,8 @@ def probabilities_of(paths: Iterable[Path]) -> list[Path]:
 
 def image_stem(prob: Path) -> str:
     """x_prob.tif -> x, as the image was called."""
-    return prob.stem.removesuffix("_prob") or prob.stem
+    stem = prob.stem.removesuffix(".ome") if prob.suffix == ".zarr" else prob.stem
+    return stem.removesuffix("_prob") or stem
 
 
 def one_name(first: Path, second: Path) -> CunetError:
