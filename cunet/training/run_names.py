@@ -10,6 +10,7 @@ from cunet.files.disk import write_error
 def next_name(parent: str | Path, stem: str) -> Path:
     """parent/stem-<n> with the first free n, counted from 1."""
     stem = os.fsdecode(os.fsencode(stem)[:200])  # a folder may have the longest name there is
+    stem = stem.removesuffix(".zarr").removesuffix(".ome") or stem
     taken = [re.fullmatch(rf"{re.escape(stem)}-(\d+)", p.name) for p in Path(parent).glob("*")]
     return Path(parent) / f"{stem}-{max([int(m[1]) for m in taken if m], default=0) + 1}"
 
