@@ -72,7 +72,7 @@ def _time(found: dict[str, Any]) -> str:
     text = f"{seconds(found['seconds_a_tile'])} a tile, measured here; {hours(found['hours'])}"
     if found["devices"] > 1:
         text += f" on {found['devices']} GPUs"
-    expected = found["hours_without_empty"]
+    expected = found["hours_without_empty"] or found["hours"]  # 0: nothing but empty tiles was seen
     if expected != found["hours"]:
         text += f" in all, {hours(expected)} without empty tiles"
     if found["gpu_hours"] is not None:
@@ -116,8 +116,9 @@ def _better(found: dict[str, Any]) -> str:
 
 
 def _product(found: dict[str, Any]) -> str:
+    packed = f"about {size(found['compressed_bytes'])} compressed, "
+    packed *= found["compressed_bytes"] > 0  # else nothing but empty tiles was seen
     return (
-        f"{found['dtype']}, {plural(found['levels'], 'resolution')}: {size(found['bytes'])}, about "
-        f"{size(found['compressed_bytes'])} compressed, in {plural(found['files'], 'file')} "
-        "(a PUT each)"
+        f"{found['dtype']}, {plural(found['levels'], 'resolution')}: {size(found['bytes'])}, "
+        f"{packed}in {plural(found['files'], 'file')} (a PUT each)"
     )
