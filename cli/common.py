@@ -49,7 +49,7 @@ json_option = click.option(
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 device_option = click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1."
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, cuda:all."
 )
 precision_option = click.option(
     "--precision", type=Choice(list(filter(None, CHOICES["precision"]))),

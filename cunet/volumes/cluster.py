@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cunet.backend import gpus, resolve_device
+from cunet.backend import ALL_GPUS, gpus, resolve_device
 from cunet.errors import CunetError, DeviceError
 from cunet.files.lock import held
 from cunet.terminal import plural
@@ -97,12 +97,12 @@ def own_gpu(device: str) -> str:
     """The device that this worker uses for as long as it lives: of several workers on a machine
     with GPUs each takes one. DeviceError where others have them all."""
     global _device
-    if device not in ("auto", "cuda"):
+    if device not in ("auto", "cuda", ALL_GPUS):
         return device
     if _device is None:
         count = gpus()
         if count == 0:
-            _device = resolve_device("cpu" if device == "auto" else device)
+            _device = resolve_device("cpu" if device == "auto" else "cuda")
         for number in range(count):
             lock = Path(gettempdir()) / f"cunet-gpu-{os.getuid()}-{number}.lock"
             with suppress(CunetError):

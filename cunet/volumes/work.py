@@ -73,8 +73,8 @@ def go_on(
     only_finish: bool = False,
     progress: Progress = lambda done, total, what: None,
 ) -> dict[str, Any]:
-    """Do what is left of a segmentation; returns what there is now: `state`, and once all is made
-    the shares of the classes and the number of objects."""
+    """Do what is left of a segmentation, or of a part of it; returns what there is now, as
+    segment_volume does."""
     start, task, books = time.perf_counter(), begun.task, begun.books
     result = result_of(task, books)
     if result is not None:
