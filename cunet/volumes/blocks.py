@@ -4,6 +4,7 @@ H W: rows and columns of a block; N: its sections; C: channels; K: classes.
 """
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from cunet.volumes.output import Output
 from cunet.volumes.source import open_for, open_source
 from cunet.volumes.statistics import Statistics
 from cunet.volumes.task import Task
+
+WRITERS = 2  # a block takes longer to compress than a fast GPU to compute
 
 
 @lru_cache(1)
@@ -69,26 +72,26 @@ class Blocks:
     def do(self, units: list[int]) -> Iterator[dict[str, Any]]:
         """Do these blocks; yields the note of each when it is on the disk.
 
-        A thread reads the next one and another writes the last one meanwhile, so that a GPU is not
-        kept waiting: the memory is that of three blocks.
+        A thread reads the next one and others write the last ones meanwhile, so that a GPU is not
+        kept waiting: the memory is that of the pixels of two and the products of three blocks.
         """
         if not units:
             return
-        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(WRITERS) as writers:
             reading = reader.submit(self.read, units[0])
-            writing: Future[dict[str, Any]] | None = None
+            writing: deque[Future[dict[str, Any]]] = deque()
             for i, unit in enumerate(units):
                 pixels = reading.result()
                 if i + 1 < len(units):
                     reading = reader.submit(self.read, units[i + 1])
                 made = self.compute(unit, pixels)
                 del pixels
-                if writing is not None:
-                    yield writing.result()
-                writing = writer.submit(self.write, made)
+                writing.append(writers.submit(self.write, made))
                 del made
-            if writing is not None:
-                yield writing.result()
+                while len(writing) > WRITERS:
+                    yield writing.popleft().result()
+            while writing:
+                yield writing.popleft().result()
 
     def close(self) -> None:
         """Close the source, and end the threads of several devices."""
