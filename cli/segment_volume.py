@@ -67,6 +67,9 @@ def report(found: dict[str, Any], out: str, quiet: bool) -> None:
         )  # fmt: skip
     if not found["finished"]:
         left, all_blocks = found["left"], found["blocks"]
+        if not left:
+            common.say(f"all {all_blocks:,} blocks are done; another part joins them now", quiet)
+            return
         common.say(f"{all_blocks - left:,} of {all_blocks:,} blocks are done; {left:,} are left to "
                    "other parts, or to the same command again", quiet)  # fmt: skip
         return
