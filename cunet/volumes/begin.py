@@ -8,12 +8,14 @@ from pathlib import Path
 
 from cunet.checks import between, fields, flag, refused, whole, whole_numbers
 from cunet.data.dataset import sha256
-from cunet.errors import CunetError, not_among
+from cunet.errors import CunetError, not_among, of_system
 from cunet.files.image_file import ImageFile
 from cunet.files.lock import held
+from cunet.files.ome_zarr.image import OmeZarrImage
 from cunet.files.ome_zarr.multiscales import VERSIONS
 from cunet.files.ome_zarr.nodes import holds_node, read_node
 from cunet.files.ome_zarr.output import create
+from cunet.files.ome_zarr.sizes import scale_of
 from cunet.net.unet import UNet
 from cunet.segmentation.objects import Instances
 from cunet.segmentation.segment import check_average
@@ -80,8 +82,8 @@ class Wanted:
         if self.prob is None and "prob" in self.products:
             refuse_large(4 * planes * shape[0] * shape[1] * shape[2])
         return Task(
-            str(image.path), identity(image), shape, str(model), sha256(model), classes, block,
-            chunk, tile, selection.get("level") or 0, selection.get("channel"),
+            str(image.path.absolute()), identity(image), shape, str(model), sha256(model), classes,
+            block, chunk, tile, selection.get("level") or 0, selection.get("channel"),
             selection.get("time"), sections, self.precision, self.average, self.threshold,
             self.skip_empty, self.products, prob, self.objects, self.instances.connectivity,
             self.instances.min_area, self.levels or usual_levels(shape), self.zarr,
@@ -126,6 +128,13 @@ def refuse_large(size: int) -> None:
         )
 
 
+def apart(source: Path, books: Books) -> None:
+    """CunetError where the output would take the place of the image that it is made of."""
+    image, output = source.resolve(), books.output.resolve()
+    if image == output or output in image.parents:
+        raise CunetError(f"--out {books.output}: '{source}' is read from there; give another name")
+
+
 def begin(books: Books, task: Task, image: ImageFile, overwrite: bool) -> None:
     """Make the output and its books, or find those that an earlier call or another process has
     begun in the same way. CunetError where something else is there."""
@@ -145,6 +154,9 @@ def begin(books: Books, task: Task, image: ImageFile, overwrite: bool) -> None:
                 _create(books, task, image, overwrite)
             overwrite = False
     same(task, books)
+    begun = Task.load(books)
+    if not (Path(begun.source).exists() and Path(begun.model).exists()):  # they were moved
+        task.save(books)
 
 
 def same(task: Task, books: Books) -> None:
@@ -159,20 +171,7 @@ def same(task: Task, books: Books) -> None:
 
 def _create(books: Books, task: Task, image: ImageFile, overwrite: bool) -> None:
     """The output without pixels, then the books: whoever finds these finds the output."""
-    if books.output.exists() and books.folder.exists() and not books.task.exists():
-        overwrite = True  # a process was killed while it began
-    if books.output.exists():
-        if not overwrite:
-            raise CunetError(
-                f"'{books.output}' exists, and nothing beside it says how it was made; give "
-                "--overwrite to replace it, or another --out"
-            )
-        if not ours(books):
-            raise CunetError(
-                f"'{books.output}' is not replaced: nothing says that cunet made it; move it away"
-            )
-        shutil.rmtree(books.output)
-    books.remove()
+    _clear(books, overwrite)
     books.create()
     planes, axes = ((), "zyx") if task.classes == 2 else ((task.classes,), "czyx")
     every = tuple(1 for _ in planes)
@@ -193,6 +192,29 @@ def _create(books: Books, task: Task, image: ImageFile, overwrite: bool) -> None
     task.save(books)
 
 
+def _clear(books: Books, overwrite: bool) -> None:
+    """Remove an output that is there, with its books; CunetError where it is not to be replaced."""
+    output = books.output
+    if output.is_symlink():
+        raise CunetError(f"'{output}' is a link: give the name of the folder that it leads to")
+    with books.working(alone=True):
+        if output.exists():
+            if not (overwrite or books.empty):  # those of a process that was killed as it began
+                raise CunetError(
+                    f"'{output}' exists, and nothing beside it says how it was made; give "
+                    "--overwrite to replace it, or another --out"
+                )
+            if not ours(books):
+                raise CunetError(
+                    f"'{output}' is not replaced: nothing says that cunet made it; move it away"
+                )
+            try:
+                shutil.rmtree(output)
+            except OSError as error:
+                raise of_system(error, f"cannot remove '{output}'") from error
+        books.remove()
+
+
 def ours(books: Books) -> bool:
     """Whether what has the output's name was made by this program."""
     if books.folder.is_dir():
@@ -201,8 +223,14 @@ def ours(books: Books) -> bool:
 
 
 def translation_of(image: ImageFile) -> tuple[float, float, float]:
-    """Where the middle of the first voxel lies along z, y and x, in the unit of its pixel size."""
+    """Where the middle of the first voxel lies along z, y and x, in the unit of the calibration,
+    which is one for all axes; the image may have several."""
     z, y, x = getattr(image, "translation", (0.0, 0.0, 0.0))
+    if isinstance(image, OmeZarrImage):
+        own = dict(zip(image.array_axes, image.scale, strict=True))
+        sizes, _ = scale_of(image.calibration, "zyx")
+        dz, dy, dx = (n / own.get(axis, n) for axis, n in zip("zyx", sizes, strict=True))
+        return z * dz, y * dy, x * dx
     return z, y, x
 
 

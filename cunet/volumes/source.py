@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cunet.errors import CunetError, of_system
 from cunet.files import open_image
 from cunet.files.image_file import ImageFile
@@ -34,7 +36,41 @@ def open_source(
     named = next((name for name, value in chosen.items() if value is not None), None)
     if named is not None:
         raise CunetError(f"--{named}: '{path}' is no OME-Zarr; leave it out")
-    return open_image(path)
+    image = open_image(path)
+    return image if sections is None else Sections(image, *sections)
+
+
+class Sections(ImageFile):
+    """Some consecutive pages of an open image, first to last - 1, counted from 0."""
+
+    def __init__(self, image: ImageFile, first: int, last: int) -> None:
+        self.image, self._first, self.pages = image, first, last - first
+        self.path, self.height, self.width = image.path, image.height, image.width
+        self.channels, self.dtype, self.axes = image.channels, image.dtype, image.axes
+        self.calibration, self.streamed, self.lossy = image.calibration, image.streamed, image.lossy
+        self.notes, self.doubts, self.no_data = image.notes, image.doubts, image.no_data
+        self.translation = first * (image.calibration.spacing or 1.0), 0.0, 0.0
+
+    @property
+    def page_axes(self) -> tuple[tuple[str, int], ...]:
+        return self.image.page_axes
+
+    def sample(self, page: int) -> np.ndarray:
+        """As that of the image, of one of these pages."""
+        return self.image.sample(self._first + page)
+
+    def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
+        return self.image.read_rows(self._first + page, r0, r1)
+
+    def _window(self, page: int, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
+        return self.image.read_window(self._first + page, r0, r1, c0, c1)
+
+    def _block(self, p0: int, p1: int, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
+        first = self._first
+        return self.image.read_block(first + p0, first + p1, r0, r1, c0, c1)
+
+    def close(self) -> None:
+        self.image.close()
 
 
 def open_for(net: UNet, image: ImageFile) -> ImageFile:
@@ -59,13 +95,15 @@ def sections_of(pages: str | None, image: ImageFile) -> tuple[int, int] | None:
 
 
 def identity(image: ImageFile) -> str:
-    """What changes where the source is replaced: the metadata of an OME-Zarr, the size and both
-    ends of a file. The pixels of a volume are too many to be read for it."""
+    """What changes where the source is replaced: the metadata of an OME-Zarr and a sample of its
+    middle section, the size and both ends of a file. All pixels are too many to be read for it."""
     stamp: dict[str, Any] = {
         "shape": [image.pages, image.height, image.width, image.channels],
         "dtype": str(image.dtype),
     }
     digest = hashlib.sha256(repr(stamp).encode())
+    if image.path.is_dir():  # the metadata of all volumes of one maker may be the same
+        digest.update(image.sample(image.pages // 2).tobytes())
     try:
         for path in _files(image.path):
             digest.update(path.name.encode())
