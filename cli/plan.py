@@ -43,9 +43,9 @@ def command(
     """
     from cunet.segmentation.inputs import parse_products
     from cunet.training.run_state import model_of
-    from cunet.volumes.begin import Wanted
     from cunet.volumes.plan import plan_volume
     from cunet.volumes.plan_lines import plan_lines
+    from cunet.volumes.wanted import Wanted
 
     given = {name: value for name, value in settings.items() if value is not None}
     wanted = Wanted(**given, products=tuple(parse_products(products)))

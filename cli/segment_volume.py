@@ -15,9 +15,9 @@ def run(
     """Segment one volume, or a part of it, and print how far it is."""
     from cunet.segmentation.next_command import after_volume
     from cunet.training.run_state import model_of
-    from cunet.volumes.begin import Wanted
     from cunet.volumes.cluster import Cluster, check_cluster, dask_client
     from cunet.volumes.segment_volume import prepared
+    from cunet.volumes.wanted import Wanted
     from cunet.volumes.work import Here, go_on
 
     settings = ("prob", "block", "levels", "zarr", "skip_empty", "objects")

@@ -29,6 +29,10 @@ except ImportError:  # Windows
 _FAR = 2**30  # Windows locks bytes, and hides them from readers: one beyond the owner's name
 
 
+class InUse(CunetError):
+    """Another process holds what is asked for."""
+
+
 class Taken(Exception):
     """Another process holds the lock."""
 
@@ -37,11 +41,15 @@ class NotLockable(Exception):
     """The file system knows no locks."""
 
 
-def lock(handle: int, wait: bool = False) -> None:
-    """Lock an open file until it is closed. Raises Taken, NotLockable."""
+def lock(handle: int, wait: bool = False, shared: bool = False) -> None:
+    """Lock an open file until it is closed; `shared` with others who do so. Raises Taken,
+    NotLockable, as for shared locks on Windows, which knows none."""
     try:
         if os.name == "posix":
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(handle, kind | (0 if wait else fcntl.LOCK_NB))
+        elif shared:
+            raise NotLockable
         else:
             os.lseek(handle, _FAR, os.SEEK_SET)
             msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)  # type: ignore
@@ -170,14 +178,14 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _taken(what: str, path: Path, owner: dict[str, Any]) -> CunetError:
+def _taken(what: str, path: Path, owner: dict[str, Any]) -> InUse:
     by = "another process"
     if owner:
         by += f" ({owner.get('process')} on {owner.get('host')}, since {owner.get('since')})"
     hint = "wait until it has ended, or stop it"
     if path.name.endswith("-owner"):  # no system gives it up for a machine that was switched off
         hint += f"; if it has ended, remove '{path}'"
-    return CunetError(f"{what} is in use by {by}; {hint}")
+    return InUse(f"{what} is in use by {by}; {hint}")
 
 
 def _myself() -> str:

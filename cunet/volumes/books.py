@@ -15,16 +15,16 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from cunet.errors import of_system
+from cunet.errors import CunetError, of_system
 from cunet.files.disk import write_error
 from cunet.files.json_file import read_json
-from cunet.files.lock import held
+from cunet.files.lock import NotLockable, Taken, held, lock
 
 
 class Books:
@@ -44,6 +44,13 @@ class Books:
         """The result, once all is made."""
         return self.folder / "done.json"
 
+    @property
+    def empty(self) -> bool:
+        """Whether the folder is there, and nothing was noted in it yet."""
+        journals = self.folder / "journals"
+        noted = self.task.exists() or self.done.exists() or any(journals.glob("*"))
+        return self.folder.is_dir() and not noted
+
     def create(self) -> None:
         """Make the folder where it is not there."""
         try:
@@ -58,12 +65,18 @@ class Books:
         except OSError as error:
             raise of_system(error, f"cannot remove '{self.folder}'") from error
 
+    def tidy(self) -> None:
+        """Remove what nobody needs once the result is there."""
+        for kept in ("scans", "numbers"):
+            shutil.rmtree(self.folder / kept, ignore_errors=True)
+
     def result(self) -> dict[str, Any] | None:
         """What `done` holds, None before that."""
         try:
-            return read_json(self.done)
+            found = read_json(self.done)
         except (OSError, ValueError):
             return None
+        return found if found.get("finished") is True else None
 
     def read(self, stage: str, units: int, run: int | None = None) -> "Done":
         """What the journals say of the units of a stage, of which there are so many; or those
@@ -90,9 +103,39 @@ class Books:
 
     @contextmanager
     def finishing(self) -> Iterator[None]:
-        """While one process joins what all have made; CunetError where another one does."""
+        """While one process joins what all have made; InUse where another one does."""
         with held(self.folder / ".finish.lock", self.output):
             yield
+
+    @contextmanager
+    def working(self, alone: bool = False) -> Iterator[None]:
+        """While a process works on the output, beside others, or `alone`, to replace it. CunetError
+        where others are in the way; a file system without locks lets all of them be."""
+        with ExitStack() as stack:
+            if self.folder.is_dir():
+                stack.enter_context(self._locked(alone))
+            yield
+
+    @contextmanager
+    def _locked(self, alone: bool) -> Iterator[None]:
+        path = self.folder / ".work.lock"
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise write_error(error, self.folder) from error
+        try:
+            with suppress(NotLockable):
+                lock(handle, shared=not alone)
+            if not path.exists():  # whoever began it anew has removed it
+                raise Taken
+        except Taken:
+            why = "worked on by other processes: stop them first" if alone else "begun anew now"
+            os.close(handle)
+            raise CunetError(f"'{self.output}' is {why}, or give another --out") from None
+        try:
+            yield
+        finally:
+            os.close(handle)
 
 
 class Done:
@@ -150,12 +193,15 @@ class Journal:
 
 
 def _note(line: str) -> dict[str, Any] | None:
-    """What a line says; None for one that was cut short."""
+    """What a line says; None for one that was cut short or is damaged."""
     if not line.endswith("\n"):
         return None
     try:
         note = json.loads(line)
-        unit = note["unit"]
-    except (ValueError, KeyError, TypeError):
+        fine = type(note["unit"]) is int
+        for value in note.values():
+            numbers = value if isinstance(value, list) else [value]
+            fine = fine and all(type(n) in (int, float) for n in numbers)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return note if type(unit) is int else None
+    return note if fine else None

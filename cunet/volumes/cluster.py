@@ -8,7 +8,9 @@ a few for each worker: a million blocks cost it the memory of some hundred tasks
 
 import os
 import platform
+import secrets
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import gettempdir
@@ -46,11 +48,23 @@ class Cluster:
 
     def run(self, output: str, stage: Stage, left: np.ndarray) -> Iterator[int]:
         """Have the units done on the workers, in any order."""
+        from distributed.comm import CommClosedError
+
+        try:
+            yield from self._run(output, stage, left)
+        except (CancelledError, CommClosedError):  # Dask's answers where its scheduler is gone
+            raise DeviceError(
+                f"the Dask scheduler was lost at {stage.what}: see that it runs, and run the same "
+                "command again"
+            ) from None
+
+    def _run(self, output: str, stage: Stage, left: np.ndarray) -> Iterator[int]:
         from distributed import as_completed
         from distributed.scheduler import KilledWorker
 
         runs = runs_of(left.tolist(), max(1, self.slots))
         waiting = as_completed()
+        token = secrets.token_hex(8)  # a key that another client has is the other's task
 
         def submit() -> None:
             while waiting.count() < AHEAD * max(1, self.slots):
@@ -59,7 +73,7 @@ class Cluster:
                     return
                 future = self.client.submit(
                     work, output, stage.name, stage.units, units, self.device, self.threads,
-                    pure=False, retries=RETRIES, key=f"{stage.name}-{units[0]}",
+                    pure=False, retries=RETRIES, key=f"{stage.name}-{units[0]}-{token}",
                 )  # fmt: skip
                 waiting.add(future)
 

@@ -20,13 +20,13 @@ from cunet.net.memory import task_of
 from cunet.net.unet import UNet
 from cunet.segmentation.segment import cover_of
 from cunet.threads import get_threads
-from cunet.volumes.begin import FLOAT_BYTES, Wanted
 from cunet.volumes.counts import Counts
 from cunet.volumes.finish import AT_ONCE
 from cunet.volumes.grid import step_of
 from cunet.volumes.source import open_for, open_source, sections_of
 from cunet.volumes.task import written
 from cunet.volumes.trial import Trial, try_out
+from cunet.volumes.wanted import FLOAT_BYTES, Wanted
 
 HOUR = 3600
 

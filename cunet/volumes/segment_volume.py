@@ -11,11 +11,12 @@ from cunet.errors import CunetError, one_of
 from cunet.net.checkpoint import load, model_file
 from cunet.segmentation.objects import Instances
 from cunet.segmentation.segment_file import range_warnings
-from cunet.volumes.begin import Wanted, begin
+from cunet.volumes.begin import apart, begin
 from cunet.volumes.books import Books
 from cunet.volumes.cluster import Cluster, check_cluster, dask_client
 from cunet.volumes.source import open_for, open_source, sections_of
 from cunet.volumes.task import output_of
+from cunet.volumes.wanted import Wanted
 from cunet.volumes.work import Begun, Here, go_on
 
 
@@ -26,6 +27,7 @@ def prepared(
 ) -> Begun:  # fmt: skip
     """Check everything and begin the output, or find it begun. selection: level, channel, time."""
     books = Books(output_of(out))
+    apart(Path(source), books)
     file = model_file(model)
     net = load(file, device, wanted.precision)
     with open_source(source, **selection) as whole:  # type: ignore[arg-type]

@@ -61,13 +61,20 @@ def do_run(
     Everything is read from the disk, so that this may happen in another process or machine.
     """
     books = Books(output)
-    task = Task.load(books)
-    done = books.read(stage, total, run=units[0])
-    left = [unit for unit in units if not done.units[unit]]
-    if not left:
-        return
+    with books.working():
+        task = Task.load(books)
+        done = books.read(stage, total, run=units[0])
+        left = [unit for unit in units if not done.units[unit]]
+        if left:
+            yield from _do(books, task, stage, units[0], left, device)
+
+
+def _do(
+    books: Books, task: Task, stage: str, run: int, left: list[int], device: str
+) -> Iterator[dict[str, Any]]:
+    """Do these units of the run that begins with unit `run`, each noted when it is done."""
     with (
-        books.journal(stage, units[0]) as journal,
+        books.journal(stage, run) as journal,
         closing(worker_of(stage, task, books, device)) as worker,
         closing(worker.do(left)) as notes,
     ):

@@ -87,12 +87,15 @@ class Task:
                 f"VOLUME --out {books.output}"
             ) from None
         except (OSError, ValueError) as error:
-            raise DataError(f"'{books.task}' cannot be read ({error})") from error
+            raise DataError(
+                f"'{books.task}' cannot be read ({error}): give --overwrite to begin anew"
+            ) from error
         known = {f.name for f in fields(cls)}
         if set(found) != known:
             odd = ", ".join(sorted(set(found) ^ known))
             raise DataError(
-                f"'{books.task}' was written by another version of cunet (found or missing: {odd})"
+                f"'{books.task}' was written by another version of cunet (found or missing: "
+                f"{odd:.80}): go on with that version, or give --overwrite to begin anew"
             )
         lists = {name: tuple(v) for name, v in found.items() if isinstance(v, list)}
         return cls(**found | lists)

@@ -19,12 +19,12 @@ from cunet.files.pieces import Spans
 from cunet.net.unet import UNet
 from cunet.segmentation.tiling import Piece, Plan
 from cunet.segmentation.window import Applied, Window
-from cunet.volumes.begin import whole_chunks
 from cunet.volumes.blocks import empty, keep
 from cunet.volumes.counts import Counts, plane_count
 from cunet.volumes.objects import Block, relabel, scan
 from cunet.volumes.output import Output
 from cunet.volumes.task import Task, written
+from cunet.volumes.wanted import whole_chunks
 
 SAMPLE = 64  # tiles of which it is asked whether they hold only 0
 TIMED = 3  # tiles that are timed, after one that warms up

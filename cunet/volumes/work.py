@@ -5,7 +5,6 @@ nobody has done yet, and notes them beside the output. When all are there, objec
 blocks and lower resolutions made. Killed anywhere, it goes on where it was.
 """
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,8 +17,10 @@ import numpy as np
 from cunet.errors import CunetError
 from cunet.files.atomic import write_text
 from cunet.files.json_file import json_text
+from cunet.files.lock import InUse
 from cunet.files.ome_zarr.output import add_label, label_names, set_levels
 from cunet.segmentation.segment_file import one_class_warning
+from cunet.volumes.begin import same
 from cunet.volumes.books import Books, Done
 from cunet.volumes.output import name_of
 from cunet.volumes.stages import (
@@ -75,16 +76,25 @@ def go_on(
 ) -> dict[str, Any]:
     """Do what is left of a segmentation, or of a part of it; returns what there is now, as
     segment_volume does."""
-    start, task, books = time.perf_counter(), begun.task, begun.books
-    result = result_of(task, books)
+    result = result_of(begun.task, begun.books)
     if result is not None:
         return result | {"skipped": True, "warnings": begun.warnings}
+    with begun.books.working():
+        same(begun.task, begun.books)  # nobody has begun it anew meanwhile
+        return _go_on(begun, engine, part, only_finish, progress)
+
+
+def _go_on(
+    begun: Begun, engine: Engine, part: Part | None, only_finish: bool, progress: Progress
+) -> dict[str, Any]:
+    """That, where it is not finished."""
+    start, task, books = time.perf_counter(), begun.task, begun.books
     first = network_stage(task)
     done = books.read(first.name, first.units)
     if not only_finish:
         own = of_part(done.left, part, first.units)
         count = 0
-        for more in engine.run(str(books.output), first, own):
+        for more in engine.run(str(books.output.absolute()), first, own):
             count += more
             progress(count, len(own), first.what)
         done = books.read(first.name, first.units)
@@ -94,12 +104,13 @@ def go_on(
             "are left; segment them first, by the same command without --finish"
         )
     summary = state_of(task, done) | {"warnings": begun.warnings}
+    check_all(books, first, of_part(done.left, part, first.units))
     if len(done.left):
         return summary | {"finished": False, "seconds": round(time.perf_counter() - start, 1)}
     with ExitStack() as stack:
         try:
             stack.enter_context(books.finishing())
-        except CunetError:
+        except InUse:
             if part is None:
                 raise
             return summary | {"finished": False}  # by another part, which ended before this one
@@ -109,6 +120,7 @@ def go_on(
             del summary["warnings"]
             result = summary | {"finished": True}
             write_text(books.done, json_text(result))
+        books.tidy()
     result["warnings"] = begun.warnings + one_class_warning(
         Path(task.source), result["class_shares"]
     )
@@ -131,15 +143,10 @@ def finish_all(task: Task, books: Books, engine: Engine, progress: Progress) -> 
     for stage in stages:
         done = books.read(stage.name, stage.units)
         count += stage.units - len(done.left)
-        for more in engine.run(str(books.output), stage, done.left):
+        for more in engine.run(str(books.output.absolute()), stage, done.left):
             count += more
             progress(count, total, f"pieces ({stage.what})")
-        missing = books.read(stage.name, stage.units).left
-        if len(missing):
-            raise CunetError(
-                f"'{books.output}': {len(missing)} of {stage.units} {stage.what} are missing; run "
-                "the same command again"
-            )
+        check_all(books, stage, books.read(stage.name, stage.units).left)
     remove_parts(books.output)
     for product in reversed(written(task)):  # labels, which have as many levels as it, first
         set_levels(books.output, name_of(product), task.levels)
@@ -147,9 +154,16 @@ def finish_all(task: Task, books: Books, engine: Engine, progress: Progress) -> 
     if "labels" in task.products:
         slabs = 1 if task.objects == "volume" else task.grid.counts[0]
         objects = books.read("join", slabs).sums["objects"]
-        for kept in ("scans", "numbers"):
-            shutil.rmtree(books.folder / kept, ignore_errors=True)
     return {"objects": objects}
+
+
+def check_all(books: Books, stage: Stage, missing: np.ndarray) -> None:
+    """CunetError where units of a stage are missing that were done just now."""
+    if len(missing):
+        raise CunetError(
+            f"'{books.output}': {len(missing)} of {stage.units} {stage.what} are missing; run "
+            "the same command again"
+        )
 
 
 def remove_parts(output: Path) -> None:

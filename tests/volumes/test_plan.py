@@ -23,12 +23,12 @@ from cunet.segmentation.tiling import Cover
 from cunet.segmentation.window import Window
 from cunet.terminal import size
 from cunet.threads import get_threads
-from cunet.volumes.begin import Wanted
 from cunet.volumes.counts import Side
 from cunet.volumes.finish import AT_ONCE
 from cunet.volumes.plan import plan_volume
 from cunet.volumes.plan_lines import hours, plan_lines, seconds
 from cunet.volumes.segment_volume import prepared
+from cunet.volumes.wanted import Wanted
 from cunet.volumes.work import Here, go_on
 
 

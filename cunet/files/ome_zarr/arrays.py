@@ -71,8 +71,11 @@ def layout_of(array: Array, axes: str, version: str) -> Layout:
 
 
 def create_array(folder: Path, what: Layout, dtype: Any, label: bool) -> None:
-    """Make an empty array; one of the same shape that is there stays as it is."""
-    if folder.is_dir():
+    """Make an empty array; one of the same shape that is there stays as it is.
+
+    A process that is killed here leaves a folder without metadata, or .zattrs alone: no array yet.
+    """
+    if any((folder / name).is_file() for name in ("zarr.json", ".zarray")):
         found = Array(folder)
         if found.shape != what.shape or found.dtype != np.dtype(dtype):
             raise CunetError(
