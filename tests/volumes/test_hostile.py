@@ -234,3 +234,34 @@ def test_json_is_all_that_standard_output_has(made, tmp_path):
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         assert json.loads(done.stdout)["finished"] is True
+
+
+@pytest.mark.parametrize("prob", ["float32", "uint8"])
+def test_objects_and_scores_of_an_output(prob, made, tmp_path):
+    """The commands that take a file of probabilities take the output as well."""
+    from skimage.measure import label
+
+    out = tmp_path / "out.ome.zarr"
+    cunet.segment_volume(
+        made[0] / "v.ome.zarr", out, made[0] / "net.npz", prob=prob, levels=2, tile=TILE
+    )
+    stored = open_output(out)["image"][:]
+    white = stored > (0.5 if prob == "float32" else 127)
+    code = "from cunet.cli import main; main()"
+
+    def run(*words):
+        return subprocess.run(
+            [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True
+        )
+
+    done = run("objects", out, "--out", tmp_path / "made", "--json")
+    assert done.returncode == 0, done.stderr
+    (entry,) = json.loads(done.stdout)["probabilities"]
+    labels = cunet.read_image(entry["outputs"]["labels"])[..., 0]
+    np.testing.assert_array_equal(labels, [label(page, connectivity=1) for page in white])
+    again = run("objects", out, "--out", tmp_path / "made", "--json")
+    assert json.loads(again.stdout)["probabilities"][0]["skipped"] is True
+    scored = run("evaluate", "pixels", out, out / "labels" / "mask", "--json")
+    assert scored.returncode == 0, scored.stderr
+    scored = run("evaluate", "pixels", out / "labels" / "mask", out / "labels" / "mask")
+    assert scored.returncode == 0 and "uint8" in scored.stderr, scored.stderr
