@@ -9,6 +9,7 @@ from pathlib import Path
 from cunet.checks import between, fields, flag, refused, whole, whole_numbers
 from cunet.data.dataset import sha256
 from cunet.errors import CunetError, not_among, of_system
+from cunet.files.grey import GreyImage
 from cunet.files.image_file import ImageFile
 from cunet.files.lock import held
 from cunet.files.ome_zarr.image import OmeZarrImage
@@ -225,6 +226,7 @@ def ours(books: Books) -> bool:
 def translation_of(image: ImageFile) -> tuple[float, float, float]:
     """Where the middle of the first voxel lies along z, y and x, in the unit of the calibration,
     which is one for all axes; the image may have several."""
+    image = image.image if isinstance(image, GreyImage) else image
     z, y, x = getattr(image, "translation", (0.0, 0.0, 0.0))
     if isinstance(image, OmeZarrImage):
         own = dict(zip(image.array_axes, image.scale, strict=True))

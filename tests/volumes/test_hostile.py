@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from small_volumes import TILE, digest, expected, small_net, small_volume, write_volume
 
@@ -265,3 +266,19 @@ def test_objects_and_scores_of_an_output(prob, made, tmp_path):
     assert scored.returncode == 0, scored.stderr
     scored = run("evaluate", "pixels", out / "labels" / "mask", out / "labels" / "mask")
     assert scored.returncode == 0 and "uint8" in scored.stderr, scored.stderr
+
+
+def test_a_stack_of_times_says_what_to_do(made, tmp_path):
+    tifffile.imwrite(tmp_path / "t.tif", made[1], imagej=True, metadata={"axes": "TYX"})
+    with pytest.raises(CunetError, match=r"has 3 times \(axes TYX\): save the slices of one time"):
+        cunet.segment_volume(tmp_path / "t.tif", tmp_path / "o.ome.zarr", made[0] / "net.npz")
+
+
+def test_pages_of_grey_colours(made, tmp_path):
+    folder, volume, net = made
+    tifffile.imwrite(tmp_path / "c.tif", np.repeat(volume[..., None], 3, 3), photometric="rgb")
+    out = tmp_path / "out.ome.zarr"
+    cunet.segment_volume(tmp_path / "c.tif", out, folder / "net.npz", pages="2", tile=TILE)
+    np.testing.assert_array_equal(open_output(out)["image"][:], expected(volume[2:], net)[..., 1])
+    with open_image(out) as image:
+        assert image.translation == (2.0, 0.0, 0.0)
