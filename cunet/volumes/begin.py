@@ -1,6 +1,5 @@
 """Beginning a segmentation of a volume, or finding the one that was begun and is to go on."""
 
-import shutil
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -8,13 +7,12 @@ from pathlib import Path
 
 from cunet.checks import between, fields, flag, refused, whole, whole_numbers
 from cunet.data.dataset import sha256
-from cunet.errors import CunetError, not_among, of_system
+from cunet.errors import CunetError, not_among
 from cunet.files.grey import GreyImage
 from cunet.files.image_file import ImageFile
 from cunet.files.lock import held
 from cunet.files.ome_zarr.image import OmeZarrImage
 from cunet.files.ome_zarr.multiscales import VERSIONS
-from cunet.files.ome_zarr.nodes import holds_node, read_node
 from cunet.files.ome_zarr.output import create
 from cunet.files.ome_zarr.sizes import scale_of
 from cunet.net.unet import UNet
@@ -23,6 +21,7 @@ from cunet.segmentation.segment import check_average
 from cunet.volumes.books import Books
 from cunet.volumes.grid import Index, block_of, chunk_of, step_of, tile_of_volume
 from cunet.volumes.objects import check_by_blocks
+from cunet.volumes.replacing import clear
 from cunet.volumes.source import identity
 from cunet.volumes.task import OBJECTS, PROBS, PRODUCTS, Task
 
@@ -129,13 +128,6 @@ def refuse_large(size: int) -> None:
         )
 
 
-def apart(source: Path, books: Books) -> None:
-    """CunetError where the output would take the place of the image that it is made of."""
-    image, output = source.resolve(), books.output.resolve()
-    if image == output or output in image.parents:
-        raise CunetError(f"--out {books.output}: '{source}' is read from there; give another name")
-
-
 def begin(books: Books, task: Task, image: ImageFile, overwrite: bool) -> None:
     """Make the output and its books, or find those that an earlier call or another process has
     begun in the same way. CunetError where something else is there."""
@@ -172,7 +164,7 @@ def same(task: Task, books: Books) -> None:
 
 def _create(books: Books, task: Task, image: ImageFile, overwrite: bool) -> None:
     """The output without pixels, then the books: whoever finds these finds the output."""
-    _clear(books, overwrite)
+    clear(books, overwrite)
     books.create()
     planes, axes = ((), "zyx") if task.classes == 2 else ((task.classes,), "czyx")
     every = tuple(1 for _ in planes)
@@ -191,36 +183,6 @@ def _create(books: Books, task: Task, image: ImageFile, overwrite: bool) -> None
         description=described(task),
     )
     task.save(books)
-
-
-def _clear(books: Books, overwrite: bool) -> None:
-    """Remove an output that is there, with its books; CunetError where it is not to be replaced."""
-    output = books.output
-    if output.is_symlink():
-        raise CunetError(f"'{output}' is a link: give the name of the folder that it leads to")
-    with books.working(alone=True):
-        if output.exists():
-            if not (overwrite or books.empty):  # those of a process that was killed as it began
-                raise CunetError(
-                    f"'{output}' exists, and nothing beside it says how it was made; give "
-                    "--overwrite to replace it, or another --out"
-                )
-            if not ours(books):
-                raise CunetError(
-                    f"'{output}' is not replaced: nothing says that cunet made it; move it away"
-                )
-            try:
-                shutil.rmtree(output)
-            except OSError as error:
-                raise of_system(error, f"cannot remove '{output}'") from error
-        books.remove()
-
-
-def ours(books: Books) -> bool:
-    """Whether what has the output's name was made by this program."""
-    if books.folder.is_dir():
-        return True
-    return holds_node(books.output) and "cunet" in read_node(books.output).attributes
 
 
 def translation_of(image: ImageFile) -> tuple[float, float, float]:

@@ -282,3 +282,39 @@ def test_pages_of_grey_colours(made, tmp_path):
     np.testing.assert_array_equal(open_output(out)["image"][:], expected(volume[2:], net)[..., 1])
     with open_image(out) as image:
         assert image.translation == (2.0, 0.0, 0.0)
+
+
+def test_killed_while_it_is_replaced(made, whole, tmp_path, monkeypatch):
+    """Half of an old output is never taken for the whole."""
+    out, arguments = tmp_path / "out.ome.zarr", (made[0] / "v.ome.zarr",)
+    cunet.segment_volume(*arguments, out, made[0] / "net.npz", **EVERY)
+
+    def killed(path, **_):
+        for file in sorted(path.rglob("c/**/*"))[:9]:
+            if file.is_file():
+                file.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            cunet.segment_volume(
+                *arguments, out, made[0] / "net.npz", **EVERY, threshold=0.9, overwrite=True
+            )
+    cunet.segment_volume(*arguments, out, made[0] / "net.npz", **EVERY)
+    assert digest(out) == whole
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.ome.zarr", "out.ome.zarr.cunet"]
+
+
+def test_what_another_program_made_is_not_replaced(made, tmp_path):
+    """Even where books of an output of this name are still there."""
+    out, arguments = tmp_path / "out.ome.zarr", (made[0] / "v.ome.zarr",)
+    cunet.segment_volume(*arguments, out, made[0] / "net.npz", tile=TILE)
+    shutil.rmtree(out)
+    write_volume(out, small_volume(seed=3))
+    before = digest(out)
+    with pytest.raises(CunetError, match="nothing says that cunet made it; move it away"):
+        cunet.segment_volume(
+            *arguments, out, made[0] / "net.npz", tile=TILE, threshold=0.9, overwrite=True
+        )
+    assert digest(out) == before
