@@ -4,6 +4,7 @@ H W are a slice's height and width, C its channels; slices may differ in size, n
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -65,17 +66,26 @@ def some(names: Sequence[str], shown: int = 3) -> str:
 
 
 def sha256(path: Path) -> str:
-    """The hash of a file's bytes, as 64 hexadecimal digits; of a folder, such as an OME-Zarr, that
-    of the names and bytes of all its files."""
+    """The hash of a file's bytes, as 64 hexadecimal digits; of an OME-Zarr, which is a folder, that
+    of the names and bytes of all its files but those of the label images in it."""
     try:
         if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.is_file())
-            parts = (f"{p.relative_to(path).as_posix()} {sha256(p)}\n" for p in files)
-            return hashlib.sha256("".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+            return _sha256_of_folder(path)
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise of_system(error, f"cannot read '{path}'") from error
+
+
+def _sha256_of_folder(folder: Path) -> str:
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if name.parts[0] != "labels" and path.is_file():
+            with open(path, "rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+            total.update(os.fsencode(name.as_posix()))
+    return total.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 from cunet.data.suspicion import numbers_in, objects_on_ground
 from cunet.errors import DataError
 from cunet.files.image_file import ArrayImage, ImageFile
+from cunet.files.ome_zarr import OmeZarrImage
 from cunet.files.picture_input import PictureImage
 
 FAINT = 0.01  # a highest value below it, of integers, is hardly a probability
@@ -70,6 +71,8 @@ def largest_integer(image: ImageFile) -> int:
         return 1 if stored.kind == "b" else int(np.iinfo(stored).max)
     if isinstance(image, ArrayImage):
         return 1 if image.dtype.kind == "b" else int(np.iinfo(image.dtype).max)
+    if isinstance(image, OmeZarrImage):
+        return 1 if image.array.dtype.kind == "b" else int(np.iinfo(image.dtype).max)
     with open(image.path, "rb") as file:
         header = file.read(25)
     if header.startswith(b"\x89PNG"):

@@ -1,31 +1,24 @@
 """Beginning a segmentation of a volume, or finding the one that was begun and is to go on."""
 
-import shutil
 import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from cunet.errors import CunetError, of_system
+from cunet.errors import CunetError
+from cunet.files.grey import GreyImage
 from cunet.files.image_file import ImageFile
 from cunet.files.lock import held
 from cunet.files.ome_zarr.image import OmeZarrImage
-from cunet.files.ome_zarr.nodes import holds_node, read_node
 from cunet.files.ome_zarr.output import create
 from cunet.files.ome_zarr.sizes import scale_of
 from cunet.volumes.books import Books
+from cunet.volumes.replacing import clear
 from cunet.volumes.task import Task
 from cunet.volumes.wanted import Wanted
 
 OF_LABELS = ("objects", "connectivity", "min_area")  # settings of a task
 PATIENCE = 60  # seconds that a process waits for another one to begin the same output
-
-
-def apart(source: Path, books: Books) -> None:
-    """CunetError where the output would take the place of the image that it is made of."""
-    image, output = source.resolve(), books.output.resolve()
-    if image == output or output in image.parents:
-        raise CunetError(f"--out {books.output}: '{source}' is read from there; give another name")
 
 
 def begin(books: Books, task: Task, wanted: Wanted, image: ImageFile, overwrite: bool) -> Task:
@@ -97,7 +90,7 @@ def refuse_other(task: Task, begun: Task, books: Books) -> None:
 
 def _create(books: Books, task: Task, image: ImageFile, overwrite: bool) -> None:
     """The output without pixels, then the books: whoever finds these finds the output."""
-    _clear(books, overwrite)
+    clear(books, overwrite)
     books.create()
     planes, axes = ((), "zyx") if task.classes == 2 else ((task.classes,), "czyx")
     every = tuple(1 for _ in planes)
@@ -118,39 +111,10 @@ def _create(books: Books, task: Task, image: ImageFile, overwrite: bool) -> None
     task.save(books)
 
 
-def _clear(books: Books, overwrite: bool) -> None:
-    """Remove an output that is there, with its books; CunetError where it is not to be replaced."""
-    output = books.output
-    if output.is_symlink():
-        raise CunetError(f"'{output}' is a link: give the name of the folder that it leads to")
-    with books.working(alone=True):
-        if output.exists():
-            if not (overwrite or books.empty):  # those of a process that was killed as it began
-                raise CunetError(
-                    f"'{output}' exists, and nothing beside it says how it was made; give "
-                    "--overwrite to replace it, or another --out"
-                )
-            if not ours(books):
-                raise CunetError(
-                    f"'{output}' is not replaced: nothing says that cunet made it; move it away"
-                )
-            try:
-                shutil.rmtree(output)
-            except OSError as error:
-                raise of_system(error, f"cannot remove '{output}'") from error
-        books.remove()
-
-
-def ours(books: Books) -> bool:
-    """Whether what has the output's name was made by this program."""
-    if books.folder.is_dir():
-        return True
-    return holds_node(books.output) and "cunet" in read_node(books.output).attributes
-
-
 def translation_of(image: ImageFile) -> tuple[float, float, float]:
     """Where the middle of the first voxel lies along z, y and x, in the unit of the calibration,
     which is one for all axes; the image may have several."""
+    image = image.image if isinstance(image, GreyImage) else image
     z, y, x = getattr(image, "translation", (0.0, 0.0, 0.0))
     if isinstance(image, OmeZarrImage):
         own = dict(zip(image.array_axes, image.scale, strict=True))

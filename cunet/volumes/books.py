@@ -189,7 +189,8 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what it still holds is of a line that found no room
+                self._file.close()
 
 
 def _note(line: str) -> dict[str, Any] | None:

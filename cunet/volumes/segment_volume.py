@@ -11,9 +11,10 @@ from cunet.errors import CunetError, one_of
 from cunet.net.checkpoint import load, model_file
 from cunet.segmentation.objects import Instances
 from cunet.segmentation.segment_file import range_warnings
-from cunet.volumes.begin import apart, begin
+from cunet.volumes.begin import begin
 from cunet.volumes.books import Books
 from cunet.volumes.cluster import Cluster, check_cluster, dask_client
+from cunet.volumes.replacing import apart
 from cunet.volumes.source import open_for, open_source, sections_of
 from cunet.volumes.task import output_of
 from cunet.volumes.wanted import Wanted

@@ -43,10 +43,10 @@ def open_for(net: UNet, image: ImageFile) -> ImageFile:
     """The image as the network takes it, checked to be a volume."""
     times = dict(image.page_axes).get("T", 1)
     if times > 1:
-        one = f"give --time, from 0 to {times - 1}"
-        if not hasattr(image, "levels"):  # no OME-Zarr, of which a time can be chosen
-            one = "save one time as a file of its own, or give --out a folder"
-        raise CunetError(f"'{image.path}' has {times} times (axes {image.axes}): {one}")
+        fix = f"give --time, from 0 to {times - 1}"
+        if not image.path.is_dir():  # a TIFF: one of several times cannot be named
+            fix = "save the slices of one time (axes ZYX), or give --out a folder for all of them"
+        raise CunetError(f"'{image.path}' has {times} times (axes {image.axes}): {fix}")
     return check_image(image, net)
 
 

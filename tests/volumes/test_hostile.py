@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from small_volumes import TILE, digest, expected, small_net, small_volume, write_volume
 
@@ -234,3 +235,86 @@ def test_json_is_all_that_standard_output_has(made, tmp_path):
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         assert json.loads(done.stdout)["finished"] is True
+
+
+@pytest.mark.parametrize("prob", ["float32", "uint8"])
+def test_objects_and_scores_of_an_output(prob, made, tmp_path):
+    """The commands that take a file of probabilities take the output as well."""
+    from skimage.measure import label
+
+    out = tmp_path / "out.ome.zarr"
+    cunet.segment_volume(
+        made[0] / "v.ome.zarr", out, made[0] / "net.npz", prob=prob, levels=2, tile=TILE
+    )
+    stored = open_output(out)["image"][:]
+    white = stored > (0.5 if prob == "float32" else 127)
+    code = "from cunet.cli import main; main()"
+
+    def run(*words):
+        return subprocess.run(
+            [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True
+        )
+
+    done = run("objects", out, "--out", tmp_path / "made", "--json")
+    assert done.returncode == 0, done.stderr
+    (entry,) = json.loads(done.stdout)["probabilities"]
+    labels = cunet.read_image(entry["outputs"]["labels"])[..., 0]
+    np.testing.assert_array_equal(labels, [label(page, connectivity=1) for page in white])
+    again = run("objects", out, "--out", tmp_path / "made", "--json")
+    assert json.loads(again.stdout)["probabilities"][0]["skipped"] is True
+    scored = run("evaluate", "pixels", out, out / "labels" / "mask", "--json")
+    assert scored.returncode == 0, scored.stderr
+    scored = run("evaluate", "pixels", out / "labels" / "mask", out / "labels" / "mask")
+    assert scored.returncode == 0 and "uint8" in scored.stderr, scored.stderr
+
+
+def test_a_stack_of_times_says_what_to_do(made, tmp_path):
+    tifffile.imwrite(tmp_path / "t.tif", made[1], imagej=True, metadata={"axes": "TYX"})
+    with pytest.raises(CunetError, match=r"has 3 times \(axes TYX\): save the slices of one time"):
+        cunet.segment_volume(tmp_path / "t.tif", tmp_path / "o.ome.zarr", made[0] / "net.npz")
+
+
+def test_pages_of_grey_colours(made, tmp_path):
+    folder, volume, net = made
+    tifffile.imwrite(tmp_path / "c.tif", np.repeat(volume[..., None], 3, 3), photometric="rgb")
+    out = tmp_path / "out.ome.zarr"
+    cunet.segment_volume(tmp_path / "c.tif", out, folder / "net.npz", pages="2", tile=TILE)
+    np.testing.assert_array_equal(open_output(out)["image"][:], expected(volume[2:], net)[..., 1])
+    with open_image(out) as image:
+        assert image.translation == (2.0, 0.0, 0.0)
+
+
+def test_killed_while_it_is_replaced(made, whole, tmp_path, monkeypatch):
+    """Half of an old output is never taken for the whole."""
+    out, arguments = tmp_path / "out.ome.zarr", (made[0] / "v.ome.zarr",)
+    cunet.segment_volume(*arguments, out, made[0] / "net.npz", **EVERY)
+
+    def killed(path, **_):
+        for file in sorted(path.rglob("c/**/*"))[:9]:
+            if file.is_file():
+                file.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            cunet.segment_volume(
+                *arguments, out, made[0] / "net.npz", **EVERY, threshold=0.9, overwrite=True
+            )
+    cunet.segment_volume(*arguments, out, made[0] / "net.npz", **EVERY)
+    assert digest(out) == whole
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.ome.zarr", "out.ome.zarr.cunet"]
+
+
+def test_what_another_program_made_is_not_replaced(made, tmp_path):
+    """Even where books of an output of this name are still there."""
+    out, arguments = tmp_path / "out.ome.zarr", (made[0] / "v.ome.zarr",)
+    cunet.segment_volume(*arguments, out, made[0] / "net.npz", tile=TILE)
+    shutil.rmtree(out)
+    write_volume(out, small_volume(seed=3))
+    before = digest(out)
+    with pytest.raises(CunetError, match="nothing says that cunet made it; move it away"):
+        cunet.segment_volume(
+            *arguments, out, made[0] / "net.npz", tile=TILE, threshold=0.9, overwrite=True
+        )
+    assert digest(out) == before
