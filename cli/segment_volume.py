@@ -13,6 +13,8 @@ def run(
     volume: dict[str, Any], pages: str | None, overwrite: bool, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Segment one volume, or a part of it, and print how far it is."""
+    from cunet.cli.segment import BUNDLED_FOR
+    from cunet.net.checkpoint import BUNDLED
     from cunet.segmentation.next_command import after_volume
     from cunet.training.run_state import model_of
     from cunet.volumes.cluster import Cluster, check_cluster, dask_client
@@ -38,24 +40,27 @@ def run(
     task = begun.task
     say = lambda text: common.say(text, quiet)  # noqa: E731
     z, y, x = task.shape
-    say(f"model {task.model}")
-    say(f"{task.source}: {plural(z, 'section')} of {y} x {x}; {plural(len(task.grid), 'block')} "
-        f"of {' x '.join(map(str, task.block))}, tile {task.tile}"
+    blocks = f"{plural(len(task.grid), 'block')} of {' x '.join(map(str, task.block))}"
+    for warning in begun.warnings:  # before hours of work
+        common.say(f"warning: {warning}")
+    say(f"model {task.model}" + f": {BUNDLED_FOR}" * (file == BUNDLED))
+    say(f"{task.source}: {plural(z, 'section')} of {y} x {x}; {blocks}, tile {task.tile}"
         + (f", part {part[0]} of {part[1]}" if part else ""))  # fmt: skip
     with common.Bars(quiet) as progress:
         if cluster:
             with dask_client(cluster) as client:
                 engine = Cluster.on(client, device, cluster)
-                say(f"cluster {cluster}: {plural(engine.slots, 'worker')}")
+                wait = ", none yet: start some with  dask worker" * (not engine.slots)
+                say(f"cluster {cluster}: {plural(engine.slots, 'worker')}{wait}")
                 found = go_on(begun, engine, None, only_finish, progress)
         else:
             found = go_on(begun, Here(device), part, only_finish, progress)
-    for warning in found["warnings"]:
+    for warning in found["warnings"][len(begun.warnings) :]:
         common.say(f"warning: {warning}")
     report(found, out, quiet)
     if as_json:
         common.print_json(found | {"out": out, "model": task.model})
-    common.next_command(after_volume(sys.argv[1:], part, found["finished"], out), quiet)
+    common.next_command(after_volume(sys.argv[1:], found, out), quiet)
 
 
 def report(found: dict[str, Any], out: str, quiet: bool) -> None:
@@ -67,7 +72,7 @@ def report(found: dict[str, Any], out: str, quiet: bool) -> None:
         )  # fmt: skip
     if not found["finished"]:
         left, all_blocks = found["left"], found["blocks"]
-        rest = f"{left:,} are left to other parts, or to the same command again"
+        rest = f"{plural(left, 'block is', 'blocks are')} left, to other parts or the same command"
         rest = rest if left else "another part joins them now"
         common.say(f"{all_blocks - left:,} of {all_blocks:,} blocks are done; {rest}", quiet)
         return

@@ -200,7 +200,7 @@ def test_the_command_line_stays_short():
         path.name: path.read_text(encoding="utf-8").count("\n")
         for path in FILES["cunet.cli"].glob("*.py")
     }
-    later = {"volume_options.py": 90, "segment_volume.py": 80, "plan.py": 80}
+    later = {"volume_options.py": 90, "segment_volume.py": 85, "plan.py": 80}
     for name, most in later.items():
         assert lines.pop(name, 0) <= most, name
     assert sum(lines.values()) <= 2200

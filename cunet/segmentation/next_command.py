@@ -5,6 +5,7 @@ import glob
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from cunet.data import ctc_files, dsb2018, layouts
 from cunet.data.dataset import sha256
@@ -62,17 +63,16 @@ def segment_command(
     return shell_line(words + (["--out", out] if out != "." else []))
 
 
-def after_volume(
-    arguments: Sequence[str], part: tuple[int, int] | None, finished: bool, out: str
-) -> str:
-    """What follows `cunet segment` of a volume: its next part, the same again where it is not
-    finished, at last the objects of its sections as tables."""
-    if finished:
+def after_volume(arguments: Sequence[str], found: dict[str, Any], out: str) -> str:
+    """What follows `cunet segment` of a volume: its next part that is not done, the same again
+    where it is not finished, at last the objects of its sections as tables."""
+    if found["finished"]:
+        if found["objects_in"] == "volume" or len(found["class_shares"]) > 2:
+            return "cunet segment --help"  # tables are of sections
         return shell_line(["cunet", "objects", out, "--products", "table"])
+    part = found.get("next_part")
     again = without(arguments, ("--json",), ("--part",) if part else ())
-    if part:
-        again += ["--part", f"{part[0] % part[1] + 1}/{part[1]}"]
-    return shell_line(["cunet", *again])
+    return shell_line(["cunet", *again, *(["--part", part] if part else [])])
 
 
 def _first_image(folder: Path, choice: str) -> tuple[Path, ...]:

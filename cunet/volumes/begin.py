@@ -13,8 +13,8 @@ from cunet.files.ome_zarr.image import OmeZarrImage
 from cunet.files.ome_zarr.output import create
 from cunet.files.ome_zarr.sizes import scale_of
 from cunet.volumes.books import Books
-from cunet.volumes.replacing import clear
-from cunet.volumes.task import Task
+from cunet.volumes.replacing import clear, renew_labels
+from cunet.volumes.task import Task, written
 from cunet.volumes.wanted import Wanted
 
 OF_LABELS = ("objects", "connectivity", "min_area")  # settings of a task
@@ -24,10 +24,14 @@ PATIENCE = 60  # seconds that a process waits for another one to begin the same 
 def begin(books: Books, task: Task, wanted: Wanted, image: ImageFile, overwrite: bool) -> Task:
     """Make the output and its books, or find those that an earlier call or another process has
     begun in the same way; returns the task. CunetError where something else is there."""
+    if overwrite and only_labels_differ(task, wanted, books):
+        renew_labels(books, task)
+        return go_along(task, wanted, books)
     until = time.monotonic() + PATIENCE
     books.output.parent.mkdir(parents=True, exist_ok=True)
+    again = not books.any_done and other_than_begun(task, wanted, books)  # nothing would be lost
     lock = books.output.with_name(f".{books.output.name}.begin.lock")
-    while overwrite or not (books.task.exists() and books.output.exists()):
+    while overwrite or again or not (books.task.exists() and books.output.exists()):
         with ExitStack() as stack:
             try:
                 stack.enter_context(held(lock, books.output))
@@ -36,9 +40,10 @@ def begin(books: Books, task: Task, wanted: Wanted, image: ImageFile, overwrite:
                     raise
                 time.sleep(0.2)
                 continue
-            if overwrite or not (books.task.exists() and books.output.exists()):
-                _create(books, task, image, overwrite)
+            if overwrite or again or not (books.task.exists() and books.output.exists()):
+                _create(books, task, image, overwrite or again)
             overwrite = False
+        again = False
     return go_along(task, wanted, books)
 
 
@@ -51,13 +56,9 @@ def go_along(task: Task, wanted: Wanted, books: Books) -> Task:
     there = {*products, *(["mask"] if begun.masked else [])}
     if set(task.products) <= there:
         whose = task if "labels" in task.products else begun
+        task = agreeing(task, begun, wanted)
         task = replace(
-            task,
-            products=products,
-            **{name: getattr(whose, name) for name in OF_LABELS},
-            prob=task.prob if "prob" in task.products else begun.prob,
-            block=begun.block if wanted.block is None else task.block,
-            levels=begun.levels if wanted.levels is None else task.levels,
+            task, products=products, **{name: getattr(whose, name) for name in OF_LABELS}
         )
     if labels:
         own = {name: getattr(task, name) for name in OF_LABELS}
@@ -69,6 +70,40 @@ def go_along(task: Task, wanted: Wanted, books: Books) -> Task:
     if labels or moved:
         begun.save(books)
     return begun
+
+
+def only_labels_differ(task: Task, wanted: Wanted, books: Books) -> bool:
+    """Whether what was begun has labels that were made in another way, and is the same else."""
+    if not (books.task.exists() and books.output.exists()):
+        return False
+    begun = Task.load(books)
+    own = {name: getattr(task, name) for name in OF_LABELS}
+    if not {"labels"} <= {*task.products} & {*begun.products} or replace(begun, **own) == begun:
+        return False
+    try:
+        refuse_other(agreeing(task, begun, wanted), replace(begun, **own), books)
+    except CunetError:
+        return False
+    return True
+
+
+def other_than_begun(task: Task, wanted: Wanted, books: Books) -> bool:
+    """Whether something was begun with other settings."""
+    if not (books.task.exists() and books.output.exists()):
+        return False
+    begun = Task.load(books)
+    return bool(agreeing(task, begun, wanted).difference(begun)) or task.products != begun.products
+
+
+def agreeing(task: Task, begun: Task, wanted: Wanted) -> Task:
+    """The task with what it leaves to us as it was begun."""
+    return replace(
+        task,
+        products=begun.products,
+        prob=task.prob if "prob" in task.products else begun.prob,
+        block=begun.block if wanted.block is None else task.block,
+        levels=begun.levels if wanted.levels is None else task.levels,
+    )
 
 
 def same(task: Task, books: Books) -> None:
@@ -98,7 +133,7 @@ def _create(books: Books, task: Task, image: ImageFile, overwrite: bool) -> None
         books.output,
         (*planes, *task.shape),
         axes,
-        task.prob if "prob" in task.products else None,
+        {"prob": task.prob, "image": "uint8"}.get(written(task)[0]),
         image.calibration,
         translation=(*map(float, (0,) * len(every)), *translation_of(image)),
         chunk=(*every, *task.chunk),

@@ -27,7 +27,7 @@ from cunet.volumes.books import Books
 from cunet.volumes.output import Output
 from cunet.volumes.source import open_for, open_source
 from cunet.volumes.statistics import Statistics
-from cunet.volumes.task import Task
+from cunet.volumes.task import Task, written
 
 WRITERS = 2  # a block takes longer to compress than a fast GPU to compute
 
@@ -140,8 +140,8 @@ class Blocks:
 def empty(task: Task, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
     """Arrays for the products of a block of this shape (N, H, W)."""
     planes = () if task.classes == 2 else (task.classes,)
-    arrays = {"prob": np.empty((*planes, *shape), task.prob)} if "prob" in task.products else {}
-    return arrays | ({"mask": np.empty(shape, np.uint8)} if task.masked else {})
+    kinds = {"prob": ((*planes, *shape), task.prob), "image": (shape, "u1"), "mask": (shape, "u1")}
+    return {name: np.empty(*kinds[name]) for name in written(task) if name in kinds}
 
 
 def keep(
@@ -153,6 +153,8 @@ def keep(
     ids = classes(found, threshold)
     if "mask" in arrays:
         arrays["mask"][page] = ids
+    if "image" in arrays:
+        arrays["image"][page] = ids * np.uint8(255)
     if "prob" in arrays and count == 2:
         arrays["prob"][page] = as_stored(found[..., 1], arrays["prob"].dtype)
     elif "prob" in arrays:

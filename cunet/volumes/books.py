@@ -70,6 +70,14 @@ class Books:
         for kept in ("scans", "numbers"):
             shutil.rmtree(self.folder / kept, ignore_errors=True)
 
+    @property
+    def any_done(self) -> bool:
+        """Whether a journal has a line, or all is made."""
+        if self.done.exists():
+            return True
+        journals = (self.folder / "journals").glob("*.jsonl")
+        return any(path.stat().st_size for path in journals)
+
     def result(self) -> dict[str, Any] | None:
         """What `done` holds, None before that."""
         try:

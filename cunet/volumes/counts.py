@@ -114,6 +114,8 @@ class Counts:
 
     def numbers(self, product: str) -> tuple[int, int]:
         """Numbers of a voxel and bytes of each."""
+        if product == "image":
+            return 1, 1
         if product != "prob":
             return 1, {"mask": 1, "labels": 4}[product]
         return plane_count(self.task), 1 if self.task.prob == "uint8" else 4

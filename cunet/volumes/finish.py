@@ -22,7 +22,7 @@ from cunet.volumes.books import Books
 from cunet.volumes.grid import Grid, Index
 from cunet.volumes.join import join
 from cunet.volumes.objects import Block, Scan, relabel, scan
-from cunet.volumes.output import Output
+from cunet.volumes.output import IMAGES, Output
 from cunet.volumes.task import Task, written
 
 AT_ONCE = 4  # units that one process does side by side: memory is that of so many blocks
@@ -144,7 +144,7 @@ class Level(Finishing):
         pixels = self.output.read(self.product, (z, rows, columns), self.level - 1)
         if not pixels.any():
             return {}  # the output is 0 where nothing is written
-        half = halve(pixels, self.product != "prob")
+        half = halve(pixels, self.product not in IMAGES)
         self.output.write(self.product, region, half, self.level)
         return {}
 

@@ -1,6 +1,7 @@
 """The output of a segmentation, as its workers write and read it: products by name and level.
 
-The probability is the image of an OME-Zarr, mask and labels are label images of it.
+The probability is the image of an OME-Zarr, or where it is not wanted the mask as 0 and 255; mask
+and labels are label images of it.
 """
 
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from cunet.files.ome_zarr.output import IMAGE, create_level, open_output
 
+IMAGES = ("prob", "image")  # of the products those that are the image itself
 Region = tuple[slice, slice, slice]
 
 
@@ -47,7 +49,7 @@ class Output:
 
 def name_of(product: str) -> str:
     """What the array of a product is called."""
-    return IMAGE if product == "prob" else product
+    return IMAGE if product in IMAGES else product
 
 
 def _place(axes: int, region: Region) -> tuple[slice, ...]:

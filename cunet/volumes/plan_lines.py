@@ -4,7 +4,7 @@ from typing import Any
 
 from cunet.terminal import plural, size
 
-WORKERS = 4  # of the example of several
+WORKERS = 4  # machines of the example of several
 
 
 def plan_lines(plan: dict[str, Any]) -> list[str]:
@@ -77,7 +77,7 @@ def _time(found: dict[str, Any]) -> str:
         text += f" in all, {hours(expected)} without empty tiles"
     if found["gpu_hours"] is not None:
         text += f"; {found['gpu_hours']:,.3g} GPU-hours"
-    return text + f"; {WORKERS} workers: {hours(expected / WORKERS)}"
+    return text + f"; {WORKERS} such machines: {hours(expected / WORKERS)}"
 
 
 def _feeding(plan: dict[str, Any]) -> str:

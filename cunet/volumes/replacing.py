@@ -3,12 +3,15 @@
 import secrets
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from glob import escape
 from pathlib import Path
 
 from cunet.errors import CunetError, DataError, of_system
 from cunet.files.ome_zarr.nodes import holds_node, read_node
+from cunet.files.ome_zarr.output import remove_label
 from cunet.volumes.books import Books
+from cunet.volumes.task import Task
 
 
 def apart(source: Path, books: Books) -> None:
@@ -40,6 +43,22 @@ def clear(books: Books, overwrite: bool) -> None:
             left += output.parent.glob(f".{escape(output.name)}.*.part")
         for path in left:  # also those of processes that were killed
             shutil.rmtree(path, ignore_errors=True)
+
+
+def renew_labels(books: Books, task: Task) -> None:
+    """Remove the labels of an output, to be made again as this task has them; its probability and
+    mask stay. CunetError where others work on it."""
+    with books.working(alone=True):
+        books.done.unlink(missing_ok=True)
+        for pattern in ("scan-*", "join-*", "labels-*", "level*_labels-*"):
+            for path in (books.folder / "journals").glob(pattern):
+                path.unlink(missing_ok=True)
+        for kept in ("scans", "numbers"):
+            shutil.rmtree(books.folder / kept, ignore_errors=True)
+        remove_label(books.output, "labels")
+        begun = Task.load(books)
+        own = {name: getattr(task, name) for name in ("objects", "connectivity", "min_area")}
+        replace(begun, **own).save(books)
 
 
 def _check(books: Books, overwrite: bool) -> None:

@@ -66,12 +66,16 @@ def segment_volume(
     As `cunet segment source --out out.ome.zarr`, whose options are the arguments and `settings`:
     tile, average, threshold, products ("prob", "mask", "labels"), prob ("float32" or "uint8"),
     block (Z, Y, X), levels, zarr ("0.5" or "0.4"), skip_empty, objects ("sections" or "volume"),
-    connectivity, min_area and precision. The image of `out` is the probability of class 1, the
-    mask and the labels are label images of it. Every voxel is that of `cunet.segment` of its
-    section with the same tile, bit for bit, whatever the blocks, parts and workers are.
+    connectivity, min_area and precision. The image of `out` is the probability of class 1, or the
+    mask as 0 and 255 where "prob" is not wanted; mask and labels are label images of it. Every
+    voxel is that of `cunet.segment` of its section with the same tile, bit for bit, whatever the
+    blocks, parts and workers are; but a tile of nothing but 0 is class 0, not computed. The source
+    is known by its metadata and the ends of its files: where its pixels have changed since,
+    overwrite.
 
     part: (i, n), from 1, does the i-th of n parts, and the last one to end joins them. cluster:
-    "local", "local:4" or the address of a Dask scheduler. Called again after an interruption, it
+    "local", "local:4" or the address of a Dask scheduler (a script that has Dask start workers
+    needs `if __name__ == "__main__":` around the call). Called again after an interruption, it
     does what is left. progress(done, in all, of what) is called as it goes on.
 
     Returns a dict: image, shape, blocks, left, tiles, skipped_tiles, class_shares, objects,

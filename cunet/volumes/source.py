@@ -47,6 +47,11 @@ def open_for(net: UNet, image: ImageFile) -> ImageFile:
         if not image.path.is_dir():  # a TIFF: one of several times cannot be named
             fix = "save the slices of one time (axes ZYX), or give --out a folder for all of them"
         raise CunetError(f"'{image.path}' has {times} times (axes {image.axes}): {fix}")
+    if image.channels > 1 and net.shape.in_channels == 1 and hasattr(image, "levels"):
+        raise CunetError(
+            f"'{image.path}' has {image.channels} channels, the model was made for one: give "
+            f"--channel, from 0 to {image.channels - 1}"
+        )
     return check_image(image, net)
 
 

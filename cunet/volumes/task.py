@@ -112,9 +112,11 @@ class Task:
 
 
 def written(task: "Task") -> list[str]:
-    """The products that the output holds: a mask also where only labels are asked for."""
+    """The products that the output holds: a mask also where only labels are asked for; and as its
+    image, where the probability is not wanted, the mask of two classes as 0 and 255."""
     asked = {
         "prob": "prob" in task.products,
+        "image": "prob" not in task.products and task.classes == 2,
         "mask": task.masked,
         "labels": "labels" in task.products,
     }

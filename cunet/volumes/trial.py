@@ -22,7 +22,7 @@ from cunet.segmentation.window import Applied, Window
 from cunet.volumes.blocks import empty, keep
 from cunet.volumes.counts import Counts, plane_count
 from cunet.volumes.objects import Block, relabel, scan
-from cunet.volumes.output import Output
+from cunet.volumes.output import IMAGES, Output
 from cunet.volumes.task import Task, written
 from cunet.volumes.wanted import whole_chunks
 
@@ -163,7 +163,9 @@ def store(trial: Trial, task: Task, made: list[dict[str, np.ndarray]], folder: P
         seconds = time.process_time() - start
         seconds += write(task, labels, folder / f"{number}_labels.zarr", sizes, 0)
         start = time.process_time()
-        halves = {name: halve(array, name != "prob") for name, array in (arrays | labels).items()}
+        halves = {
+            name: halve(array, name not in IMAGES) for name, array in (arrays | labels).items()
+        }
         half = time.process_time() - start
         half += write(task, halves, folder / f"{number}_half.zarr", sizes, 1)
         finishing.append(seconds + PYRAMID * half * (task.levels > 1))
@@ -192,9 +194,9 @@ def write(
     shape = next(iter(arrays.values())).shape[-3:]
     every = tuple(1 for _ in planes)
     shard = whole_chunks(shape, task.chunk, shape)
-    labels = {name: array.dtype for name, array in arrays.items() if name != "prob"}
+    labels = {name: array.dtype for name, array in arrays.items() if name not in IMAGES}
     create(
-        path, (*planes, *shape), axes, task.prob if "prob" in arrays else None,
+        path, (*planes, *shape), axes, image_type(arrays),
         chunk=(*every, *task.chunk), shard=(*every, *shard), version=task.version, labels=labels,
     )  # fmt: skip
     output, region = Output(path), (slice(shape[0]), slice(shape[1]), slice(shape[2]))
@@ -214,3 +216,8 @@ def bytes_of_pixels(folder: Path) -> int:
     metadata = ("zarr.json", ".zarray", ".zattrs")
     files = (path for path in folder.rglob("*") if path.is_file() and path.name not in metadata)
     return sum(path.stat().st_size for path in files)
+
+
+def image_type(arrays: dict[str, np.ndarray]) -> np.dtype | None:
+    """The type of the image among these products, if one is."""
+    return next((arrays[name].dtype for name in IMAGES if name in arrays), None)

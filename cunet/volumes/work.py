@@ -106,6 +106,7 @@ def _go_on(
     summary = state_of(task, done) | {"warnings": begun.warnings}
     check_all(books, first, of_part(done.left, part, first.units))
     if len(done.left):
+        summary["next_part"] = next_part(done.left, part, first.units)
         return summary | {"finished": False, "seconds": round(time.perf_counter() - start, 1)}
     with ExitStack() as stack:
         try:
@@ -121,9 +122,8 @@ def _go_on(
             result = summary | {"finished": True}
             write_text(books.done, json_text(result))
         books.tidy()
-    result["warnings"] = begun.warnings + one_class_warning(
-        Path(task.source), result["class_shares"]
-    )
+    shares = one_class_warning(Path(task.source), result["class_shares"])
+    result["warnings"] = [*begun.warnings, *shares]
     return result | {"seconds": round(time.perf_counter() - start, 1)}
 
 
@@ -182,6 +182,15 @@ def of_part(left: np.ndarray, part: Part | None, total: int) -> np.ndarray:
     return left[(left // length) % n == i - 1]
 
 
+def next_part(left: np.ndarray, part: Part | None, total: int) -> str | None:
+    """The part after this one, in a circle, that has something left to do."""
+    if part is None:
+        return None
+    i, n = part
+    parts = (k % n + 1 for k in range(i, i + n))
+    return next(f"{k}/{n}" for k in parts if len(of_part(left, (k, n), total)))
+
+
 def state_of(task: Task, done: Done) -> dict[str, Any]:
     """How far it is, in numbers."""
     counts = done.sums.get("classes", [0] * task.classes)
@@ -190,6 +199,7 @@ def state_of(task: Task, done: Done) -> dict[str, Any]:
         "image": task.source,
         "shape": list(task.shape),
         "products": list(task.products),
+        "objects_in": task.objects if "labels" in task.products else None,
         "block": list(task.block),
         "tile": task.tile,
         "blocks": len(done.units),

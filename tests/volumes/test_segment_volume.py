@@ -18,6 +18,7 @@ from cunet.errors import CunetError, DataError, DeviceError
 from cunet.files import open_image
 from cunet.files.ome_zarr import chunks
 from cunet.files.ome_zarr.output import open_output
+from cunet.segmentation.next_command import after_volume
 from cunet.volumes.books import Books
 
 EVERY = {"products": ("prob", "mask", "labels"), "tile": TILE}
@@ -197,6 +198,48 @@ def test_labels_are_made_later_of_the_mask_that_is_there(made, whole, tmp_path):
         cunet.segment_volume(*arguments, tile=TILE, products=("labels",), connectivity=8)
 
 
+def test_labels_are_made_anew_and_all_else_stays(made, tmp_path):
+    out = tmp_path / "out.ome.zarr"
+    arguments = made[0] / "v5.ome.zarr", out, made[0] / "net.npz"
+    first = cunet.segment_volume(*arguments, **EVERY)
+    times = {p: p.stat().st_mtime_ns for p in (out / "0").rglob("*") if p.is_file()}
+    with pytest.raises(CunetError, match=r"begun with min-area 0 \(now 9\).*--overwrite"):
+        cunet.segment_volume(*arguments, **EVERY, min_area=9)
+    found = cunet.segment_volume(*arguments, **EVERY, min_area=9, overwrite=True)
+    assert 0 < found["objects"] < first["objects"] and found["finished"]
+    assert times == {p: p.stat().st_mtime_ns for p in (out / "0").rglob("*") if p.is_file()}
+    arrays = open_output(out)
+    for mask, labels in zip(arrays["mask"][:], arrays["labels"][:], strict=True):
+        components = label(mask, connectivity=1)
+        kept = np.bincount(components.ravel()) >= 9
+        kept[0] = False
+        np.testing.assert_array_equal(labels, np.where(kept, kept.cumsum(), 0)[components])
+
+
+def test_what_failed_before_its_first_block_may_be_begun_otherwise(made, tmp_path):
+    out = tmp_path / "out.ome.zarr"
+    arguments = made[0] / "v5.ome.zarr", out, made[0] / "net.npz"
+    with pytest.raises(DeviceError, match="no Dask scheduler answers"):
+        cunet.segment_volume(*arguments, tile=TILE, cluster="tcp://127.0.0.1:9")
+    found = cunet.segment_volume(*arguments, tile=TILE, products=("mask",), threshold=0.4)
+    assert found["finished"] and found["products"] == ["mask"]
+
+
+def test_the_next_command(made, tmp_path):
+    """The next part that has something to do; objects of sections at the end."""
+    out = tmp_path / "out.ome.zarr"
+    arguments = made[0] / "v5.ome.zarr", out, made[0] / "net.npz"
+    parts = []
+    for i in (3, 1):
+        found = cunet.segment_volume(*arguments, part=(i, 3), tile=TILE, block=(1, 56, 56))
+        parts.append(found["next_part"])
+        words = ["segment", "v", "--part", f"{i}/3", "--json", "--out", "o"]
+        assert after_volume(words, found, "o").endswith(f"--out o --part {parts[-1]}")
+    assert parts == ["1/3", "2/3"]
+    found = cunet.segment_volume(*arguments, part=(2, 3), tile=TILE, block=(1, 56, 56))
+    assert after_volume(words, found, "o") == "cunet objects o --products table"
+
+
 def test_a_product_that_was_not_begun_cannot_be_added(made, tmp_path):
     out = tmp_path / "out.ome.zarr"
     arguments = made[0] / "v5.ome.zarr", out, made[0] / "net.npz"
@@ -256,7 +299,8 @@ def test_objects_of_the_whole_volume(made, tmp_path):
         connectivity=8, min_area=4, tile=TILE, block=(1, 56, 56),
     )  # fmt: skip
     arrays = open_output(out)
-    assert sorted(arrays) == ["labels", "mask"]
+    assert sorted(arrays) == ["image", "labels", "mask"]
+    np.testing.assert_array_equal(arrays["image"][:], 255 * arrays["mask"][:])
     labels = label(arrays["mask"][:], connectivity=3)
     kept = np.bincount(labels.ravel()) >= 4
     kept[0] = False

@@ -110,6 +110,19 @@ def add_label(path: str | Path, name: str, dtype: Any) -> None:
     _write(path / "labels", found.version, {"labels": [*names, name]})
 
 
+def remove_label(path: str | Path, name: str) -> None:
+    """Remove a label image, where there is one: the list of them loses its name first."""
+    path = Path(path)
+    names = label_names(path)
+    if name in names:
+        version = _multiscales(path, name).version
+        _write(path / "labels", version, {"labels": [n for n in names if n != name]})
+    try:
+        shutil.rmtree(path / "labels" / name, ignore_errors=not (path / "labels" / name).exists())
+    except OSError as error:
+        raise write_error(error, path / "labels" / name) from error
+
+
 def open_output(path: str | Path, level: int = 0) -> dict[str, Array]:
     """The arrays of a level, open for writing: "image", where there is one, and label images."""
     path = Path(path)
