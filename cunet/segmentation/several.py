@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from cunet.backend import resolve_devices, to_device, to_host, working_on
+from cunet.backend import to_device, to_host, working_on
 from cunet.errors import CunetError
 from cunet.net.unet import UNet
 from cunet.threads import Helpers
@@ -120,8 +120,3 @@ def copied(net: UNet, device: str) -> UNet:
 def arrays_of(net: UNet) -> list[Any]:
     """All that a network has learned, in a fixed order."""
     return [*(p.value for p in net.parameters()), *net.statistics().values()]
-
-
-def everywhere(net: UNet, device: str) -> Several:
-    """A network on what --device names: "cuda:all" is every GPU."""
-    return Several.on(net, resolve_devices(device))

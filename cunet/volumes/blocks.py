@@ -6,6 +6,7 @@ H W: rows and columns of a block; N: its sections; C: channels; K: classes.
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,15 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from cunet.backend import ALL_GPUS, resolve_devices
+from cunet.backend import resolve_devices
 from cunet.data.dataset import sha256
 from cunet.errors import CunetError
 from cunet.net.checkpoint import load
+from cunet.net.normalization import Normalization
 from cunet.net.unet import UNet
 from cunet.segmentation.segment import cover_of
 from cunet.segmentation.segment_file import classes
-from cunet.segmentation.several import everywhere
+from cunet.segmentation.several import Several
 from cunet.segmentation.window import Applied, Window
+from cunet.threads import one_ahead
 from cunet.volumes.books import Books
 from cunet.volumes.output import Output
 from cunet.volumes.source import open_for, open_source
@@ -54,10 +57,9 @@ class Blocks:
 
     def __init__(self, task: Task, books: Books, device: str):
         self.task, self.books = task, books
-        first = resolve_devices(device)[0]
-        self.net = network(task.model, task.model_hash, first, task.precision)
-        self.several = everywhere(self.net, device) if device == ALL_GPUS else None
-
+        devices = resolve_devices(device)
+        self.net = network(task.model, task.model_hash, devices[0], task.precision)
+        self.several = Several.on(self.net, devices) if len(devices) > 1 else None
         self.image = open_for(
             self.net,
             open_source(task.source, task.level, task.channel, task.time, task.sections),
@@ -72,16 +74,10 @@ class Blocks:
         A thread reads the next one and another writes the last one meanwhile, so that a GPU is not
         kept waiting: the memory is that of three blocks.
         """
-        if not units:
-            return
-        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-            reading = reader.submit(self.read, units[0])
-            writing: Future[dict[str, Any]] | None = None
-            for i, unit in enumerate(units):
-                pixels = reading.result()
-                if i + 1 < len(units):
-                    reading = reader.submit(self.read, units[i + 1])
-                made = self.compute(unit, pixels)
+        writing: Future[dict[str, Any]] | None = None
+        with closing(one_ahead(self.read, units)) as ahead, ThreadPoolExecutor(1) as writer:
+            for unit, pixels, numbers in ahead:
+                made = self.compute(unit, pixels, numbers)
                 del pixels
                 if writing is not None:
                     yield writing.result()
@@ -101,21 +97,23 @@ class Blocks:
         _, y, x = self.task.grid.region(unit)
         return Window(self.cover, (y.start, y.stop), (x.start, x.stop))
 
-    def read(self, unit: int) -> np.ndarray:
-        """All pixels (N, H', W', C) that the tiles of a block see."""
+    def read(self, unit: int) -> tuple[int, np.ndarray, list[Normalization]]:
+        """The block, all pixels (N, H', W', C) that its tiles see, and the normalisation of each of
+        its sections. Only one thread may do this: a file has one place where it is read."""
         z, _, _ = self.task.grid.region(unit)
-        return self.image.read_block(z.start, z.stop, *self.window(unit).needs)
+        numbers = [self.statistics.of(page) for page in range(z.start, z.stop)]
+        return unit, self.image.read_block(z.start, z.stop, *self.window(unit).needs), numbers
 
-    def compute(self, unit: int, pixels: np.ndarray) -> Made:
-        """The products of a block."""
+    def compute(self, unit: int, pixels: np.ndarray, numbers: list[Normalization]) -> Made:
+        """The products of a block; pixels, numbers: as `read` returns them."""
         start, task, window = time.perf_counter(), self.task, self.window(unit)
         first = task.grid.region(unit)[0].start
         shape = len(pixels), *window.shape
         arrays = empty(task, shape)
         counts, computed = np.zeros(task.classes, np.int64), 0
-        for page in range(len(pixels)):
-            numbers, name = self.statistics.of(first + page), f"'{task.source}' page {first + page}"
-            applied = Applied(self.net, numbers, task.average, task.skip_empty, name, self.several)
+        for page, own in enumerate(numbers):
+            name = f"'{task.source}' page {first + page}"
+            applied = Applied(self.net, own, task.average, task.skip_empty, name, self.several)
             found, tiles = window.probabilities(pixels[page], applied)
             computed += tiles
             counts += keep(arrays, page, found.astype(np.float32, copy=False), task.threshold)

@@ -6,7 +6,6 @@ who come at once find the same.
 
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
 
 from cunet.data.values import check_values
 from cunet.errors import DataError
@@ -22,16 +21,15 @@ class Statistics:
 
     def __init__(self, normalization: Normalization, image: ImageFile, books: Books):
         self.normalization, self.image = normalization, image
-        self._folder, self._lock = books.folder / "statistics", Lock()
+        self._folder = books.folder / "statistics"
 
     def of(self, page: int) -> Normalization:
         """That of a section: the network's own, unless it takes every image's."""
         if not self.normalization.per_image:
             return self.normalization
         path = self._folder / f"{page:07}.json"
-        with self._lock:  # blocks of one section are computed one after the other
-            if not path.is_file():
-                self._fit(page, path)
+        if not path.is_file():
+            self._fit(page, path)
         return self._read(path)
 
     def _fit(self, page: int, path: Path) -> None:
