@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from cunet.errors import CunetError, DataError
-from cunet.files.calibration import Calibration
 from cunet.files.image_file import ImageFile
 from cunet.files.ome_zarr.array import Array
 from cunet.files.ome_zarr.multiscales import Multiscales, entries, read_multiscales
@@ -114,12 +113,7 @@ class OmeZarrImage(ImageFile):
             self._outer["Z"] = last - self._first
         self.pages = math.prod(self._outer.values())
         channels = "C" if "c" in self._sizes and self._channel is None else ""
-        names = [
-            *(["T"] if "T" in self._outer else []),
-            channels,
-            *(["Z"] if "Z" in self._outer else []),
-        ]
-        self.axes = "".join(names) + "YX"
+        self.axes = "T" * ("T" in self._outer) + channels + "Z" * ("Z" in self._outer) + "YX"
         self.scale = place.scale
         moved = dict(zip(found.axes, place.translation, strict=True))
         sizes = dict(zip(found.axes, place.scale, strict=True))
@@ -226,6 +220,3 @@ def _array(node: Node, found: Multiscales, level: int) -> Array:
             f"'{folder}' has no pixels: {' x '.join(map(str, array.shape))}. Save it again."
         )
     return array
-
-
-__all__ = ["Calibration", "OmeZarrImage", "open_ome_zarr"]
