@@ -4,7 +4,7 @@ H W: rows and columns of a block; N: its sections; C: channels; K: classes.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class Blocks:
         self.output = Output(books.output)
         self.cover = cover_of(*task.shape[1:], self.net, task.tile, "exact")
 
-    def do(self, units: list[int]) -> Iterator[dict[str, Any]]:
+    def do(self, units: list[int]) -> Generator[dict[str, Any], None, None]:
         """Do these blocks; yields the note of each when it is on the disk.
 
         A thread reads the next one and another writes the last one meanwhile, so that a GPU is not
@@ -109,14 +109,16 @@ class Blocks:
         start, task, window = time.perf_counter(), self.task, self.window(unit)
         first = task.grid.region(unit)[0].start
         shape = len(pixels), *window.shape
-        arrays = empty(task, shape)
+        arrays = product_arrays(task, shape)
         counts, computed = np.zeros(task.classes, np.int64), 0
         for page, own in enumerate(numbers):
             name = f"'{task.source}' page {first + page}"
             applied = Applied(self.net, own, task.average, task.skip_empty, name, self.several)
             found, tiles = window.probabilities(pixels[page], applied)
             computed += tiles
-            counts += keep(arrays, page, found.astype(np.float32, copy=False), task.threshold)
+            counts += put_section(
+                arrays, page, found.astype(np.float32, copy=False), task.threshold
+            )
         tiles = window.tiles * len(pixels)
         if not computed and task.classes == 2:
             arrays = {}  # the output is 0 where nothing is written
@@ -132,14 +134,15 @@ class Blocks:
         return made.note
 
 
-def empty(task: Task, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+def product_arrays(task: Task, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
     """Arrays for the products of a block of this shape (N, H, W)."""
-    planes = () if task.classes == 2 else (task.classes,)
-    arrays = {"prob": np.empty((*planes, *shape), task.prob)} if "prob" in task.products else {}
+    arrays = (
+        {"prob": np.empty((*task.planes, *shape), task.prob)} if "prob" in task.products else {}
+    )
     return arrays | ({"mask": np.empty(shape, np.uint8)} if task.masked else {})
 
 
-def keep(
+def put_section(
     arrays: dict[str, np.ndarray], page: int, found: np.ndarray, threshold: float
 ) -> np.ndarray:
     """Put what a section became, probabilities (H, W, K) float32, into the products of a block;

@@ -101,21 +101,23 @@ def own_gpu(device: str) -> str:
         return device
     if _device is None:
         count = gpus()
-        if count == 0:
-            _device = resolve_device("cpu" if device == "auto" else device)
-        for number in range(count):
-            lock = Path(gettempdir()) / f"cunet-gpu-{os.getuid()}-{number}.lock"
-            with suppress(CunetError):
-                _kept.enter_context(held(lock, lock))
-                _device = resolve_device(f"cuda:{number}")
-                break
-        else:
-            if count:
-                raise DeviceError(
-                    f"other workers on {platform.node()} use all of its {plural(count, 'GPU')}; "
-                    "start as many workers as GPUs, or give --device cpu"
-                )
-    return str(_device)
+        cpu = "cpu" if device == "auto" else device  # "cuda" without one is an error that says why
+        _device = _free_gpu(count) if count else resolve_device(cpu)
+    return _device
+
+
+def _free_gpu(count: int) -> str:
+    """A GPU that no other worker of this machine has; this process keeps it."""
+    user = getattr(os, "getuid", int)()  # Windows has no such numbers
+    for number in range(count):
+        lock = Path(gettempdir()) / f"cunet-gpu-{user}-{number}.lock"
+        with suppress(CunetError):
+            _kept.enter_context(held(lock, lock))
+            return resolve_device(f"cuda:{number}")
+    raise DeviceError(
+        f"other workers on {platform.node()} use all of its {plural(count, 'GPU')}; start as many "
+        "workers as GPUs, or give --device cpu"
+    )
 
 
 def check_cluster(address: str | None) -> None:

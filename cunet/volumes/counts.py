@@ -116,7 +116,7 @@ class Counts:
         """Numbers of a voxel and bytes of each."""
         if product != "prob":
             return 1, {"mask": 1, "labels": 4}[product]
-        return plane_count(self.task), 1 if self.task.prob == "uint8" else 4
+        return math.prod(self.task.planes), 1 if self.task.prob == "uint8" else 4
 
     def block_memory(self, voxel: int) -> int:
         """Bytes of three blocks, input (`voxel` bytes each) and output, and of the float32
@@ -161,8 +161,3 @@ class Counts:
         fits = thick * y * x * self.voxel_bytes <= LARGEST_BLOCK
         less = found.reads.bytes <= WORTH_SAYING * self.reads.bytes
         return found if fits and less else None
-
-
-def plane_count(task: Task) -> int:
-    """Probabilities of a voxel: with two classes that of class 1 alone."""
-    return 1 if task.classes == 2 else task.classes

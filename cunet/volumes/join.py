@@ -16,7 +16,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from cunet.errors import CunetError, DataError
-from cunet.volumes.objects import Index, Scan
+from cunet.volumes.grid import Index
+from cunet.volumes.objects import Scan
 
 STEPS = [(z, y, x) for z, y, x in product((0, 1), repeat=3) if z or y or x]  # to blocks beyond
 LARGEST = 2**31 - 1  # pieces: SciPy's graphs count in 32 bits

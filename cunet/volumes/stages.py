@@ -7,7 +7,7 @@ from typing import Any
 
 from cunet.volumes.blocks import Blocks
 from cunet.volumes.books import Books
-from cunet.volumes.finish import Joining, Level, Numbering, Scanning, level_grid
+from cunet.volumes.finish import Finishing, Joining, Level, Numbering, Scanning, level_grid
 from cunet.volumes.output import Output
 from cunet.volumes.task import Task, written
 
@@ -43,7 +43,7 @@ def network_stage(task: Task) -> Stage:
     return Stage("net", "blocks", len(task.grid))
 
 
-def worker_of(stage: str, task: Task, books: Books, device: str) -> Any:
+def worker_of(stage: str, task: Task, books: Books, device: str) -> Blocks | Finishing:
     """What does the units of a stage."""
     if stage == "net":
         return Blocks(task, books, device)

@@ -7,6 +7,8 @@ who come at once find the same.
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from cunet.data.values import check_values
 from cunet.errors import DataError
 from cunet.files.atomic import write_text
@@ -33,7 +35,7 @@ class Statistics:
         return self._read(path)
 
     def _fit(self, page: int, path: Path) -> None:
-        def rows(r0: int, r1: int):
+        def rows(r0: int, r1: int) -> np.ndarray:
             pixels = self.image.read_rows(page, r0, r1)
             check_values(pixels, f"'{self.image.path}' page {page}", r0)
             return pixels
