@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import gettempdir
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ RETRIES = 2  # of a run that failed: a disk of the network may answer the next t
 AHEAD = 2  # runs that the scheduler knows for each thread of a worker
 _kept = ExitStack()  # the lock of the GPU that this process works on
 _device: str | None = None
+_choosing = Lock()  # a worker of Dask may have several threads
 
 
 class Cluster:
@@ -99,11 +101,12 @@ def own_gpu(device: str) -> str:
     global _device
     if device not in ("auto", "cuda"):
         return device
-    if _device is None:
-        count = gpus()
-        cpu = "cpu" if device == "auto" else device  # "cuda" without one is an error that says why
-        _device = _free_gpu(count) if count else resolve_device(cpu)
-    return _device
+    with _choosing:
+        if _device is None:
+            count = gpus()
+            cpu = "cpu" if device == "auto" else device  # "cuda" is an error then, which says why
+            _device = _free_gpu(count) if count else resolve_device(cpu)
+        return _device
 
 
 def _free_gpu(count: int) -> str:

@@ -15,7 +15,7 @@ from cunet.files.ome_zarr.pyramid import halved_shape
 from cunet.files.pieces import Pieces, Reads, Spans
 from cunet.segmentation.tiling import Cover, Plan
 from cunet.volumes.grid import Index
-from cunet.volumes.stages import RUN
+from cunet.volumes.stages import run_length
 from cunet.volumes.task import Task, written
 
 LARGEST_BLOCK = 512 << 20  # bytes of the products of a block that is suggested
@@ -91,7 +91,7 @@ class Counts:
     def page_visits(self) -> int:
         """How often a run of blocks comes to another section: each run opens the image anew."""
         blocks, sections = len(self.task.grid), self.task.shape[0]
-        length = max(1, min(RUN, blocks // 4))  # as stages.runs_of has it for one worker
+        length = run_length(blocks, 1)
         both = -(-blocks // math.lcm(length, blocks // sections))  # begin with a run and a section
         return -(-blocks // length) + sections - both
 

@@ -76,9 +76,13 @@ def do_run(
             yield note
 
 
+def run_length(units: int, workers: int) -> int:
+    """Units of a run: so many that every worker gets several runs, and at most RUN."""
+    return max(1, min(RUN, units // (4 * workers)))
+
+
 def runs_of(left: list[int], workers: int) -> Iterator[list[int]]:
-    """The units that are left in runs of consecutive ones: at most RUN, and short enough that
-    every worker gets several."""
-    length = max(1, min(RUN, len(left) // (4 * workers)))
+    """The units that are left in runs of consecutive ones, see run_length."""
+    length = run_length(len(left), workers)
     for first in range(0, len(left), length):
         yield left[first : first + length]
