@@ -7,7 +7,7 @@ bit for bit whatever the number of threads.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import closing, contextmanager
 from contextvars import copy_context
@@ -164,9 +164,9 @@ def parallel(work: Callable[[Any], None], items: Iterable[Any]) -> None:
         future.result()
 
 
-def one_ahead(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+def one_ahead(work: Callable[[Any], Any], items: Iterable[Any]) -> Generator[Any, None, None]:
     """work(item) for every item, in order, by a thread that is one item ahead of whoever takes the
-    results: for work on the CPU while a GPU is busy."""
+    results: for what is read or prepared while the last one is worked on."""
     pool, waiting = Helpers(1, "cunet-ahead"), deque[Future]()
     with closing(pool):
         try:

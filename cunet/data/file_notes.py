@@ -1,7 +1,7 @@
 """What is said of the files of a data set, and their hashes."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ def of_files(note: str, files: list[str]) -> str:
     return note + (f" ({some(files, 1)})" if files[0] else "")
 
 
-def own_products(files: list[Files]) -> list[str]:
+def own_products(files: Sequence[Files]) -> list[str]:
     """A warning where label files are what `cunet segment` made."""
     made = [one.labels for one in files if read_description(one.labels).startswith("cunet segment")]
     if not made:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cunet.errors import CunetError
-from cunet.threads import Helpers
+from cunet.threads import one_ahead
 
 BLOCK = 1 << 20  # numbers of a block that is looked at, about
 
@@ -102,20 +102,17 @@ def together(arrays: Sequence[OnDisk]) -> Iterator[tuple[int, int, np.ndarray]]:
         height = max(len(arrays[i]) for i in numbers)
         work += [(numbers, r, min(height, r + rows)) for r in range(0, height, rows)]
 
-    def read(numbers: list[int], r0: int, r1: int) -> list[np.ndarray]:
-        return arrays[numbers[0]].stack([arrays[i] for i in numbers], r0, r1)
+    def read(part: tuple[list[int], int, int]) -> tuple[list[int], int, list[np.ndarray]]:
+        numbers, r0, r1 = part
+        return numbers, r0, arrays[numbers[0]].stack([arrays[i] for i in numbers], r0, r1)
 
-    with closing(Helpers(1, "cunet-reading")) as helper:
-        following = helper.submit(read, *work[0])
-        for place, (numbers, first, _) in enumerate(work):
-            bands = following.result()
-            if place + 1 < len(work):
-                following = helper.submit(read, *work[place + 1])
+    with closing(one_ahead(read, work)) as ahead:
+        for numbers, first, bands in ahead:
             for i, band in zip(numbers, bands, strict=True):
                 step = max(1, BLOCK // max(1, band[:1].size))
                 for r in range(0, len(band), step):
                     yield i, first + r, band[r : r + step]
-            del bands, band
+            del bands, band  # before the next ones come
 
 
 class Computed(OnDisk):

@@ -62,7 +62,7 @@ def load_on_disk(
     read = meaning_on_disk(pages, labels, names, meaning)  # type: ignore[arg-type]
     numbered = read.instances is not None and any(len(s.label_colours) > 2 for s in slices)
     refuse_mixed(((s.label_name, s.label_colours) for s in slices), "labels", numbered)
-    notes += [of_files(note, named) for note, named in remarks.items()] + own_products([*files])
+    notes += [of_files(note, named) for note, named in remarks.items()] + own_products(files)
     notes += [*greys, summary([s.image for s in slices]), *read.notes]
     if meaning is None and read.instances is None:
         notes += stray_notes(read.labels, names)

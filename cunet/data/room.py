@@ -2,7 +2,7 @@
 drawn."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from cunet.data.layouts import Files
@@ -61,16 +61,11 @@ def _bytes(one: Files) -> float:
     size = 0.0
     with open_image(one.labels, indices=True) as labels:
         size += _pixels(labels) * (labels.dtype.itemsize + BESIDE)
-    for image in _opened(one.images):
-        size += _pixels(image) * image.channels * (image.dtype.itemsize + 4)
+    for path in one.images:
+        with open_image(path) as image:
+            size += _pixels(image) * image.channels * (image.dtype.itemsize + 4)
     return size
 
 
 def _pixels(image: ImageFile) -> int:
     return image.pages * image.height * image.width
-
-
-def _opened(paths: Iterable[Path]) -> Iterable[ImageFile]:
-    for path in paths:
-        with open_image(path) as image:
-            yield image

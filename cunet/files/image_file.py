@@ -24,6 +24,7 @@ class ImageFile:
     no_data      the value that its metadata name for pixels which hold no data
     doubts       those of the notes that may mean a wrong result: to be told as warnings
     lossy        whether its compression has changed the values a little
+    translation  where the middle of the first voxel lies along z, y and x, in units of its size
     """
 
     path: Path
@@ -39,6 +40,7 @@ class ImageFile:
     doubts: tuple[str, ...] = ()
     lossy: bool = False
     no_data: float | None = None
+    translation: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def page_axes(self) -> tuple[tuple[str, int], ...]:

@@ -117,8 +117,7 @@ def _of_zarr(image: OmeZarrImage) -> Pieces:
     times = min(along(array.chunk, "t"), along(array.shape, "t"))
     voxel = decoded * times * array.dtype.itemsize
     shard = box(array.file) if array.file != array.chunk else None
-    first = image._first
-    return Pieces(box(array.shape), box(array.chunk), voxel, planes, shard, first)
+    return Pieces(box(array.shape), box(array.chunk), voxel, planes, shard, image.first)
 
 
 def _of_tiff(image: TiffImage) -> Pieces:

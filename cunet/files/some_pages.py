@@ -16,8 +16,8 @@ class SomePages(ImageFile):
         self.channels, self.dtype, self.axes = image.channels, image.dtype, image.axes
         self.calibration, self.streamed, self.lossy = image.calibration, image.streamed, image.lossy
         self.notes, self.doubts, self.no_data = image.notes, image.doubts, image.no_data
-        _, y, x = getattr(image, "translation", (0.0, 0.0, 0.0))
-        self.translation = first * (image.calibration.spacing or 0.0), y, x
+        z, y, x = image.translation
+        self.translation = z + first * (image.calibration.spacing or 0.0), y, x
 
     @property
     def page_axes(self) -> tuple[tuple[str, int], ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cunet.backend import resolve_device, to_device, to_host
+from cunet.backend import Array, resolve_device, to_device, to_host
 from cunet.checks import arguments, flag, instance, path, refused, text
 from cunet.engines import check_precision
 from cunet.errors import CunetError, DataError, NumericError
@@ -131,8 +131,13 @@ def build(
     """The network that a header and its arrays, from read(), describe."""
     net = UNet(**header["net"], device=resolve_device(device), precision=precision)
     net.normalization = normalization_of(header)
-    put(path, {p.name: p.value for p in net.parameters()} | net.statistics(), arrays)
+    put(path, learned(net), arrays)
     return net
+
+
+def learned(net: UNet) -> dict[str, Array]:
+    """All that a training changes: the values of the parameters, and the statistics."""
+    return {p.name: p.value for p in net.parameters()} | net.statistics()
 
 
 def normalization_of(header: dict) -> Normalization:

@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from cunet.backend import resolve_devices, to_device, to_host, working_on
+from cunet.backend import to_device, to_host, working_on
 from cunet.errors import CunetError
+from cunet.net.checkpoint import learned
 from cunet.net.unet import UNet
 from cunet.threads import Helpers
 
@@ -112,16 +113,7 @@ def copied(net: UNet, device: str) -> UNet:
     with working_on(device):
         copy = UNet(**net.settings(), device=device, precision=net.precision)
         copy.normalization = net.normalization
-        for target, values in zip(arrays_of(copy), arrays_of(net), strict=True):
-            target[...] = to_device(to_host(values), device)
+        targets = learned(copy)
+        for name, values in learned(net).items():
+            targets[name][...] = to_device(to_host(values), device)
     return copy
-
-
-def arrays_of(net: UNet) -> list[Any]:
-    """All that a network has learned, in a fixed order."""
-    return [*(p.value for p in net.parameters()), *net.statistics().values()]
-
-
-def everywhere(net: UNet, device: str) -> Several:
-    """A network on what --device names: "cuda:all" is every GPU."""
-    return Several.on(net, resolve_devices(device))

@@ -1,4 +1,4 @@
-"""The views of a tile - itself, flipped, transposed - and the mean of a network's answers to them.
+"""The views of a tile - itself, flipped, transposed - and a network's mean result over them.
 
 The tile is transformed, never the image: flipping the image would move the pooling grid.
 """
@@ -27,7 +27,7 @@ def _one_view(
     """The probabilities (P, Q, K) of one view of a tile (H, W, C), turned back."""
     view = tile[:: -1 if rows else 1, :: -1 if columns else 1]
     view = view.swapaxes(0, 1) if transposed else view
-    quiet = np.errstate(over="ignore", invalid="ignore")  # check_probability looks at the result
+    quiet = np.errstate(over="ignore", invalid="ignore")  # Applied.check looks at the result
     with quiet, explained(net, max(view.shape[:2]), training=False):
         p = net.engine.predict(net, np.ascontiguousarray(view)[None])[0]
     p = p.swapaxes(0, 1) if transposed else p

@@ -4,7 +4,7 @@ The tiles are those of the whole image (tiling.py), of which a window takes the 
 windows of any sizes, computed in any order and on any machine, are the same bits as the whole.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,6 @@ from cunet.threads import one_ahead
 
 ROUNDING = 1e-3  # that a probability may lie outside 0 to 1
 FAR_OUT = 1e6  # deviations from the mean: no image is there
-Reader = Callable[[int, int, int, int], np.ndarray]  # of (first row, last + 1, first column, ...)
 Span = tuple[int, int]  # the first row or column, and the last + 1
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from cunet.backend import Array, array_module, to_device, to_host
 from cunet.errors import DeviceError, NumericError
+from cunet.net.checkpoint import learned
 from cunet.net.unet import UNet
 from cunet.segmentation.window import FAR_OUT
 from cunet.solvers.adam import Adam
@@ -31,7 +32,7 @@ def is_finite(array: Array) -> bool:
 
 def check_finite(net: UNet, solver: SGD | Adam, step: int) -> None:
     """NumericError where the network or its solver holds NaN or infinity after an update."""
-    arrays = {p.name: p.value for p in net.parameters()} | net.statistics() | solver.state()
+    arrays = learned(net) | solver.state()
     for name, array in arrays.items():
         if not is_finite(array):
             raise NumericError(

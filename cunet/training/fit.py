@@ -222,7 +222,7 @@ def _in_memory(config: Config, prepared: Prepared, made: Fit, show: Progress) ->
     with uninterrupted(heard_once=True):
         made.done = training.progress["step"]
         training.go_back()
-        for name, target in _arrays(training.net).items():
+        for name, target in checkpoint.learned(training.net).items():
             if best.arrays:
                 target[...] = best.arrays[name]
         for p in training.net.parameters():
@@ -238,13 +238,9 @@ class _Best:
 
     def save_best(self, net: UNet, progress: dict[str, Any]) -> None:
         """Keep a copy of the network."""
-        self.arrays = {name: array.copy() for name, array in _arrays(net).items()}
+        self.arrays = {name: array.copy() for name, array in checkpoint.learned(net).items()}
 
     def log(self, *record: Any) -> None:
         """Records are yielded as well, and the last network is at hand."""
 
     save_last = save_metrics = log
-
-
-def _arrays(net: UNet) -> dict[str, Any]:
-    return {p.name: p.value for p in net.parameters()} | net.statistics()

@@ -102,7 +102,7 @@ class Model:
         """
         self.refuse_other_shape(vars(net.shape))
         _, arrays = checkpoint.read(self.path)
-        targets = {p.name: p.value for p in net.parameters()} | net.statistics()
+        targets = checkpoint.learned(net)
         if not self.keeps_head(net.shape):
             targets = {name: v for name, v in targets.items() if not name.startswith(HEAD)}
         checkpoint.put(self.path, targets, arrays)

@@ -22,6 +22,7 @@ from cunet.backend import resolve_device, to_device
 from cunet.data.labels import IGNORE
 from cunet.data.samples import Samples
 from cunet.errors import CunetError, DeviceError
+from cunet.net.checkpoint import learned
 from cunet.net.unet import UNet
 from cunet.threads import set_threads
 from cunet.training.config import Config
@@ -124,7 +125,7 @@ def training_of(job: Job) -> tuple[UNet, Any]:
 
 def arrays_of(net: UNet, solver: Any) -> dict[str, Any]:
     """All that a network and its solver have learned."""
-    return {p.name: p.value for p in net.parameters()} | net.statistics() | solver.state()
+    return learned(net) | solver.state()
 
 
 def work(job: Job, up: Upwards) -> None:

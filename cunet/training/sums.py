@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,11 +51,9 @@ class SharedSums:
     @np.errstate(over="ignore", invalid="ignore")  # the loss shows it, and is checked
     def add(self, first: bool) -> None:
         """Add the gradients of a pass of every rank, and clear them; first: of an update."""
-        at = 0
-        for p in self.parameters:
-            self.rows[self.rank, at : at + p.value.size] = p.grad.ravel()
+        for p, place in self._places():
+            self.rows[self.rank, place] = p.grad.ravel()
             p.grad.fill(0)
-            at += p.value.size
         self.meet()
         ends = [self.count * r // self.ranks for r in (self.rank, self.rank + 1)]
         part = slice(*ends)  # no view is kept: an interruption would keep it, and the memory open
@@ -67,9 +65,14 @@ class SharedSums:
 
     def finish(self) -> None:
         """Make every parameter's .grad the sum."""
+        for p, place in self._places():
+            p.grad[...] = self.rows[-1, place].reshape(p.value.shape)
+
+    def _places(self) -> Iterator[tuple[Parameter, slice]]:
+        """Every parameter, and where in a row its gradient lies."""
         at = 0
         for p in self.parameters:
-            p.grad[...] = self.rows[-1, at : at + p.value.size].reshape(p.value.shape)
+            yield p, slice(at, at + p.value.size)
             at += p.value.size
 
     def close(self) -> None:

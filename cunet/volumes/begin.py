@@ -127,7 +127,7 @@ def _create(books: Books, task: Task, image: ImageFile, overwrite: bool) -> None
     """The output without pixels, then the books: whoever finds these finds the output."""
     clear(books, overwrite)
     books.create()
-    planes, axes = ((), "zyx") if task.classes == 2 else ((task.classes,), "czyx")
+    planes, axes = task.planes, "czyx" if task.planes else "zyx"
     every = tuple(1 for _ in planes)
     create(
         books.output,

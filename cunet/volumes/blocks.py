@@ -5,8 +5,9 @@ H W: rows and columns of a block; N: its sections; C: channels; K: classes.
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,15 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from cunet.backend import ALL_GPUS, resolve_devices
+from cunet.backend import resolve_devices
 from cunet.data.dataset import sha256
 from cunet.errors import CunetError
 from cunet.net.checkpoint import load
+from cunet.net.normalization import Normalization
 from cunet.net.unet import UNet
 from cunet.segmentation.segment import cover_of
 from cunet.segmentation.segment_file import classes
-from cunet.segmentation.several import everywhere
+from cunet.segmentation.several import Several
 from cunet.segmentation.window import Applied, Window
+from cunet.threads import one_ahead
 from cunet.volumes.books import Books
 from cunet.volumes.output import Output
 from cunet.volumes.source import open_for, open_source
@@ -57,10 +60,9 @@ class Blocks:
 
     def __init__(self, task: Task, books: Books, device: str):
         self.task, self.books = task, books
-        first = resolve_devices(device)[0]
-        self.net = network(task.model, task.model_hash, first, task.precision)
-        self.several = everywhere(self.net, device) if device == ALL_GPUS else None
-
+        devices = resolve_devices(device)
+        self.net = network(task.model, task.model_hash, devices[0], task.precision)
+        self.several = Several.on(self.net, devices) if len(devices) > 1 else None
         self.image = open_for(
             self.net,
             open_source(task.source, task.level, task.channel, task.time, task.sections),
@@ -69,22 +71,19 @@ class Blocks:
         self.output = Output(books.output)
         self.cover = cover_of(*task.shape[1:], self.net, task.tile, "exact")
 
-    def do(self, units: list[int]) -> Iterator[dict[str, Any]]:
+    def do(self, units: list[int]) -> Generator[dict[str, Any], None, None]:
         """Do these blocks; yields the note of each when it is on the disk.
 
         A thread reads the next one and others write the last ones meanwhile, so that a GPU is not
         kept waiting: the memory is that of the pixels of two and the products of three blocks.
         """
-        if not units:
-            return
-        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(WRITERS) as writers:
-            reading = reader.submit(self.read, units[0])
-            writing: deque[Future[dict[str, Any]]] = deque()
-            for i, unit in enumerate(units):
-                pixels = reading.result()
-                if i + 1 < len(units):
-                    reading = reader.submit(self.read, units[i + 1])
-                made = self.compute(unit, pixels)
+        writing: deque[Future[dict[str, Any]]] = deque()
+        with (
+            closing(one_ahead(self.read, units)) as ahead,
+            ThreadPoolExecutor(WRITERS) as writers,
+        ):
+            for unit, pixels, numbers in ahead:
+                made = self.compute(unit, pixels, numbers)
                 del pixels
                 writing.append(writers.submit(self.write, made))
                 del made
@@ -104,24 +103,28 @@ class Blocks:
         _, y, x = self.task.grid.region(unit)
         return Window(self.cover, (y.start, y.stop), (x.start, x.stop))
 
-    def read(self, unit: int) -> np.ndarray:
-        """All pixels (N, H', W', C) that the tiles of a block see."""
+    def read(self, unit: int) -> tuple[int, np.ndarray, list[Normalization]]:
+        """The block, all pixels (N, H', W', C) that its tiles see, and the normalisation of each of
+        its sections. Only one thread may do this: a file has one place where it is read."""
         z, _, _ = self.task.grid.region(unit)
-        return self.image.read_block(z.start, z.stop, *self.window(unit).needs)
+        numbers = [self.statistics.of(page) for page in range(z.start, z.stop)]
+        return unit, self.image.read_block(z.start, z.stop, *self.window(unit).needs), numbers
 
-    def compute(self, unit: int, pixels: np.ndarray) -> Made:
-        """The products of a block."""
+    def compute(self, unit: int, pixels: np.ndarray, numbers: list[Normalization]) -> Made:
+        """The products of a block; pixels, numbers: as `read` returns them."""
         start, task, window = time.perf_counter(), self.task, self.window(unit)
         first = task.grid.region(unit)[0].start
         shape = len(pixels), *window.shape
-        arrays = empty(task, shape)
+        arrays = product_arrays(task, shape)
         counts, computed = np.zeros(task.classes, np.int64), 0
-        for page in range(len(pixels)):
-            numbers, name = self.statistics.of(first + page), f"'{task.source}' page {first + page}"
-            applied = Applied(self.net, numbers, task.average, task.skip_empty, name, self.several)
+        for page, own in enumerate(numbers):
+            name = f"'{task.source}' page {first + page}"
+            applied = Applied(self.net, own, task.average, task.skip_empty, name, self.several)
             found, tiles = window.probabilities(pixels[page], applied)
             computed += tiles
-            counts += keep(arrays, page, found.astype(np.float32, copy=False), task.threshold)
+            counts += put_section(
+                arrays, page, found.astype(np.float32, copy=False), task.threshold
+            )
         tiles = window.tiles * len(pixels)
         if not computed and task.classes == 2:
             arrays = {}  # the output is 0 where nothing is written
@@ -137,14 +140,17 @@ class Blocks:
         return made.note
 
 
-def empty(task: Task, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+def product_arrays(task: Task, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
     """Arrays for the products of a block of this shape (N, H, W)."""
-    planes = () if task.classes == 2 else (task.classes,)
-    kinds = {"prob": ((*planes, *shape), task.prob), "image": (shape, "u1"), "mask": (shape, "u1")}
-    return {name: np.empty(*kinds[name]) for name in written(task) if name in kinds}
+    kinds = {"prob": task.prob, "image": "u1", "mask": "u1"}
+    return {
+        name: np.empty((*task.planes, *shape) if name == "prob" else shape, kinds[name])
+        for name in written(task)
+        if name in kinds
+    }
 
 
-def keep(
+def put_section(
     arrays: dict[str, np.ndarray], page: int, found: np.ndarray, threshold: float
 ) -> np.ndarray:
     """Put what a section became, probabilities (H, W, K) float32, into the products of a block;

@@ -3,6 +3,7 @@
     out.ome.zarr.cunet/
         task.json            what is made, from what and how: see task.py
         journals/*.jsonl     a line for each unit of work that is done; a file for each writer
+        statistics/*.json    mean and deviation of sections, where the network wants their own
         scans/, numbers/     what the joining of objects keeps, removed at the end
         done.json            the result
 

@@ -14,6 +14,7 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import gettempdir
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ RETRIES = 2  # of a run that failed: a disk of the network may answer the next t
 AHEAD = 2  # runs that the scheduler knows for each thread of a worker
 _kept = ExitStack()  # the lock of the GPU that this process works on
 _device: str | None = None
+_choosing = Lock()  # a worker of Dask may have several threads
 
 
 class Cluster:
@@ -113,23 +115,26 @@ def own_gpu(device: str) -> str:
     global _device
     if device not in ("auto", "cuda", ALL_GPUS):
         return device
-    if _device is None:
-        count = gpus()
-        if count == 0:
-            _device = resolve_device("cpu" if device == "auto" else "cuda")
-        for number in range(count):
-            lock = Path(gettempdir()) / f"cunet-gpu-{os.getuid()}-{number}.lock"
-            with suppress(CunetError):
-                _kept.enter_context(held(lock, lock))
-                _device = resolve_device(f"cuda:{number}")
-                break
-        else:
-            if count:
-                raise DeviceError(
-                    f"other workers on {platform.node()} use all of its {plural(count, 'GPU')}; "
-                    "start as many workers as GPUs, or give --device cpu"
-                )
-    return str(_device)
+    with _choosing:
+        if _device is None:
+            count = gpus()
+            cpu = "cpu" if device == "auto" else "cuda"  # "cuda" is an error then, which says why
+            _device = _free_gpu(count) if count else resolve_device(cpu)
+        return _device
+
+
+def _free_gpu(count: int) -> str:
+    """A GPU that no other worker of this machine has; this process keeps it."""
+    user = getattr(os, "getuid", int)()  # Windows has no such numbers
+    for number in range(count):
+        lock = Path(gettempdir()) / f"cunet-gpu-{user}-{number}.lock"
+        with suppress(CunetError):
+            _kept.enter_context(held(lock, lock))
+            return resolve_device(f"cuda:{number}")
+    raise DeviceError(
+        f"other workers on {platform.node()} use all of its {plural(count, 'GPU')}; start as many "
+        "workers as GPUs, or give --device cpu"
+    )
 
 
 def check_cluster(address: str | None) -> None:

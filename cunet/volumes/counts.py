@@ -15,7 +15,7 @@ from cunet.files.ome_zarr.pyramid import halved_shape
 from cunet.files.pieces import Pieces, Reads, Spans
 from cunet.segmentation.tiling import Cover, Plan
 from cunet.volumes.grid import Index
-from cunet.volumes.stages import RUN
+from cunet.volumes.stages import run_length
 from cunet.volumes.task import Task, written
 
 LARGEST_BLOCK = 512 << 20  # bytes of the products of a block that is suggested
@@ -91,7 +91,7 @@ class Counts:
     def page_visits(self) -> int:
         """How often a run of blocks comes to another section: each run opens the image anew."""
         blocks, sections = len(self.task.grid), self.task.shape[0]
-        length = max(1, min(RUN, blocks // 4))  # as stages.runs_of has it for one worker
+        length = run_length(blocks, 1)
         both = -(-blocks // math.lcm(length, blocks // sections))  # begin with a run and a section
         return -(-blocks // length) + sections - both
 
@@ -118,7 +118,7 @@ class Counts:
             return 1, 1
         if product != "prob":
             return 1, {"mask": 1, "labels": 4}[product]
-        return plane_count(self.task), 1 if self.task.prob == "uint8" else 4
+        return math.prod(self.task.planes), 1 if self.task.prob == "uint8" else 4
 
     def block_memory(self, voxel: int) -> int:
         """Bytes of three blocks, input (`voxel` bytes each) and output, and of the float32
@@ -163,8 +163,3 @@ class Counts:
         fits = thick * y * x * self.voxel_bytes <= LARGEST_BLOCK
         less = found.reads.bytes <= WORTH_SAYING * self.reads.bytes
         return found if fits and less else None
-
-
-def plane_count(task: Task) -> int:
-    """Probabilities of a voxel: with two classes that of class 1 alone."""
-    return 1 if task.classes == 2 else task.classes

@@ -8,7 +8,7 @@
 Each is a stage: numbered units, done in any order by any worker, noted in the books.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Finishing:
         self.volume = task.objects == "volume"
         self.output.array(written(task)[0])  # opened here, once for all threads
 
-    def do(self, units: list[int]) -> Iterator[dict[str, Any]]:
+    def do(self, units: list[int]) -> Generator[dict[str, Any], None, None]:
         """Do these units, some at a time; yields the note of each when it is on the disk."""
         with ThreadPoolExecutor(min(AT_ONCE, get_threads())) as threads:
             for unit, note in zip(units, threads.map(self.one, units), strict=True):
@@ -95,8 +95,8 @@ class Scans(Mapping[Index, Scan]):
     def __init__(self, stage: Finishing, slab: int | None):
         self.stage, self.counts = stage, stage.grid.counts
         z, y, x = self.counts
-        units = range(z * y * x) if slab is None else range(slab * y * x, (slab + 1) * y * x)
-        self.units = units
+        slabs = range(z) if slab is None else range(slab, slab + 1)
+        self.units = range(slabs.start * y * x, slabs.stop * y * x)
 
     def unit(self, index: Index) -> int:
         """The number of a block."""
@@ -152,4 +152,4 @@ class Level(Finishing):
 def level_grid(output: Output, product: str, level: int) -> Grid:
     """The shards of a level."""
     array = output.array(product, level)
-    return Grid(array.shape[-3:], array.file[-3:])
+    return Grid(array.shape[-3:], array.file[-3:])  # type: ignore[arg-type]

@@ -16,10 +16,11 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from cunet.errors import CunetError, DataError
-from cunet.volumes.objects import Index, Scan
+from cunet.volumes.grid import Index
+from cunet.volumes.objects import Scan
 
 STEPS = [(z, y, x) for z, y, x in product((0, 1), repeat=3) if z or y or x]  # to blocks beyond
-LARGEST = 2**31 - 1  # pieces: SciPy's graphs count in 32 bits
+MAX_PIECES = 2**31 - 1  # pieces: SciPy's graphs count in 32 bits
 NEVER = np.iinfo(np.int64).max  # a first voxel behind all others
 
 
@@ -81,8 +82,8 @@ class _Pieces:
     def add(self, index: Index, scan: Scan) -> None:
         """Add a block; all blocks before it in the order of the grid have come."""
         before, self._total = self._total, self._total + len(scan.classes)
-        if self._total > LARGEST:
-            raise CunetError(f"join: more than {LARGEST:,} pieces of objects; join fewer blocks")
+        if self._total > MAX_PIECES:
+            raise CunetError(f"join: more than {MAX_PIECES:,} pieces of objects; join fewer blocks")
         seen = self.waiting.pop(index, [])
         if len(seen) != sum(_within(step, scan.near) for step in STEPS):
             raise CunetError(f"join: the scan of a block before {index} is missing; scan it first")

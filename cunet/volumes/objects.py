@@ -33,9 +33,9 @@ from scipy import ndimage
 from cunet.errors import CunetError, DataError, of_system
 from cunet.files.atomic import Part
 from cunet.segmentation.objects import Instances
+from cunet.volumes.grid import Index
 
-Index = tuple[int, int, int]
-LARGEST = 2**31 - 1  # voxels of a window: pieces are counted in 32 bits
+MAX_VOXELS = 2**31 - 1  # voxels of a window: pieces are counted in 32 bits
 
 
 @dataclass(frozen=True)
@@ -187,8 +187,8 @@ def _pieces(
         raise ValueError(
             f"expected a mask {expected} bool or uint8, found {window.shape} {window.dtype}"
         )
-    if window.size > LARGEST:
-        raise CunetError(f"a block of {block.shape} voxels has more than {LARGEST:,}; take less")
+    if window.size > MAX_VOXELS:
+        raise CunetError(f"a block of {block.shape} voxels has more than {MAX_VOXELS:,}; take less")
     rank = 3 if volume else 2
     structure = ndimage.generate_binary_structure(rank, 1 if connectivity == 4 else rank)
     labels = np.zeros(window.shape, np.int32)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cunet.files.ome_zarr.array import Array
 from cunet.files.ome_zarr.output import IMAGE, create_level, open_output
 
 IMAGES = ("prob", "image")  # of the products those that are the image itself
@@ -19,9 +20,9 @@ class Output:
 
     def __init__(self, path: Path):
         self.path = path
-        self._levels: dict[int, dict] = {}
+        self._levels: dict[int, dict[str, Array]] = {}
 
-    def array(self, product: str, level: int = 0):
+    def array(self, product: str, level: int = 0) -> Array:
         """The array of a product; of a lower resolution it is made where it is not there."""
         arrays = self._levels.setdefault(level, {})
         name = name_of(product)

@@ -26,7 +26,7 @@ from cunet.volumes.grid import step_of
 from cunet.volumes.source import open_for, open_source, sections_of
 from cunet.volumes.task import written
 from cunet.volumes.trial import Trial, try_out
-from cunet.volumes.wanted import FLOAT_BYTES, Wanted
+from cunet.volumes.wanted import FLOAT_BYTES, Wanted, float_bytes
 
 HOUR = 3600
 
@@ -70,21 +70,21 @@ def plan_volume(
         cover = cover_of(*task.shape[1:], net, task.tile, "exact")
         counts = Counts(task, cover, pieces_of(opened))
         trial = try_out(image, net, counts, progress or (lambda done, total, what: None))
-        made = Made(counts, net, opened, trial, len(devices))
+        groups = Groups(counts, net, opened, trial, len(devices))
         return {
             "image": str(source),
             "model": str(file),
             "device": describe(net.device, net.precision),
-            "volume": made.volume(),
+            "volume": groups.volume(),
             "blocks": {
                 "shape": list(task.block), "chunk": list(task.chunk), "count": len(task.grid),
             },
-            "tiles": made.tiles(),
-            "time": made.time(),
-            "feeding": made.feeding(),
-            "memory": made.memory(),
-            "reads": made.reads(),
-            "products": {product: made.product(product) for product in written(task)},
+            "tiles": groups.tiles(),
+            "time": groups.time(),
+            "feeding": groups.feeding(),
+            "memory": groups.memory(),
+            "reads": groups.reads(),
+            "products": {product: groups.product(product) for product in written(task)},
         }  # fmt: skip
 
 
@@ -96,12 +96,11 @@ def storable(
     if wanted.prob is not None or "prob" not in wanted.products:
         return wanted
     first, last = sections or (0, image.pages)
-    numbers = (last - first) * image.height * image.width
-    planes = 1 if net.shape.classes == 2 else net.shape.classes
-    return replace(wanted, prob="uint8") if 4 * planes * numbers > FLOAT_BYTES else wanted
+    size = float_bytes(net.shape.classes, (last - first, image.height, image.width))
+    return replace(wanted, prob="uint8") if size > FLOAT_BYTES else wanted
 
 
-class Made:
+class Groups:
     """The groups of a plan, from what was counted and what was tried out."""
 
     def __init__(self, counts: Counts, net: UNet, image: ImageFile, trial: Trial, devices: int):

@@ -116,8 +116,9 @@ def _better(found: dict[str, Any]) -> str:
 
 
 def _product(found: dict[str, Any]) -> str:
-    packed = f"about {size(found['compressed_bytes'])} compressed, "
-    packed *= found["compressed_bytes"] > 0  # else nothing but empty tiles was seen
+    packed = ""  # nothing but empty tiles was seen
+    if found["compressed_bytes"]:
+        packed = f"about {size(found['compressed_bytes'])} compressed, "
     return (
         f"{found['dtype']}, {plural(found['levels'], 'resolution')}: {size(found['bytes'])}, "
         f"{packed}in {plural(found['files'], 'file')} (a PUT each)"

@@ -7,7 +7,7 @@ from typing import Any
 
 from cunet.volumes.blocks import Blocks
 from cunet.volumes.books import Books
-from cunet.volumes.finish import Joining, Level, Numbering, Scanning, level_grid
+from cunet.volumes.finish import Finishing, Joining, Level, Numbering, Scanning, level_grid
 from cunet.volumes.output import Output
 from cunet.volumes.task import Task, written
 
@@ -43,7 +43,7 @@ def network_stage(task: Task) -> Stage:
     return Stage("net", "blocks", len(task.grid))
 
 
-def worker_of(stage: str, task: Task, books: Books, device: str) -> Any:
+def worker_of(stage: str, task: Task, books: Books, device: str) -> Blocks | Finishing:
     """What does the units of a stage."""
     if stage == "net":
         return Blocks(task, books, device)
@@ -83,9 +83,13 @@ def _do(
             yield note
 
 
+def run_length(units: int, workers: int) -> int:
+    """Units of a run: so many that every worker gets several runs, and at most RUN."""
+    return max(1, min(RUN, units // (4 * workers)))
+
+
 def runs_of(left: list[int], workers: int) -> Iterator[list[int]]:
-    """The units that are left in runs of consecutive ones: at most RUN, and short enough that
-    every worker gets several."""
-    length = max(1, min(RUN, len(left) // (4 * workers)))
+    """The units that are left in runs of consecutive ones, see run_length."""
+    length = run_length(len(left), workers)
     for first in range(0, len(left), length):
         yield left[first : first + length]

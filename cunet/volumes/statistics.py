@@ -6,7 +6,8 @@ who come at once find the same.
 
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
+
+import numpy as np
 
 from cunet.data.values import check_values
 from cunet.errors import DataError
@@ -22,20 +23,19 @@ class Statistics:
 
     def __init__(self, normalization: Normalization, image: ImageFile, books: Books):
         self.normalization, self.image = normalization, image
-        self._folder, self._lock = books.folder / "statistics", Lock()
+        self._folder = books.folder / "statistics"
 
     def of(self, page: int) -> Normalization:
         """That of a section: the network's own, unless it takes every image's."""
         if not self.normalization.per_image:
             return self.normalization
         path = self._folder / f"{page:07}.json"
-        with self._lock:  # blocks of one section are computed one after the other
-            if not path.is_file():
-                self._fit(page, path)
+        if not path.is_file():
+            self._fit(page, path)
         return self._read(path)
 
     def _fit(self, page: int, path: Path) -> None:
-        def rows(r0: int, r1: int):
+        def rows(r0: int, r1: int) -> np.ndarray:
             pixels = self.image.read_rows(page, r0, r1)
             check_values(pixels, f"'{self.image.path}' page {page}", r0)
             return pixels

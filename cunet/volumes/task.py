@@ -68,6 +68,11 @@ class Task:
         return Grid(self.shape, self.block)
 
     @property
+    def planes(self) -> tuple[int, ...]:
+        """The axis of its probabilities before (Z, Y, X), see planes_of."""
+        return planes_of(self.classes)
+
+    @property
     def masked(self) -> bool:
         """Whether a mask is written: objects are made of it."""
         return "mask" in self.products or "labels" in self.products
@@ -109,6 +114,12 @@ class Task:
             if ours[name] != theirs[name] and name not in ("source", "model")
         ]
         return ", ".join(changed)
+
+
+def planes_of(classes: int) -> tuple[int, ...]:
+    """The axis of probabilities before (Z, Y, X): (K,), but none with two classes, of which that of
+    class 1 is stored alone."""
+    return () if classes == 2 else (classes,)
 
 
 def written(task: "Task") -> list[str]:

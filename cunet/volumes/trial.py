@@ -19,8 +19,8 @@ from cunet.files.pieces import Spans
 from cunet.net.unet import UNet
 from cunet.segmentation.tiling import Piece, Plan
 from cunet.segmentation.window import Applied, Window
-from cunet.volumes.blocks import empty, keep
-from cunet.volumes.counts import Counts, plane_count
+from cunet.volumes.blocks import product_arrays, put_section
+from cunet.volumes.counts import Counts
 from cunet.volumes.objects import Block, relabel, scan
 from cunet.volumes.output import IMAGES, Output
 from cunet.volumes.task import Task, written
@@ -147,8 +147,8 @@ def compute(
     start = time.perf_counter()
     applied = Applied(net, numbers, task.average, False, name)
     found, _ = window.probabilities(pixels, applied)
-    arrays = empty(task, (1, *window.shape))
-    keep(arrays, 0, found.astype(np.float32, copy=False), task.threshold)
+    arrays = product_arrays(task, (1, *window.shape))
+    put_section(arrays, 0, found.astype(np.float32, copy=False), task.threshold)
     return arrays, time.perf_counter() - start
 
 
@@ -190,7 +190,7 @@ def write(
     sizes, and returns the CPU seconds of the writing."""
     if not arrays:
         return 0.0
-    planes, axes = ((), "zyx") if task.classes == 2 else ((plane_count(task),), "czyx")
+    planes, axes = task.planes, "czyx" if task.planes else "zyx"
     shape = next(iter(arrays.values())).shape[-3:]
     every = tuple(1 for _ in planes)
     shard = whole_chunks(shape, task.chunk, shape)

@@ -1,6 +1,7 @@
 """What a user asks for of a volume, and the task that it becomes for an image and a network."""
 
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from cunet.checks import between, fields, flag, refused, whole, whole_numbers
@@ -14,7 +15,7 @@ from cunet.segmentation.segment import check_average
 from cunet.volumes.grid import Index, block_of, chunk_of, step_of, tile_of_volume
 from cunet.volumes.objects import check_by_blocks
 from cunet.volumes.source import identity
-from cunet.volumes.task import OBJECTS, PROBS, PRODUCTS, Task
+from cunet.volumes.task import OBJECTS, PROBS, PRODUCTS, Task, planes_of
 
 FLOAT_BYTES = 100 * 10**9  # of float32 probabilities that are written without being asked for
 SMALLEST_LEVEL = 512  # pixels a side, about, at which lower resolutions end
@@ -65,12 +66,11 @@ class Wanted:
         chunk = chunk_of(shape, step)
         prob = self.prob or "float32"
         classes = net.shape.classes
-        planes = 1 if classes == 2 else classes
-        a_voxel = 1 + planes * (4 if prob == "float32" else 1)
+        a_voxel = 1 + prod(planes_of(classes)) * (4 if prob == "float32" else 1)
         block = block_of(self.block, shape, step, a_voxel, getattr(image, "chunk", (1,))[0])
         block = whole_chunks(block, chunk, shape)
         if self.prob is None and "prob" in self.products:
-            refuse_large(4 * planes * shape[0] * shape[1] * shape[2])
+            refuse_large(float_bytes(classes, shape))
         return Task(
             str(image.path.absolute()), identity(image), shape, str(model), sha256(model), classes,
             block, chunk, tile, selection.get("level") or 0, selection.get("channel"),
@@ -107,6 +107,11 @@ def whole_chunks(block: Index, chunk: Index, shape: Index) -> Index:
     """The block in whole chunks, as shards must be; only at the volume's end is it larger."""
     z, y, x = (-(-b // c) * c for b, c in zip(block, chunk, strict=True))
     return z, y, x
+
+
+def float_bytes(classes: int, shape: Index) -> int:
+    """Bytes of the probabilities of a volume as float32, before compression."""
+    return 4 * prod((*planes_of(classes), *shape))
 
 
 def refuse_large(size: int) -> None:

@@ -24,10 +24,10 @@ from cunet.volumes.begin import same
 from cunet.volumes.books import Books, Done
 from cunet.volumes.output import name_of
 from cunet.volumes.stages import (
-    RUN,
     Stage,
     do_run,
     network_stage,
+    run_length,
     runs_of,
     stages_after,
 )
@@ -178,7 +178,7 @@ def of_part(left: np.ndarray, part: Part | None, total: int) -> np.ndarray:
     if part is None:
         return left
     i, n = part
-    length = max(1, min(RUN, total // (4 * n)))
+    length = run_length(total, n)
     return left[(left // length) % n == i - 1]
 
 

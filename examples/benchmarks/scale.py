@@ -144,11 +144,11 @@ def feeding(folder: Path) -> dict[str, Any]:
 def beside_the_net(blocks: Blocks) -> dict[str, float]:
     """Milliseconds of CPU a tile of what goes on around the network."""
     with_net = answer_of(blocks)
-    pixels = blocks.read(0)
-    made = blocks.compute(0, pixels)
+    read = blocks.read(0)
+    made = blocks.compute(*read)
     parts = {
         "read": cpu(lambda: blocks.read(0)),
-        "cut, normalise, threshold": cpu(lambda: blocks.compute(0, pixels)),
+        "cut, normalise, threshold": cpu(lambda: blocks.compute(*read)),
         "compress, write": cpu(lambda: blocks.write(made)),
     }
     with_net.close()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cunet.files import open_image
+from cunet.files import as_grey, open_image
 from cunet.files.some_pages import SomePages
 
 
@@ -25,3 +25,12 @@ def test_pages_are_counted_from_the_first_of_them(save):
             some.read_block(2, 4, 0, 1, 0, 1)
         with pytest.raises(ValueError, match="5 pages, not pages 3 to 6"):
             SomePages(image, 3, 6)
+
+
+def test_grey_saved_as_colour_stays_where_its_pages_lie(save):
+    grey = np.random.default_rng(0).integers(0, 255, (3, 20, 30, 1)).astype(np.uint8)
+    path = save("rgb.tif", np.repeat(grey, 3, 3), metadata={"axes": "ZYXS", "spacing": 3.0,
+                "unit": "um"}, imagej=True, resolution=(2, 2), photometric="rgb")  # fmt: skip
+    with open_image(path) as image, as_grey(SomePages(image, 2, 3)) as some:
+        assert some.channels == 1 and some.translation == (6.0, 0.0, 0.0)
+        np.testing.assert_array_equal(some.read(0), grey[2])

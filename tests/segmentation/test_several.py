@@ -13,6 +13,7 @@ from isbi_data import isbi_folder
 import cunet
 from cunet import backend
 from cunet.errors import CunetError, DeviceError
+from cunet.net.checkpoint import learned
 from cunet.net.normalization import Normalization
 from cunet.net.unet import UNet
 from cunet.segmentation import several
@@ -45,7 +46,7 @@ def test_a_copy_is_the_network():
     net = UNet(width=2, depth=1, batch_norm=True, padding="same", seed=1, dtype="float64")
     net.normalization = Normalization((1.0,), (2.0,), (0.0,), (3.0,))
     rng = np.random.default_rng(0)
-    for array in several.arrays_of(net):
+    for array in learned(net).values():
         array += 0.1 * rng.random(array.shape)
     copy = several.copied(net, "cpu")
     assert copy.normalization == net.normalization and copy.shape == net.shape

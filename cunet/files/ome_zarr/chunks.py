@@ -148,18 +148,16 @@ class Chunks:
 
     def sync(self, box: Box) -> None:
         """Wait until the files of a box are on the disk: a power cut does not lose them."""
-        for place in places(box, self.file):
-            path = self.path(place)
-            try:
-                with open(path, "rb") as file:
-                    os.fsync(file.fileno())
-            except FileNotFoundError:  # nothing but the fill value
-                continue
-            except OSError as error:
-                raise write_error(error, path) from error
-        for folder in {self.path(place).parent for place in places(box, self.file)}:
-            if folder.is_dir():
+        paths = [self.path(place) for place in places(box, self.file)]
+        try:
+            for path in paths:
+                with suppress(FileNotFoundError):  # nothing but the fill value
+                    with open(path, "r+b") as file:  # Windows syncs what is open for writing
+                        os.fsync(file.fileno())
+            for folder in {path.parent for path in paths if path.parent.is_dir()}:
                 sync_folder(folder)
+        except OSError as error:
+            raise write_error(error, self.folder) from error
 
     def _encode_file(self, start: list[int], box: Box, block: np.ndarray) -> list[Any]:
         """The bytes of a file in pieces; none where it has the fill value alone."""

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from cunet.errors import CunetError, DataError
-from cunet.files.calibration import Calibration
 from cunet.files.image_file import ImageFile
 from cunet.files.ome_zarr.array import Array
 from cunet.files.ome_zarr.multiscales import Multiscales, entries, read_multiscales
@@ -50,6 +49,7 @@ class OmeZarrImage(ImageFile):
     translation     where the middle of the first voxel lies along z, y and x, in these units
     label           whether it is a label image
     array           the level's array; the order of its axes is `array_axes`, such as "czyx"
+    first           the first of its slices, counted in `array`
     chunk           slices, rows and columns of what is compressed as one
 
     Several threads may read at once.
@@ -80,7 +80,7 @@ class OmeZarrImage(ImageFile):
         self._choose("c", "channel", channel)
         self._choose("t", "time point", time)
         self._channel, self._time = channel, time
-        self._first, last = self._sections(sections)
+        self.first, last = self._sections(sections)
         self._set_layout(found, last)
 
     def _choose(self, axis: str, what: str, number: int | None) -> None:
@@ -111,19 +111,14 @@ class OmeZarrImage(ImageFile):
         if "t" in self._sizes and self._time is None:
             self._outer["T"] = self._sizes["t"]
         if "z" in self._sizes:
-            self._outer["Z"] = last - self._first
+            self._outer["Z"] = last - self.first
         self.pages = math.prod(self._outer.values())
         channels = "C" if "c" in self._sizes and self._channel is None else ""
-        names = [
-            *(["T"] if "T" in self._outer else []),
-            channels,
-            *(["Z"] if "Z" in self._outer else []),
-        ]
-        self.axes = "".join(names) + "YX"
+        self.axes = "T" * ("T" in self._outer) + channels + "Z" * ("Z" in self._outer) + "YX"
         self.scale = place.scale
         moved = dict(zip(found.axes, place.translation, strict=True))
         sizes = dict(zip(found.axes, place.scale, strict=True))
-        depth = moved.get("z", 0.0) + self._first * sizes.get("z", 0.0)
+        depth = moved.get("z", 0.0) + self.first * sizes.get("z", 0.0)
         self.translation = (depth, moved["y"], moved["x"])
         chunks = dict(zip(found.axes, self.array.chunk, strict=True))
         self.chunk = (chunks.get("z", 1), chunks["y"], chunks["x"])
@@ -173,7 +168,7 @@ class OmeZarrImage(ImageFile):
         time = time if self._time is None else self._time
         every = (0, self._sizes.get("c", 1))
         channels = every if self._channel is None else (self._channel, self._channel + 1)
-        first = self._first
+        first = self.first
         box = {
             "t": (time, time + 1),
             "c": channels,
@@ -226,6 +221,3 @@ def _array(node: Node, found: Multiscales, level: int) -> Array:
             f"'{folder}' has no pixels: {' x '.join(map(str, array.shape))}. Save it again."
         )
     return array
-
-
-__all__ = ["Calibration", "OmeZarrImage", "open_ome_zarr"]

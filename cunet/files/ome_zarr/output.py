@@ -161,8 +161,7 @@ def set_levels(path: str | Path, name: str, levels: int) -> None:
         if not holds_node(folder / str(level)):
             raise CunetError(f"'{folder}' has no level {level}: it must be made before it is named")
     node = read_node(folder)
-    every = {key: value for key, value in entries(node).items() if key != "version"}
-    every = {key: value for key, value in every.items() if key != "cunet"}
+    every = {k: value for k, value in entries(node).items() if k not in ("version", "cunet")}
     every["multiscales"] = [multiscales(found.name, _described(found), levels, name != IMAGE)]
     _write(folder, found.version, every, _own(node.attributes))
 
