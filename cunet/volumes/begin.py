@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from cunet.errors import CunetError
-from cunet.files.grey import GreyImage
 from cunet.files.image_file import ImageFile
 from cunet.files.lock import held
 from cunet.files.ome_zarr.image import OmeZarrImage
@@ -149,8 +148,7 @@ def _create(books: Books, task: Task, image: ImageFile, overwrite: bool) -> None
 def translation_of(image: ImageFile) -> tuple[float, float, float]:
     """Where the middle of the first voxel lies along z, y and x, in the unit of the calibration,
     which is one for all axes; the image may have several."""
-    image = image.image if isinstance(image, GreyImage) else image
-    z, y, x = getattr(image, "translation", (0.0, 0.0, 0.0))
+    z, y, x = image.translation
     if isinstance(image, OmeZarrImage):
         own = dict(zip(image.array_axes, image.scale, strict=True))
         sizes, _ = scale_of(image.calibration, "zyx")

@@ -118,8 +118,8 @@ def own_gpu(device: str) -> str:
     with _choosing:
         if _device is None:
             count = gpus()
-            cpu = "cpu" if device == "auto" else "cuda"  # "cuda" is an error then, which says why
-            _device = _free_gpu(count) if count else resolve_device(cpu)
+            without = "cpu" if device == "auto" else "cuda"  # an error then, which says why
+            _device = _free_gpu(count) if count else resolve_device(without)
         return _device
 
 

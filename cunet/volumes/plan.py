@@ -32,7 +32,7 @@ HOUR = 3600
 
 
 @arguments(
-    source=path, model=path, wanted=instance(Wanted, "import it from cunet.volumes.begin"),
+    source=path, model=path, wanted=instance(Wanted, "import it from cunet.volumes.wanted"),
     device=text, pages=text, level=whole, channel=whole, time=whole, progress=callback,
 )  # fmt: skip
 def plan_volume(

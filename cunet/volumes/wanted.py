@@ -72,12 +72,31 @@ class Wanted:
         if self.prob is None and "prob" in self.products:
             refuse_large(float_bytes(classes, shape))
         return Task(
-            str(image.path.absolute()), identity(image), shape, str(model), sha256(model), classes,
-            block, chunk, tile, selection.get("level") or 0, selection.get("channel"),
-            selection.get("time"), sections, self.precision, self.average, self.threshold,
-            self.skip_empty, self.products, prob, self.objects, self.instances.connectivity,
-            self.instances.min_area, self.levels or usual_levels(shape), self.zarr,
-        )  # fmt: skip
+            source=str(image.path.absolute()),
+            image=identity(image),
+            shape=shape,
+            model=str(model),
+            model_hash=sha256(model),
+            classes=classes,
+            block=block,
+            chunk=chunk,
+            tile=tile,
+            level=selection.get("level") or 0,
+            channel=selection.get("channel"),
+            time=selection.get("time"),
+            sections=sections,
+            precision=self.precision,
+            average=self.average,
+            threshold=self.threshold,
+            skip_empty=self.skip_empty,
+            products=self.products,
+            prob=prob,
+            objects=self.objects,
+            connectivity=self.instances.connectivity,
+            min_area=self.instances.min_area,
+            levels=self.levels or usual_levels(shape),
+            version=self.zarr,
+        )
 
     def check(self, net: UNet) -> None:
         """CunetError for what cannot be done block by block."""
