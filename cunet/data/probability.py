@@ -61,17 +61,14 @@ def largest_integer(image: ImageFile) -> int:
 
     if isinstance(image, PictureImage):
         return image.highest
-    if image.path.is_dir():  # OME-Zarr
-        if getattr(image, "label", False):
+    if isinstance(image, ArrayImage):
+        return 1 if image.dtype.kind == "b" else int(np.iinfo(image.dtype).max)
+    if isinstance(image, OmeZarrImage):
+        if image.label:
             raise DataError(
                 f"'{image.path}' is a label image, whose numbers are classes or objects; expected "
                 "probabilities: give the image that it belongs to"
             )
-        stored = getattr(image, "array", image).dtype
-        return 1 if stored.kind == "b" else int(np.iinfo(stored).max)
-    if isinstance(image, ArrayImage):
-        return 1 if image.dtype.kind == "b" else int(np.iinfo(image.dtype).max)
-    if isinstance(image, OmeZarrImage):
         return 1 if image.array.dtype.kind == "b" else int(np.iinfo(image.dtype).max)
     with open(image.path, "rb") as file:
         header = file.read(25)

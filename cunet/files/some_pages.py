@@ -17,8 +17,7 @@ class SomePages(ImageFile):
         self.calibration, self.streamed, self.lossy = image.calibration, image.streamed, image.lossy
         self.notes, self.doubts, self.no_data = image.notes, image.doubts, image.no_data
         z, y, x = image.translation
-        spacing = image.calibration.spacing or 1.0  # what is not known is one pixel
-        self.translation = z + first * spacing, y, x
+        self.translation = z + first * (image.calibration.spacing or 1.0), y, x
 
     @property
     def page_axes(self) -> tuple[tuple[str, int], ...]:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from cunet.errors import CunetError
+from cunet.errors import CunetError, DataError
 from cunet.files.image_file import ImageFile
 from cunet.files.lock import held
 from cunet.files.ome_zarr.image import OmeZarrImage
@@ -75,7 +75,10 @@ def only_labels_differ(task: Task, wanted: Wanted, books: Books) -> bool:
     """Whether what was begun has labels that were made in another way, and is the same else."""
     if not (books.task.exists() and books.output.exists()):
         return False
-    begun = Task.load(books)
+    try:
+        begun = Task.load(books)
+    except DataError:
+        return False  # damaged: it is begun anew
     own = {name: getattr(task, name) for name in OF_LABELS}
     if not {"labels"} <= {*task.products} & {*begun.products} or replace(begun, **own) == begun:
         return False
