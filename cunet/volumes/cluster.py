@@ -165,8 +165,10 @@ def dask_client(address: str) -> Any:
     dask.config.set({"distributed.admin.low-level-log-length": 10})
     if kind == "local":
         count = _count(address, rest)
+        # no dashboard; the server, which there always is, has a free port: two clusters may run
+        quiet = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
         cluster = distributed.LocalCluster(
-            n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None,
+            n_workers=count, threads_per_worker=1, processes=True, scheduler_kwargs=quiet,
             memory_limit=0, silence_logs="ERROR",
         )  # fmt: skip
         return distributed.Client(cluster)

@@ -202,7 +202,10 @@ def test_two_clients_of_one_scheduler(made, whole, tmp_path):
 
     with (
         distributed.LocalCluster(
-            2, threads_per_worker=1, processes=False, dashboard_address=None
+            2,
+            threads_per_worker=1,
+            processes=False,
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         ) as cluster,
         distributed.Client(cluster) as one,
         distributed.Client(cluster) as two,
