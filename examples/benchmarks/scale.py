@@ -104,8 +104,9 @@ def memory(folder: Path) -> dict[str, Any]:
 
 
 def workers(folder: Path) -> dict[str, Any]:
-    """Tiles a second of two workers against one, of one thread each, in turn."""
-    source = volume(folder / "volume-full.ome.zarr", 3_072, 1.0)
+    """Tiles a second of two workers against one, of one thread each, in turn; and of the network
+    alone in two processes against one, which is the most that this machine gives."""
+    source = volume(folder / "volume-4096.ome.zarr", 4_096, 1.0)
     net, rates = model(folder / "net16.npz", 16), {1: [], 2: []}
     for _ in range(3):
         for count, measured in rates.items():
@@ -119,7 +120,32 @@ def workers(folder: Path) -> dict[str, Any]:
         "tiles_per_second": {"1 worker": rates[1], "2 workers": rates[2]},
         "ratios": ratios,
         "median_ratio": float(np.median(ratios)),
+        "network_alone": network_alone(net),
     }
+
+
+def network_alone(net: Path) -> dict[str, Any]:
+    """Tiles a second of the network in one process of one thread, and in two at a time."""
+    program = (
+        "import sys, time, numpy as np, cunet\n"
+        "cunet.set_threads(1)\n"
+        "net = cunet.load(sys.argv[1])\n"
+        "x = np.random.default_rng(0).standard_normal((1, 700, 700, 1)).astype('float32')\n"
+        "net.engine.predict(net, x)\n"
+        "start, count = time.perf_counter(), 0\n"
+        "while time.perf_counter() - start < 10:\n"
+        "    net.engine.predict(net, x)\n"
+        "    count += 1\n"
+        "print(count / (time.perf_counter() - start))"
+    )
+
+    def together(count: int) -> float:
+        command = [sys.executable, "-c", program, str(net)]
+        running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(count)]
+        return sum(float(process.communicate()[0]) for process in running)
+
+    one, two = together(1), together(2)
+    return {"1 process": round(one, 3), "2": round(two, 3), "ratio": round(two / one, 3)}
 
 
 def feeding(folder: Path) -> dict[str, Any]:
