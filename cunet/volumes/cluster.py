@@ -26,6 +26,7 @@ from cunet.terminal import plural
 from cunet.threads import available_threads, get_threads, set_threads
 from cunet.volumes.stages import Stage, do_run, runs_of
 
+ANSWER = 20  # seconds that a scheduler may take to answer
 SCHEMES = ("tcp", "tls", "ucx", "ws", "wss")
 RETRIES = 2  # of a run that failed: a disk of the network may answer the next time
 AHEAD = 2  # runs that the scheduler knows for each thread of a worker
@@ -173,7 +174,7 @@ def dask_client(address: str) -> Any:
         )  # fmt: skip
         return distributed.Client(cluster)
     try:
-        return distributed.Client(address, timeout=20)
+        return distributed.Client(address, timeout=ANSWER)
     except (OSError, TimeoutError, ValueError) as error:
         raise DeviceError(
             f"--cluster {address}: no Dask scheduler answers there ({error}); start one with  "

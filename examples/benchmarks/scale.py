@@ -76,12 +76,12 @@ def segmented(source: Path, out: Path, *more: object, fresh: bool = True) -> dic
     words = ["segment", source, "--out", out, "--json", "--device", "cpu", *more]
     measured = (
         "import resource, subprocess, sys\n"
-        "code = subprocess.call([sys.executable, '-m', 'cunet', *sys.argv[1:]])\n"
+        "code = subprocess.call([sys.executable, '-P', '-m', 'cunet', *sys.argv[1:]])\n"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)\n"
         "sys.exit(code)"
     )
     run = subprocess.run(
-        [sys.executable, "-c", measured, *map(str, words)], capture_output=True, text=True
+        [sys.executable, "-P", "-c", measured, *map(str, words)], capture_output=True, text=True
     )
     if run.returncode:
         raise SystemExit(run.stderr)
@@ -140,7 +140,7 @@ def network_alone(net: Path) -> dict[str, Any]:
     )
 
     def together(count: int) -> float:
-        command = [sys.executable, "-c", program, str(net)]
+        command = [sys.executable, "-P", "-c", program, str(net)]
         running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(count)]
         return sum(float(process.communicate()[0]) for process in running)
 

@@ -226,7 +226,7 @@ def test_a_signal_ends_all_processes(data, tmp_path, how):
     words = ["--data", data, "--out", out, "--preset", "cpu", "--width", 2, "--depth", 1]
     words += ["--tile", 34, "--steps", 100_000, "--validate-every", 20, "--fold", "1/4"]
     words += ["--device", "cpu", "--devices", 2, "--threads", 2]
-    line = [sys.executable, "-u", "-m", "cunet", "train", *map(str, words)]
+    line = [sys.executable, "-P", "-u", "-m", "cunet", "train", *map(str, words)]
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process:
         for text in process.stderr:
             if "held-out slices:" in text:

@@ -234,7 +234,7 @@ def test_json_is_all_that_standard_output_has(made, tmp_path):
     code = "from cunet.cli import main; main()"
     for _ in range(2):
         done = subprocess.run(
-            [sys.executable, "-c", code, "segment", *map(str, words)],
+            [sys.executable, "-P", "-c", code, "segment", *map(str, words)],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         assert json.loads(done.stdout)["finished"] is True
@@ -255,7 +255,7 @@ def test_objects_and_scores_of_an_output(prob, made, tmp_path):
 
     def run(*words):
         return subprocess.run(
-            [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True
+            [sys.executable, "-P", "-c", code, *map(str, words)], capture_output=True, text=True
         )
 
     done = run("objects", out, "--out", tmp_path / "made", "--json")

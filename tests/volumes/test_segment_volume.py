@@ -19,6 +19,7 @@ from cunet.files import open_image
 from cunet.files.ome_zarr import chunks
 from cunet.files.ome_zarr.output import open_output
 from cunet.segmentation.next_command import after_volume
+from cunet.volumes import cluster
 from cunet.volumes.books import Books
 
 EVERY = {"products": ("prob", "mask", "labels"), "tile": TILE}
@@ -121,7 +122,7 @@ def command(made, out, *more):
     code = "import sys; from cunet.cli import main; main()"
     words = ["segment", made[0] / "v5.ome.zarr", "--out", out, "--model", made[0] / "net.npz"]
     words += ["--products", "prob,mask,labels", "--tile", TILE, "--device", "cpu"]
-    return [sys.executable, "-c", code, *map(str, [*words, *more])]
+    return [sys.executable, "-P", "-c", code, *map(str, [*words, *more])]
 
 
 @pytest.mark.parametrize("blocks_before", [0, 1, 7])
@@ -216,7 +217,8 @@ def test_labels_are_made_anew_and_all_else_stays(made, tmp_path):
         np.testing.assert_array_equal(labels, np.where(kept, kept.cumsum(), 0)[components])
 
 
-def test_what_failed_before_its_first_block_may_be_begun_otherwise(made, tmp_path):
+def test_what_failed_before_its_first_block_may_be_begun_otherwise(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "ANSWER", 0.5)
     out = tmp_path / "out.ome.zarr"
     arguments = made[0] / "v5.ome.zarr", out, made[0] / "net.npz"
     with pytest.raises(DeviceError, match="no Dask scheduler answers"):
@@ -411,7 +413,7 @@ def test_workers_of_dask(made, whole, tmp_path):
         "main()\n"
     )
     arguments = command(made, out, "--block", "1,28,56", "--cluster", "local:2")
-    arguments[2] = killer
+    arguments[3] = killer
     run = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
     assert digest(out) == whole
