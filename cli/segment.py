@@ -87,7 +87,7 @@ def command(
     from cunet.segmentation import inputs, jobs
     from cunet.segmentation.how import NUMBERED, How
     from cunet.segmentation.next_command import after_segment
-    from cunet.segmentation.several import Several
+    from cunet.segmentation.several import sharing
     from cunet.training.run_state import model_of
 
     wanted = inputs.parse_products(products)
@@ -117,7 +117,7 @@ def command(
     folder.mkdir(parents=True, exist_ok=True)
     remove_abandoned(folder)
     results = []
-    several = Several.on(net, devices)
+    several = sharing(net, devices)
     for planned in plans:
         with jobs.claimed(planned) as job:
             if job.left:
@@ -145,7 +145,7 @@ def announce(net: "UNet", name: str, quiet: bool) -> None:
         common.say(f"  without tensor cores: {net.obstacle or 'as asked'}", quiet)
 
 
-def one_image(job: "Job", net: "UNet", quiet: bool, several: "Several") -> dict[str, Any]:
+def one_image(job: "Job", net: "UNet", quiet: bool, several: "Several | None") -> dict[str, Any]:
     """Segment one file; returns its entry in the JSON document."""
     from cunet.files import open_image
     from cunet.segmentation.segment_file import check_image, segment_file
@@ -168,8 +168,7 @@ def one_image(job: "Job", net: "UNet", quiet: bool, several: "Several") -> dict[
         with common.Progress(image.height * len(job.pages), quiet=quiet, text="rows") as progress:
             summary = segment_file(
                 image, net, job.left, job.how, job.pages,
-                lambda done, total: progress.update(done, "rows"), job.stored,
-                several if len(several.nets) > 1 else None,
+                lambda done, total: progress.update(done, "rows"), job.stored, several,
             )  # fmt: skip
         shape = [len(job.pages), image.height, image.width]
     for warning in summary.warnings:

@@ -17,10 +17,10 @@ def run(
     from cunet.net.checkpoint import BUNDLED
     from cunet.segmentation.next_command import after_volume
     from cunet.training.run_state import model_of
-    from cunet.volumes.cluster import Cluster, check_cluster, dask_client
-    from cunet.volumes.segment_volume import prepared
+    from cunet.volumes.cluster import Cluster, check_cluster
+    from cunet.volumes.segment_volume import check_part, engine_of, prepared
     from cunet.volumes.wanted import Wanted
-    from cunet.volumes.work import Here, go_on
+    from cunet.volumes.work import go_on
 
     settings = ("prob", "block", "levels", "zarr", "skip_empty", "objects")
     wanted = Wanted(**how, **{n: volume[n] for n in settings if volume[n] is not None})
@@ -28,8 +28,7 @@ def run(
     part, cluster, only_finish = volume["part"], volume["cluster"], volume["finish"]
     if len(images) != 1:
         raise CunetError(f"--out {out}: one volume goes into one OME-Zarr, found {len(images)}")
-    if part and (overwrite or cluster or only_finish):
-        raise CunetError("--part: without --overwrite, --cluster and --finish, which are for all")
+    check_part(part, overwrite, cluster, only_finish)
     file, doubts = model_of(model)
     common.notes(doubts)
     with common.busy("reading the volume", quiet):
@@ -47,14 +46,11 @@ def run(
     say(f"{task.source}: {plural(z, 'section')} of {y} x {x}; {blocks}, tile {task.tile}"
         + (f", part {part[0]} of {part[1]}" if part else ""))  # fmt: skip
     with common.Bars(quiet) as progress:
-        if cluster:
-            with dask_client(cluster) as client:
-                engine = Cluster.on(client, device, cluster)
+        with engine_of(cluster, device) as engine:
+            if isinstance(engine, Cluster):
                 wait = ", none yet: start some with  dask worker" * (not engine.slots)
                 say(f"cluster {cluster}: {plural(engine.slots, 'worker')}{wait}")
-                found = go_on(begun, engine, None, only_finish, progress)
-        else:
-            found = go_on(begun, Here(device), part, only_finish, progress)
+            found = go_on(begun, engine, part, only_finish, progress)
     for warning in found["warnings"][len(begun.warnings) :]:
         common.say(f"warning: {warning}")
     report(found, out, quiet)

@@ -117,16 +117,22 @@ class Bars:
     """
 
     def __init__(self, quiet: bool = False):
-        self.quiet, self.bar = quiet, Progress(quiet=True)
+        self.quiet = quiet
+        self.bar: Progress | None = None
 
     def __call__(self, done: int, total: int, text: str) -> None:
-        if self.bar.total != total or self.bar.quiet != self.quiet:
-            self.bar.close()
+        if self.bar is None or self.bar.total != total:
+            self.close()
             self.bar = Progress(total, quiet=self.quiet, text=text)
         self.bar.update(done, text)
+
+    def close(self) -> None:
+        """Leave the line of the last bar."""
+        if self.bar is not None:
+            self.bar.close()
 
     def __enter__(self) -> "Bars":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.bar.close()
+        self.close()

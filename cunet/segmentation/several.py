@@ -103,6 +103,11 @@ class Several:
                 future.cancel()
 
 
+def sharing(net: UNet, devices: Sequence[str]) -> Several | None:
+    """A network on the devices that share its tiles; None where there is but one."""
+    return Several.on(net, devices) if len(devices) > 1 else None
+
+
 def probability(net: UNet, cut: np.ndarray) -> np.ndarray:
     """The probabilities (P, Q, K) of one tile (H, W, C)."""
     return net.engine.predict(net, np.ascontiguousarray(cut)[None])[0]

@@ -16,7 +16,7 @@ from cunet.errors import CunetError, DataError
 from cunet.files import open_image, read_description, stored_text
 from cunet.files.image_file import ImageFile
 from cunet.segmentation.made_by import difference, pages_in, without_pages, without_threshold
-from cunet.segmentation.window import ROUNDING
+from cunet.segmentation.window import is_probability
 from cunet.threads import strips
 
 WRITER = "tifffile.py"  # what the tag Software of a file names that this program wrote
@@ -38,7 +38,7 @@ class Stored:
         page = self.pages[number]
         for rows in strips(prob.height, 16 * prob.width * prob.channels):
             found = prob.read_rows(page, rows.start, rows.stop)
-            if not (found.min() >= -ROUNDING and found.max() <= 1 + ROUNDING):  # false for NaN
+            if not is_probability(found):
                 raise DataError(
                     f"'{self.path}' page {page} holds numbers outside 0 to 1: it was damaged after "
                     "it was made. Remove it, and it is computed again."

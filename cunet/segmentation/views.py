@@ -27,7 +27,7 @@ def _one_view(
     """The probabilities (P, Q, K) of one view of a tile (H, W, C), turned back."""
     view = tile[:: -1 if rows else 1, :: -1 if columns else 1]
     view = view.swapaxes(0, 1) if transposed else view
-    quiet = np.errstate(over="ignore", invalid="ignore")  # Applied.check looks at the result
+    quiet = np.errstate(over="ignore", invalid="ignore")  # is_probability looks at the result
     with quiet, explained(net, max(view.shape[:2]), training=False):
         p = net.engine.predict(net, np.ascontiguousarray(view)[None])[0]
     p = p.swapaxes(0, 1) if transposed else p

@@ -11,7 +11,7 @@ import numpy as np
 
 from cunet.data.mirror import reflect
 from cunet.data.values import check_values
-from cunet.errors import DataError, NumericError
+from cunet.errors import CunetError, DataError, NumericError
 from cunet.net.normalization import Normalization
 from cunet.net.unet import UNet
 from cunet.segmentation.several import Several
@@ -61,22 +61,20 @@ class Applied:
         for pixels in prepared(normalised, cuts):
             yield views(self.net, pixels)
 
-    def check(self, found: np.ndarray, cut: np.ndarray, down: Piece) -> None:
-        """An error where the network makes of a tile what is no probability: DataError where its
+    def failure(self, cut: np.ndarray, down: Piece) -> CunetError:
+        """The error where the network makes of a tile what is no probability: DataError where its
         pixels lie too far out, else NumericError."""
-        if found.min() >= -ROUNDING and found.max() <= 1 + ROUNDING:  # false for NaN
-            return
         where = f"{self.name}, rows {down.first} to {down.last - 1}"
         far = float(np.abs(self.normalization.apply(cut, self.net.dtype)).max())
         if not far < FAR_OUT:
-            raise DataError(
+            return DataError(
                 f"{where}: pixels lie {far:.2g} deviations from the mean of the training images, "
                 "and the network returns NaN; look for single wrong pixels or another unit of "
                 "intensity"
             )
         low = self.net.precision in ("float16", "bfloat16")
         more = ", or give --precision float32" if low else ""
-        raise NumericError(
+        return NumericError(
             f"{where}: the network returns NaN or numbers outside 0 to 1, its weights are too "
             f"large; use another model, or train again with a smaller --lr{more}"
         )
@@ -120,7 +118,8 @@ class Window:
 
         for number, output in enumerate(applied.predict(cuts())):
             down, across = places[number]
-            applied.check(output, self._cut(pixels, down, across), down)
+            if not is_probability(output):
+                raise applied.failure(self._cut(pixels, down, across), down)
             y, x = _taken(down, self.rows), _taken(across, self.columns)
             skip, aside = (piece.source + self._lost for piece in (down, across))
             self._there(found, down, across)[...] = output[
@@ -175,6 +174,11 @@ class _Side:
         if piece.source >= 0 and piece.source + self._tile <= self._pixels:
             return slice(piece.source - low, piece.source - low + self._tile)
         return reflect(piece.source, self._tile, self._pixels) - low
+
+
+def is_probability(found: np.ndarray) -> bool:
+    """Whether all numbers lie between 0 and 1, but for rounding; NaN does not."""
+    return bool(found.min() >= -ROUNDING and found.max() <= 1 + ROUNDING)
 
 
 def _taken(piece: Piece, span: Span) -> slice:

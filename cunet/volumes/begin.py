@@ -16,7 +16,6 @@ from cunet.volumes.replacing import clear, renew_labels
 from cunet.volumes.task import Task, written
 from cunet.volumes.wanted import Wanted
 
-OF_LABELS = ("objects", "connectivity", "min_area")  # settings of a task
 PATIENCE = 60  # seconds that a process waits for another one to begin the same output
 
 
@@ -55,13 +54,9 @@ def go_along(task: Task, wanted: Wanted, books: Books) -> Task:
     there = {*products, *(["mask"] if begun.masked else [])}
     if set(task.products) <= there:
         whose = task if "labels" in task.products else begun
-        task = agreeing(task, begun, wanted)
-        task = replace(
-            task, products=products, **{name: getattr(whose, name) for name in OF_LABELS}
-        )
+        task = replace(agreeing(task, begun, wanted), products=products).labelled_as(whose)
     if labels:
-        own = {name: getattr(task, name) for name in OF_LABELS}
-        begun = replace(begun, products=products, **own)
+        begun = replace(begun, products=products).labelled_as(task)
     refuse_other(task, begun, books)
     moved = not (Path(begun.source).exists() and Path(begun.model).exists())
     if moved:
@@ -79,14 +74,9 @@ def only_labels_differ(task: Task, wanted: Wanted, books: Books) -> bool:
         begun = Task.load(books)
     except DataError:
         return False  # damaged: it is begun anew
-    own = {name: getattr(task, name) for name in OF_LABELS}
-    if not {"labels"} <= {*task.products} & {*begun.products} or replace(begun, **own) == begun:
-        return False
-    try:
-        refuse_other(agreeing(task, begun, wanted), replace(begun, **own), books)
-    except CunetError:
-        return False
-    return True
+    labelled = begun.labelled_as(task)
+    both = "labels" in task.products and "labels" in begun.products
+    return both and labelled != begun and not agreeing(task, begun, wanted).difference(labelled)
 
 
 def other_than_begun(task: Task, wanted: Wanted, books: Books) -> bool:
@@ -110,9 +100,8 @@ def agreeing(task: Task, begun: Task, wanted: Wanted) -> Task:
 
 def same(task: Task, books: Books) -> None:
     """CunetError where the output was begun anew in another way; labels may have joined it."""
-    now = Task.load(books)
-    kept = {name: getattr(task, name) for name in ("products", *OF_LABELS)}
-    refuse_other(task, replace(now, **kept), books)
+    now = replace(Task.load(books), products=task.products)
+    refuse_other(task, now.labelled_as(task), books)
 
 
 def refuse_other(task: Task, begun: Task, books: Books) -> None:

@@ -23,7 +23,7 @@ from cunet.net.normalization import Normalization
 from cunet.net.unet import UNet
 from cunet.segmentation.segment import cover_of
 from cunet.segmentation.segment_file import classes
-from cunet.segmentation.several import Several
+from cunet.segmentation.several import sharing
 from cunet.segmentation.window import Applied, Window
 from cunet.threads import one_ahead
 from cunet.volumes.books import Books
@@ -62,7 +62,7 @@ class Blocks:
         self.task, self.books = task, books
         devices = resolve_devices(device)
         self.net = network(task.model, task.model_hash, devices[0], task.precision)
-        self.several = Several.on(self.net, devices) if len(devices) > 1 else None
+        self.several = sharing(self.net, devices)
         self.image = open_for(
             self.net,
             open_source(task.source, task.level, task.channel, task.time, task.sections),

@@ -67,7 +67,7 @@ class Books:
             raise of_system(error, f"cannot remove '{self.folder}'") from error
 
     def tidy(self) -> None:
-        """Remove what nobody needs once the result is there."""
+        """Remove what the joining of objects keeps, which nobody needs once it is done."""
         for kept in ("scans", "numbers"):
             shutil.rmtree(self.folder / kept, ignore_errors=True)
 

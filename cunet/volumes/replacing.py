@@ -3,7 +3,6 @@
 import secrets
 import shutil
 from contextlib import suppress
-from dataclasses import replace
 from glob import escape
 from pathlib import Path
 
@@ -53,12 +52,9 @@ def renew_labels(books: Books, task: Task) -> None:
         for pattern in ("scan-*", "join-*", "labels-*", "level*_labels-*"):
             for path in (books.folder / "journals").glob(pattern):
                 path.unlink(missing_ok=True)
-        for kept in ("scans", "numbers"):
-            shutil.rmtree(books.folder / kept, ignore_errors=True)
+        books.tidy()
         remove_label(books.output, "labels")
-        begun = Task.load(books)
-        own = {name: getattr(task, name) for name in ("objects", "connectivity", "min_area")}
-        replace(begun, **own).save(books)
+        Task.load(books).labelled_as(task).save(books)
 
 
 def _check(books: Books, overwrite: bool) -> None:

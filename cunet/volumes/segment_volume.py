@@ -1,6 +1,7 @@
 """Segmenting a volume of any size, an OME-Zarr or a stack, into an OME-Zarr, block by block."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,13 @@ from cunet.volumes.work import Begun, Here, go_on
 
 def prepared(
     source: str | Path, out: str | Path, model: str | Path, wanted: Wanted,
-    device: str = "cpu", pages: str | None = None, overwrite: bool = False,
-    **selection: int | None,
+    pages: str | None = None, overwrite: bool = False, **selection: int | None,
 ) -> Begun:  # fmt: skip
     """Check everything and begin the output, or find it begun. selection: level, channel, time."""
     books = Books(output_of(out))
     apart(Path(source), books)
     file = model_file(model)
-    net = load(file, device, wanted.precision)
+    net = load(file, precision=wanted.precision)
     with open_source(source, **selection) as whole:  # type: ignore[arg-type]
         sections = sections_of(pages, whole)
     with open_source(source, **selection, sections=sections) as image:  # type: ignore[arg-type]
@@ -89,18 +89,37 @@ def segment_volume(
     if device != ALL_GPUS:
         check_device(device)
     check_cluster(cluster)
-    if part is not None and not (len(part) == 2 and 1 <= part[0] <= part[1]):
-        raise CunetError(f"part: expected (i, n) with i from 1 to n, found {part}")
+    check_part(part, overwrite, cluster)
     wanted = wanted_of(settings)
     begun = prepared(
         source, out, model, wanted, pages=pages, overwrite=overwrite, level=level, channel=channel,
         time=time,
     )  # fmt: skip
     told = progress or (lambda done, total, what: None)
+    with engine_of(cluster, device) as engine:
+        return go_on(begun, engine, part, progress=told)
+
+
+def check_part(
+    part: tuple[int, ...] | None, overwrite: bool, cluster: str | None, only_finish: bool = False
+) -> None:
+    """CunetError for what is no part i of n, and beside what is for all of them."""
+    if part is None:
+        return
+    if not (len(part) == 2 and 1 <= part[0] <= part[1]):
+        raise CunetError(f"part: expected (i, n) with i from 1 to n, found {part}")
+    if overwrite or cluster or only_finish:
+        raise CunetError("--part: without --overwrite, --cluster and --finish, which are for all")
+
+
+@contextmanager
+def engine_of(cluster: str | None, device: str) -> Iterator[Here | Cluster]:
+    """What has the blocks done: this process, or the workers of a cluster."""
     if cluster is None:
-        return go_on(begun, Here(device), part, progress=told)
-    with dask_client(cluster) as client:
-        return go_on(begun, Cluster.on(client, device, cluster), part, progress=told)
+        yield Here(device)
+    else:
+        with dask_client(cluster) as client:
+            yield Cluster.on(client, device, cluster)
 
 
 def wanted_of(settings: dict[str, Any]) -> Wanted:

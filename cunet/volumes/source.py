@@ -11,6 +11,7 @@ from typing import Any
 from cunet.errors import CunetError, of_system
 from cunet.files import open_image
 from cunet.files.image_file import ImageFile
+from cunet.files.ome_zarr import OmeZarrImage, is_node, open_ome_zarr
 from cunet.files.pages import chosen_pages
 from cunet.files.some_pages import SomePages
 from cunet.net.unet import UNet
@@ -27,8 +28,6 @@ def open_source(
     sections: tuple[int, int] | None = None,
 ) -> ImageFile:
     """The volume, of which pages are sections; CunetError for a selection that it does not have."""
-    from cunet.files.ome_zarr import is_node, open_ome_zarr
-
     if is_node(Path(path)):
         return open_ome_zarr(path, level, channel, time, sections)
     chosen = {"level": level or None, "channel": channel, "time": time}
@@ -44,10 +43,10 @@ def open_for(net: UNet, image: ImageFile) -> ImageFile:
     times = dict(image.page_axes).get("T", 1)
     if times > 1:
         fix = f"give --time, from 0 to {times - 1}"
-        if not image.path.is_dir():  # a TIFF: one of several times cannot be named
+        if not isinstance(image, OmeZarrImage):  # a TIFF: one of several times cannot be named
             fix = "save the slices of one time (axes ZYX), or give --out a folder for all of them"
         raise CunetError(f"'{image.path}' has {times} times (axes {image.axes}): {fix}")
-    if image.channels > 1 and net.shape.in_channels == 1 and hasattr(image, "levels"):
+    if image.channels > 1 and net.shape.in_channels == 1 and isinstance(image, OmeZarrImage):
         raise CunetError(
             f"'{image.path}' has {image.channels} channels, the model was made for one: give "
             f"--channel, from 0 to {image.channels - 1}"

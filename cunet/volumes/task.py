@@ -5,7 +5,7 @@ that were made in another way never stand beside each other.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,15 @@ class Task:
     min_area: int = 0
     levels: int = 1
     version: str = "0.5"
+
+    def labelled_as(self, other: "Task") -> "Task":
+        """The task with its labels made as those of another."""
+        return replace(
+            self,
+            objects=other.objects,
+            connectivity=other.connectivity,
+            min_area=other.min_area,
+        )
 
     @property
     def grid(self) -> Grid:

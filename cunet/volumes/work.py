@@ -76,19 +76,24 @@ def go_on(
 ) -> dict[str, Any]:
     """Do what is left of a segmentation, or of a part of it; returns what there is now, as
     segment_volume does."""
-    result = result_of(begun.task, begun.books)
+    task, books, warnings = begun.task, begun.books, begun.warnings
+    result = result_of(task, books)
     if result is not None:
-        return result | {"skipped": True, "warnings": begun.warnings}
-    with begun.books.working():
-        same(begun.task, begun.books)  # nobody has begun it anew meanwhile
-        return _go_on(begun, engine, part, only_finish, progress)
+        return result | {"skipped": True, "warnings": warnings}
+    with books.working():
+        same(task, books)  # nobody has begun it anew meanwhile
+        result = _go_on(task, books, engine, part, only_finish, progress)
+    if result["finished"]:
+        warnings = warnings + one_class_warning(Path(task.source), result["class_shares"])
+    return result | {"warnings": warnings}
 
 
 def _go_on(
-    begun: Begun, engine: Engine, part: Part | None, only_finish: bool, progress: Progress
-) -> dict[str, Any]:
+    task: Task, books: Books, engine: Engine, part: Part | None, only_finish: bool,
+    progress: Progress,
+) -> dict[str, Any]:  # fmt: skip
     """That, where it is not finished."""
-    start, task, books = time.perf_counter(), begun.task, begun.books
+    start = time.perf_counter()
     first = network_stage(task)
     done = books.read(first.name, first.units)
     if not only_finish:
@@ -103,7 +108,7 @@ def _go_on(
             f"'{books.output}' cannot be finished: {len(done.left):,} of {first.units:,} blocks "
             "are left; segment them first, by the same command without --finish"
         )
-    summary = state_of(task, done) | {"warnings": begun.warnings}
+    summary = state_of(task, done)
     check_all(books, first, of_part(done.left, part, first.units))
     if len(done.left):
         summary["next_part"] = next_part(done.left, part, first.units)
@@ -117,13 +122,10 @@ def _go_on(
             return summary | {"finished": False}  # by another part, which ended before this one
         result = result_of(task, books)  # another part may have finished it just now
         if result is None:
-            summary |= finish_all(task, books, engine, progress)
-            del summary["warnings"]
-            result = summary | {"finished": True}
+            found = finish_all(task, books, engine, progress)
+            result = summary | found | {"finished": True}
             write_text(books.done, json_text(result))
         books.tidy()
-    shares = one_class_warning(Path(task.source), result["class_shares"])
-    result["warnings"] = [*begun.warnings, *shares]
     return result | {"seconds": round(time.perf_counter() - start, 1)}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from small_volumes import TILE, digest, expected, small_net, small_volume, write_volume
+from small_volumes import TILE, digest, expected, small_volume, write_volume
 
 import cunet
 from cunet.errors import CunetError, DataError
@@ -22,25 +22,14 @@ EVERY = {"products": ("prob", "mask", "labels"), "tile": TILE, "block": (1, 56, 
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A folder with the volume in two formats and the model; the volume and the network."""
-    folder = tmp_path_factory.mktemp("volume")
-    volume, net = small_volume(), small_net()
-    cunet.save(folder / "net.npz", net)
-    write_volume(folder / "v.ome.zarr", volume)
-    write_volume(folder / "v.tif", volume)
-    return folder, volume, net
-
-
-@pytest.fixture(scope="module")
 def whole(made, tmp_path_factory):
     """The digest of the output of an undisturbed run."""
     out = tmp_path_factory.mktemp("whole") / "out.ome.zarr"
-    cunet.segment_volume(made[0] / "v.ome.zarr", out, made[0] / "net.npz", **EVERY)
+    cunet.segment_volume(made[0] / "v5.ome.zarr", out, made[0] / "net.npz", **EVERY)
     return digest(out)
 
 
-@pytest.mark.parametrize("name", ["v.ome.zarr", "v.tif"])
+@pytest.mark.parametrize("name", ["v5.ome.zarr", "v.tif"])
 def test_pages_are_those_of_the_image(name, made, tmp_path):
     folder, volume, net = made
     out = tmp_path / "out.ome.zarr"
@@ -53,7 +42,7 @@ def test_pages_are_those_of_the_image(name, made, tmp_path):
 @pytest.mark.parametrize("source", ["", "labels/mask", "link"])
 def test_an_output_never_replaces_its_source(source, overwrite, made, tmp_path):
     out = tmp_path / "out.ome.zarr"
-    cunet.segment_volume(made[0] / "v.ome.zarr", out, made[0] / "net.npz", tile=TILE)
+    cunet.segment_volume(made[0] / "v5.ome.zarr", out, made[0] / "net.npz", tile=TILE)
     before = digest(out)
     image = out / source
     if source == "link":
@@ -66,19 +55,19 @@ def test_an_output_never_replaces_its_source(source, overwrite, made, tmp_path):
 
 def test_a_link_is_not_replaced(made, tmp_path):
     out, link = tmp_path / "out.ome.zarr", tmp_path / "link.ome.zarr"
-    cunet.segment_volume(made[0] / "v.ome.zarr", out, made[0] / "net.npz", tile=TILE)
+    cunet.segment_volume(made[0] / "v5.ome.zarr", out, made[0] / "net.npz", tile=TILE)
     before = digest(out)
     link.symlink_to(out, target_is_directory=True)
     with pytest.raises(CunetError, match="is a link: give the name of the folder"):
         cunet.segment_volume(
-            made[0] / "v.ome.zarr", link, made[0] / "net.npz", tile=TILE, overwrite=True
+            made[0] / "v5.ome.zarr", link, made[0] / "net.npz", tile=TILE, overwrite=True
         )
     assert digest(out) == before
 
 
 def test_nothing_is_replaced_while_others_work_on_it(made, whole, tmp_path):
     out = tmp_path / "out.ome.zarr"
-    arguments = made[0] / "v.ome.zarr", out, made[0] / "net.npz"
+    arguments = made[0] / "v5.ome.zarr", out, made[0] / "net.npz"
     refused = []
 
     def disturb(*_):
@@ -105,17 +94,17 @@ def test_another_volume_with_the_same_metadata_is_another(made, tmp_path):
 
 def test_an_output_without_its_books_is_kept(made, tmp_path):
     out, arguments = tmp_path / "out.ome.zarr", {"tile": TILE, "model": made[0] / "net.npz"}
-    cunet.segment_volume(made[0] / "v.ome.zarr", out, **arguments)
+    cunet.segment_volume(made[0] / "v5.ome.zarr", out, **arguments)
     before = digest(out)
     Books(out).task.unlink()
     with pytest.raises(CunetError, match="nothing beside it says how it was made"):
-        cunet.segment_volume(made[0] / "v.ome.zarr", out, **arguments, threshold=0.9)
+        cunet.segment_volume(made[0] / "v5.ome.zarr", out, **arguments, threshold=0.9)
     assert digest(out) == before
 
 
 @pytest.mark.parametrize("folder", ["1", "2", "labels/mask/1", "labels/labels/0", "labels/labels"])
 def test_killed_between_a_folder_and_its_metadata(folder, made, whole, tmp_path):
-    out, arguments = tmp_path / "out.ome.zarr", (made[0] / "v.ome.zarr",)
+    out, arguments = tmp_path / "out.ome.zarr", (made[0] / "v5.ome.zarr",)
     cunet.segment_volume(*arguments, out, made[0] / "net.npz", part=(1, 2), **EVERY)
     (out / folder).mkdir(parents=True)
     cunet.segment_volume(*arguments, out, made[0] / "net.npz", **EVERY)
@@ -123,7 +112,7 @@ def test_killed_between_a_folder_and_its_metadata(folder, made, whole, tmp_path)
 
 
 def test_damaged_journals_and_results_count_for_nothing(made, whole, tmp_path):
-    out, arguments = tmp_path / "out.ome.zarr", (made[0] / "v.ome.zarr",)
+    out, arguments = tmp_path / "out.ome.zarr", (made[0] / "v5.ome.zarr",)
     cunet.segment_volume(*arguments, out, made[0] / "net.npz", part=(1, 2), **EVERY)
     odd = ['{"unit": 1, "classes": "x"}', "[]", "null", "{}", '{"unit": true}', '{"unit": -1}']
     text = "\n".join([*odd, "[" * 100_000, "\0" * 99, "\ufeff"]) + '\n{"unit": 5'
@@ -136,7 +125,7 @@ def test_damaged_journals_and_results_count_for_nothing(made, whole, tmp_path):
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"x": 1}'])
 def test_a_damaged_task_says_what_to_do(text, made, tmp_path):
-    out, arguments = tmp_path / "out.ome.zarr", (made[0] / "v.ome.zarr",)
+    out, arguments = tmp_path / "out.ome.zarr", (made[0] / "v5.ome.zarr",)
     cunet.segment_volume(*arguments, out, made[0] / "net.npz", tile=TILE)
     Books(out).task.write_text(text)
     with pytest.raises(DataError, match="give --overwrite to begin anew"):
@@ -147,7 +136,7 @@ def test_a_damaged_task_says_what_to_do(text, made, tmp_path):
 def test_parts_from_other_folders_and_a_volume_that_was_moved(made, whole, tmp_path, monkeypatch):
     for name in ("first", "second"):
         (tmp_path / name / "deeper").mkdir(parents=True)
-    shutil.copytree(made[0] / "v.ome.zarr", tmp_path / "first/v.ome.zarr")
+    shutil.copytree(made[0] / "v5.ome.zarr", tmp_path / "first/v.ome.zarr")
     monkeypatch.chdir(tmp_path / "first")
     arguments = {"model": made[0] / "net.npz"} | EVERY
     cunet.segment_volume("v.ome.zarr", "../out.ome.zarr", part=(1, 3), **arguments)
@@ -160,7 +149,7 @@ def test_parts_from_other_folders_and_a_volume_that_was_moved(made, whole, tmp_p
 
 def test_a_part_that_ends_while_another_joins(made, whole, tmp_path):
     """It is done as well, and says that it is not the one that finishes."""
-    out, arguments = tmp_path / "out.ome.zarr", (made[0] / "v.ome.zarr",)
+    out, arguments = tmp_path / "out.ome.zarr", (made[0] / "v5.ome.zarr",)
     cunet.segment_volume(*arguments, out, made[0] / "net.npz", part=(1, 2), **EVERY)
     with Books(out).finishing():
         found = cunet.segment_volume(*arguments, out, made[0] / "net.npz", part=(2, 2), **EVERY)
@@ -174,7 +163,7 @@ def test_a_part_that_ends_while_another_joins(made, whole, tmp_path):
 def test_axes_of_several_units(made, tmp_path):
     """The output has one unit, and its place in it."""
     path, out = tmp_path / "v.ome.zarr", tmp_path / "out.ome.zarr"
-    shutil.copytree(made[0] / "v.ome.zarr", path)
+    shutil.copytree(made[0] / "v5.ome.zarr", path)
     group = zarr.open_group(path, mode="r+")
     ome = group.attrs["ome"]
     axes, (level,) = ome["multiscales"][0]["axes"], ome["multiscales"][0]["datasets"]
@@ -212,7 +201,7 @@ def test_two_clients_of_one_scheduler(made, whole, tmp_path):
     ):
         begun = [
             prepared(
-                made[0] / "v.ome.zarr", tmp_path / f"{i}.ome.zarr", made[0] / "net.npz",
+                made[0] / "v5.ome.zarr", tmp_path / f"{i}.ome.zarr", made[0] / "net.npz",
                 wanted_of(dict(EVERY)),
             )
             for i in (1, 2)
@@ -229,7 +218,7 @@ def test_two_clients_of_one_scheduler(made, whole, tmp_path):
 
 
 def test_json_is_all_that_standard_output_has(made, tmp_path):
-    words = [made[0] / "v.ome.zarr", "--out", tmp_path / "o.ome.zarr", "--model"]
+    words = [made[0] / "v5.ome.zarr", "--out", tmp_path / "o.ome.zarr", "--model"]
     words += [made[0] / "net.npz", "--tile", TILE, "--device", "cpu", "--json"]
     code = "from cunet.cli import main; main()"
     for _ in range(2):
@@ -247,7 +236,7 @@ def test_objects_and_scores_of_an_output(prob, made, tmp_path):
 
     out = tmp_path / "out.ome.zarr"
     cunet.segment_volume(
-        made[0] / "v.ome.zarr", out, made[0] / "net.npz", prob=prob, levels=2, tile=TILE
+        made[0] / "v5.ome.zarr", out, made[0] / "net.npz", prob=prob, levels=2, tile=TILE
     )
     stored = open_output(out)["image"][:]
     white = stored > (0.5 if prob == "float32" else 127)
@@ -289,7 +278,7 @@ def test_pages_of_grey_colours(made, tmp_path):
 
 def test_killed_while_it_is_replaced(made, whole, tmp_path, monkeypatch):
     """Half of an old output is never taken for the whole."""
-    out, arguments = tmp_path / "out.ome.zarr", (made[0] / "v.ome.zarr",)
+    out, arguments = tmp_path / "out.ome.zarr", (made[0] / "v5.ome.zarr",)
     cunet.segment_volume(*arguments, out, made[0] / "net.npz", **EVERY)
 
     def killed(path, **_):
@@ -311,7 +300,7 @@ def test_killed_while_it_is_replaced(made, whole, tmp_path, monkeypatch):
 
 def test_what_another_program_made_is_not_replaced(made, tmp_path):
     """Even where books of an output of this name are still there."""
-    out, arguments = tmp_path / "out.ome.zarr", (made[0] / "v.ome.zarr",)
+    out, arguments = tmp_path / "out.ome.zarr", (made[0] / "v5.ome.zarr",)
     cunet.segment_volume(*arguments, out, made[0] / "net.npz", tile=TILE)
     shutil.rmtree(out)
     write_volume(out, small_volume(seed=3))

@@ -26,18 +26,6 @@ EVERY = {"products": ("prob", "mask", "labels"), "tile": TILE}
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A folder with the volume in three formats and the model; the volume and the network."""
-    folder = tmp_path_factory.mktemp("volume")
-    volume, net = small_volume(), small_net()
-    cunet.save(folder / "net.npz", net)
-    write_volume(folder / "v5.ome.zarr", volume)
-    write_volume(folder / "v4.ome.zarr", volume, "0.4")
-    write_volume(folder / "v.tif", volume)
-    return folder, volume, net
-
-
-@pytest.fixture(scope="module")
 def whole(made, tmp_path_factory):
     """The digest of the output in one block, of which everything was compared with the whole."""
     folder, volume, net = made
@@ -334,6 +322,7 @@ def test_empty_tiles_are_computed_where_asked_for(made, tmp_path):
         ({"average": "mean"}, "average"),
         ({"threshold": 2}, "threshold"),
         ({"part": (3, 2)}, "part"),
+        ({"part": (1, 2), "overwrite": True}, "--part: without --overwrite"),
         ({"zarr": "0.3"}, "zarr: expected one of 0.4, 0.5"),
     ],
 )
