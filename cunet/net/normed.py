@@ -36,7 +36,7 @@ class BatchNorm:
 
     In a training pass (run.train) a batch is normalised by its own statistics, and the running ones
     move towards these. In any other pass the running ones are used and stay as they are: a trained
-    network is a function of its input alone.
+    network is a function of its input alone. newest: the last batch's own, for training/passes.py.
     """
 
     def __init__(self, name: str, channels: int, make: Maker):
