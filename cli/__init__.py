@@ -11,27 +11,12 @@ from importlib import import_module
 import click
 
 from cunet.cli import common
+from cunet.cli.commands import COMMANDS, file_of
 from cunet.errors import CunetError, DeviceError, of_system
 from cunet.process import limits, signals, streams
 from cunet.terminal import printable, shell_line
 
 LONGEST = 2000  # characters of an error
-COMMANDS = {
-    "train": "train a network on a folder of images and labels",
-    "crossval": "train and score every fold of a data set",
-    "segment": "segment images of any size with a trained network",
-    "plan": "what segmenting a volume will take: tiles, hours, bytes",
-    "objects": "numbers and outlines of objects from probability files",
-    "evaluate": "score a segmentation against the truth",
-    "explain": "the network as a table: sizes, parameters, memory",
-    "gradcheck": "check every hand-written gradient by finite differences",
-    "weights": "write the weight map of a label image",
-    "augment": "show sixteen augmented training samples",
-    "report": "make the HTML page of a run",
-    "bench": "measure the speed of this machine, alone or beside PyTorch",
-    "demo": "try everything on synthetic data: a small net and a report",
-    "doctor": "check this installation and the GPU",
-}
 
 
 class Lazy(common.Group):
@@ -43,7 +28,7 @@ class Lazy(common.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return import_module(f"{__name__}.{name}").command
+        return import_module(f"{__name__}.{file_of(name)}").command
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

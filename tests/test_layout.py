@@ -43,12 +43,12 @@ MAY_IMPORT = {
     "ops": "",
     "metrics": "",
     "files": "",
-    "models": "",
+    "models": "files",
     "data": "files",
     "measuring": "files",
     "pictures": "files data metrics",
     "engines": "ops",
-    "net": "engines ops files",
+    "net": "engines ops files models",
     "solvers": "net",
     "segmentation": "net engines data files pictures metrics measuring",
     "training": "segmentation solvers net metrics data files engines ops",
@@ -59,6 +59,7 @@ MAY_IMPORT = {
     "doctor": "net solvers engines ops",
     "process": "training",
     "volumes": "segmentation net engines data files measuring metrics",
+    "exchange": "segmentation net engines ops files models",
 }
 ABOVE = {"cli", "__main__"}  # these may import everything
 
@@ -195,12 +196,14 @@ def test_every_operation_and_solver_is_counted():
 
 
 def test_the_command_line_stays_short():
-    """Parsing and printing alone: what came later, for volumes, has a budget of its own."""
+    """Parsing and printing alone; what came later has budgets of its own."""
     lines = {
         path.name: path.read_text(encoding="utf-8").count("\n")
         for path in FILES["cunet.cli"].glob("*.py")
     }
     later = {"volume_options.py": 90, "segment_volume.py": 85, "plan.py": 80}
+    later |= {"export.py": 90, "import_.py": 60, "verify_export.py": 80, "models.py": 200}
+    later |= {"commands.py": 40}
     for name, most in later.items():
         assert lines.pop(name, 0) <= most, name
     assert sum(lines.values()) <= 2200

@@ -1,0 +1,25 @@
+"""The commands, each with what it does in a few words, in the order of `cunet --help`."""
+
+from keyword import iskeyword
+
+COMMANDS = {
+    "train": "train a network on a folder of images and labels",
+    "crossval": "train and score every fold of a data set",
+    "segment": "segment images of any size with a trained network",
+    "plan": "what segmenting a volume will take: tiles, hours, bytes",
+    "objects": "numbers and outlines of objects from probability files",
+    "evaluate": "score a segmentation against the truth",
+    "explain": "the network as a table: sizes, parameters, memory",
+    "gradcheck": "check every hand-written gradient by finite differences",
+    "weights": "write the weight map of a label image",
+    "augment": "show sixteen augmented training samples",
+    "report": "make the HTML page of a run",
+    "bench": "measure the speed of this machine, alone or beside PyTorch",
+    "demo": "try everything on synthetic data: a small net and a report",
+    "doctor": "check this installation and the GPU",
+}
+
+
+def file_of(command: str) -> str:
+    """The name of the module that holds a command."""
+    return command.replace("-", "_") + "_" * iskeyword(command)
