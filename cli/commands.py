@@ -8,6 +8,8 @@ COMMANDS = {
     "segment": "segment images of any size with a trained network",
     "plan": "what segmenting a volume will take: tiles, hours, bytes",
     "objects": "numbers and outlines of objects from probability files",
+    "export": "write a network for other programs: ONNX",
+    "verify-export": "compare an exported file with its model",
     "evaluate": "score a segmentation against the truth",
     "explain": "the network as a table: sizes, parameters, memory",
     "gradcheck": "check every hand-written gradient by finite differences",

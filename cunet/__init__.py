@@ -29,6 +29,8 @@ _HOME = {
     "weight_map": "cunet.data.weight_images:weight_map",
     "report": "cunet.reporting:write_report",
     "crossval": "cunet.crossvalidation.crossval:crossval",
+    "export": "cunet.exchange.export:export",
+    "verify_export": "cunet.exchange.verify:verify_export",
     "set_threads": "cunet.threads:set_threads",
     "CunetError": "cunet.errors:CunetError",
 }

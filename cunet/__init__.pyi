@@ -9,6 +9,8 @@ from cunet.evaluation.frames import evaluate_ctc
 from cunet.evaluation.isbi import evaluate_isbi
 from cunet.evaluation.objects import evaluate_objects
 from cunet.evaluation.pixels import evaluate_pixels
+from cunet.exchange.export import export
+from cunet.exchange.verify import verify_export
 from cunet.files.pages import read_image
 from cunet.net.checkpoint import load, save
 from cunet.net.unet import UNet
@@ -50,6 +52,8 @@ __all__ = [
     "weight_map",
     "report",
     "crossval",
+    "export",
+    "verify_export",
     "set_threads",
     "CunetError",
     "__version__",

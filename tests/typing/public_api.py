@@ -39,6 +39,10 @@ def a_file_and_an_image(net: cunet.UNet, folder: Path) -> np.ndarray:
     tifffile.imwrite(folder / "v.tif", image.astype("float32"))
     volume = cunet.segment_volume(folder / "v.tif", folder / "o.ome.zarr", folder / "net.npz")
     assert_type(volume, dict[str, Any])
+    exported = assert_type(cunet.export(same, folder / "net.onnx", mirror=True), dict[str, Any])
+    assert exported["bytes"] == (folder / "net.onnx").stat().st_size
+    verified = cunet.verify_export(folder / "net.onnx", folder / "net.npz", image=image, tiles=1)
+    assert_type(verified, dict[str, Any])
     found = cunet.objects(probability, image, pixel_size=0.5, min_area=3)
     labels, table = assert_type(found, tuple[np.ndarray, dict[str, np.ndarray]])
     assert_type(table["area_um2"], np.ndarray)

@@ -1,0 +1,51 @@
+"""`cunet export`: a network as a file of another program."""
+
+import click
+
+from cunet.cli import common
+from cunet.cli.words import size as bytes_said
+
+
+@click.command()
+@click.argument("model", type=common.PATH)
+@click.argument("out", type=common.PATH)
+@click.option("--mirror", is_flag=True, help="Take whole images, and mirror them beyond their "
+              "border as `cunet segment` does. [.onnx]")  # fmt: skip
+@click.option("--size", type=click.IntRange(1), help="Both sides, in pixels, of the one image or "
+              "tile that it takes (default: any sizes); OpenCV 4 needs it. [.onnx]"
+              )  # fmt: skip
+@click.option("--float16", is_flag=True, help="Store the filters as float16, in half the bytes; "
+              "computation stays float32. [.onnx]")  # fmt: skip
+@common.overwrite_option
+@common.quiet_option
+@common.json_option
+def command(model, out, mirror, size, float16, overwrite, quiet, as_json):
+    """Write the network of MODEL for another program; the ending of OUT chooses the format.
+
+    MODEL is a model file, a run folder, or bundled: cunet's own network for EM membranes.
+
+    \b
+    .onnx  for onnxruntime, OpenCV, Fiji, QuPath and others. It takes raw image values (the network
+           normalises them itself), (N, C, H, W) float32, and returns the probabilities of all
+           classes, (N, K, P, Q). Without --mirror it takes tiles of which the borders are lost.
+
+    \b
+    Examples:
+      cunet export bundled membranes.onnx --mirror
+      cunet export runs/isbi2012-1 net.onnx --mirror --size 512 --float16
+    """
+    from cunet.exchange.export import ending_of, export
+    from cunet.training.run_state import model_of
+
+    ending_of(out)
+    file, doubts = model_of(model)
+    common.notes(doubts)
+    options = {"mirror": mirror, "size": size, "float16": float16, "overwrite": overwrite}
+    with common.busy("exporting", quiet):
+        found = export(file, out, **options)
+    if as_json:
+        common.print_json(found)
+    common.say(f"{file}  ->  {out}: {found['format']}, {bytes_said(found['bytes'])}", quiet)
+    for name in ("input", "output"):
+        common.say(f"  {name + ':':<8}{found[name]}", quiet or name not in found)
+    common.next_command(["verify-export", out, "--model", model], quiet)
