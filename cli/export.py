@@ -15,7 +15,8 @@ from cunet.cli.words import size as bytes_said
               "tile that it takes (default: any sizes); OpenCV 4 needs it. [.onnx]"
               )  # fmt: skip
 @click.option("--float16", is_flag=True, help="Store the filters as float16, in half the bytes; "
-              "computation stays float32. [.onnx]")  # fmt: skip
+              "computation stays float32; probabilities change by about 0.001. [.onnx]"
+              )  # fmt: skip
 @common.overwrite_option
 @common.quiet_option
 @common.json_option

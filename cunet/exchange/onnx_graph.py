@@ -84,7 +84,7 @@ class Graph:
         return self.add("Cast", [self.array(f"{name}.float16", value, "<f2")], name, to=FLOAT)
 
     def cut(self, x: str, output: str, first: int, last: int) -> str:
-        """Rows and columns x[first:last], last counted from the end, as a negative number."""
+        """Rows and columns x[first:last]; a negative last counts from the end."""
         bounds = (("first", [first] * 2), ("last", [last] * 2), ("axes", [2, 3]))
         names = [self.whole(f"{output}.{what}", value) for what, value in bounds]
         return self.add("Slice", [x, *names], output)
@@ -109,15 +109,18 @@ def least_side(shape: Shape, mirror: bool) -> int:
     return (mirrored_border(shape.depth, shape.padding)[1] // unit + 1) * unit
 
 
-def graph_of(net: UNet, mirror: bool = False, float16: bool = False) -> Graph:
+def graph_of(
+    net: UNet, mirror: bool = False, float16: bool = False, any_size: bool = True
+) -> Graph:
     """The graph of a network, from raw image values (N, C, H, W) to probabilities (N, K, P, Q).
 
     mirror: the image is mirrored in the graph, and P = H, Q = W: what cunet.segment makes of a
     whole image. float16: filters are stored in half the bytes; all is computed in float32.
+    any_size: the file will not say which height and width it takes.
     """
     graph, shape = Graph(float16), net.shape
-    x = _normalised(graph, net)
     before, after = mirrored_border(shape.depth, shape.padding) if mirror else (0, 0)
+    x = _normalised(graph, net, after if any_size else 0)
     if after:
         pads = graph.whole("mirrored.pads", [0, 0, before, before, 0, 0, after, after])
         x = graph.add("Pad", [x, pads], "mirrored", mode="reflect")
@@ -133,10 +136,14 @@ def graph_of(net: UNet, mirror: bool = False, float16: bool = False) -> Graph:
     return graph
 
 
-def _normalised(graph: Graph, net: UNet) -> str:
-    """(image - mean) / deviation for every channel."""
+def _normalised(graph: Graph, net: UNet, needed: int) -> str:
+    """(image - mean) / deviation for every channel.
+
+    Older versions of onnxruntime mirror more pixels than an image has, and return garbage. So 0
+    times the pixel (needed, needed) is added where that may happen: without one it is an error.
+    """
     if net.normalization.per_image:
-        return _normalised_by_itself(graph)
+        return _normalised_by_itself(graph, needed)
     mean, deviation = (
         graph.array(name, np.reshape(value, (1, -1, 1, 1)))
         for name, value in (
@@ -144,18 +151,19 @@ def _normalised(graph: Graph, net: UNet) -> str:
             ("deviation", net.normalization.deviation),
         )
     )
+    if needed:
+        nothing = graph.add("Mul", [_pixel(graph, needed), graph.array("zero", [0.0])], "nothing")
+        mean = graph.add("Add", [mean, nothing], "mean_of_large_enough")
     centred = graph.add("Sub", [INPUT, mean], "centred")
     return graph.add("Div", [centred, deviation], "normalised")
 
 
-def _normalised_by_itself(graph: Graph) -> str:
+def _normalised_by_itself(graph: Graph, needed: int) -> str:
     """Zero mean and unit deviation over each image's own pixels; a constant channel becomes 0.
 
-    Its first pixel is subtracted first, so that no digits are lost where the numbers are large.
+    One of its pixels is subtracted first, so that no digits are lost where the numbers are large.
     """
-    first = [graph.whole(f"first.{what}", v) for what, v in (("0", [0, 0]), ("1", [1, 1]))]
-    pixel = graph.add("Slice", [INPUT, *first, graph.whole("first.axes", [2, 3])], "first")
-    apart = graph.add("Sub", [INPUT, pixel], "apart")
+    apart = graph.add("Sub", [INPUT, _pixel(graph, needed)], "apart")
     mean = graph.add("ReduceMean", [apart], "mean", axes=[2, 3], keepdims=1)
     centred = graph.add("Sub", [apart, mean], "centred")
     square = graph.add("Mul", [centred, centred], "square")
@@ -164,6 +172,11 @@ def _normalised_by_itself(graph: Graph) -> str:
     root = graph.add("Sqrt", [variance], "root")
     deviation = graph.add("Where", [constant, graph.array("unit", [1.0]), root], "deviation")
     return graph.add("Div", [centred, deviation], "normalised")
+
+
+def _pixel(graph: Graph, at: int) -> str:
+    """The pixel (at, at) of every image, (N, C, 1, 1)."""
+    return graph.cut(INPUT, "pixel", at, at + 1)
 
 
 def _level(graph: Graph, net: UNet, i: int, x: str) -> str:

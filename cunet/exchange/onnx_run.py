@@ -4,7 +4,9 @@ Other programs' ONNX files are refused: nothing in them says what their numbers 
 """
 
 import json
+from contextlib import redirect_stdout
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +35,23 @@ class OnnxFile:
         or was not written by cunet."""
         self.path = Path(path)
         self._session = _opened(self.path)
-        said = dict(self._session.get_modelmeta().custom_metadata_map)
         ours = f"'{path}' was not written by `cunet export`"
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        try:
+            said = dict(self._session.get_modelmeta().custom_metadata_map)
+            inputs, outputs = (
+                [(v.name, v.type[7:-1], list(v.shape)) for v in values]
+                for values in (self._session.get_inputs(), self._session.get_outputs())
+            )
+        except Exception as error:  # names that are no text
+            raise _damaged(self.path, error) from error
         if not {"cunet.mirror", "cunet.net"} <= said.keys():
             raise DataError(
                 f"{ours}: nothing in it says what its numbers mean (it takes {_listed(inputs)}, "
                 f"returns {_listed(outputs)}); export the model to compare it"
             )
         for what, found, name in (("input", inputs, INPUT), ("output", outputs, OUTPUT)):
-            good = len(found) == 1 and found[0].name == name and len(found[0].shape) == 4
-            if not good or found[0].type != "tensor(float)":
+            good = len(found) == 1 and found[0][:2] == (name, "float") and len(found[0][2]) == 4
+            if not good:
                 raise DataError(
                     f"{ours}, or was changed: expected one {what}, {name} float [4 axes], found "
                     f"{_listed(found)}"
@@ -54,7 +62,7 @@ class OnnxFile:
         except (ValueError, TypeError, RecursionError) as error:
             raise DataError(f"'{path}': its metadata are damaged ({error!r:.80})") from error
         self.least, self.step = least_side(self.shape, self.mirror), lattice(self.shape.depth)
-        height, width = inputs[0].shape[2:]
+        height, width = inputs[0][2][2:]
         self.fixed = (height, width) if isinstance(height, int) and isinstance(width, int) else None
         self.float16 = said.get("cunet.filters") == "float16"
         self.source_sha256 = said.get("cunet.source_sha256")
@@ -67,7 +75,7 @@ class OnnxFile:
         given = np.ascontiguousarray(image.transpose(2, 0, 1)[None])
         try:
             (found,) = self._session.run([OUTPUT], {INPUT: given})
-        except Exception as error:  # onnxruntime's own types have no other common base
+        except Exception as error:
             raise DataError(f"'{self.path}': onnxruntime cannot run it: {_first(error)}") from error
         return found[0].transpose(1, 2, 0)
 
@@ -75,7 +83,8 @@ class OnnxFile:
 def _opened(path: Path) -> Any:
     """The session of onnxruntime, on the CPU."""
     if not path.is_file():
-        raise CunetError(f"'{path}' does not exist; make it with `cunet export`")
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise CunetError(f"'{path}' {what}; expected a file that `cunet export` wrote")
     if find_spec("onnxruntime") is None:
         raise CunetError(
             "an .onnx file is compared by the package onnxruntime, which is not installed; run: "
@@ -87,19 +96,25 @@ def _opened(path: Path) -> Any:
     options.intra_op_num_threads = get_threads()
     options.log_severity_level = 4  # what it would print is in its errors
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise DataError(
-            f"'{path}' is damaged, or no ONNX file: onnxruntime says: {_first(error)}"
-        ) from error
+        with redirect_stdout(StringIO()):  # where some versions print that they try again
+            return onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+    except Exception as error:  # its own types have no other common base
+        raise _damaged(path, error) from error
 
 
-def _listed(values: Any) -> str:
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"'{path}' is damaged, or no ONNX file: onnxruntime says: {_first(error)}")
+
+
+def _listed(values: list[tuple[str, str, list[Any]]]) -> str:
     """Inputs or outputs in words: image float [batch, 1, height, width]."""
-    kinds = (f"{v.name} {v.type[7:-1]} {v.shape}" for v in values)
-    return ", ".join(kinds).replace("'", "")[:200] or "nothing"
+    texts = (f"{name} {kind} [{', '.join(map(str, shape))}]" for name, kind, shape in values)
+    return f"{', '.join(texts):.200}" or "nothing"
 
 
 def _first(error: Exception) -> str:
     """The first line of an error of onnxruntime, without its code."""
-    return f"{str(error).splitlines()[0].rpartition('[ONNXRuntimeError] : ')[2]:.200}"
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return f"{line.rpartition('[ONNXRuntimeError] : ')[2]:.200}"

@@ -98,6 +98,8 @@ def test_a_size_that_does_not_fit_is_an_error_there_too(mirror, padding):
         if side > 0:
             with pytest.raises(Exception, match="ONNXRuntimeError"):
                 runs(data, images(net, side, least))
+            with pytest.raises(Exception, match="ONNXRuntimeError"):
+                runs(data, images(net, least + 8, side))
 
 
 @pytest.mark.parametrize("mirror", [False, True])

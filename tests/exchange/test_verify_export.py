@@ -176,7 +176,7 @@ def test_a_file_of_another_program_is_refused(tmp_path):
         verify_export(path, net)
 
 
-def test_a_damaged_file(exported, tmp_path):
+def test_a_damaged_file(exported, tmp_path, capfd):
     file, model = exported(random_net())
     whole = file.read_bytes()
     for data in (b"", b"no ONNX" * 99, *(whole[: len(whole) * i // 7] for i in range(1, 7))):
@@ -186,6 +186,11 @@ def test_a_damaged_file(exported, tmp_path):
     file.write_bytes(whole.replace(b'"width"', b'"wodth"'))
     with pytest.raises(DataError, match="its metadata are damaged"):
         verify_export(file, model)
+    for word in (b"tiles (N", b"height", b"cunet.version", b'"width"'):
+        file.write_bytes(whole.replace(word, b"\xff" + word[1:]))  # no text
+        with pytest.raises(DataError, match="'utf-8' codec"):
+            verify_export(file, model)
+    assert capfd.readouterr() == ("", "")  # onnxruntime prints nothing
 
 
 def test_without_onnxruntime(exported, monkeypatch):
