@@ -26,7 +26,7 @@ def command(model, out, mirror, size, float16, overwrite, quiet, as_json):
     MODEL is a model file, a run folder, or bundled: cunet's own network for EM membranes.
 
     \b
-    .onnx  for onnxruntime, OpenCV, Fiji, QuPath and others. It takes raw image values (the network
+    .onnx  for onnxruntime, OpenCV and what is built on them. It takes raw image values (the network
            normalises them itself), (N, C, H, W) float32, and returns the probabilities of all
            classes, (N, K, P, Q). Without --mirror it takes tiles of which the borders are lost.
 

@@ -13,7 +13,7 @@ from cunet.terminal import plural
               )  # fmt: skip
 @click.option("--image", type=common.PATH, help="Compare on parts of this image, too.")
 @click.option("--limit", type=click.FloatRange(0, 1), help="Largest difference of probabilities "
-              "(default: 1e-4; 0.02 where FILE holds float16).")  # fmt: skip
+              "(default: 5e-4; 0.02 where FILE holds float16).")  # fmt: skip
 @click.option("--tiles", type=click.IntRange(1, 100), default=4, show_default=True,
               help="How many sizes of tiles.")  # fmt: skip
 @common.quiet_option

@@ -13,7 +13,6 @@ The file takes raw image values, (N, C, H, W) float32, and normalises them itsel
 probabilities of all classes, (N, K, P, Q) float32. Source: github.com/onnx/onnx, onnx.proto.
 """
 
-import hashlib
 import json
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from cunet.data.dataset import sha256
 from cunet.errors import CunetError
 from cunet.exchange.onnx_graph import (
     FLOAT,
@@ -190,7 +190,7 @@ def _metadata(
     }
     if source is not None:
         found["cunet.source"] = Path(source).name.encode("utf-8", "replace").decode()
-        found["cunet.source_sha256"] = hashlib.sha256(Path(source).read_bytes()).hexdigest()
+        found["cunet.source_sha256"] = sha256(Path(source))
     return found
 
 

@@ -29,7 +29,7 @@ def exported(tmp_path):
 def test_what_was_exported_passes(exported, variant, options):
     file, model = exported(random_net(**VARIANTS[variant]), **options)
     found = verify_export(file, model, tiles=3)
-    assert found["passed"] and 0 <= found["worst"] <= 3e-5 and found["limit"] == 1e-4
+    assert found["passed"] and 0 <= found["worst"] <= 3e-5 and found["limit"] == 5e-4
     assert found["same_source"] is True and found["mirror"] == ("mirror" in options)
     sizes = [(one["height"], one["width"]) for one in found["tiles"]]
     assert len(sizes) == 3 and len(set(sizes)) == (1 if "size" in options else 3)
@@ -40,8 +40,8 @@ def test_filters_of_float16_have_a_limit_of_their_own(exported):
     net = random_net(width=8)
     file, model = exported(net, float16=True)
     found = verify_export(file, model)
-    assert found["float16"] and 1e-4 < found["worst"] < found["limit"] == 0.02 and found["passed"]
-    assert not verify_export(file, model, limit=1e-4)["passed"]
+    assert found["float16"] and 5e-4 < found["worst"] < found["limit"] == 0.02 and found["passed"]
+    assert not verify_export(file, model, limit=5e-4)["passed"]
 
 
 def test_a_users_own_image_is_compared_too(exported, save):
@@ -101,7 +101,7 @@ CHANGES = {
     "no ReLU": without("Relu"),
     "skip first": skip_first,
     "mean": scaled("mean", 1.01),
-    "a bias": scaled("head.biases", 1.01),
+    "a bias": scaled("head.biases", 1.05),
     "filters": scaled("contract0.conv1.filters", 1.001),
     "not a number": scaled("head.biases", np.nan),
 }
