@@ -59,7 +59,7 @@ MAY_IMPORT = {
     "doctor": "net solvers engines ops",
     "process": "training",
     "volumes": "segmentation net engines data files measuring metrics",
-    "exchange": "segmentation net engines ops files models",
+    "exchange": "segmentation net engines ops data files models",
 }
 ABOVE = {"cli", "__main__"}  # these may import everything
 
