@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "evaluation": "metrics data files",
     "reporting": "training segmentation metrics net data files pictures",
     "crossvalidation": "reporting training segmentation metrics net data files",
-    "bench": "net solvers engines ops",
+    "bench": "net solvers engines ops exchange",
     "doctor": "net solvers engines ops",
     "process": "training",
     "volumes": "segmentation net engines data files measuring metrics",
