@@ -1,4 +1,4 @@
-"""`cunet bench`: how fast cunet is here, alone or in pairs with PyTorch."""
+"""`cunet bench`: how fast cunet is here, alone or in pairs with another program."""
 
 from importlib.util import find_spec
 
@@ -15,7 +15,8 @@ from cunet.cli import common
 @click.option(
     "--pairs", type=click.IntRange(1), default=5, show_default=True, help="Calls of each side."
 )
-@click.option("--against", type=common.Choice(["torch"]), help="Take turns with PyTorch.")
+@click.option("--against", type=common.Choice(["torch", "onnxruntime", "openvino"]),
+              help="Take turns with this program.")  # fmt: skip
 @click.option("--layers/--no-layers", default=True, show_default=True, help="Every layer alone.")
 @common.device_option
 @click.option(
@@ -33,7 +34,8 @@ def command(widths, tile, pairs, against, layers, device, precisions, quiet, as_
 
     A step is the forward pass with dropout, the weighted loss, the backward pass and SGD with
     momentum. With --against torch the same network with the same weights runs in PyTorch, in both
-    of its layouts: outputs and gradients are compared first, then the sides take turns.
+    of its layouts: outputs and gradients are compared first, then the sides take turns. With
+    onnxruntime or openvino (held to float32) it runs as `cunet export` writes it.
 
     On a GPU with tensor cores it is compared with the CPU first, in every precision. Layers are
     timed with every kernel that can do them, and PyTorch runs with TF32, in bfloat16 and compiled.
@@ -60,11 +62,13 @@ def command(widths, tile, pairs, against, layers, device, precisions, quiet, as_
             "bench measures the first GPU; to make this one the first, run  "
             f"CUDA_VISIBLE_DEVICES={gpu_number(device)} cunet bench --device cuda"
         )
+    if why is None and against not in (None, "torch"):
+        raise CunetError(f"bench --against {against} measures the CPU; add  --device cpu")
     if why is None:
         bench_gpu(list(widths) or [64], tile, pairs, against, layers, precisions, quiet, as_json)
         return
     if precisions or (against and device != "cpu"):
-        option = "--precision" if precisions else "--against torch on a GPU"
+        option = "--precision" if precisions else f"--against {against} on a GPU"
         raise CunetError(f"bench {option} measures tensor cores: {why}; leave it out")
     document = measure(
         list(widths) or [16, 32, 64],

@@ -55,11 +55,11 @@ MAY_IMPORT = {
     "evaluation": "metrics data files",
     "reporting": "training segmentation metrics net data files pictures",
     "crossvalidation": "reporting training segmentation metrics net data files",
-    "bench": "net solvers engines ops",
+    "bench": "net solvers engines ops exchange",
     "doctor": "net solvers engines ops",
     "process": "training",
     "volumes": "segmentation net engines data files measuring metrics",
-    "exchange": "segmentation net data engines ops files models",
+    "exchange": "segmentation net engines ops data files models",
 }
 ABOVE = {"cli", "__main__"}  # these may import everything
 

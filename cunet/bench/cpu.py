@@ -1,4 +1,4 @@
-"""Times of forward passes and training steps, alone or in pairs with PyTorch.
+"""Times of forward passes and training steps, alone or in pairs with another program.
 
 Every side runs in a process of its own (worker.py), since the threads of one library keep the
 processors busy for a while after their work is done. Outputs are compared first. Then the sides
@@ -16,22 +16,21 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cunet.bench.cpu_side import installed, summary
+from cunet.bench.peers import ALONE, PEERS, Peer
 from cunet.errors import CheckError, CunetError
 from cunet.threads import blas_libraries, get_threads
 
-TORCH = ("torch NCHW", "torch channels last")
-JOBS = ("forward", "step")
-ERROR_LIMITS = {
+ERROR_LIMITS = {  # float32 against float32, relative: the largest, of gradients the L2 norm
     "logits": 1e-4,
+    "probabilities": 1e-4,
     "gradients": 1e-2,
-}  # float32 against float32, relative: L2 and largest
+}
 REST_SECONDS = 0.02  # seconds before a turn, in which the other side's threads fall asleep
 
 
@@ -92,22 +91,21 @@ def measure(
     say: Callable[[str], None] = lambda text: None,
 ) -> dict:
     """All that `cunet bench` reports on a CPU, ready for JSON; CheckError where outputs differ."""
-    if against is not None and find_spec("torch") is None:
-        raise CunetError(
-            "bench --against torch: PyTorch is not installed here; run  pip install torch"
-        )
-    sides = ["cunet", *(TORCH if against else ())]
+    peer = PEERS[against] if against is not None else None
+    if peer is not None:
+        peer.require(str(against))
+    sides = ["cunet", *(peer.sides if peer else ())]
     common = {"tile": tile, "threads": get_threads(), "device": device}
     load = Load()
     results = []
     for width in widths:
         job = {"width": width, **common}
         result: dict[str, Any] = {"width": width}
-        if against:
-            say(f"width {width}: comparing outputs and gradients")
-            result["agreement"] = compare(sides, job)
-        for name in JOBS:
-            say(f"width {width}: {name}, {pairs} {'pairs' if against else 'calls'}")
+        if peer:
+            say(f"width {width}: comparing what the sides compute")
+            result["agreement"] = compare(sides, job, peer.check)
+        for name in peer.jobs if peer else ALONE:
+            say(f"width {width}: {name}, {pairs} {'pairs' if peer else 'calls'}")
             result[name] = time_in_turns(sides, pairs, {"job": name, **job})
         if layers:
             say(f"width {width}: layers")
@@ -115,7 +113,7 @@ def measure(
                 result["layers"] = made["cunet"].ask()
         results.append(result)
     return {
-        "machine": machine(against),
+        "machine": machine(peer),
         "tile": tile,
         "pairs": pairs,
         "threads": common["threads"],
@@ -149,43 +147,40 @@ def time_in_turns(sides: list[str], pairs: int, job: dict) -> dict:
     return result
 
 
-def compare(sides: list[str], job: dict) -> dict[str, dict[str, float]]:
-    """The largest relative errors of the other sides against the first.
+def compare(sides: list[str], job: dict, check: str = "check") -> dict[str, dict[str, float]]:
+    """The largest relative errors of the other sides against the first, by what is compared.
 
-    CheckError where one is above ERROR_LIMITS.
+    CheckError where one is above its limit.
     """
-    found, outputs = {}, {}
+    found: dict[str, dict[str, float]] = {}
+    outputs = {}
     with tempfile.TemporaryDirectory() as folder:
         for side in sides:
             path = Path(folder) / "outputs.npz"
-            with workers([side], job="check", **job) as made:
+            with workers([side], job=check, **job) as made:
                 made[side].ask(str(path))
             with np.load(path) as arrays:
                 outputs[side] = {name: arrays[name].astype(np.float64) for name in arrays.files}
     ours = outputs.pop(sides[0])
     for side, theirs in outputs.items():
-        errors = {}
+        found[side] = {}
         for name, array in ours.items():
+            what = name if name in ERROR_LIMITS else "gradients"
             difference = array - theirs[name]
-            errors[name] = (
-                np.abs(difference).max() / np.abs(array).max()
-                if name == "logits"
-                else np.linalg.norm(difference) / np.linalg.norm(array)
-            )
-        found[side] = {
-            "logits": float(errors.pop("logits")),
-            "gradients": float(max(errors.values())),
-        }
-        for what, limit in ERROR_LIMITS.items():
-            if not found[side][what] <= limit:
+            if what == "gradients":
+                error = np.linalg.norm(difference) / np.linalg.norm(array)
+            else:
+                error = np.abs(difference).max() / np.abs(array).max()
+            found[side][what] = max(found[side].get(what, 0.0), float(error))
+            if not error <= ERROR_LIMITS[what]:
                 raise CheckError(
-                    f"bench: the {what} of cunet and {side} differ by {found[side][what]:.1e} of "
-                    f"their size, more than {limit:g}: nothing was timed"
+                    f"bench: the {what} of cunet and {side} differ by {error:.1e} of their size, "
+                    f"more than {ERROR_LIMITS[what]:g}: nothing was timed"
                 )
     return found
 
 
-def machine(against: str | None) -> dict:
+def machine(peer: Peer | None) -> dict:
     """The processor, and the libraries whose speed is measured."""
     return {
         "processor": processor(),
@@ -196,7 +191,8 @@ def machine(against: str | None) -> dict:
             " ".join(filter(None, (p["internal_api"], p.get("version"), p.get("architecture"))))
             for p in blas_libraries()
         ],
-        "torch": installed("torch") if against else None,
+        "torch": installed("torch") if peer is PEERS["torch"] else None,
+        "peer": f"{peer.name} {installed(peer.package)}" if peer else None,
         "cunet": installed("cunet"),
     }
 

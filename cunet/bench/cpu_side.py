@@ -52,6 +52,10 @@ class Ours:
         self.net(self.x, remember=False)
         self.finish()
 
+    def predict(self) -> None:
+        """As `cunet segment` treats a tile: from its pixels to probabilities on the host."""
+        self.net.engine.predict(self.net, self.net.normalization.apply(self.x))
+
     def step(self) -> None:
         """Forward with dropout, weighted loss, backward, SGD with momentum."""
         self.gradients(np.random.default_rng(0))
@@ -68,6 +72,10 @@ class Ours:
         """Logits (N, P, Q, K) and every gradient by its parameter's name, without dropout."""
         logits = to_host(self.gradients(None))
         return {"logits": logits} | {p.name: to_host(p.grad) for p in self.net.parameters()}
+
+    def check_predict(self) -> dict[str, np.ndarray]:
+        """The probabilities (N, P, Q, K)."""
+        return {"probabilities": self.net.engine.predict(self.net, self.x)}
 
     def layers(self) -> list[dict]:
         """Seconds of each layer alone on random images, the median of three calls."""

@@ -21,8 +21,8 @@ def heading(document: dict) -> str:
     if where == "cpu":
         where = f"{machine['processor']}, {plural(document['threads'], 'thread')}"
     libraries = [f"NumPy {machine['numpy']}, {', '.join(machine['blas']) or 'BLAS unknown'}"]
-    if machine["torch"]:
-        libraries.append(f"PyTorch {machine['torch']}")
+    if machine["peer"]:
+        libraries.append(machine["peer"])
     if load is not None:
         libraries.append(f"others used {load:.2f} processors meanwhile")
     medians = f"tile {document['tile']}, medians of {document['pairs']}"
@@ -31,12 +31,13 @@ def heading(document: dict) -> str:
 
 def times(results: list[dict]) -> str:
     """Seconds and memory of each side; with two sides, by how much ours is faster."""
-    sides = [side for side in results[0]["step"] if side != "ratio"]
+    jobs = [job for job in ("forward", "step", "predict") if job in results[0]]
+    sides = [side for side in results[0][jobs[0]] if side != "ratio"]
     head, rows = ["width", "", *sides], []
     if len(sides) > 1:
         head += ["faster by", "(range)"]
     for result in results:
-        for job in ("forward", "step"):
+        for job in jobs:
             cells = [time_and_memory(result[job][side]) for side in sides]
             if (ratio := result[job].get("ratio")) is not None:
                 cells.append(f"{ratio['median']:.2f}x")
@@ -53,10 +54,11 @@ def time_and_memory(side: dict) -> str:
 def agreement(result: dict) -> str:
     """How far the other sides' outputs lie from ours."""
     errors = [
-        f"{side} {error['logits']:.1e}, {error['gradients']:.1e}"
+        f"{side} {', '.join(f'{value:.1e}' for value in error.values())}"
         for side, error in result["agreement"].items()
     ]
-    return f"width {result['width']}: logits and gradients differ by {'; '.join(errors)}"
+    compared = " and ".join(next(iter(result["agreement"].values())))
+    return f"width {result['width']}: {compared} differ by {'; '.join(errors)}"
 
 
 def layers(result: dict) -> str:

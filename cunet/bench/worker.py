@@ -2,9 +2,9 @@
 
     python -m cunet.bench.worker '{"side": "cunet", "job": "step", "width": 16, ...}'
 
-A process has one job: "forward" and "step" time calls for each line, "check" writes outputs and
-gradients to the file that the line names, "layers" times every layer. So its peak memory
-counts nothing else, and no other library's threads run in it.
+A process has one job: "forward", "step" and "predict" time calls for each line, "check" writes
+outputs and gradients to the file that the line names, "check_predict" probabilities, "layers" times
+every layer. So its peak memory counts nothing else, and no other library's threads run in it.
 """
 
 import json
@@ -16,11 +16,8 @@ from typing import Any
 
 import numpy as np
 
-SIDES = {
-    "cunet": "cunet.bench.cpu_side:Ours",
-    "torch NCHW": "cunet.bench.pytorch:Peer",
-    "torch channels last": "cunet.bench.pytorch:Peer",
-}
+from cunet.bench.peers import SIDES
+
 TURN_SECONDS = 0.5  # that a side is timed for before it is the next one's turn
 
 
@@ -40,8 +37,8 @@ def main() -> None:
     module, _, name = SIDES[job["side"]].partition(":")
     side = getattr(import_module(module), name)(job)
     for line in sys.stdin:
-        if job["job"] == "check":
-            np.savez(line.rstrip("\n"), **side.check())
+        if job["job"].startswith("check"):
+            np.savez(line.rstrip("\n"), **getattr(side, job["job"])())
             reply: Any = {}
         elif job["job"] == "layers":
             reply = side.layers()

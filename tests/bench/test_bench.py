@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cunet.bench import cpu, cpu_side, worker
+from cunet.bench import cpu, cpu_side, peers, worker
 from cunet.cli import bench
 from cunet.errors import CheckError, CunetError
 from cunet.net.figure1 import explain
@@ -58,7 +58,7 @@ def test_the_command_prints_a_table():
 
 
 def test_without_torch_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(cpu, "find_spec", lambda name: None)
+    monkeypatch.setattr(peers, "find_spec", lambda name: None)
     with pytest.raises(CunetError, match="PyTorch is not installed.*pip install torch"):
         cpu.measure([2], 188, against="torch")
 
@@ -156,8 +156,19 @@ def test_the_peak_of_a_process_grows_with_what_it_holds():
 def test_the_network_in_torch_is_ours():
     pytest.importorskip("torch")
     job = {"width": 2, "tile": 188, "threads": 1, "device": "cpu"}
-    for side, errors in cpu.compare(["cunet", *cpu.TORCH], job).items():
+    for side, errors in cpu.compare(["cunet", *peers.TORCH], job).items():
         assert errors["logits"] < 1e-5 and errors["gradients"] < 1e-3, side
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_the_network_in_other_programs_is_ours(name):
+    peer = peers.PEERS[name]
+    pytest.importorskip(peer.package)
+    job = {"width": 2, "tile": 188, "threads": 1, "device": "cpu"}
+    (errors,) = cpu.compare(["cunet", *peer.sides], job, peer.check).values()
+    assert errors.keys() == {"probabilities"} and errors["probabilities"] < 1e-5
+    with cpu.workers(list(peer.sides), job="predict", **job) as made:
+        assert made[peer.sides[0]].ask()["seconds"] > 0
 
 
 def test_a_side_on_a_device(monkeypatch):

@@ -1,0 +1,90 @@
+"""What a package says of a network that no weights can tell: who made it, what for, which terms."""
+
+from dataclasses import dataclass
+
+from cunet.errors import CunetError
+
+LETTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+- ()")  # of names
+LONGEST_DESCRIPTION = 1024
+PAPER = {
+    "text": "Ronneberger, Fischer, Brox: U-Net: Convolutional Networks for Biomedical Image "
+    "Segmentation. MICCAI 2015",
+    "doi": "10.1007/978-3-319-24574-4_28",
+}
+COMMON_LICENSES = (
+    "CC0-1.0 CC-BY-4.0 CC-BY-SA-4.0 CC-BY-NC-4.0 CC-BY-NC-SA-4.0 CC-BY-ND-4.0 CC-BY-NC-ND-4.0 MIT "
+    "Apache-2.0 BSD-2-Clause BSD-3-Clause ISC MPL-2.0 GPL-2.0-only GPL-2.0-or-later GPL-3.0-only "
+    "GPL-3.0-or-later LGPL-3.0-only LGPL-3.0-or-later AGPL-3.0-only AGPL-3.0-or-later Unlicense"
+).split()
+
+
+@dataclass(frozen=True)
+class About:
+    """What a package says of its network that no weights can tell.
+
+    name     5 to 128 letters, digits, spaces or _ + - ( )
+    description  what it is for, at most 1,024 characters
+    authors  "Name" or "Name (affiliation)"
+    license  an SPDX identifier such as CC-BY-4.0, or the terms in words, which become a file of
+             the package
+    cite     "text, https://doi.org/..." beside the paper of 2015, which is always there
+    card     what is known of it, in Markdown
+    """
+
+    name: str
+    description: str
+    authors: tuple[str, ...]
+    license: str
+    cite: tuple[str, ...] = ()
+    card: str = ""
+
+    def __post_init__(self) -> None:
+        missing = [
+            option
+            for option, value in (
+                ("--name", self.name), ("--description", self.description),
+                ("--author", self.authors), ("--license", self.license),
+            )
+            if not value or not all(map(str.strip, [value] if isinstance(value, str) else value))
+        ]  # fmt: skip
+        if missing:
+            raise CunetError(
+                "a bioimage.io package says who made the network, what for and who may use it, "
+                f"and the model's card does not: give {' '.join(f'{o} TEXT' for o in missing)}"
+            )
+        strange = "".join(sorted(set(self.name) - LETTERS))
+        if strange or not 5 <= len(self.name) <= 128:
+            raise CunetError(
+                "--name: bioimage.io takes 5 to 128 letters, digits, spaces or _ + - ( ), found "
+                f"{self.name!r:.200}"
+            )
+        if len(self.description) > LONGEST_DESCRIPTION:
+            raise CunetError(
+                f"--description: at most {LONGEST_DESCRIPTION:,} characters, found "
+                f"{len(self.description):,}; put the rest into the card"
+            )
+
+
+def spdx(license: str) -> bool:
+    """Whether a licence looks like an SPDX identifier rather than terms in words."""
+    return " " not in license.strip() and "\n" not in license
+
+
+def author(text: str) -> dict[str, str]:
+    """ "Name (affiliation)" as an entry of the description."""
+    name, _, rest = text.partition("(")
+    found = {"name": name.strip()}
+    return found | {"affiliation": rest.rstrip(") ")} if rest else found
+
+
+def citation(text: str) -> dict[str, str]:
+    """ "text, https://doi.org/..." or "text, https://..." as an entry of the description."""
+    words, _, address = text.rpartition("http")
+    if not words:
+        raise CunetError(
+            f"--cite {text!r:.200}: expected a text and its address, as in 'Cardona et al. 2010, "
+            "https://doi.org/10.1371/journal.pbio.1000502'"
+        )
+    words, address = words.rstrip(" ,;:"), f"http{address}"
+    _, found, doi = address.partition("doi.org/")
+    return {"text": words} | ({"doi": doi} if found else {"url": address})

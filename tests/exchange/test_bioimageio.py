@@ -1,0 +1,183 @@
+"""Packages for bioimage.io, judged by its own validator and predicted with by its own program."""
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cunet
+from cunet.errors import CunetError
+from cunet.exchange import bioimageio
+from cunet.exchange.about import About
+from cunet.net.normalization import Normalization
+
+ABOUT = About(
+    name="test network",
+    description="Finds membranes.",
+    authors=("Ann Example (Somewhere)", "Bob"),
+    license="CC-BY-4.0",
+    cite=("Cardona et al. 2010, https://doi.org/10.1371/journal.pbio.1000502",),
+    card="It was never trained.",
+)
+
+
+def network(channels=1, mean=120.0, **shape):
+    """A small network with biases, and normalisation unlike the identity."""
+    net = cunet.UNet(width=2, in_channels=channels, seed=1, **shape)
+    rng = np.random.default_rng(0)
+    for parameter in net.parameters():
+        if parameter.name.endswith("biases"):
+            parameter.value[...] = rng.normal(0, 0.1, parameter.value.shape)
+    for statistic in net.statistics().values():
+        statistic[...] = rng.uniform(0.5, 1.5, statistic.shape)
+    nan = (float("nan"),) * channels
+    net.normalization = Normalization((mean,) * channels, (30.0,) * channels, nan, nan)
+    return net
+
+
+def opened(path):
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "net.bioimageio.zip"
+
+
+def test_every_file_is_named_with_its_hash(path):
+    bioimageio.write(network(depth=2), path, ABOUT)
+    files = opened(path)
+    described = json.loads(files["rdf.yaml"])
+    entries = [*described["covers"], described["documentation"], described["weights"]["onnx"]]
+    entries += [tensor["test_tensor"] for tensor in described["inputs"] + described["outputs"]]
+    assert {entry["source"] for entry in entries} == files.keys() - {"rdf.yaml"}
+    for entry in entries:
+        assert hashlib.sha256(files[entry["source"]]).hexdigest() == entry["sha256"]
+
+
+def test_the_test_output_is_what_cunet_makes_of_the_test_input(path):
+    net = network(depth=2, classes=3, channels=2)
+    bioimageio.write(net, path, ABOUT)
+    files = opened(path)
+    x, y = (np.load(io.BytesIO(files[f"test_{name}.npy"])) for name in ("input", "output"))
+    assert x.dtype == y.dtype == np.float32 and x.shape[1] == 2
+    # another tile than the package's own
+    expected = cunet.segment(x[0].transpose(1, 2, 0), net, tile=60)
+    np.testing.assert_allclose(y[0].transpose(1, 2, 0), expected, atol=1e-5)
+    assert np.ptp(y) > 0.01, "the example tells nothing"
+
+
+def test_sizes_and_halo_of_the_papers_network(path):
+    bioimageio.write(network(depth=4), path, ABOUT)
+    described = json.loads(opened(path)["rdf.yaml"])
+    sides = [axis["size"] for axis in described["inputs"][0]["axes"][2:]]
+    assert sides == [{"min": 208, "step": 16}] * 2
+    for axis in described["outputs"][0]["axes"][2:]:
+        assert axis["halo"] == 96 and axis["size"]["offset"] == 0
+    assert described["inputs"][0]["pad"] == {"mode": "reflect"}
+
+
+def test_the_cover_shows_something(path):
+    bioimageio.write(network(depth=2), path, ABOUT)
+    cover = Image.open(io.BytesIO(opened(path)["cover.png"]))
+    assert cover.width == 2 * cover.height
+    assert np.asarray(cover)[:, : cover.height].std() > 20
+
+
+def test_the_same_network_gives_the_same_bytes(path, tmp_path):
+    bioimageio.write(network(depth=1), path, ABOUT)
+    bioimageio.write(network(depth=1), tmp_path / "again.zip", ABOUT)
+    assert path.read_bytes() == (tmp_path / "again.zip").read_bytes()
+
+
+def test_terms_in_words_become_a_file(path):
+    terms = "For research only.\nAsk the organisers."
+    bioimageio.write(network(depth=1), path, About("a name", "b", ("c",), terms))
+    files = opened(path)
+    assert json.loads(files["rdf.yaml"])["license"]["source"] == "LICENSE.md"
+    assert files["LICENSE.md"].decode() == terms + "\n"
+
+
+def test_what_no_weights_tell_is_asked_for():
+    with pytest.raises(CunetError, match="give --author TEXT --license TEXT$"):
+        About("a name", "what for", (), "")
+    with pytest.raises(CunetError, match="5 to 128 letters"):
+        About("a/b", "what for", ("Ann",), "MIT")
+    with pytest.raises(CunetError, match="expected a text and its address"):
+        bioimageio.citation("Ronneberger 2015")
+
+
+def test_a_network_that_looks_at_the_whole_image_is_refused(path):
+    net = network(depth=1)
+    nan = (float("nan"),)
+    net.normalization = Normalization((0.0,), (1.0,), nan, nan, per_image=True)
+    with pytest.raises(CunetError, match="OUT.onnx --mirror"):
+        bioimageio.write(net, path, ABOUT)
+    assert not path.exists()
+
+
+JUDGE = """
+import sys
+import numpy as np
+from bioimageio.core import create_prediction_pipeline, load_model_description, test_description
+from bioimageio.core.digest_spec import create_sample_for_model
+from bioimageio.spec.model.v0_5 import TensorId
+
+path, image, out = sys.argv[1:]
+summary = test_description(path)
+assert summary.status == "passed", summary.format()
+model = load_model_description(path)
+sample = create_sample_for_model(model, inputs={"image": np.load(image)})
+with create_prediction_pipeline(model) as pipeline:
+    whole = pipeline.predict_sample_without_blocking(sample)
+    blocks = pipeline.predict_sample_with_blocking(sample)
+pages = [p.members[TensorId("probability")].data.values for p in (whole, blocks)]
+np.savez(out, whole=pages[0], blocks=pages[1])
+"""
+
+
+@pytest.mark.parametrize(
+    ("shape", "border"),
+    [
+        ({"depth": 2, "channels": 3, "classes": 3}, 0),
+        ({"depth": 2, "variant": "release2015"}, 0),
+        ({"depth": 2, "padding": "same", "batch_norm": True, "sigmoid": True}, 24),
+    ],
+    ids=["paper", "release2015", "same"],
+)
+def test_bioimageio_accepts_it_and_predicts_the_same(shape, border, path, tmp_path):
+    pytest.importorskip("bioimageio.core")
+    net = network(**shape)
+    bioimageio.write(net, path, ABOUT)
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 255, (1, net.shape.in_channels, 96, 128)).astype(np.float32)
+    np.save(tmp_path / "image.npy", image)
+    arguments = [str(path), str(tmp_path / "image.npy"), str(tmp_path / "out.npz")]
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", JUDGE, *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=quiet_environment(tmp_path),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    expected = cunet.segment(image[0].transpose(1, 2, 0), net, 144).transpose(2, 0, 1)
+    inside = slice(border, -border or None)
+    with np.load(tmp_path / "out.npz") as found:
+        for name in ("whole", "blocks"):
+            difference = np.abs(found[name][0] - expected)[:, inside, inside]
+            assert difference.max() < 2e-5, name
+
+
+def quiet_environment(folder):
+    """No internet, and what the program stores goes into this folder."""
+    import os
+
+    return os.environ | {"HOME": str(folder), "XDG_CACHE_HOME": str(folder), "NO_COLOR": "1"}
