@@ -8,6 +8,7 @@ COMMANDS = {
     "segment": "segment images of any size with a trained network",
     "plan": "what segmenting a volume will take: tiles, hours, bytes",
     "objects": "numbers and outlines of objects from probability files",
+    "import": "a network of Caffe or PyTorch as a model of cunet",
     "evaluate": "score a segmentation against the truth",
     "explain": "the network as a table: sizes, parameters, memory",
     "gradcheck": "check every hand-written gradient by finite differences",

@@ -9,6 +9,7 @@ from cunet.evaluation.frames import evaluate_ctc
 from cunet.evaluation.isbi import evaluate_isbi
 from cunet.evaluation.objects import evaluate_objects
 from cunet.evaluation.pixels import evaluate_pixels
+from cunet.exchange.import_network import import_network
 from cunet.files.pages import read_image
 from cunet.net.checkpoint import load, save
 from cunet.net.unet import UNet
@@ -38,6 +39,7 @@ __all__ = [
     "objects",
     "save",
     "load",
+    "import_network",
     "Config",
     "train",
     "fit",

@@ -75,7 +75,7 @@ def _header(path: Path, text: str) -> dict[str, Any]:
             f"model '{path}' has format {found!r:.40}, this cunet reads {FORMAT}; update cunet"
         )
     shape = _net(header.get("net"))
-    _normalization(header.get("normalization"), shape.in_channels)
+    check_normalization(header.get("normalization"), shape.in_channels)
     check_progress(header.get("progress"))
     if "done" in header:
         _number("done", header["done"], int, 0, MAX_STEPS)
@@ -118,7 +118,7 @@ def shape_of(net: dict[str, Any]) -> Shape:
     return Shape(**{k: v for k, v in net.items() if k not in ("dtype", "seed", "resize")})
 
 
-def _normalization(found: Any, channels: int) -> None:
+def check_normalization(found: Any, channels: int) -> None:
     """Damaged where the normalization is not a number for every channel."""
     fields = {"mean", "deviation", "low", "high"}
     if not isinstance(found, dict) or found.keys() - {"per_image"} != fields:
