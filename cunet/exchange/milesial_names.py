@@ -26,7 +26,7 @@ def names(shape: Shape) -> dict[str, str]:
     for name in (*parameter_shapes(shape), *statistic_shapes(shape)):
         layer, _, what = name.rpartition(".")
         part, _, step = layer.partition(".")
-        level, second = int("0" + part.strip("abcdehnoprtx")), step == "conv2"
+        level, second = int("".join(filter(str.isdigit, part)) or 0), step == "conv2"
         if part == "head":
             place = HEAD
         elif step == "up":

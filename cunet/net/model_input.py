@@ -24,6 +24,7 @@ LATER = {"padding": "valid", "batch_norm": False, "sigmoid": False, "resize": No
 NET = {"width": int, "depth": int, "in_channels": int, "classes": int, "dropout": float}
 NET |= {"variant": str, "dtype": str, "seed": int}
 NET |= {"padding": str, "batch_norm": bool, "sigmoid": bool, "resize": int}
+FOREIGN = (".caffemodel", ".pt", ".pth", ".safetensors")  # which cunet/exchange reads
 MAX_RESIZE = 4096  # pixels of a side that images are scaled to, all in one tile
 MAX_COUNT = 1 << 63
 MAX_STEPS = 10**9  # and seconds
@@ -43,6 +44,11 @@ def read(path: Path, with_arrays: bool) -> tuple[dict[str, Any], Arrays]:
         raise CunetError(
             f"model '{path}' does not exist; expected a .npz file, a run folder that `cunet train` "
             "wrote, or bundled, the network that comes with cunet"
+        )
+    if path.suffix.lower() in FOREIGN:
+        raise CunetError(
+            f"model '{path}' is a file of another program; make it one of cunet: "
+            f"cunet import {path.name} {path.stem}.npz"
         )
     try:
         with NpzFile(path) as file:

@@ -137,7 +137,8 @@ def caffemodel_with(weights, layers, old=False):
         else:
             body = message(1, name) + message(2, kind)
         body += b"".join(message(2 if old else 3, one) for one in bottoms)
-        body += message(3 if old else 4, top) + settings
+        tops = [top] if isinstance(top, str) else top
+        body += b"".join(message(3 if old else 4, one) for one in tops) + settings
         for values in weights.get(name, ()):
             body += message(6 if old else 7, blob(values, old))
         out.append(message(2 if old else 100, body))

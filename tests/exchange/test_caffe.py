@@ -20,8 +20,6 @@ import cunet
 from cunet.errors import DataError
 from cunet.exchange import caffe, caffe_file, caffe_layers
 
-cv2 = pytest.importorskip("cv2")
-
 GREY = np.random.default_rng(0).integers(0, 256, (60, 75), dtype=np.uint8)
 
 
@@ -42,6 +40,7 @@ def same_weights(one, other):
     ],
 )
 def test_opencv_computes_the_same_from_our_files(tmp_path, shape):
+    cv2 = pytest.importorskip("cv2", reason="its importer is the judge")
     net = normalised(small_net(**shape), 120.0, 40.0)
     tile = {1: 36, 2: 60, 3: 108}[net.shape.depth]
     caffe.write(net, tmp_path / "net.caffemodel", tile=tile)
@@ -94,6 +93,24 @@ def test_a_file_that_lists_all_layers_is_read(tmp_path, old, variant):
     path = tmp_path / "net.caffemodel"
     layers = wired(variant == "release2015")
     path.write_bytes(caffemodel_with(caffe_weights(net), layers, old))
+    found = caffe.imported(path)
+    assert same_weights(net, found.net) and len(found.notes) == 1
+
+
+def test_layers_that_caffe_puts_in_between_are_no_obstacle(tmp_path):
+    """Where two layers take one array, Caffe copies it by a layer of its own; losses and the layers
+    that read images may be any."""
+    net = small_net()
+    layers = {"augment": ("CreateDeformation", [], "warp", b"")}
+    for name, (kind, bottoms, top, settings) in wired(False).items():
+        twice = name.startswith(("pool", "concat"))
+        ends = {"d0c": f"d0c_split_{kind}", "d1c": f"d1c_split_{kind}"} if twice else {}
+        layers[name] = kind, [ends.get(one, one) for one in bottoms], top, settings
+        if name in ("relu_d0c", "relu_d1c"):
+            copies = [f"{top}_split_Pooling", f"{top}_split_Concat"]
+            layers[f"{top}_split"] = "Split", [top], copies, b""
+    path = tmp_path / "n.caffemodel"
+    path.write_bytes(caffemodel_with(caffe_weights(net), layers))
     found = caffe.imported(path)
     assert same_weights(net, found.net) and len(found.notes) == 1
 

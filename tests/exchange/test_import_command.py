@@ -36,9 +36,12 @@ def test_a_caffe_model_segments_and_begins_a_training(run, folder):
     y = cunet.segment(grey / np.float32(255), expected, tile=60)[..., 1]
     np.testing.assert_allclose(tifffile.imread("a_prob.tif"), y, atol=1e-5)
     data = isbi_folder(folder / "data")
-    options = "--steps 1 --tile 60 --device cpu --threads 1 --fold 0/2 --out r".split()
-    code, _, err = run("train", "--data", data, "--from", "net.npz", *options)
+    code, _, err = run("train", "--data", data, "--from", "net.npz", "--tile", 60, "--dry-run")
     assert code == 0 and "weights of" in err and "images from 0 to 1" in err
+    config = cunet.Config(
+        data=str(data), from_model="net.npz", out="r", tile=60, steps=1, device="cpu", fold="0/2"
+    )
+    assert np.isfinite([record["loss"] for record in cunet.train(config)]).all()
 
 
 @pytest.mark.parametrize(("dtype", "white"), [("uint16", 65535), ("float32", 1)])
@@ -51,6 +54,12 @@ def test_images_of_another_range_are_said(run, folder, dtype, white):
     run("import", "net.caffemodel", "net.npz", "--white", white, "--overwrite")
     code, _, err = run("segment", "a.tif", "--model", "net.npz", "--tile", 60, "--overwrite")
     assert code == 0 and "warning" not in err
+
+
+def test_a_model_that_must_be_imported_first_is_said(run, folder):
+    tifffile.imwrite("a.tif", np.zeros((50, 50), np.uint8), photometric="minisblack")
+    code, _, err = run("segment", "a.tif", "--model", "net.caffemodel")
+    assert code == 2 and "cunet import net.caffemodel net.npz" in err
 
 
 def test_one_document_says_what_was_found(run, folder):
