@@ -11,9 +11,8 @@ from cunet.errors import DataError
 from cunet.exchange.caffe_file import Layer
 from cunet.exchange.caffe_layers import SCORE
 
-# Layers that hand on what they get, when a network is applied, and those that join and compute
+# Layers that hand on what they get, when a network is applied
 HAND_ON = ("ReLU", "Pooling", "Crop", "Dropout", "Split")
-INSIDE = (*HAND_ON, "Concat", "Convolution", "Deconvolution")
 # What each setting must be where a file has it
 USUAL = {
     "Convolution": {"pad": 0, "group": 1, "stride": 1, "dilation": 1},
@@ -61,7 +60,7 @@ def check_wiring(path: str | Path, layers: list[Layer], names: list[str], releas
         found = [comes_from.get(bottom) for bottom in layer.bottoms]
         if before is not None and found != [source]:
             said = ", ".join(map(str, found)) or "nothing"
-            raise refused(path, layer, f"follows {said}; expected {source}")
+            raise refused(path, layer, f"follows {said}, expected {source}: no network of cunet")
     rectified = {b for layer in layers if layer.kind == "ReLU" for b in layer.bottoms}
     for name in names:
         up = name.startswith("upconv")
@@ -78,21 +77,22 @@ def check_wiring(path: str | Path, layers: list[Layer], names: list[str], releas
 
 
 def _origins(path: str | Path, layers: list[Layer], names: list[str]) -> dict[str, str]:
-    """What each array inside the network comes from: a layer with weights, or two that were
-    concatenated. DataError for a layer inside that a U-Net has not."""
+    """What each array inside the network comes from: a layer with weights, two that were
+    concatenated, or one that a U-Net has not. DataError where the score becomes no softmax."""
     found: dict[str, str] = {}
+    score: set[str] = set()
     for layer in layers:
         sources = [found[bottom] for bottom in layer.bottoms if bottom in found]
-        weighted = layer.name in names
-        if not sources and not weighted:
-            continue  # reads or augments images, or judges the score
-        known = layer.kind in INSIDE or layer.name.startswith("crop_")  # in V1 crops had no number
-        if not known:
-            raise refused(path, layer, "stands inside the network; cunet's has no such layer")
-        if weighted:
-            source = layer.name
-        else:
+        if layer.name == SCORE:
+            score = set(layer.tops)
+        elif layer.name in names:
+            found |= dict.fromkeys(layer.tops, layer.name)
+        elif layer.kind.startswith("Sigmoid") and score & set(layer.bottoms):
+            raise refused(path, layer, "makes a sigmoid of the score; cunet has a softmax there")
+        elif sources:  # else it reads or augments images, or judges the score
             source = " and ".join(sources) if layer.kind == "Concat" else sources[0]
-        if layer.name != SCORE:
+            # in V1 files crops had no number of their own
+            if layer.kind not in (*HAND_ON, "Concat") and not layer.name.startswith("crop_"):
+                source = f"{layer.name:.60} ({layer.kind:.40})"
             found |= dict.fromkeys(layer.tops, source)
     return found

@@ -102,6 +102,7 @@ def test_layers_that_caffe_puts_in_between_are_no_obstacle(tmp_path):
     that read images may be any."""
     net = small_net()
     layers = {"augment": ("CreateDeformation", [], "warp", b"")}
+    unused = {"mean": ("Reduction", ["u1d"], "mean", b"")}
     for name, (kind, bottoms, top, settings) in wired(False).items():
         twice = name.startswith(("pool", "concat"))
         ends = {"d0c": f"d0c_split_{kind}", "d1c": f"d1c_split_{kind}"} if twice else {}
@@ -110,7 +111,7 @@ def test_layers_that_caffe_puts_in_between_are_no_obstacle(tmp_path):
             copies = [f"{top}_split_Pooling", f"{top}_split_Concat"]
             layers[f"{top}_split"] = "Split", [top], copies, b""
     path = tmp_path / "n.caffemodel"
-    path.write_bytes(caffemodel_with(caffe_weights(net), layers))
+    path.write_bytes(caffemodel_with(caffe_weights(net), layers | unused))
     found = caffe.imported(path)
     assert same_weights(net, found.net) and len(found.notes) == 1
 
@@ -133,7 +134,8 @@ PADDED, GROUPS = (message(106, message(n, 1 + (n == 5))) for n in (3, 5))
     [
         ({"relu_d1b": ("ReLU", ["d1b"], "d1b", LEAKY)}, "relu_d1b.*leaky ReLU"),
         ({"relu_d1b": None}, "conv_d1a-b.*no ReLU"),
-        ({"relu_d1b": ("PReLU", ["d1b"], "d1b", b"")}, "relu_d1b.*PReLU.*inside"),
+        ({"relu_d1b": ("PReLU", ["d1b"], "d1b", b"")}, "conv_d1b-c.*follows relu_d1b .PReLU"),
+        ({"out": ("Sigmoid", ["score"], "p", b"")}, "'out'.*a sigmoid of the score"),
         ({"relu_u0a": ("ReLU", ["u0a"], "u0a", b"")}, "upconv_u1d_u0a.*phseg_v7"),
         ({"relu_score": ("ReLU", ["score"], "score", b"")}, "conv_u0d-score.*a ReLU"),
         ({"pool_d0c-1a": ("Pooling", ["d0c"], "d1a", AVERAGE)}, "pool_d0c-1a.*not the maximum"),
