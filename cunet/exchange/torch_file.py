@@ -42,9 +42,11 @@ def read(path: str | Path) -> tuple[dict[str, Any], str]:
     except Broken as error:
         raise damaged(path, "file of torch.save", error) from error
     name = ""
-    if isinstance(found, dict) and not _arrays(found):
-        name = next((n for n in INSIDE if _arrays(found.get(n))), "")
-        found = found.get(name)
+    if isinstance(found, dict):  # a checkpoint may hold a loss, an array as well
+        inside = [key for key, value in found.items() if _arrays(value)]
+        only = str(inside[0]) if len(inside) == 1 and not _arrays(found) else ""
+        name = next((n for n in INSIDE if n in inside), only)
+        found = found.get(name, found)
     if not _arrays(found):
         raise DataError(f"network '{path}' holds no state dict: expected arrays by name; {SAVE}")
     return {

@@ -60,10 +60,11 @@ def test_views_of_one_storage(path):
     assert np.array_equal(found["half"].read(), W)
 
 
-@pytest.mark.parametrize("name", ["state_dict", "model_state_dict", "model"])
+@pytest.mark.parametrize("name", ["state_dict", "model_state_dict", "model", "weights"])
 def test_a_checkpoint_is_unwrapped(path, name):
     def around(state):
-        return {"epoch": 3, "loss": 0.5, "best": None, "lrs": [1, True], name: state}
+        loss = {"loss": state["w"]} if name != "weights" else {}
+        return {"epoch": 3, **loss, "best": None, "lrs": [1, True, 0.5], name: state}
 
     found, inside = read(path, pt_of({"w": W}, around))
     assert inside == name and np.array_equal(found["w"].read(), W)
