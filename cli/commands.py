@@ -10,6 +10,7 @@ COMMANDS = {
     "objects": "numbers and outlines of objects from probability files",
     "export": "write a network for other programs: ONNX",
     "verify-export": "compare an exported file with its model",
+    "import": "a network of Caffe or PyTorch as a model of cunet",
     "evaluate": "score a segmentation against the truth",
     "explain": "the network as a table: sizes, parameters, memory",
     "gradcheck": "check every hand-written gradient by finite differences",

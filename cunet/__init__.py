@@ -17,6 +17,7 @@ _HOME = {
     "objects": "cunet.segmentation.objects:objects",
     "save": "cunet.net.checkpoint:save",
     "load": "cunet.net.checkpoint:load",
+    "import_network": "cunet.exchange.import_network:import_network",
     "Config": "cunet.training.config:Config",
     "train": "cunet.training.loop:train",
     "fit": "cunet.training.fit:fit",

@@ -11,6 +11,7 @@ from cunet.evaluation.objects import evaluate_objects
 from cunet.evaluation.pixels import evaluate_pixels
 from cunet.exchange.export import export
 from cunet.exchange.verify import verify_export
+from cunet.exchange.import_network import import_network
 from cunet.files.pages import read_image
 from cunet.net.checkpoint import load, save
 from cunet.net.unet import UNet
@@ -40,6 +41,7 @@ __all__ = [
     "objects",
     "save",
     "load",
+    "import_network",
     "Config",
     "train",
     "fit",

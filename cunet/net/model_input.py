@@ -24,6 +24,7 @@ LATER = {"padding": "valid", "batch_norm": False, "sigmoid": False, "resize": No
 NET = {"width": int, "depth": int, "in_channels": int, "classes": int, "dropout": float}
 NET |= {"variant": str, "dtype": str, "seed": int}
 NET |= {"padding": str, "batch_norm": bool, "sigmoid": bool, "resize": int}
+FOREIGN = (".caffemodel", ".pt", ".pth", ".safetensors")  # which cunet/exchange reads
 MAX_RESIZE = 4096  # pixels of a side that images are scaled to, all in one tile
 MAX_COUNT = 1 << 63
 MAX_STEPS = 10**9  # and seconds
@@ -43,6 +44,11 @@ def read(path: Path, with_arrays: bool) -> tuple[dict[str, Any], Arrays]:
         raise CunetError(
             f"model '{path}' does not exist; expected a .npz file, a run folder that `cunet train` "
             "wrote, or bundled, the network that comes with cunet"
+        )
+    if path.suffix.lower() in FOREIGN:
+        raise CunetError(
+            f"model '{path}' is a file of another program; make it one of cunet: "
+            f"cunet import {path.name} {path.stem}.npz"
         )
     try:
         with NpzFile(path) as file:
@@ -75,7 +81,7 @@ def _header(path: Path, text: str) -> dict[str, Any]:
             f"model '{path}' has format {found!r:.40}, this cunet reads {FORMAT}; update cunet"
         )
     shape = _net(header.get("net"))
-    _normalization(header.get("normalization"), shape.in_channels)
+    check_normalization(header.get("normalization"), shape.in_channels)
     check_progress(header.get("progress"))
     if "done" in header:
         _number("done", header["done"], int, 0, MAX_STEPS)
@@ -118,7 +124,7 @@ def shape_of(net: dict[str, Any]) -> Shape:
     return Shape(**{k: v for k, v in net.items() if k not in ("dtype", "seed", "resize")})
 
 
-def _normalization(found: Any, channels: int) -> None:
+def check_normalization(found: Any, channels: int) -> None:
     """Damaged where the normalization is not a number for every channel."""
     fields = {"mean", "deviation", "low", "high"}
     if not isinstance(found, dict) or found.keys() - {"per_image"} != fields:

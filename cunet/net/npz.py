@@ -57,7 +57,7 @@ class NpzFile:
         self.size = _size(path)
         self._raw = open(path, "rb")
         try:
-            _check_index(self._raw, self.size)
+            check_index(self._raw, self.size)
             self._zip = zipfile.ZipFile(self._raw)
             members = self._zip.infolist()
         except Exception as error:  # zipfile raises many types for damaged bytes
@@ -152,7 +152,7 @@ def _size(path: Path) -> int:
     return found.st_size
 
 
-def _check_index(file, size: int) -> None:
+def check_index(file, size: int) -> None:
     """Damaged where the table of members, which zipfile reads as a whole, is no table or too long.
 
     The ZIP's last 22 bytes say how long it is or, in files of more than 4 GB, the 76 before them.

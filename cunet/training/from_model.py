@@ -123,6 +123,11 @@ class Model:
                 "warning: the model was saved without a normalisation, so it may know its images "
                 "in other numbers than mean 0 and deviation 1; expect poor first steps"
             )
+        elif _scaled(before) and not _scaled(now):
+            lines.append(
+                "warning: the model knows images from 0 to 1, and this training gives them mean 0 "
+                "and deviation 1; expect poor first steps"
+            )
         return tuple(lines)
 
 
@@ -134,6 +139,11 @@ def _grey(image: Any) -> bool:
 def _known(normalization: Normalization) -> bool:
     """Whether it was found from images: the range of those that are none is not a number."""
     return all(low == low for low in normalization.low)
+
+
+def _scaled(normalization: Normalization) -> bool:
+    """Whether it brings images to 0 to 1, as those of imported networks do."""
+    return not any(normalization.mean) and normalization.deviation == normalization.high
 
 
 def _in_words(normalization: Normalization) -> str:

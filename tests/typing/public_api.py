@@ -50,6 +50,11 @@ def a_file_and_an_image(net: cunet.UNet, folder: Path) -> np.ndarray:
     return probability
 
 
+def a_network_of_another_program(file: Path) -> cunet.UNet:
+    assert_type(cunet.import_network(file, white=65535), cunet.UNet)
+    return cunet.import_network(file)
+
+
 def a_training(data: Path) -> list[float]:
     config = cunet.Config(data=str(data), width=1, depth=1, steps=2, seed=0)
     assert_type(cunet.Config(data=str(data), from_model="bundled"), cunet.Config)

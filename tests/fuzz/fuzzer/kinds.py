@@ -7,6 +7,7 @@ from fuzzer.case import Kind
 KINDS = {
     "images": "fuzzer.images:Images",
     "models": "fuzzer.models:Models",
+    "networks": "fuzzer.networks:Networks",
     "runs": "fuzzer.runs:Runs",
     "folders": "fuzzer.folders:Folders",
     "calibration": "fuzzer.calibration:Calibration",

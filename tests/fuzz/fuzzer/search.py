@@ -17,7 +17,7 @@ def nursery(kind: str, seed: int, first: int, count: int, *folder: str) -> subpr
     """The process that runs these cases, one after the other. It must hold no threads, which is
     decided before NumPy is loaded: by the environment."""
     program = [sys.executable, "-P", "-m", "fuzzer.nursery"]
-    paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(HERE), str(HERE.parent / "doubles"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = dict.fromkeys(ALONE, "1") | {"PYTHONPATH": os.pathsep.join(paths)}
     return subprocess.Popen(
         [*program, kind, *map(str, (seed, first, count)), *folder],
