@@ -7,6 +7,7 @@ COMMANDS = {
     "crossval": "train and score every fold of a data set",
     "segment": "segment images of any size with a trained network",
     "plan": "what segmenting a volume will take: tiles, hours, bytes",
+    "models": "networks by name: list, add your own, get, verify",
     "objects": "numbers and outlines of objects from probability files",
     "evaluate": "score a segmentation against the truth",
     "explain": "the network as a table: sizes, parameters, memory",
