@@ -7,6 +7,7 @@ COMMANDS = {
     "crossval": "train and score every fold of a data set",
     "segment": "segment images of any size with a trained network",
     "plan": "what segmenting a volume will take: tiles, hours, bytes",
+    "models": "networks by name: list, add your own, get, verify",
     "objects": "numbers and outlines of objects from probability files",
     "export": "write a network for other programs: ONNX",
     "verify-export": "compare an exported file with its model",

@@ -50,7 +50,7 @@ def command(
     given = {name: value for name, value in settings.items() if value is not None}
     wanted = Wanted(**given, products=tuple(parse_products(products)))
     file, doubts = model_of(model)
-    common.notes(doubts)
+    common.notes(doubts, quiet)
     with common.Bars(quiet) as progress:
         plan = plan_volume(image, file, wanted, device, pages, level or 0, channel, time, progress)
     if as_json:

@@ -25,8 +25,8 @@ BUNDLED_FOR = (
 
 @click.command(cls=Command)
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=common.PATH)
-@click.option("--model", type=common.PATH, help="Model file, run folder, or bundled: cunet's own "
-              "network for EM membranes (default: the newest run below runs/, else bundled)."
+@click.option("--model", type=common.PATH, help="Model file, run folder, or a name that cunet "
+              "models list shows (default: the newest run below runs/, else bundled, for EM)."
               )  # fmt: skip
 @click.option(
     "--tile", type=int, help="Side of the input tile (572), for speed: results do not depend on it."
@@ -105,7 +105,7 @@ def command(
     images = [(file, inputs.target_paths(file, out, wanted, len(files))) for file in files]
     devices = resolve_devices(device)
     file, doubts = model_of(model)
-    common.notes(doubts)
+    common.notes(doubts, quiet)
     net, name = load(file, devices[0], precision), str(file)
     tile = jobs.fitting_tile(tile, net)
     distinct = bool(set(NUMBERED) & set(wanted) or any(v is not None for v in objects.values()))

@@ -30,7 +30,7 @@ def run(
         raise CunetError(f"--out {out}: one volume goes into one OME-Zarr, found {len(images)}")
     check_part(part, overwrite, cluster, only_finish)
     file, doubts = model_of(model)
-    common.notes(doubts)
+    common.notes(doubts, quiet)
     with common.busy("reading the volume", quiet):
         begun = prepared(
             images[0], out, file, wanted, pages=pages, overwrite=overwrite,

@@ -1,1 +1,1 @@
-"""The networks that come with cunet, each with its card beside it."""
+"""Trained networks by name: those that come with cunet, in wheels, in folders, and in an index."""

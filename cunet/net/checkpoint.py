@@ -1,8 +1,8 @@
 """Model files: one .npz with a JSON header, never pickle; written whole or not at all.
 
 A model file holds the parameters, the arguments of the network and its normalization. The file a
-training leaves to be resumed holds the solver's arrays and its position as well. One network
-comes with cunet: BUNDLED, described in the .md file beside it.
+training leaves to be resumed holds the solver's arrays and its position as well. Networks are
+also found by name, see cunet/models/; BUNDLED comes with cunet.
 """
 
 import json
@@ -18,12 +18,15 @@ from cunet.engines import check_precision
 from cunet.errors import CunetError, DataError, NumericError
 from cunet.files.atomic import write_npz
 from cunet.files.listing import one_within
+from cunet.models.names import ALIAS, is_name
+from cunet.models.places import BUNDLED_FILE, first
+from cunet.models.resolve import named as file_of
 from cunet.net import model_input
 from cunet.net.model_input import FORMAT, LATER
 from cunet.net.normalization import Normalization
 from cunet.net.unet import UNet
 
-BUNDLED = Path(__file__).parents[1] / "models" / "isbi2012.npz"
+BUNDLED = BUNDLED_FILE
 
 
 @arguments(path=path, net=instance(UNet, "as in save('net.npz', net)"), half=flag)
@@ -106,11 +109,13 @@ def progress_of(path: str | Path, header: dict[str, Any]) -> dict[str, Any]:
 
 @arguments(path=path, device=text, precision=text)
 def load(path: str | Path, device: str = "cpu", precision: str | None = None) -> UNet:
-    """The network in a model file, the best one of a run folder, or "bundled": cunet's own.
+    """The network in a model file, the best one of a run folder, or that of a name, such as
+    "bundled", cunet's own (`cunet models list` shows all).
 
     device: "cpu", "cuda", "cuda:1" or "auto". precision: see UNet; a model file fixes only the
     precision of the weights. Raises CunetError where the file is missing, DataError where it is
-    damaged or not a model, DeviceError where the device cannot be used.
+    damaged, changed since its record was written, or not a model, DeviceError where the device
+    cannot be used.
 
         net = cunet.load("runs/isbi2012-1", device="cuda")
         probability = cunet.segment(image, net)
@@ -171,16 +176,26 @@ def put(path: Path, targets: dict[str, Any], arrays: dict[str, np.ndarray]) -> N
 
 
 def model_file(path: str | Path) -> Path:
-    """The model file meant by a path: a file itself, best.npz (else last.npz) of a run, or the
-    word "bundled"."""
-    path = Path(path)
+    """The model file that is meant: a file itself, best.npz (else last.npz) of a run, or that of a
+    name. A file or a run of this name comes first; any other folder does not hide a name, as that
+    of the images to segment may well be called like the network for them."""
+    given, path = str(path), Path(path)
+    if path.is_dir():
+        for name in ("best.npz", "last.npz"):
+            if (path / name).is_file():
+                return path / name
+    if could_be_name(given) and not path.is_file() and not (path / "run.toml").exists():
+        if not path.is_dir() or first(given) is not None:
+            return file_of(given)
     if not path.is_dir():
-        return BUNDLED if str(path) == "bundled" and not path.exists() else path
-    for name in ("best.npz", "last.npz"):
-        if (path / name).is_file():
-            return path / name
+        return path
     found = ", ".join(sorted(os.listdir(path))[:5]) or "nothing"
     raise CunetError(
         f"run folder '{path}' holds no best.npz or last.npz (found: {found}); "
         + (one_within(path, "last.npz") or "train first")
     )
+
+
+def could_be_name(model: object) -> bool:
+    """Whether this could be a name, as it leads into no folder and has no ending of a file."""
+    return model == ALIAS or is_name(model)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cunet.errors import CunetError, DataError, no_memory, of_system
+from cunet.models.record import refuse_changed
 from cunet.net.array_shapes import parameter_shapes, statistic_shapes
 from cunet.net.npz import Damaged, Head, NpzFile, damaged_model
 from cunet.net.shape import Shape
@@ -38,18 +39,20 @@ Arrays = dict[str, np.ndarray]
 def read(path: Path, with_arrays: bool) -> tuple[dict[str, Any], Arrays]:
     """The header of a model file and, where asked for, its arrays, all of them checked.
 
-    CunetError where the file is missing, DataError where it is damaged or not a model.
+    CunetError where the file is missing, DataError where it is damaged, not a model, or another
+    file than the record beside it says.
     """
     if not path.exists() or path.is_dir():
         raise CunetError(
             f"model '{path}' does not exist; expected a .npz file, a run folder that `cunet train` "
-            "wrote, or bundled, the network that comes with cunet"
+            "wrote, or a name that `cunet models list` shows, such as bundled"
         )
     if path.suffix.lower() in FOREIGN:
         raise CunetError(
             f"model '{path}' is a file of another program; make it one of cunet: "
             f"cunet import {path.name} {path.stem}.npz"
         )
+    refuse_changed(path)
     try:
         with NpzFile(path) as file:
             header = _header(path, file.text("header"))

@@ -58,7 +58,7 @@ class Config:
     dataset: str | None = None  # kind of data set; None: found from the folder
     labels: str | None = None  # what ids are: "classes" or "instances"; None: told by their shape
     out: str | None = None  # run folder; None: keep nothing
-    from_model: str | None = None  # start from its weights: a file, a run or "bundled"
+    from_model: str | None = None  # start from its weights: a file, a run or a name
     width: int = 64
     depth: int = 4
     variant: str = "paper"

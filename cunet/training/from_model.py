@@ -42,7 +42,7 @@ class Model:
 
     @classmethod
     def read(cls, model: str) -> "Model":
-        """From a model file, a run folder or "bundled"; errors as in checkpoint.read_header."""
+        """From a model file, a run folder or a name; errors as in checkpoint.read_header."""
         path = checkpoint.model_file(model)
         header = checkpoint.read_header(path)
         net = header["net"]

@@ -8,6 +8,7 @@ from cunet.errors import CunetError
 from cunet.files.json_file import read_json
 from cunet.files.listing import folders_of
 from cunet.net import checkpoint
+from cunet.net.terms import note_of
 from cunet.training.config import Config
 from cunet.training.run_folder import FAILURE, read_settings
 
@@ -78,12 +79,12 @@ def doubts_of(model: Path) -> list[str]:
     return [f"warning: run '{run}' is {doubt}"] if doubt else []
 
 
-def model_of(model: str | Path | None) -> tuple[Path, list[str]]:
+def model_of(model: str | None) -> tuple[Path, list[str]]:
     """The model file that is meant, by default that of the newest run, else the bundled one; and
-    what must be said of it."""
+    what must be said of it, or is worth saying: warnings begin so."""
     run, notes = newest() if model is None else (None, [])
     path = checkpoint.model_file(model or run or "bundled")
-    return path, [*notes, *doubts_of(path)]
+    return path, [*notes, *note_of(model), *doubts_of(path)]
 
 
 def newest(parent: str | Path = PARENT) -> tuple[Path | None, list[str]]:

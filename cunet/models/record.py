@@ -1,0 +1,137 @@
+"""What is written down of a network's file beside it, so that a changed file is seen.
+
+NAME.json, the record of NAME.npz, is an object with
+
+    sha256   of the file, 64 hexadecimal digits         license  of the network, in a few words
+    bytes    how many it has                            source   where it came from
+    for      what it was made for
+
+The record guards against damage and mistakes, not against someone who forges both files.
+"""
+
+import hashlib
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cunet.errors import CunetError, DataError, of_system
+from cunet.files.json_file import json_text, read_json
+
+MAX_TEXT = 500  # characters of a licence, a source or a purpose
+MAX_BYTES = 1 << 36  # of a network: the paper's has 124 MB
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_BLOCK = 1 << 20
+
+
+class Wrong(ValueError):
+    """What is wrong with an entry, in a few words; its reader names the file."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a file; made_for is written as `for`."""
+
+    sha256: str
+    bytes: int
+    license: str = ""
+    source: str = ""
+    made_for: str = ""
+
+    @classmethod
+    def of(cls, found: Any) -> "Record":
+        """From an object of JSON; raises Wrong."""
+        if not isinstance(found, dict):
+            raise Wrong(f"expected an object, found {type(found).__name__}")
+        sha256, size = found.get("sha256"), found.get("bytes")
+        if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256.lower()):
+            raise Wrong(f"sha256: expected 64 hexadecimal digits, found {sha256!r:.80}")
+        if type(size) is not int or not 0 < size <= MAX_BYTES:
+            raise Wrong(f"bytes: expected a number from 1 to {MAX_BYTES:,}, found {size!r:.40}")
+        texts = [text_of(found, key) for key in ("license", "source", "for")]
+        return cls(sha256.lower(), size, *texts)
+
+    def text(self) -> str:
+        """As JSON."""
+        names = ("sha256", "bytes", "license", "source")
+        return json_text({n: getattr(self, n) for n in names} | {"for": self.made_for}) + "\n"
+
+
+def text_of(found: dict[str, Any], key: str, most: int = MAX_TEXT) -> str:
+    """A text in an object, "" where it is not there; raises Wrong."""
+    text = found.get(key, "")
+    if not isinstance(text, str) or len(text) > most:
+        raise Wrong(f"{key}: expected a text of at most {most} characters, found {text!r:.60}")
+    return text
+
+
+def record_path(path: Path) -> Path:
+    """The record of a network's file."""
+    return path.with_suffix(".json")
+
+
+def card_path(path: Path) -> Path:
+    """The card of a network's file."""
+    return path.with_suffix(".md")
+
+
+def read_record(path: Path, strict: bool = True) -> Record | None:
+    """The record of a network's file; None without one.
+
+    strict: DataError where there is a file of that name that is no record. Otherwise it is taken
+    for somebody else's: model files lie in folders of all kinds.
+    """
+    record = record_path(path)
+    try:
+        return Record.of(read_json(record))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if not strict:
+            return None
+        raise of_system(error, f"cannot read '{record}'") from error
+    except ValueError as error:
+        if not strict:
+            return None
+        raise DataError(
+            f"'{record}' is no record of model '{path}' ({error}); get or add the model again, or "
+            "delete the record"
+        ) from error
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file; errors as for reading it."""
+    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+        raise CunetError(f"model '{path}' is not a regular file; copy it into one")
+    done = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                done.update(block)
+    except OSError as error:
+        raise of_system(error, f"cannot read model '{path}'") from error
+    return done.hexdigest()
+
+
+def differs(path: Path, record: Record) -> str:
+    """In what a file differs from the one of a record, "" if in nothing."""
+    size = os.stat(path).st_size
+    if size != record.bytes:
+        return f"{size:,} bytes, expected {record.bytes:,}"
+    if (found := digest(path)) != record.sha256:
+        return f"SHA-256 {found[:16]}..., expected {record.sha256[:16]}..."
+    return ""
+
+
+def refuse_changed(path: Path, strict: bool = False) -> Record | None:
+    """The record of a network's file, None without one; DataError where the file is another than
+    the one that it was written for. strict: as in read_record."""
+    record = read_record(path, strict)
+    if record is not None and path.is_file() and (other := differs(path, record)):
+        raise DataError(
+            f"model '{path}' is damaged or was replaced ({other}, as its record says). Get or add "
+            f"it again with --overwrite or, if it is as you want it, delete '{record_path(path)}'"
+        )
+    return record

@@ -1,0 +1,115 @@
+"""The user's own folder of networks: NAME.npz with NAME.md and NAME.json beside it.
+
+A network appears whole or not at all. Its old record goes before it is replaced and the new one
+comes after, so that a crash can leave a file without its record, but none with that of another.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cunet.errors import CunetError, DeviceError
+from cunet.files.atomic import Part, write_text
+from cunet.files.disk import free_bytes, no_room, write_error
+from cunet.files.lock import InUse, held, lock_of
+from cunet.interrupts import uninterrupted
+from cunet.models.names import ALIAS, BUNDLED
+from cunet.models.places import OWN, first, own_folder
+from cunet.models.record import Record, card_path, record_path
+
+WAIT = 600.0  # seconds for another process that is writing the same network
+LOOK = 0.2
+
+
+def own_path(name: str) -> Path:
+    """The file of a name in the user's folder; CunetError where another place has the name, which
+    would then never mean this file."""
+    if name in (BUNDLED, ALIAS):
+        raise CunetError(f"name: '{name}' is the network that comes with cunet; take another name")
+    found = first(name)
+    if found is not None and found.place != OWN:
+        raise CunetError(
+            f"name: model '{name}' is there already ({found.place}: '{found.path}') and is found "
+            "first; take another name"
+        )
+    return own_folder() / f"{name}.npz"
+
+
+@contextmanager
+def claimed(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """While the block writes the network; another process that does so is waited for. Raises
+    DeviceError where the folder cannot be written to. waiting() is called once, if it comes to
+    that."""
+    until = time.monotonic() + WAIT
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _elsewhere(write_error(error, path.parent)) from error
+    told = False
+    while True:
+        lock = held(lock_of(path), path, "model")
+        try:
+            lock.__enter__()
+            break
+        except InUse:
+            if time.monotonic() > until:
+                raise
+            if not told:
+                waiting()
+            told = True
+            time.sleep(LOOK)
+        except CunetError as error:
+            raise _elsewhere(error) from error
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
+
+
+def keep(
+    path: Path,
+    blocks: Iterable[bytes],
+    record_of: Callable[[str, int], Record],
+    card: str = "",
+    needed: int = 0,
+) -> Record:
+    """Write a network of these blocks, its card and its record; returns the record.
+
+    record_of(sha256, bytes) makes the record once all is written, or raises what is wrong: then
+    nothing is kept. card: "" for none. Raises DeviceError where the disk has no room.
+    """
+    if needed > free_bytes(path):
+        raise _elsewhere(no_room(path, needed))
+    done, size = hashlib.sha256(), 0
+    part = Part(path, needed)
+    try:
+        for block in blocks:
+            part.add(block)
+            done.update(block)
+            size += len(block)
+        record = record_of(done.hexdigest(), size)
+    except BaseException as error:
+        part.discard()
+        raise _elsewhere(error) if isinstance(error, DeviceError) else error from None
+    with uninterrupted():
+        for old in (record_path(path), card_path(path)):
+            old.unlink(missing_ok=True)
+        part.publish()
+        if card:
+            write_text(card_path(path), card)
+        write_text(record_path(path), record.text())
+    return record
+
+
+def put_record(path: Path, record: Record, card: str = "") -> None:
+    """Write the record of a network that somebody put there by hand, and its card."""
+    if card and not card_path(path).exists():
+        write_text(card_path(path), card)
+    write_text(record_path(path), record.text())
+
+
+def _elsewhere(error: CunetError) -> DeviceError:
+    """The error, with what helps if it is the folder's fault."""
+    return DeviceError(f"{error}; or set CUNET_CACHE to a folder that you may write to")
