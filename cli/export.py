@@ -4,6 +4,7 @@ import click
 
 from cunet.cli import common
 from cunet.cli.words import size as bytes_said
+from cunet.terminal import shell_line
 
 
 @click.command()
@@ -17,23 +18,34 @@ from cunet.cli.words import size as bytes_said
 @click.option("--float16", is_flag=True, help="Store the filters as float16, in half the bytes; "
               "computation stays float32; probabilities change by about 0.001. [.onnx]"
               )  # fmt: skip
+@click.option("--name", help="What a package calls the network. [.bioimageio.zip, as below]")
+@click.option("--description", help="What it is for.")
+@click.option("--author", "authors", multiple=True, help='"Name" or "Name (affiliation)".')
+@click.option("--license", help="Its terms: CC-BY-4.0 and so on, or in words.")
+@click.option("--cite", multiple=True, help='What to cite beside the paper: "text, https://...".')
+@click.option("--card", type=common.PATH, help="What is known of it, a Markdown file.")
 @common.overwrite_option
 @common.quiet_option
 @common.json_option
-def command(model, out, mirror, size, float16, overwrite, quiet, as_json):
+def command(model, out, mirror, size, float16, overwrite, quiet, as_json, **about):
     """Write the network of MODEL for another program; the ending of OUT chooses the format.
 
-    MODEL is a model file, a run folder, or bundled: cunet's own network for EM membranes.
+    MODEL is a model file, a run folder, or a name that `cunet models list` shows.
 
     \b
     .onnx  for onnxruntime, OpenCV and what is built on them. It takes raw image values (the network
            normalises them itself), (N, C, H, W) float32, and returns the probabilities of all
            classes, (N, K, P, Q). Without --mirror it takes tiles of which the borders are lost.
+    .bioimageio.zip  a package for the programs of bioimage.io, with the ONNX file in it. What it
+           says of the network is from the record and the card beside the model file, or given.
+    .caffemodel  the authors' net of 2015, and its .prototxt beside it, for Caffe and OpenCV 4
+    .safetensors  a state dict for milesial's PyTorch U-Net (same padding, batch normalization)
 
     \b
     Examples:
       cunet export bundled membranes.onnx --mirror
       cunet export runs/isbi2012-1 net.onnx --mirror --size 512 --float16
+      cunet export bundled membranes.bioimageio.zip
     """
     from cunet.exchange.export import ending_of, export
     from cunet.training.run_state import model_of
@@ -42,6 +54,7 @@ def command(model, out, mirror, size, float16, overwrite, quiet, as_json):
     file, doubts = model_of(model)
     common.notes(doubts)
     options = {"mirror": mirror, "size": size, "float16": float16, "overwrite": overwrite}
+    options["about"] = {name: value for name, value in about.items() if value}
     with common.busy("exporting", quiet):
         found = export(file, out, **options)
     if as_json:
@@ -49,4 +62,7 @@ def command(model, out, mirror, size, float16, overwrite, quiet, as_json):
     common.say(f"{file}  ->  {out}: {found['format']}, {bytes_said(found['bytes'])}", quiet)
     for name in ("input", "output"):
         common.say(f"  {name + ':':<8}{found[name]}", quiet or name not in found)
+    common.notes(found.get("notes", ()), quiet)
+    if found["format"].startswith("bioimage"):  # the program that must accept it
+        return common.next_command(f"bioimageio test {shell_line([out])}", quiet)
     common.next_command(["verify-export", out, "--model", model], quiet)

@@ -10,8 +10,8 @@ from cunet.evaluation.isbi import evaluate_isbi
 from cunet.evaluation.objects import evaluate_objects
 from cunet.evaluation.pixels import evaluate_pixels
 from cunet.exchange.export import export
-from cunet.exchange.verify import verify_export
 from cunet.exchange.import_network import import_network
+from cunet.exchange.verify import verify_export
 from cunet.files.pages import read_image
 from cunet.net.checkpoint import load, save
 from cunet.net.unet import UNet

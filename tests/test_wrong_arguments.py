@@ -331,6 +331,18 @@ CALLS = {
         'export(net, "n.onnx", size=21)': "tile 21 does not fit",
         'export(net, "n.onnx", float16="yes")': "float16.*True or False",
         'export(net, "n.onnx", overwrite=1)': "overwrite.*True or False",
+        'export(net, "n.bioimageio.zip", about="me")': "about.*a dictionary.*'me'",
+        'export(net, "n.bioimageio.zip", about={"licence": "MIT"})': "about.*licence.*'license'",
+        'export(net, "n.bioimageio.zip")': "give --name TEXT --description TEXT",
+        'export(net, "n.caffemodel", size=21)': "tile 21 does not fit",
+        'export(net, "n.safetensors")': "no batch normalization",
+    },
+    "import_network": {
+        "import_network(3)": "path.*3",
+        'import_network("no.pt")': "no.pt.*found nothing of this name",
+        'import_network("l.tif")': "l.tif.*something else",
+        'import_network("l.tif", white="255")': "white.*'255'",
+        'import_network("l.tif", white=0)': "white.*above 0",
     },
     "verify_export": {
         "verify_export(3, net)": "path.*3",

@@ -1,8 +1,13 @@
 """What a package says of a network that no weights can tell: who made it, what for, which terms."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
-from cunet.errors import CunetError
+from cunet.errors import CunetError, DataError, not_among, of_system
+from cunet.files.json_file import read_text
+from cunet.models.record import card_path, read_record
 
 LETTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+- ()")  # of names
 LONGEST_DESCRIPTION = 1024
@@ -63,6 +68,37 @@ class About:
                 f"--description: at most {LONGEST_DESCRIPTION:,} characters, found "
                 f"{len(self.description):,}; put the rest into the card"
             )
+
+
+def about_of(source: Path | None, given: Mapping[str, Any]) -> About:
+    """What is known of a model file from its record and its card, replaced by what is given.
+
+    given: values of About by name; card is the path of a Markdown file. CunetError where something
+    is missing or unknown, DataError for a card that is no text.
+    """
+    names = [field.name for field in fields(About)]
+    for name in given:
+        if name not in names:
+            raise not_among("about", name, names)
+    known: dict[str, Any] = dict.fromkeys(("name", "description", "license"), "")
+    known |= {"authors": (), "cite": (), "card": ""}
+    if source is not None:
+        card, record = card_path(source), read_record(source, strict=False)
+        known["name"] = source.stem if len(source.stem) > 4 else f"cunet {source.stem}"
+        if record is not None:
+            known |= {"description": record.made_for, "license": record.license}
+            known |= {"authors": record.authors, "cite": record.cite}
+        if card.is_file() and "card" not in given:
+            given = {**given, "card": card}
+    values = {name: value for name, value in given.items() if value not in (None, "", ())}
+    if "card" in values:
+        try:
+            values["card"] = read_text(Path(values["card"]))
+        except OSError as error:
+            raise of_system(error, f"cannot read the card '{values['card']}'") from error
+        except ValueError as error:
+            raise DataError(f"the card '{values['card']}' is no text: {error}") from error
+    return About(**known | values)
 
 
 def spdx(license: str) -> bool:

@@ -16,8 +16,9 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,7 +26,7 @@ from PIL import Image
 from cunet.data.synthetic import membranes
 from cunet.errors import CunetError
 from cunet.exchange import onnx_file
-from cunet.exchange.about import PAPER, About, author, citation, spdx
+from cunet.exchange.about import PAPER, About, about_of, author, citation, spdx
 from cunet.files.atomic import Part
 from cunet.net.receptive_field import context
 from cunet.net.sizes import lattice, margin
@@ -40,8 +41,17 @@ COVER_SIDE = 256
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the date of all files in the zip: the same network, the same bytes
 
 
-def write(net: UNet, path: str | Path, about: About, float16: bool = False) -> list[str]:
-    """Write the package, whole or not at all; returns what a user must know of it.
+def write(
+    net: UNet,
+    path: str | Path,
+    source: str | Path | None = None,
+    about: About | Mapping[str, Any] | None = None,
+    float16: bool = False,
+) -> dict[str, Any]:
+    """Write the package, whole or not at all; returns {"notes": what a user must know of it}.
+
+    about: what it says of the network; as a mapping, what is not known from the record and the card
+    beside the model file `source`.
 
     CunetError for a network that ONNX or such a package cannot hold, DeviceError where the disk has
     no room.
@@ -52,10 +62,12 @@ def write(net: UNet, path: str | Path, about: About, float16: bool = False) -> l
             "bioimage.io's programs give a network blocks, or images with a mirrored border, which "
             "have others. Export it for whole images: OUT.onnx --mirror"
         )
+    if not isinstance(about, About):
+        about = about_of(None if source is None else Path(source), about or {})
     x = example_image(net)
     y = segment(x, net, whole_tile(x, net.shape))
     files = {
-        "network.onnx": onnx_file.to_bytes(net, mirror=True, float16=float16),
+        "network.onnx": onnx_file.to_bytes(net, mirror=True, float16=float16, source=source),
         "test_input.npy": npy(x.transpose(2, 0, 1)[None]),
         "test_output.npy": npy(y.astype(np.float32).transpose(2, 0, 1)[None]),
         "cover.png": cover(x, y),
@@ -68,7 +80,7 @@ def write(net: UNet, path: str | Path, about: About, float16: bool = False) -> l
         with zipfile.ZipFile(part.file, "w", zipfile.ZIP_STORED) as archive:
             for name, data in files.items():
                 archive.writestr(zipfile.ZipInfo(name, EPOCH), data)
-    return notes(net)
+    return {"notes": notes(net)}
 
 
 def notes(net: UNet) -> list[str]:

@@ -14,6 +14,7 @@ exactly, since nothing is padded:
 from dataclasses import replace
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +29,7 @@ from cunet.files.atomic import Part
 from cunet.net.array_shapes import parameter_shapes
 from cunet.net.checkpoint import learned
 from cunet.net.shape import Shape
-from cunet.net.sizes import fits
-from cunet.net.tiles import smallest_tile, usual_tile
+from cunet.net.tiles import check_tile, smallest_tile, usual_tile
 from cunet.net.unet import UNet
 
 
@@ -126,23 +126,21 @@ def _check_shapes(path: str | Path, weighted: dict[str, Layer], shape: Shape) ->
             )
 
 
-def write(net: UNet, path: str | Path, overwrite: bool = False, tile: int = 0) -> list[str]:
+def write(
+    net: UNet, path: str | Path, source: str | Path | None = None, size: int | None = None
+) -> dict[str, Any]:
     """Write a network as .caffemodel, and beside it the .prototxt that Caffe and OpenCV need.
 
-    Both appear whole or not at all. tile: side of the input in the .prototxt (572, or the next that
-    fits). Returns notes for the user. Raises CunetError where Caffe's net cannot hold this one or a
-    file is there already, NumericError where the weights are no numbers, DeviceError where the disk
-    has no room.
+    Both appear whole or not at all; older ones are replaced. size: side of the input in the
+    .prototxt (572, or the next that fits). Returns {"notes": lines for the user}. Raises CunetError
+    where Caffe's net cannot hold this one, NumericError where the weights are no numbers,
+    DeviceError where the disk has no room.
     """
     path, shape = Path(path), net.shape
     text = path.with_suffix(".prototxt")
     _check_holds(net, path)
-    for one in (path, text):
-        if one.exists() and not overwrite:
-            raise CunetError(f"'{one}' exists; give --overwrite to replace it, or another name")
-    tile = tile or usual_tile(shape.depth)
-    if not fits(tile, shape.depth):
-        raise CunetError(f"tile: expected a side that fits this U-Net, found {tile}")
+    tile = usual_tile(shape.depth) if size is None else size
+    check_tile(tile, shape.depth)
     layers, values = caffe_layers.layers(shape), _weights(net)
     layers = [replace(one, blobs=values.get(one.name, [])) for one in layers]
     for name, arrays in values.items():
@@ -163,7 +161,7 @@ def write(net: UNet, path: str | Path, overwrite: bool = False, tile: int = 0) -
         sides = f"dim: 1 dim: {shape.in_channels} dim: {tile} dim: {tile}"
         head += ['name: "cunet"', 'input: "data"', f"input_shape {{ {sides} }}", ""]
         proto.file.write(("\n".join(head) + caffe_file.prototxt(layers)).encode())
-    return [*notes, f"'{text}' describes the network"]
+    return {"notes": [*notes, f"'{text}' describes the network"]}
 
 
 def _check_holds(net: UNet, path: Path) -> None:

@@ -173,17 +173,15 @@ def _stored(path: str | Path, metadata: dict[str, Any], channels: int) -> dict[s
     return own
 
 
-def write(net: UNet, path: str | Path, overwrite: bool = False) -> list[str]:
+def write(net: UNet, path: str | Path, source: str | Path | None = None) -> dict[str, Any]:
     """Write a network as .safetensors with milesial's names, for load_state_dict(strict=True).
 
     The weights are unchanged; how images are normalised stands in the file's metadata, from which
-    cunet reads it again. The file appears whole or not at all. Returns notes for the user. Raises
-    CunetError where that network cannot hold this one or the file is there already, NumericError
-    where the weights are no numbers, DeviceError where the disk has no room.
+    cunet reads it again. The file appears whole or not at all. Returns {"notes": lines for the
+    user}. Raises CunetError where that network cannot hold this one, NumericError where the weights
+    are no numbers, DeviceError where the disk has no room.
     """
     shape, wrong = net.shape, ""
-    if Path(path).exists() and not overwrite:
-        raise CunetError(f"'{path}' exists; give --overwrite to replace it, or another name")
     if not shape.batch_norm:
         wrong = "no batch normalization"
     elif shape.padding != "same":
@@ -211,7 +209,7 @@ def write(net: UNet, path: str | Path, overwrite: bool = False) -> list[str]:
                      f"and {shape.width}: change the numbers in its __init__")  # fmt: skip
     if net.resize:
         notes.append(f"this network takes images scaled to {net.resize} x {net.resize} pixels")
-    return [*notes, SIZES.format(2**shape.depth)]
+    return {"notes": [*notes, SIZES.format(2**shape.depth)]}
 
 
 def _input(normalization: Normalization) -> str:

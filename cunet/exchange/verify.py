@@ -21,7 +21,6 @@ from cunet.exchange.export import ending_of, function, model_or_net
 from cunet.exchange.onnx_run import OnnxFile
 from cunet.files.pages import read_image
 from cunet.net.checkpoint import load, model_file
-from cunet.net.normalization import Normalization
 from cunet.net.shape import Shape
 from cunet.net.sizes import lattice
 from cunet.net.tiles import smallest_tile, usual_tile
@@ -36,19 +35,22 @@ LIMIT, LIMIT_FLOAT16 = 5e-4, 2e-2
 TILES, MOST_SLICES = 4, 16
 GREY, SPREAD = 150, 40  # about the mean and the deviation of synthetic membranes
 
-# Formats that cunet reads itself, by ending: "module:name" of read(path) -> UNet. Of those the
-# networks alone are compared, for such files hold no normalisation.
-READERS: dict[str, str] = {}
+# Formats that cunet reads itself, by ending: "module:name" of read(path) -> UNet
+READERS = {
+    ".caffemodel": "cunet.exchange.caffe:read",
+    ".safetensors": "cunet.exchange.milesial:read",
+    ".pt": "cunet.exchange.milesial:read",
+    ".pth": "cunet.exchange.milesial:read",
+}
 
 
 class NetFile:
-    """A file that was read as a network, with the normalisation of the model; as OnnxFile."""
+    """A file that was read as a network; as OnnxFile."""
 
     mirror, float16, fixed, source_sha256 = False, False, None, None
 
-    def __init__(self, file: str | Path, net: UNet, normalization: Normalization):
+    def __init__(self, file: str | Path, net: UNet):
         self.path, self.net, self.shape = file, net, net.shape
-        net.normalization = normalization
         self.least = smallest_tile(net.shape.depth, net.shape.padding)
         self.step = lattice(net.shape.depth)
 
@@ -97,7 +99,7 @@ def verify_export(
         net = load(source)
     file: OnnxFile | NetFile
     if ending in READERS:
-        file = NetFile(path, function(READERS[ending])(path), net.normalization)
+        file = NetFile(path, function(READERS[ending])(path))
     else:
         file = OnnxFile(path)
     _check_shape(file, net.shape)

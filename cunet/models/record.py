@@ -5,6 +5,8 @@ NAME.json, the record of NAME.npz, is an object with
     sha256   of the file, 64 hexadecimal digits         license  of the network, in a few words
     bytes    how many it has                            source   where it came from
     for      what it was made for
+    authors  who made it, a list of "Name" or "Name (affiliation)"
+    cite     what to cite, a list of "text, https://..."
 
 The record guards against damage and mistakes, not against someone who forges both files.
 """
@@ -21,6 +23,7 @@ from cunet.errors import CunetError, DataError, of_system
 from cunet.files.json_file import json_text, read_json
 
 MAX_TEXT = 500  # characters of a licence, a source or a purpose
+MAX_LIST = 100  # authors, and works to cite
 MAX_BYTES = 1 << 36  # of a network: the paper's has 124 MB
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BLOCK = 1 << 20
@@ -39,6 +42,8 @@ class Record:
     license: str = ""
     source: str = ""
     made_for: str = ""
+    authors: tuple[str, ...] = ()
+    cite: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, found: Any) -> "Record":
@@ -50,13 +55,16 @@ class Record:
             raise Wrong(f"sha256: expected 64 hexadecimal digits, found {sha256!r:.80}")
         if type(size) is not int or not 0 < size <= MAX_BYTES:
             raise Wrong(f"bytes: expected a number from 1 to {MAX_BYTES:,}, found {size!r:.40}")
-        texts = [text_of(found, key) for key in ("license", "source", "for")]
-        return cls(sha256.lower(), size, *texts)
+        license, source, made_for = (text_of(found, key) for key in ("license", "source", "for"))
+        authors, cite = texts_of(found, "authors"), texts_of(found, "cite")
+        return cls(sha256.lower(), size, license, source, made_for, authors, cite)
 
     def text(self) -> str:
         """As JSON."""
         names = ("sha256", "bytes", "license", "source")
-        return json_text({n: getattr(self, n) for n in names} | {"for": self.made_for}) + "\n"
+        lists = {n: list(getattr(self, n)) for n in ("authors", "cite") if getattr(self, n)}
+        own = {n: getattr(self, n) for n in names} | {"for": self.made_for}
+        return json_text(own | lists) + "\n"
 
 
 def text_of(found: dict[str, Any], key: str, most: int = MAX_TEXT) -> str:
@@ -65,6 +73,14 @@ def text_of(found: dict[str, Any], key: str, most: int = MAX_TEXT) -> str:
     if not isinstance(text, str) or len(text) > most:
         raise Wrong(f"{key}: expected a text of at most {most} characters, found {text!r:.60}")
     return text
+
+
+def texts_of(found: dict[str, Any], key: str) -> tuple[str, ...]:
+    """A list of texts in an object, () where it is not there; raises Wrong."""
+    texts = found.get(key, [])
+    if not isinstance(texts, list) or len(texts) > MAX_LIST:
+        raise Wrong(f"{key}: expected a list of at most {MAX_LIST} texts, found {texts!r:.60}")
+    return tuple(text_of({key: text}, key) for text in texts)
 
 
 def record_path(path: Path) -> Path:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -52,7 +53,7 @@ def path(tmp_path):
 
 
 def test_every_file_is_named_with_its_hash(path):
-    bioimageio.write(network(depth=2), path, ABOUT)
+    bioimageio.write(network(depth=2), path, about=ABOUT)
     files = opened(path)
     described = json.loads(files["rdf.yaml"])
     entries = [*described["covers"], described["documentation"], described["weights"]["onnx"]]
@@ -64,7 +65,7 @@ def test_every_file_is_named_with_its_hash(path):
 
 def test_the_test_output_is_what_cunet_makes_of_the_test_input(path):
     net = network(depth=2, classes=3, channels=2)
-    bioimageio.write(net, path, ABOUT)
+    bioimageio.write(net, path, about=ABOUT)
     files = opened(path)
     x, y = (np.load(io.BytesIO(files[f"test_{name}.npy"])) for name in ("input", "output"))
     assert x.dtype == y.dtype == np.float32 and x.shape[1] == 2
@@ -75,7 +76,7 @@ def test_the_test_output_is_what_cunet_makes_of_the_test_input(path):
 
 
 def test_sizes_and_halo_of_the_papers_network(path):
-    bioimageio.write(network(depth=4), path, ABOUT)
+    bioimageio.write(network(depth=4), path, about=ABOUT)
     described = json.loads(opened(path)["rdf.yaml"])
     sides = [axis["size"] for axis in described["inputs"][0]["axes"][2:]]
     assert sides == [{"min": 208, "step": 16}] * 2
@@ -85,21 +86,21 @@ def test_sizes_and_halo_of_the_papers_network(path):
 
 
 def test_the_cover_shows_something(path):
-    bioimageio.write(network(depth=2), path, ABOUT)
+    bioimageio.write(network(depth=2), path, about=ABOUT)
     cover = Image.open(io.BytesIO(opened(path)["cover.png"]))
     assert cover.width == 2 * cover.height
     assert np.asarray(cover)[:, : cover.height].std() > 20
 
 
 def test_the_same_network_gives_the_same_bytes(path, tmp_path):
-    bioimageio.write(network(depth=1), path, ABOUT)
-    bioimageio.write(network(depth=1), tmp_path / "again.zip", ABOUT)
+    bioimageio.write(network(depth=1), path, about=ABOUT)
+    bioimageio.write(network(depth=1), tmp_path / "again.zip", about=ABOUT)
     assert path.read_bytes() == (tmp_path / "again.zip").read_bytes()
 
 
 def test_terms_in_words_become_a_file(path):
     terms = "For research only.\nAsk the organisers."
-    bioimageio.write(network(depth=1), path, About("a name", "b", ("c",), terms))
+    bioimageio.write(network(depth=1), path, about=About("a name", "b", ("c",), terms))
     files = opened(path)
     assert json.loads(files["rdf.yaml"])["license"]["source"] == "LICENSE.md"
     assert files["LICENSE.md"].decode() == terms + "\n"
@@ -119,7 +120,7 @@ def test_a_network_that_looks_at_the_whole_image_is_refused(path):
     nan = (float("nan"),)
     net.normalization = Normalization((0.0,), (1.0,), nan, nan, per_image=True)
     with pytest.raises(CunetError, match="OUT.onnx --mirror"):
-        bioimageio.write(net, path, ABOUT)
+        bioimageio.write(net, path, about=ABOUT)
     assert not path.exists()
 
 
@@ -155,7 +156,7 @@ np.savez(out, whole=pages[0], blocks=pages[1])
 def test_bioimageio_accepts_it_and_predicts_the_same(shape, border, path, tmp_path):
     pytest.importorskip("bioimageio.core")
     net = network(**shape)
-    bioimageio.write(net, path, ABOUT)
+    bioimageio.write(net, path, about=ABOUT)
     rng = np.random.default_rng(3)
     image = rng.integers(0, 255, (1, net.shape.in_channels, 96, 128)).astype(np.float32)
     np.save(tmp_path / "image.npy", image)
@@ -177,7 +178,5 @@ def test_bioimageio_accepts_it_and_predicts_the_same(shape, border, path, tmp_pa
 
 
 def quiet_environment(folder):
-    """No internet, and what the program stores goes into this folder."""
-    import os
-
+    """What the program stores goes into this folder."""
     return os.environ | {"HOME": str(folder), "XDG_CACHE_HOME": str(folder), "NO_COLOR": "1"}

@@ -43,7 +43,7 @@ def test_opencv_computes_the_same_from_our_files(tmp_path, shape):
     cv2 = pytest.importorskip("cv2", reason="its importer is the judge")
     net = normalised(small_net(**shape), 120.0, 40.0)
     tile = {1: 36, 2: 60, 3: 108}[net.shape.depth]
-    caffe.write(net, tmp_path / "net.caffemodel", tile=tile)
+    caffe.write(net, tmp_path / "net.caffemodel", size=tile)
     theirs = cv2.dnn.readNetFromCaffe(
         str(tmp_path / "net.prototxt"), str(tmp_path / "net.caffemodel")
     )
@@ -210,17 +210,16 @@ def test_nothing_is_overwritten_unasked(tmp_path):
     path, text = tmp_path / "n.caffemodel", tmp_path / "n.prototxt"
     text.write_text("mine")
     with pytest.raises(cunet.CunetError, match="n.prototxt' exists"):
-        caffe.write(small_net(), path)
+        cunet.export(small_net(), path)
     assert text.read_text() == "mine" and not path.exists()
-    notes = caffe.write(small_net(), path, overwrite=True)
-    assert (
-        any("/ 255" in note for note in notes) and "# input: grey values / 255" in text.read_text()
-    )
+    notes = cunet.export(small_net(), path, overwrite=True)["notes"]
+    assert any("/ 255" in note for note in notes)
+    assert "# input: grey values / 255" in text.read_text()
     nan = small_net()
     nan.parameters()[3].value[0] = np.nan
     before = path.read_bytes()
     with pytest.raises(cunet.CunetError, match="conv_d0b-c.*NaN"):
-        caffe.write(nan, path, overwrite=True)
+        caffe.write(nan, path)
     assert path.read_bytes() == before
 
 

@@ -85,7 +85,7 @@ def test_forms_of_one_state_dict(tmp_path, state, form, words):
 @pytest.mark.parametrize("name", ["new", "old"])
 def test_what_is_written_has_the_names_and_numbers_of_pytorch_s_file(tmp_path, name):
     path = tmp_path / "net.safetensors"
-    notes = milesial.write(milesial.read(HERE / f"{name}.pt"), path)
+    notes = milesial.write(milesial.read(HERE / f"{name}.pt"), path)["notes"]
     assert "/ 255" in notes[0] and "bilinear=False" in notes[1]
     found = theirs.load_file(path)
     expected = {n: v.read() for n, v in torch_file.read(HERE / f"{name}.pt")[0].items()
@@ -107,7 +107,7 @@ def test_written_and_read_again(tmp_path, shape):
     net = normalised(small_net(padding="same", batch_norm=True, **shape), 97.5, 31.25)
     net.resize = 64
     path = tmp_path / "net.safetensors"
-    notes = milesial.write(net, path)
+    notes = milesial.write(net, path)["notes"]
     assert "97.5" in notes[0] and any("depth 4 and width 64" in note for note in notes)
     found = milesial.imported(path)
     again = found.net
@@ -177,7 +177,7 @@ def test_what_it_cannot_hold_is_refused(tmp_path):
     assert not path.exists()
     net = small_net(**same)
     net.normalization = replace(net.normalization, per_image=True)
-    assert "each image less its mean" in milesial.write(net, path)[0]
+    assert "each image less its mean" in milesial.write(net, path)["notes"][0]
     assert milesial.read(path).normalization.per_image
     with pytest.raises(CunetError, match="exists"):
-        milesial.write(net, path)
+        cunet.export(net, path)

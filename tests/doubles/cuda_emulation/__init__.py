@@ -29,7 +29,7 @@ REAL = os.environ.get("CUNET_TEST_GPU") == "1"
 SUMS = 3e-5 if REAL else 2e-6  # of float32 sums, relative: tensor cores cut off, mma here rounds
 FOLDER = Path(__file__).parent
 HEADERS = sorted(FOLDER.glob("*.h"))
-FLAGS = "-std=c++17 -O2 -w -march=native -fPIC -shared -fvisibility=hidden -x c++ -I".split()
+FLAGS = "-std=c++17 -w -march=native -fPIC -shared -fvisibility=hidden -x c++ -I".split()
 
 
 def source(arch: str = "sm_80") -> str:
@@ -40,18 +40,19 @@ def source(arch: str = "sm_80") -> str:
 
 def build(precision: str, arch: str = "sm_80") -> Path:
     """A shared object of all kernels for a precision; made once for the same text."""
-    return build_text(source(arch), precision)
+    return build_text(source(arch), precision, "-O2")
 
 
-def build_text(text: str, precision: str) -> Path:
+def build_text(text: str, precision: str, level: str = "-O0") -> Path:
     """A shared object of the kernels in a text, such as source() with a change in it.
 
+    level: of g++'s optimisation; without one it compiles in a third of the time.
     RuntimeError with the words of the compiler where it refuses the text.
     """
     compiler = shutil.which("g++")
     if compiler is None or platform.machine() != "x86_64":
         pytest.skip("kernels are tried without a GPU by g++ on x86-64, which is not here")
-    flags = [*FLAGS, str(FOLDER), f"-DKIND={cuda.KINDS[precision]}"]
+    flags = [level, *FLAGS, str(FOLDER), f"-DKIND={cuda.KINDS[precision]}"]
     # in a namespace without a name all __shared__ arrays, also those of templates, are of one kind
     # and lie in one section
     whole = f'#include "cuda_cpu.h"\nnamespace {{\n{text}\n}}\n'
