@@ -47,6 +47,7 @@ def command(model, out, mirror, size, float16, overwrite, quiet, as_json):
     if as_json:
         common.print_json(found)
     common.say(f"{file}  ->  {out}: {found['format']}, {bytes_said(found['bytes'])}", quiet)
-    for name in ("input", "output"):
-        common.say(f"  {name + ':':<8}{found[name]}", quiet or name not in found)
+    for name in filter(found.get, ("input", "output")):
+        common.say(f"  {name + ':':<8}{found[name]}", quiet)
+    common.notes(found["notes"], quiet)
     common.next_command(["verify-export", out, "--model", model], quiet)

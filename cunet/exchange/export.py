@@ -1,7 +1,8 @@
 """Networks for other programs: the format is chosen by the name's ending.
 
-A format is a function write(net, path, source, ...its options), which writes the file whole or not
-at all and returns what is to be said of it; FORMATS names its home, so that it is loaded when used.
+A format is a function write(net, path, ...its options), which writes the file whole or not at all
+and returns what is to be said of it: a dictionary, or a list of notes. FORMATS names its home, so
+that it is loaded when used.
 """
 
 from collections.abc import Callable
@@ -17,15 +18,24 @@ from cunet.net.unet import UNet
 
 
 class Format(NamedTuple):
-    """A kind of file: what it is, where its `write` is, and the options that it has."""
+    """A kind of file.
+
+    title    its name
+    home     "module:name" of its `write`
+    options  of those that a user gives, the ones that it has
+    also     what `write` is told besides: source, the model file (None for a network), overwrite
+    """
 
     title: str
     home: str
     options: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
 
 FORMATS = {
-    ".onnx": Format("ONNX", "cunet.exchange.onnx_file:write", ("mirror", "size", "float16")),
+    ".onnx": Format(
+        "ONNX", "cunet.exchange.onnx_file:write", ("mirror", "size", "float16"), ("source",)
+    ),
 }
 
 
@@ -61,10 +71,11 @@ def export(
     float16  filters are stored as float16, for half the bytes; it computes in float32. The rounding
              changed the probabilities of a trained network by up to 0.001.
 
-    Returns what the file takes and returns in words ("input", "output"), "bytes" and more, by the
-    format. Raises CunetError for another ending, an option that the format does not have, a size
-    that does not fit and a file that exists (unless overwrite), DataError for a damaged model,
-    NumericError for weights that the format cannot hold, DeviceError for a full disk.
+    Returns {"model", "file", "format", "bytes", "notes": what a user must know, ...}; of .onnx also
+    "input" and "output", what the file takes and returns, in words. Raises CunetError for another
+    ending, an option that the format does not have, a size that does not fit and a file that exists
+    (unless overwrite), DataError for a damaged model, NumericError for weights that the format
+    cannot hold, DeviceError for a full disk.
 
         cunet.export("bundled", "membranes.onnx", mirror=True)
     """
@@ -77,11 +88,16 @@ def export(
     if not isinstance(net, UNet):
         source = model_file(net)
         net = load(source)
+    format_ = FORMATS[ending]
+    told = {"source": source, "overwrite": overwrite}
     with held(lock_of(path), path):
         refuse_existing(path, overwrite)
-        said = function(FORMATS[ending].home)(net, path, source=source, **options)
-    return {"model": None if source is None else str(source), "file": str(path),
-            "format": FORMATS[ending].title, **said}  # fmt: skip
+        said = function(format_.home)(net, path, **options, **{n: told[n] for n in format_.also})
+    if not isinstance(said, dict):
+        said = {"notes": list(said)}
+    model_said = None if source is None else str(source)
+    return {"model": model_said, "file": str(path), "format": format_.title,
+            "bytes": path.stat().st_size, "notes": [], **said}  # fmt: skip
 
 
 def ending_of(path: str | Path, known: Any = FORMATS) -> str:

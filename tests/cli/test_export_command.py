@@ -11,7 +11,7 @@ from random_nets import random_net
 
 import cunet
 from cunet.errors import CunetError
-from cunet.exchange import export, onnx_run
+from cunet.exchange import export, onnx_run, verify
 
 
 @pytest.fixture
@@ -110,9 +110,33 @@ def test_an_option_that_a_format_does_not_have(run, model, monkeypatch):
         cunet.export(model, "net.other.zip", mirror=True)
     code, _, err = run("export", model, "net.other.zip", "--size", 52)
     assert code == 2 and "size: .other.zip has no such option" in err
-    assert cunet.export(model, "net.other.zip", float16=True)["format"] == "Other"
+    found = cunet.export(model, "net.other.zip", float16=True)
+    assert (found["format"], found["notes"]) == ("Other", [])
     with pytest.raises(CunetError, match="expected one of .onnx, .other.zip"):
         cunet.export(model, "net.zip")
+
+
+def test_the_tables_name_what_is_there():
+    for home in [*(f.home for f in export.FORMATS.values()), *verify.READERS.values()]:
+        assert callable(export.function(home))
+
+
+def test_a_format_that_returns_notes_and_asks_whether_to_overwrite(run, model, monkeypatch):
+    calls = []
+
+    def write(net, path, overwrite, source):
+        calls.append((overwrite, str(source)))
+        path.write_bytes(b"12345")
+        return ["mind the gap"]
+
+    monkeypatch.setattr(export, "function", lambda home: write)
+    monkeypatch.setitem(
+        export.FORMATS, ".other", export.Format("Other", "", (), ("overwrite", "source"))
+    )
+    code, out, err = run("export", model, "net.other", "--overwrite", "--json")
+    found = json.loads(out)
+    assert (code, found["notes"], found["bytes"]) == (0, ["mind the gap"], 5)
+    assert "mind the gap" in err and calls == [(True, "net.npz")]
 
 
 def test_without_onnxruntime(run, model, monkeypatch):
