@@ -60,9 +60,9 @@ def command(model, out, mirror, size, float16, overwrite, quiet, as_json, **abou
     if as_json:
         common.print_json(found)
     common.say(f"{file}  ->  {out}: {found['format']}, {bytes_said(found['bytes'])}", quiet)
-    for name in ("input", "output"):
-        common.say(f"  {name + ':':<8}{found[name]}", quiet or name not in found)
-    common.notes(found.get("notes", ()), quiet)
+    for name in filter(found.get, ("input", "output")):
+        common.say(f"  {name + ':':<8}{found[name]}", quiet)
+    common.notes(found["notes"], quiet)
     if found["format"].startswith("bioimage"):  # the program that must accept it
         return common.next_command(f"bioimageio test {shell_line([out])}", quiet)
     common.next_command(["verify-export", out, "--model", model], quiet)

@@ -17,8 +17,13 @@ from cunet.net.unet import UNet
 
 
 class Format(NamedTuple):
-    """A kind of file: what it is, where its `write` is, the options that it has, and the endings of
-    the files that are written beside it."""
+    """A kind of file.
+
+    title    its name
+    home     "module:name" of its `write`
+    options  of those that a user gives, the ones that it has
+    beside   the endings of further files that it writes
+    """
 
     title: str
     home: str
@@ -104,7 +109,8 @@ def export(
         _refuse_existing(path, ending, overwrite)
         said = function(FORMATS[ending].home)(net, path, source=source, **options)
     return {"model": None if source is None else str(source), "file": str(path),
-            "format": FORMATS[ending].title, "bytes": path.stat().st_size, **said}  # fmt: skip
+            "format": FORMATS[ending].title, "bytes": path.stat().st_size, "notes": [],
+            **said}  # fmt: skip
 
 
 def ending_of(path: str | Path, known: Any = FORMATS) -> str:

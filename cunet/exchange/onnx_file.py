@@ -55,15 +55,14 @@ def write(
 ) -> dict[str, Any]:
     """Write an .onnx file, whole or not at all; an older one is replaced. Arguments: see to_bytes.
 
-    Returns what the file takes and gives, and its bytes. Raises as to_bytes does, and DeviceError
-    where the disk has no room.
+    Returns what `described` does. Raises as to_bytes does, and DeviceError where the disk has no
+    room.
     """
     pieces = _pieces(net, mirror, size, float16, source)
-    total = sum(map(len, pieces))
-    with Part(path, total) as part:
+    with Part(path, sum(map(len, pieces))) as part:
         for piece in pieces:
             part.file.write(piece)
-    return {**described(net, mirror, size), "bytes": total}
+    return described(net, mirror, size)
 
 
 def to_bytes(
