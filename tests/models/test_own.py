@@ -159,6 +159,14 @@ def test_the_list(own, net, run, monkeypatch, tmp_path, entry, index_file):
         cunet.load("er")
 
 
+def test_the_list_sees_a_file_of_another_size(own, net, run):
+    net(Path("x.npz"))
+    run("models", "add", "x.npz")
+    (own / "x.npz").write_bytes((own / "x.npz").read_bytes() + b"x")
+    code, out, err = run("models", "list")
+    assert code == 0 and "your folder, unusable" in out and "its record says" in err
+
+
 def test_info(own, net, run):
     code, out, err = run("models", "info", "bundled")
     assert code == 0 and "1,940,834 parameters" in out and "non-commercial" in out

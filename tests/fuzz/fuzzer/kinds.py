@@ -9,6 +9,7 @@ KINDS = {
     "models": "fuzzer.models:Models",
     "runs": "fuzzer.runs:Runs",
     "folders": "fuzzer.folders:Folders",
+    "indexes": "fuzzer.indexes:Indexes",
     "calibration": "fuzzer.calibration:Calibration",
 }
 
