@@ -114,6 +114,9 @@ def test_names_that_are_taken_or_none(own, net, run, monkeypatch, tmp_path):
     for name in ("isbi2012", "bundled", "../x", "a/b", "nul", "a.npz", "C:x", "index"):
         code, _, err = run("models", "add", "mito.npz", "--name", name)
         assert code == 2 and "name: " in err, name
+    for name in ("Mito", "ISBI2012"):
+        code, _, err = run("models", "add", "mito.npz", "--name", name, "--overwrite")
+        assert code == 2 and "in capitals alone" in err
     shutil.copy("mito.npz", "two words.npz")
     code, _, err = run("models", "add", "two words.npz")
     assert code == 2 and "--name" in err
