@@ -28,10 +28,10 @@ def read_text(path: Path, largest: int = LARGEST, errors: str = "strict") -> str
         return file.read(largest)
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, largest: int = LARGEST) -> dict[str, Any]:
     """The object in a JSON file; errors as in read_text, ValueError also for any other content."""
     try:
-        found = json.loads(read_text(path))
+        found = json.loads(read_text(path, largest))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if not isinstance(found, dict):

@@ -6,6 +6,7 @@ No redirect leads from https back to http, nor to another scheme. file: is for w
 computer or a mounted share. Everything else, such as ftp: and data:, is refused.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -65,11 +66,13 @@ def check(url: str, index: bool = False) -> None:
 
 
 def local(url: str) -> Path:
-    """The path of a file: address; CunetError for one of another computer."""
+    """The path of a file: address; of another computer on Windows alone, where shares have such
+    names. Raises CunetError."""
     parts = urlsplit(url)
-    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+    host = "" if parts.netloc == "localhost" else parts.netloc
+    if (host and os.name != "nt") or not parts.path.startswith("/"):
         raise CunetError(f"'{url:.200}': expected file:///PATH, on this computer")
-    return Path(url2pathname(parts.path))
+    return Path(url2pathname(f"//{host}{parts.path}" if host else parts.path))
 
 
 def text(url: str, limit: int, index: bool = False, timeout: float = TIMEOUT) -> str:

@@ -21,7 +21,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from cunet.errors import CunetError, DataError, of_system
 from cunet.files.atomic import write_text
@@ -129,12 +129,15 @@ def _address(url: Any, base: str, key: str) -> str:
     if not isinstance(url, str) or not 0 < len(url) <= MAX_URL or not url.isprintable():
         raise Wrong(f"{key}: expected an address, found {url!r:.80}")
     try:
-        whole = urljoin(base, url)
+        whole = urlsplit(urljoin(base, url)).geturl()  # the scheme in small letters
         fetch.check(whole)
     except ValueError as error:  # CunetError is one
         raise Wrong(f"{key}: {error}") from error
-    if whole.lower().startswith("file:") and not base.startswith("file:"):
-        raise Wrong(f"{key}: '{url:.80}' is a file of this computer, the index is not")
+    if whole.startswith("file:"):
+        if not base.startswith("file:"):
+            raise Wrong(f"{key}: '{url:.80}' is a file of this computer, the index is not")
+        if urlsplit(whole).netloc not in ("", urlsplit(base).netloc):
+            raise Wrong(f"{key}: '{url:.80}' is on another computer than the index")
     return whole
 
 

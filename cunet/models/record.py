@@ -24,6 +24,7 @@ from cunet.files.json_file import json_text, read_json
 
 MAX_TEXT = 500  # characters of a licence, a source or a purpose
 MAX_LIST = 100  # authors, and works to cite
+MAX_RECORD = 64 << 10  # bytes of a record itself
 MAX_BYTES = 1 << 36  # of a network: the paper's has 124 MB
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BLOCK = 1 << 20
@@ -101,7 +102,7 @@ def read_record(path: Path, strict: bool = True) -> Record | None:
     """
     record = record_path(path)
     try:
-        return Record.of(read_json(record))
+        return Record.of(read_json(record, MAX_RECORD))
     except FileNotFoundError:
         return None
     except OSError as error:

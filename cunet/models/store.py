@@ -16,7 +16,7 @@ from cunet.files.disk import free_bytes, no_room, write_error
 from cunet.files.lock import InUse, held, lock_of
 from cunet.interrupts import uninterrupted
 from cunet.models.names import ALIAS, BUNDLED
-from cunet.models.places import OWN, first, own_folder
+from cunet.models.places import OWN, everything, first, own_folder
 from cunet.models.record import Record, card_path, record_path
 
 WAIT = 600.0  # seconds for another process that is writing the same network
@@ -25,7 +25,7 @@ LOOK = 0.2
 
 def own_path(name: str) -> Path:
     """The file of a name in the user's folder; CunetError where another place has the name, which
-    would then never mean this file."""
+    would then never mean this file, and for one that differs from another in capitals alone."""
     if name in (BUNDLED, ALIAS):
         raise CunetError(f"name: '{name}' is the network that comes with cunet; take another name")
     found = first(name)
@@ -34,6 +34,12 @@ def own_path(name: str) -> Path:
             f"name: model '{name}' is there already ({found.place}: '{found.path}') and is found "
             "first; take another name"
         )
+    for one in everything():  # one file on many a disk
+        if one.name != name and one.name.lower() == name.lower():
+            raise CunetError(
+                f"name: '{name}' differs from model '{one.name}' in capitals alone; take that name "
+                "or another one"
+            )
     return own_folder() / f"{name}.npz"
 
 

@@ -78,6 +78,8 @@ def rows(index: Index) -> list[dict[str, Any]]:
         try:
             if not problem:
                 record, size = read_record(one.path), one.path.stat().st_size
+                if record is not None and record.bytes != size:
+                    problem = f"it has {size:,} bytes, its record says {record.bytes:,}"
         except CunetError as error:
             problem = str(error)
         except OSError as error:

@@ -114,6 +114,9 @@ def test_names_that_are_taken_or_none(own, net, run, monkeypatch, tmp_path):
     for name in ("isbi2012", "bundled", "../x", "a/b", "nul", "a.npz", "C:x", "index"):
         code, _, err = run("models", "add", "mito.npz", "--name", name)
         assert code == 2 and "name: " in err, name
+    for name in ("Mito", "ISBI2012"):
+        code, _, err = run("models", "add", "mito.npz", "--name", name, "--overwrite")
+        assert code == 2 and "in capitals alone" in err
     shutil.copy("mito.npz", "two words.npz")
     code, _, err = run("models", "add", "two words.npz")
     assert code == 2 and "--name" in err
@@ -157,6 +160,14 @@ def test_the_list(own, net, run, monkeypatch, tmp_path, entry, index_file):
     monkeypatch.setenv("CUNET_INDEX", path)
     with pytest.raises(CunetError, match="'er' is not on this computer.*: cunet models get er"):
         cunet.load("er")
+
+
+def test_the_list_sees_a_file_of_another_size(own, net, run):
+    net(Path("x.npz"))
+    run("models", "add", "x.npz")
+    (own / "x.npz").write_bytes((own / "x.npz").read_bytes() + b"x")
+    code, out, err = run("models", "list")
+    assert code == 0 and "your folder, unusable" in out and "its record says" in err
 
 
 def test_info(own, net, run):

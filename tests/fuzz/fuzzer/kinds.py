@@ -10,6 +10,7 @@ KINDS = {
     "networks": "fuzzer.networks:Networks",
     "runs": "fuzzer.runs:Runs",
     "folders": "fuzzer.folders:Folders",
+    "indexes": "fuzzer.indexes:Indexes",
     "calibration": "fuzzer.calibration:Calibration",
 }
 
