@@ -3,7 +3,7 @@
 // Put it into the folder plugins/ and restart: Plugins > Segment with cunet. README.md beside it
 // says more. In Fiji the script segment_with_cunet.py can do more; this macro needs no Jython.
 // The image is saved as a copy, so that cunet sees what is shown. exec() returns what a program
-// prints on stdout only: a shell sends the errors there too, and gets every path as one argument.
+// prints on stdout only: a shell sends the errors there too; it gets every path as one argument.
 
 arguments = getArgument();  // without a dialog: "cunet|image|model|average|products|folder"
 if (arguments != "") {
@@ -64,10 +64,15 @@ if (arguments != "") {
 // What cunet prints: a JSON document with "outputs", or its error.
 function segment(cunet, image, model, average, products, folder) {
     if (model == "") model = "bundled";
-    if (startsWith(getInfo("os.name"), "Windows"))  // call: cmd takes away the outer quotes only
+    if (startsWith(getInfo("os.name"), "Windows")) {
+        answer = exec(cunet, "segment", image, "--model", model, "--average", average,
+            "--products", products, "--out", folder, "--overwrite", "--quiet", "--json");
+        if (indexOf(answer, "\"outputs\"") >= 0) return answer;
+        // once more, to hear why not; "call" since cmd takes away the outermost quotes
         return exec("cmd", "/c", "call", cunet, "segment", image, "--model", model, "--average",
             average, "--products", products, "--out", folder, "--overwrite", "--quiet", "--json",
             "2>&1");
+    }
     return exec("sh", "-c", "exec \"$0\" \"$@\" 2>&1", cunet, "segment", image, "--model", model,
         "--average", average, "--products", products, "--out", folder, "--overwrite", "--quiet",
         "--json");
