@@ -60,6 +60,7 @@ class TiffOutput:
         if math.prod(size for _, size in axes) != pages:
             raise ValueError(f"'{self.path}': {pages=} are not {axes=}")
         self._bytes = math.prod((pages, channels, height, width)) * self.dtype.itemsize
+        self.big = self._bytes > CLASSIC_BYTES  # then it is a BigTIFF
         self._part: Part | None = Part(self.path, self._bytes)
         try:
             if self._bytes > free_bytes(self.path):
@@ -88,9 +89,8 @@ class TiffOutput:
         description: str,
     ) -> int:
         """Writes the directories around a hole for the pixels; returns the hole's offset."""
-        big = self._bytes > CLASSIC_BYTES
         named = "".join(axis for axis, _ in axes)
-        imagej = not big and self.dtype in _IMAGEJ_TYPES and named in ("T", "Z", "TZ")
+        imagej = not self.big and self.dtype in _IMAGEJ_TYPES and named in ("T", "Z", "TZ")
         shape = [*(size for _, size in axes), self.height, self.width]
         if self.channels > 1:
             named, shape = named + "C", [*shape[:-2], self.channels, *shape[-2:]]
@@ -104,7 +104,7 @@ class TiffOutput:
             metadata["Info"] = writable(description)
         elif description:  # a plain TIFF's description is ASCII
             keywords["description"] = stored_text(description)
-        with tifffile.TiffWriter(file, bigtiff=big, imagej=imagej) as writer:
+        with tifffile.TiffWriter(file, bigtiff=self.big, imagej=imagej) as writer:
             offset, _ = writer.write(  # type: ignore[misc]  # a pair, with returnoffset
                 None,
                 shape=tuple(shape),

@@ -66,6 +66,7 @@ class Tiff(Sink):
             frames.calibration, how.text(product), frames.axes,
             shown,
         )  # fmt: skip
+        self.notes += big_note(self.file)
 
     def band(self, number: int, first: int, probability: np.ndarray, found: np.ndarray) -> None:
         if self.prob:
@@ -127,7 +128,8 @@ class Labels(Sink):
         if dtype == np.uint32:
             self.notes.append(
                 f"{self.path.name}: {self.highest:,} objects on a page need numbers of 32 bits, "
-                "which ImageJ and Fiji cannot open; give --min-area if many are specks"
+                "which ImageJ and Fiji open as float, exact up to 16,777,216, and without colours; "
+                "give --min-area if many are specks"
             )
         frames, text = self.frames, self.how.text(self.product)
         self.waiting.file.seek(0)
@@ -136,6 +138,7 @@ class Labels(Sink):
             self.path, frames.pages, height, width, dtype, 1, frames.calibration, text, frames.axes,
             shown,
         ) as output:  # fmt: skip
+            self.notes += big_note(output)
             for number in range(frames.pages):
                 for rows in strips(height, 4 * width):
                     part = self.waiting.file.read(4 * width * (rows.stop - rows.start))
@@ -144,6 +147,16 @@ class Labels(Sink):
 
     def __exit__(self, *error: Any) -> None:
         self.waiting.discard()
+
+
+def big_note(file: TiffOutput) -> list[str]:
+    """What to say of a TIFF that ImageJ does not open by itself."""
+    if not file.big:
+        return []
+    return [
+        f"{file.path.name}: above 4 GB it is a BigTIFF, which ImageJ and Fiji open with File > "
+        "Import > Bio-Formats alone; --pages makes smaller files"
+    ]
 
 
 def outputs(product: str, path: Path, pages: list[int]) -> list[Path]:

@@ -202,6 +202,7 @@ def test_more_objects_than_16_bits_can_number(models, run, tmp_path):
     assert not list(out.iterdir())
     code, _, err = run(*command, "--products", "labels")
     assert code == 0 and "t000_labels.tif: 66,560 objects" in err and "ImageJ" in err
+    assert "open as float, exact up to 16,777,216" in err
     labels = tifffile.imread(out / "t000_labels.tif")
     assert labels.dtype == np.uint32 and labels.max() == 66560
 
