@@ -4,7 +4,6 @@ import click
 
 from cunet.cli import common
 from cunet.cli.words import size as bytes_said
-from cunet.terminal import shell_line
 
 
 @click.command()
@@ -63,6 +62,4 @@ def command(model, out, mirror, size, float16, overwrite, quiet, as_json, **abou
     for name in filter(found.get, ("input", "output")):
         common.say(f"  {name + ':':<8}{found[name]}", quiet)
     common.notes(found["notes"], quiet)
-    if found["format"].startswith("bioimage"):  # the program that must accept it
-        return common.next_command(f"bioimageio test {shell_line([out])}", quiet)
     common.next_command(["verify-export", out, "--model", model], quiet)

@@ -9,7 +9,7 @@ from cunet.terminal import plural
 @click.command()
 @click.argument("file", type=common.PATH)
 @click.option("--model", type=common.PATH, required=True,
-              help="What it was exported from: a model file, a run folder, or bundled."
+              help="What it was exported from: a model file, a run folder, or a name."
               )  # fmt: skip
 @click.option("--image", type=common.PATH, help="Compare on parts of this image, too.")
 @click.option("--limit", type=click.FloatRange(0, 1), help="Largest difference of probabilities "
@@ -21,9 +21,9 @@ from cunet.terminal import plural
 def command(file, model, image, limit, tiles, quiet, as_json):
     """Compare an exported file with its model, on tiles of several sizes.
 
-    FILE is run by another program where there is one: an .onnx file by onnxruntime (pip install
-    onnxruntime). Prints the largest difference of probabilities; the exit code is 6 if it is above
-    the limit.
+    FILE is run by another program where there is one: an .onnx file, also in a bioimage.io package,
+    by onnxruntime (pip install onnxruntime). cunet reads .caffemodel and .safetensors again itself.
+    Prints the largest difference of probabilities; the exit code is 6 if it is above the limit.
 
     \b
     Examples:

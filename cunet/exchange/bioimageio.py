@@ -36,6 +36,7 @@ from cunet.segmentation.tiling import whole_tile
 
 FORMAT = "0.5.12"  # since when `pad` is in the description
 OPSET = 17
+NETWORK = "network.onnx"
 BLOCKS_PER_SIDE = 16  # of the pooling grid, in the test image: 256 pixels at depth 4
 COVER_SIDE = 256
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the date of all files in the zip: the same network, the same bytes
@@ -67,7 +68,7 @@ def write(
     x = example_image(net)
     y = segment(x, net, whole_tile(x, net.shape))
     files = {
-        "network.onnx": onnx_file.to_bytes(net, mirror=True, float16=float16, source=source),
+        NETWORK: onnx_file.to_bytes(net, mirror=True, float16=float16, source=source),
         "test_input.npy": npy(x.transpose(2, 0, 1)[None]),
         "test_output.npy": npy(y.astype(np.float32).transpose(2, 0, 1)[None]),
         "cover.png": cover(x, y),
@@ -153,7 +154,7 @@ def description(net: UNet, about: About, files: dict[str, bytes]) -> dict:
                 "test_tensor": entry("test_output.npy"),
             }
         ],
-        "weights": {"onnx": entry("network.onnx") | {"opset_version": OPSET}},
+        "weights": {"onnx": entry(NETWORK) | {"opset_version": OPSET}},
         "config": {"cunet": {"net": net.settings()}},
     }
 

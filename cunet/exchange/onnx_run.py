@@ -1,9 +1,12 @@
 """An .onnx file that cunet wrote, run by onnxruntime: what it says of itself, and what it computes.
+It may lie in a bioimage.io package.
 
 Other programs' ONNX files are refused: nothing in them says what their numbers mean.
 """
 
 import json
+import zipfile
+import zlib
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 from io import StringIO
@@ -13,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cunet.errors import CunetError, DataError
+from cunet.exchange.bioimageio import NETWORK
 from cunet.exchange.onnx_graph import INPUT, OUTPUT, least_side
 from cunet.net.model_input import shape_of
 from cunet.net.sizes import lattice
@@ -92,16 +96,32 @@ def _opened(path: Path) -> Any:
         )
     import onnxruntime
 
+    network = _of_package(path) if path.suffix.lower() == ".zip" else str(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = get_threads()
     options.log_severity_level = 4  # what it would print is in its errors
     try:
         with redirect_stdout(StringIO()):  # where some versions print that they try again
             return onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                network, options, providers=["CPUExecutionProvider"]
             )
     except Exception as error:  # its own types have no other common base
         raise _damaged(path, error) from error
+
+
+def _of_package(path: Path) -> bytes:
+    """The network in a package of `cunet export`, which compresses nothing: it is no longer than
+    the package."""
+    try:
+        with zipfile.ZipFile(path) as package:
+            entry = package.getinfo(NETWORK)
+            if entry.file_size > path.stat().st_size:
+                raise ValueError(f"{NETWORK} is longer than the package")
+            return package.read(entry)
+    except (OSError, KeyError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"'{path}' is no package of `cunet export`: {error!r:.100}") from error
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise DataError(f"'{path}' is damaged, or no zip file: {error}") from error
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

@@ -88,11 +88,11 @@ def verify_export(
     "difference"}, ...], ...}; same_source: whether the file says that it was made from this model
     file, None where it does not say. Raises CheckError where the file is of a network of another
     shape, DataError where it is damaged or cunet did not write it, CunetError where onnxruntime,
-    which runs .onnx files, is not installed.
+    which runs .onnx files and packages, is not installed.
 
         assert cunet.verify_export("membranes.onnx", "bundled")["passed"]
     """
-    ending = ending_of(path, [".onnx", *READERS])
+    ending = ending_of(path, [".onnx", ".bioimageio.zip", *READERS])
     net, source = model, None
     if not isinstance(net, UNet):
         source = model_file(net)

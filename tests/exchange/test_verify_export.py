@@ -1,5 +1,7 @@
 """An exported file against its model: what is the same passes, and every change is seen."""
 
+import zipfile
+
 import numpy as np
 import onnx
 import pytest
@@ -211,3 +213,22 @@ def test_files_that_cunet_reads_itself(monkeypatch, tmp_path):
     assert not verify_export(tmp_path / "net.other", net)["passed"]
     with pytest.raises(CheckError, match="variant release2015, not paper"):
         verify_export(tmp_path / "net.other", random_net())
+
+
+@pytest.mark.parametrize("change", [None, "weights", "cut", "no network", "no zip"])
+def test_a_package_is_compared_by_the_network_in_it(change, tmp_path):
+    net, path = random_net(), tmp_path / "net.bioimageio.zip"
+    about = {"name": "a name", "description": "b", "authors": ["c"], "license": "MIT"}
+    cunet.export(random_net(7) if change == "weights" else net, path, about=about)
+    if change == "cut":
+        path.write_bytes(path.read_bytes()[:-300])
+    elif change == "no zip":
+        path.write_bytes(b"PK")
+    elif change == "no network":
+        with zipfile.ZipFile(path, "w") as package:
+            package.writestr("rdf.yaml", "{}")
+    if change in (None, "weights"):
+        assert verify_export(path, net)["passed"] == (change is None)
+        return
+    with pytest.raises(DataError, match="net.bioimageio.zip' is (damaged|no package)"):
+        verify_export(path, net)
