@@ -1,6 +1,5 @@
 """`cunet models`: networks by name, here and to be got."""
 
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -87,7 +86,6 @@ def info(model, index, quiet, as_json):
       cunet models info bundled
     """
     from cunet.models.places import OWN
-    from cunet.models.shown import card_lines
     from cunet.net.named import describe, facts_of, files_of
 
     found = describe(model, index)
@@ -96,7 +94,7 @@ def info(model, index, quiet, as_json):
     else:
         common.show("\n".join(f"{key:<8}  {text}" for key, text in facts_of(found)))
         if card := found.get("card"):
-            common.show("\n" + "\n".join(card_lines(card, shutil.get_terminal_size().columns)))
+            common.show(f"\n{card.rstrip()}")
         if not found.get("recorded", True):
             common.say("no record of its hash: a change of the file would not be seen", quiet)
         if found["place"] == OWN:

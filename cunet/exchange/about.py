@@ -5,9 +5,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from cunet.errors import CunetError, DataError, not_among, of_system
-from cunet.files.json_file import read_text
-from cunet.models.record import card_path, read_record
+from cunet.errors import CunetError, not_among
+from cunet.files.json_file import text_of
+from cunet.models.record import MAX_CARD, card_path, read_record
 
 LETTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+- ()")  # of names
 LONGEST_DESCRIPTION = 1024
@@ -16,11 +16,6 @@ PAPER = {
     "Segmentation. MICCAI 2015",
     "doi": "10.1007/978-3-319-24574-4_28",
 }
-COMMON_LICENSES = (
-    "CC0-1.0 CC-BY-4.0 CC-BY-SA-4.0 CC-BY-NC-4.0 CC-BY-NC-SA-4.0 CC-BY-ND-4.0 CC-BY-NC-ND-4.0 MIT "
-    "Apache-2.0 BSD-2-Clause BSD-3-Clause ISC MPL-2.0 GPL-2.0-only GPL-2.0-or-later GPL-3.0-only "
-    "GPL-3.0-or-later LGPL-3.0-only LGPL-3.0-or-later AGPL-3.0-only AGPL-3.0-or-later Unlicense"
-).split()
 
 
 @dataclass(frozen=True)
@@ -74,7 +69,7 @@ def about_of(source: Path | None, given: Mapping[str, Any]) -> About:
     """What is known of a model file from its record and its card, replaced by what is given.
 
     given: values of About by name; card is the path of a Markdown file. CunetError where something
-    is missing or unknown, DataError for a card that is no text.
+    is missing or unknown, DataError for a card that is not text.
     """
     names = [field.name for field in fields(About)]
     for name in given:
@@ -92,12 +87,7 @@ def about_of(source: Path | None, given: Mapping[str, Any]) -> About:
             given = {**given, "card": card}
     values = {name: value for name, value in given.items() if value not in (None, "", ())}
     if "card" in values:
-        try:
-            values["card"] = read_text(Path(values["card"]))
-        except OSError as error:
-            raise of_system(error, f"cannot read the card '{values['card']}'") from error
-        except ValueError as error:
-            raise DataError(f"the card '{values['card']}' is no text: {error}") from error
+        values["card"] = text_of(Path(values["card"]), "card", MAX_CARD)
     return About(**known | values)
 
 

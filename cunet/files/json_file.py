@@ -8,6 +8,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from cunet.errors import DataError, of_system
+
 LARGEST = 64 << 20  # bytes: hashes of half a million data files
 
 
@@ -26,6 +28,18 @@ def read_text(path: Path, largest: int = LARGEST, errors: str = "strict") -> str
         raise ValueError(f"{found.st_size:,} bytes, expected at most {largest:,}")
     with open(path, encoding="utf-8", newline="", errors=errors) as file:
         return file.read(largest)
+
+
+def text_of(path: Path, what: str, largest: int = LARGEST) -> str:
+    """read_text with the errors of cunet; what: the kind of file, such as "card"."""
+    try:
+        return read_text(path, largest)
+    except OSError as error:
+        raise of_system(error, f"cannot read {what} '{path}'") from error
+    except ValueError as error:
+        raise DataError(
+            f"{what} '{path}': expected text of at most {largest:,} bytes ({error})"
+        ) from error
 
 
 def read_json(path: Path, largest: int = LARGEST) -> dict[str, Any]:

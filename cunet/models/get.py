@@ -1,23 +1,23 @@
 """`get`: the network of a name brought here, whole and checked, or found here already."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cunet.errors import CunetError, DataError
+from cunet.files.atomic import write_text
 from cunet.models import fetch, store
 from cunet.models.index import Entry, Index
 from cunet.models.places import Found, find, first, own_folder, unknown
-from cunet.models.record import Record, differs, read_record
+from cunet.models.record import MAX_CARD, Record, differs, read_record, record_path
 
-MAX_CARD = 256 << 10  # bytes
-
-Told = Callable[[int, int], None]  # bytes that are here, of how many
+Progress = Callable[[int, int], None]  # bytes that have come, and all
 
 
 @dataclass(frozen=True)
 class Got:
-    """A network that is here. url: "" where it was here before; notes: what else to say."""
+    """A network that is here. url: where it came from, "" if it was here before; notes: for the
+    user."""
 
     name: str
     path: Path
@@ -29,16 +29,15 @@ def get(
     name: str,
     index: Index,
     overwrite: bool = False,
-    told: Told = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
     waiting: Callable[[], None] = lambda: None,
-    timeout: float = fetch.TIMEOUT,
 ) -> Got:
     """Have the network of a name here: fetched from the addresses of the index in turn, unless it
     is here and right.
 
     Raises CunetError for an unknown name and where another file of that name is here (unless
     overwrite), DataError where what comes is not what the index says, DeviceError where nothing
-    comes or the disk does not take it. Then nothing is kept, and the error says what to do by hand.
+    comes or the disk is full. Then nothing is kept, and the error says what to do by hand.
     """
     entry, found = index.entries.get(name), first(name)
     if entry is None:
@@ -59,7 +58,7 @@ def get(
                 f"'{path}' is another file than the index names ({other}); give --overwrite to "
                 "replace it"
             )
-        return _fetched(path, entry, told, timeout)
+        return _fetched(path, entry, progress)
 
 
 def _is_it(found: Found, entry: Entry) -> bool:
@@ -75,18 +74,18 @@ def _here(found: Found, entry: Entry) -> Got:
     except DataError:
         record = None
     if own and (record is None or record.sha256 != entry.record.sha256):
-        store.put_record(found.path, entry.record)
+        write_text(record_path(found.path), entry.record.text())
     return Got(found.name, found.path)
 
 
-def _fetched(path: Path, entry: Entry, told: Told, timeout: float) -> Got:
+def _fetched(path: Path, entry: Entry, progress: Progress) -> Got:
     """The network from the first address that gives it."""
     reasons: list[fetch.Failed] = []
     lines: list[str] = []
-    card, notes = _card(entry, timeout) if entry.urls else ("", ())
+    card, notes = _card(entry) if entry.urls else ("", ())
     for url in entry.urls:
         try:
-            blocks = _counted(fetch.blocks(url, entry.record.bytes, timeout), entry, told)
+            blocks = _counted(fetch.blocks(url, entry.record.bytes), entry, progress)
 
             def record_of(sha256: str, size: int, url: str = url) -> Record:
                 return _checked(sha256, size, entry, url)
@@ -108,17 +107,17 @@ def _fetched(path: Path, entry: Entry, told: Told, timeout: float) -> Got:
     )
 
 
-def _counted(blocks, entry: Entry, told: Told):  # type: ignore[no-untyped-def]
-    """The blocks; told() of each."""
+def _counted(blocks: Iterator[bytes], entry: Entry, progress: Progress) -> Iterator[bytes]:
+    """The same blocks; progress() is called after each."""
     done = 0
     for block in blocks:
         yield block
         done += len(block)
-        told(done, entry.record.bytes)
+        progress(done, entry.record.bytes)
 
 
 def _checked(sha256: str, size: int, entry: Entry, url: str) -> Record:
-    """The record of what came; Failed where it is something else."""
+    """The record of what came; Failed where it is not what the index says."""
     if size != entry.record.bytes:
         raise fetch.Failed(f"it ended after {size:,} of {entry.record.bytes:,} bytes", content=True)
     if sha256 != entry.record.sha256:
@@ -129,11 +128,11 @@ def _checked(sha256: str, size: int, entry: Entry, url: str) -> Record:
     return replace(entry.record, source=url)
 
 
-def _card(entry: Entry, timeout: float) -> tuple[str, tuple[str, ...]]:
-    """The card of a network, and a note where it cannot be had: it is words for a reader."""
+def _card(entry: Entry) -> tuple[str, tuple[str, ...]]:
+    """The card of a network and, where it cannot be fetched, a note: a network works without."""
     if not entry.card:
         return "", ()
     try:
-        return fetch.text(entry.card, MAX_CARD, timeout=timeout), ()
+        return fetch.text(entry.card, MAX_CARD), ()
     except fetch.Failed as error:
         return "", (f"warning: no card: {entry.card}: {error}",)

@@ -1,4 +1,4 @@
-"""The index: networks that can be got, and what their files must be.
+"""The index: networks that `cunet models get` can fetch, and what their files must be.
 
 A JSON object of entries by name:
 
@@ -6,8 +6,8 @@ A JSON object of entries by name:
                   "urls": ["mito-w32.npz", "https://elsewhere.org/mito-w32.npz"],
                   "license": "CC-BY-4.0", "for": "mitochondria in EM, 4 nm", "card": "mito-w32.md"}}
 
-file, bytes and sha256 are needed; urls are tried in turn. Addresses without a scheme are seen from
-where the index lies, so that an index with its files can be moved as a folder.
+file, bytes and sha256 are needed; urls are tried in turn. Addresses without a scheme are relative
+to the index, so that an index with its files can be moved as a folder.
 
 cunet's own index is always known; another one is a file or an address, given with --index or in
 CUNET_INDEX. One at an address is fetched by `cunet models get` alone, which keeps a copy that all
@@ -23,17 +23,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from cunet.errors import CunetError, DataError, of_system
+from cunet.errors import CunetError, DataError
 from cunet.files.atomic import write_text
-from cunet.files.json_file import read_text
+from cunet.files.json_file import text_of
 from cunet.models import fetch
 from cunet.models.names import SPELLING, is_file_name, is_name
 from cunet.models.places import HERE, own_folder
-from cunet.models.record import Record, Wrong, text_of
+from cunet.models.record import Record, Wrong, text_at
 
 OWN = HERE / "index.json"
 MAX_INDEX = 4 << 20  # bytes: some ten thousand entries
-MAX_URLS, MAX_URL = 20, 2000
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Index:
-    """Entries by name, and where those come from that are not cunet's own ("" for nowhere)."""
+    """Entries by name; where: the source of those that are not cunet's own ("" for none)."""
 
     entries: dict[str, Entry]
     where: str = ""
@@ -63,16 +62,18 @@ def read_index(where: str | None = None, get: bool = False) -> Index:
     is not there, DataError where it is damaged, DeviceError where it cannot be fetched and there
     is no copy.
     """
-    own = parse(_text(OWN), str(OWN), OWN.absolute().as_uri())
+    own = parse(text_of(OWN, "index", MAX_INDEX), str(OWN), OWN.absolute().as_uri())
     where = os.environ.get("CUNET_INDEX", "") if where is None else where
     if not where:
         return Index(own)
     if not is_address(where):
         path = Path(where)
-        return Index(own | parse(_text(path), where, path.absolute().as_uri()), where)
+        return Index(
+            own | parse(text_of(path, "index", MAX_INDEX), where, path.absolute().as_uri()), where
+        )
     if where.lower().startswith("file:"):
         path = fetch.local(where)
-        return Index(own | parse(_text(path), where, where), where)
+        return Index(own | parse(text_of(path, "index", MAX_INDEX), where, where), where)
     fetch.check(where, index=True)
     text, notes = _fetched(where) if get else (_copy(where), ())
     return Index(own | parse(text, where, where), where, notes)
@@ -85,7 +86,7 @@ def is_address(where: str) -> bool:
 
 def parse(text: str, where: str, base: str) -> dict[str, Entry]:
     """The entries of an index; DataError, which names `where`, if one is wrong. base: the address
-    from which others are seen."""
+    that relative ones start from."""
     try:
         try:
             document = json.loads(text)
@@ -112,10 +113,10 @@ def _entry(name: str, found: Any, base: str) -> Entry:
                 f"file: expected NAME.npz without a folder, found {found.get('file')!r:.80}"
             )
         urls = found.get("urls", [])
-        if not isinstance(urls, list) or len(urls) > MAX_URLS:
-            raise Wrong(f"urls: expected a list of at most {MAX_URLS}, found {urls!r:.60}")
+        if not isinstance(urls, list):
+            raise Wrong(f"urls: expected a list, found {urls!r:.60}")
         addresses = tuple(_address(url, base, "urls") for url in urls)
-        card = text_of(found, "card", MAX_URL)
+        card = text_at(found, "card")
         return Entry(
             name, found["file"], record, addresses, _address(card, base, "card") if card else ""
         )
@@ -124,9 +125,9 @@ def _entry(name: str, found: Any, base: str) -> Entry:
 
 
 def _address(url: Any, base: str, key: str) -> str:
-    """A whole address; one on this computer is for an index on this computer alone, or whoever
-    writes an index could have any file of its reader's read."""
-    if not isinstance(url, str) or not 0 < len(url) <= MAX_URL or not url.isprintable():
+    """A whole address. Only an index on this computer may name a file of this computer: whoever
+    writes an index elsewhere must not have the files of its readers opened."""
+    if not isinstance(url, str) or not url or not url.isprintable():
         raise Wrong(f"{key}: expected an address, found {url!r:.80}")
     try:
         whole = urlsplit(urljoin(base, url)).geturl()  # the scheme in small letters
@@ -141,16 +142,6 @@ def _address(url: Any, base: str, key: str) -> str:
     return whole
 
 
-def _text(path: Path) -> str:
-    """The text of an index on this computer."""
-    try:
-        return read_text(path, MAX_INDEX)
-    except OSError as error:
-        raise of_system(error, f"cannot read index '{path}'") from error
-    except ValueError as error:
-        raise DataError(f"index '{path}' is damaged or no index of models ({error})") from error
-
-
 def _copy_path(where: str) -> Path:
     """Where the copy of an index is kept."""
     name = hashlib.sha256(where.encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -162,15 +153,15 @@ def _copy(where: str) -> str:
     copy = _copy_path(where)
     if not copy.is_file():
         raise CunetError(
-            f"index '{where}' has not been fetched yet, and nothing but `get` fetches; run: "
+            f"index '{where}' has not been fetched yet, and only `get` fetches; run: "
             f"cunet models get --index {where}"
         )
-    return _text(copy)
+    return text_of(copy, "index", MAX_INDEX)
 
 
 def _fetched(where: str) -> tuple[str, tuple[str, ...]]:
-    """The index at an address, of which a copy is kept; where it cannot be had, the copy from
-    before, and a note that says so."""
+    """The index at an address, of which a copy is kept; where it cannot be fetched, the earlier
+    copy, and a note that says so."""
     copy = _copy_path(where)
     try:
         text = fetch.text(where, MAX_INDEX, index=True)
@@ -181,7 +172,9 @@ def _fetched(where: str) -> tuple[str, tuple[str, ...]]:
                 "file elsewhere, and give that with --index",
                 [error],
             ) from error
-        return _text(copy), (f"warning: index '{where}': {error}; its copy is used",)
+        return text_of(copy, "index", MAX_INDEX), (
+            f"warning: index '{where}': {error}; its copy is used",
+        )
     parse(text, where, where)  # what is damaged does not replace a good copy
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)

@@ -23,8 +23,8 @@ from cunet.errors import CunetError, DataError, of_system
 from cunet.files.json_file import json_text, read_json
 
 MAX_TEXT = 500  # characters of a licence, a source or a purpose
-MAX_LIST = 100  # authors, and works to cite
 MAX_RECORD = 64 << 10  # bytes of a record itself
+MAX_CARD = 256 << 10  # bytes of a card
 MAX_BYTES = 1 << 36  # of a network: the paper's has 124 MB
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BLOCK = 1 << 20
@@ -56,8 +56,8 @@ class Record:
             raise Wrong(f"sha256: expected 64 hexadecimal digits, found {sha256!r:.80}")
         if type(size) is not int or not 0 < size <= MAX_BYTES:
             raise Wrong(f"bytes: expected a number from 1 to {MAX_BYTES:,}, found {size!r:.40}")
-        license, source, made_for = (text_of(found, key) for key in ("license", "source", "for"))
-        authors, cite = texts_of(found, "authors"), texts_of(found, "cite")
+        license, source, made_for = (text_at(found, key) for key in ("license", "source", "for"))
+        authors, cite = texts_at(found, "authors"), texts_at(found, "cite")
         return cls(sha256.lower(), size, license, source, made_for, authors, cite)
 
     def text(self) -> str:
@@ -68,20 +68,20 @@ class Record:
         return json_text(own | lists) + "\n"
 
 
-def text_of(found: dict[str, Any], key: str, most: int = MAX_TEXT) -> str:
+def text_at(found: dict[str, Any], key: str) -> str:
     """A text in an object, "" where it is not there; raises Wrong."""
     text = found.get(key, "")
-    if not isinstance(text, str) or len(text) > most:
-        raise Wrong(f"{key}: expected a text of at most {most} characters, found {text!r:.60}")
+    if not isinstance(text, str) or len(text) > MAX_TEXT:
+        raise Wrong(f"{key}: expected a text of at most {MAX_TEXT} characters, found {text!r:.60}")
     return text
 
 
-def texts_of(found: dict[str, Any], key: str) -> tuple[str, ...]:
+def texts_at(found: dict[str, Any], key: str) -> tuple[str, ...]:
     """A list of texts in an object, () where it is not there; raises Wrong."""
     texts = found.get(key, [])
-    if not isinstance(texts, list) or len(texts) > MAX_LIST:
-        raise Wrong(f"{key}: expected a list of at most {MAX_LIST} texts, found {texts!r:.60}")
-    return tuple(text_of({key: text}, key) for text in texts)
+    if not isinstance(texts, list):
+        raise Wrong(f"{key}: expected a list of texts, found {texts!r:.60}")
+    return tuple(text_at({key: text}, key) for text in texts)
 
 
 def record_path(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""From a name to the one file that it means, checked; nothing is fetched."""
+"""From a name to the one file that it means, its hash checked; nothing is fetched."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from cunet.models.index import Entry
 
 
-def named(name: str) -> Path:
-    """The file of a name that is here and is what its record says or, without one, the index.
+def file_of(name: str) -> Path:
+    """The file of a name, compared with its record or, without one, with the index.
 
-    CunetError where it is not here, with what to do; DataError where it is another file.
+    CunetError where it is not on this computer, with what to do; DataError where its hash differs.
     """
     path = find(name)
     if path is not None and read_record(path) is not None:
         return path
-    from cunet.models.index import read_index  # and with it what fetches
+    from cunet.models.index import read_index  # not above: it loads urllib
 
     try:
         entries = read_index().entries

@@ -7,7 +7,8 @@ comes after, so that a crash can leave a file without its record, but none with 
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 
 from cunet.errors import CunetError, DeviceError
@@ -20,12 +21,12 @@ from cunet.models.places import OWN, everything, first, own_folder
 from cunet.models.record import Record, card_path, record_path
 
 WAIT = 600.0  # seconds for another process that is writing the same network
-LOOK = 0.2
+LOOK = 0.2  # seconds until the next attempt
 
 
 def own_path(name: str) -> Path:
-    """The file of a name in the user's folder; CunetError where another place has the name, which
-    would then never mean this file, and for one that differs from another in capitals alone."""
+    """The file of a name in the user's folder. CunetError where an earlier place has the name, so
+    that it would never mean this file, and where it differs from another name only in capitals."""
     if name in (BUNDLED, ALIAS):
         raise CunetError(f"name: '{name}' is the network that comes with cunet; take another name")
     found = first(name)
@@ -34,7 +35,7 @@ def own_path(name: str) -> Path:
             f"name: model '{name}' is there already ({found.place}: '{found.path}') and is found "
             "first; take another name"
         )
-    for one in everything():  # one file on many a disk
+    for one in everything():  # many file systems would take both for one file
         if one.name != name and one.name.lower() == name.lower():
             raise CunetError(
                 f"name: '{name}' differs from model '{one.name}' in capitals alone; take that name "
@@ -45,33 +46,27 @@ def own_path(name: str) -> Path:
 
 @contextmanager
 def claimed(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """While the block writes the network; another process that does so is waited for. Raises
-    DeviceError where the folder cannot be written to. waiting() is called once, if it comes to
-    that."""
+    """Lock a network while the block writes it, after any other process that does so; waiting() is
+    called once if there is one. DeviceError where the folder cannot be written to."""
     until = time.monotonic() + WAIT
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _elsewhere(write_error(error, path.parent)) from error
-    told = False
-    while True:
-        lock = held(lock_of(path), path, "model")
-        try:
-            lock.__enter__()
-            break
-        except InUse:
-            if time.monotonic() > until:
-                raise
-            if not told:
-                waiting()
-            told = True
-            time.sleep(LOOK)
-        except CunetError as error:
-            raise _elsewhere(error) from error
-    try:
+    with ExitStack() as stack:
+        for attempt in count():
+            try:
+                stack.enter_context(held(lock_of(path), path, "model"))
+                break
+            except InUse:
+                if time.monotonic() > until:
+                    raise
+                if attempt == 0:
+                    waiting()
+                time.sleep(LOOK)
+            except CunetError as error:
+                raise _elsewhere(error) from error
         yield
-    finally:
-        lock.__exit__(None, None, None)
 
 
 def keep(
@@ -109,13 +104,6 @@ def keep(
     return record
 
 
-def put_record(path: Path, record: Record, card: str = "") -> None:
-    """Write the record of a network that somebody put there by hand, and its card."""
-    if card and not card_path(path).exists():
-        write_text(card_path(path), card)
-    write_text(record_path(path), record.text())
-
-
 def _elsewhere(error: CunetError) -> DeviceError:
-    """The error, with what helps if it is the folder's fault."""
+    """The error, with advice for a folder that cannot be written to."""
     return DeviceError(f"{error}; or set CUNET_CACHE to a folder that you may write to")

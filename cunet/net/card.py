@@ -1,7 +1,6 @@
 """The card of a network: what a stranger must know of it before using it, in Markdown.
 
-What the model file and its run say is filled in; what nobody said is named as such, so that a
-reader does not take silence for an answer.
+It is filled in from the model file and its run; what is unknown is written as "not stated".
 """
 
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from cunet.net.checkpoint import normalization_of
 from cunet.net.model_input import shape_of
 from cunet.terminal import plural, shell_line
 
-NOT_SAID = "not said"
+NOT_STATED = "not stated"
 SCORES = {"val_pixel_error": "pixel error", "val_dice": "Dice", "val_loss": "loss"}
 
 
@@ -54,12 +53,12 @@ def output(header: Mapping[str, Any]) -> str:
     """What its output is, in a line."""
     shape = shape_of(dict(header["net"]))
     how = "a sigmoid" if shape.sigmoid else "a softmax"
-    return f"the probabilities of {shape.classes} classes, by {how}; what they are: {NOT_SAID}"
+    return f"the probabilities of {shape.classes} classes, by {how}; what they are: {NOT_STATED}"
 
 
 def run_facts(model: Path) -> dict[str, str]:
     """What the run folder around a model file says of its training, as rows; nothing without one.
-    Of paths the last part alone is told, as cards are passed on."""
+    Paths are cut to their last part, since cards are passed on."""
     env, facts = _json(model.parent / "env.json"), {}
     if isinstance(data := env.get("data"), dict) and data:
         listed = [f"{name} (SHA-256 {str(value)[:12]}...)" for name, value in data.items()]
@@ -75,8 +74,8 @@ def run_facts(model: Path) -> dict[str, str]:
 
 
 def scores(model: Path, step: Any) -> str:
-    """What the run folder around a model file says of held-out slices, "" without any. The figures
-    of the last step are not those of a network that was chosen by them."""
+    """The scores on held-out slices in the run folder around a model file, "" without any: those of
+    the last step, since the best step was chosen by its score."""
     metrics = _json(model.parent / "metrics.json")
     last = metrics.get("last")
     last = last if isinstance(last, dict) else {}
@@ -102,26 +101,26 @@ def make_card(
     license: str = "",
     made_for: str = "",
 ) -> str:
-    """The card of a model file. license and made_for: "" for what was not said."""
+    """The card of a model file. license and made_for: "" where unknown."""
     facts, step = run_facts(model), header["progress"].get("step")
     rows = {
         "output": output(header),
-        "made for": made_for or NOT_SAID,
+        "made for": made_for or NOT_STATED,
         "network": network(header),
         "input": images(header),
-        "pixel size": NOT_SAID,
-        "trained on": facts.pop("trained on", NOT_SAID),
-        "training": NOT_SAID if step is None else f"{step:,} steps",
+        "pixel size": NOT_STATED,
+        "trained on": facts.pop("trained on", NOT_STATED),
+        "training": NOT_STATED if step is None else f"{step:,} steps",
         **facts,
-        "license": license or NOT_SAID,
+        "license": license or NOT_STATED,
     }
     table = "\n".join(f"| {key} | {_cell(value)} |" for key, value in rows.items())
     good = (
-        scores(model, step) or f"{NOT_SAID.capitalize()}: no scores of held-out images are known."
+        scores(model, step) or f"{NOT_STATED.capitalize()}: no scores of held-out images are known."
     )
     terms = _cell(license) if license else (
-        f"{NOT_SAID.capitalize()}. Ask who gave you this network; the terms of the images that it "
-        "was trained on may bind it too."
+        f"{NOT_STATED.capitalize()}. Ask whoever gave you this network; the terms of its training "
+        "images may apply to it too."
     )  # fmt: skip
     return (
         f"# {name}: a U-Net\n\n| | |\n|---|---|\n{table}\n\n## How good it is\n\n{good}\n\n"
@@ -130,7 +129,7 @@ def make_card(
 
 
 def _cell(text: str) -> str:
-    """Text that ends neither its line nor its cell."""
+    """Text in one line, without the character that ends a cell."""
     return " ".join(text.split()).replace("|", "/")
 
 
@@ -139,7 +138,7 @@ def _list(values: tuple[float, ...]) -> str:
 
 
 def _short(word: str) -> str:
-    """A word of a command line, of a full path the last part alone."""
+    """A word of a command line; of a full path only the last part."""
     key, sign, value = word.partition("=") if word.startswith("--") else ("", "", word)
     for kind in (PurePosixPath, PureWindowsPath):
         if kind(value).is_absolute():
@@ -152,7 +151,7 @@ def _is_number(found: dict[str, Any], key: str) -> bool:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """An object, nothing where there is none: a card can do without it."""
+    """The object in a JSON file; an empty one where there is none."""
     try:
         return read_json(path)
     except (OSError, ValueError):

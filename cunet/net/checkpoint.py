@@ -20,7 +20,7 @@ from cunet.files.atomic import write_npz
 from cunet.files.listing import one_within
 from cunet.models.names import ALIAS, is_name
 from cunet.models.places import BUNDLED_FILE, first
-from cunet.models.resolve import named as file_of
+from cunet.models.resolve import file_of
 from cunet.net import model_input
 from cunet.net.model_input import FORMAT, LATER
 from cunet.net.normalization import Normalization

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cunet.errors import CunetError, DataError, of_system
-from cunet.files.json_file import read_text
+from cunet.errors import CunetError, of_system
+from cunet.files.json_file import text_of
 from cunet.models import store
 from cunet.models.index import Index, read_index
 from cunet.models.names import check_name
 from cunet.models.places import everything, first, unknown
 from cunet.models.record import (
+    MAX_CARD,
     MAX_TEXT,
     Record,
     card_path,
@@ -24,7 +25,6 @@ from cunet.net import checkpoint
 from cunet.terminal import size as in_words
 
 FACTS = "name place path for license network input output steps bytes sha256 source urls".split()
-MAX_CARD = 256 << 10  # bytes
 BLOCK = 1 << 20
 
 
@@ -57,7 +57,7 @@ def describe(model: str, where: str | None = None) -> dict[str, Any]:
         "parameters": cards.parameters_of(header),
         "normalization": header["normalization"],
         "steps": header["progress"].get("step"),
-        "card": _text(card) if card.is_file() else "",
+        "card": text_of(card, "card", MAX_CARD) if card.is_file() else "",
     }
 
 
@@ -103,7 +103,7 @@ def cells(row: dict[str, Any]) -> tuple[str, str, str, str, str]:
         where += ", unusable"
     elif row["here"] and not row["used"]:
         where += ", hidden by the one above"
-    terms = row["license"] or cards.NOT_SAID
+    terms = row["license"] or cards.NOT_STATED
     return row["name"], where, in_words(row["bytes"]), terms, row["for"]
 
 
@@ -114,7 +114,7 @@ def facts_of(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(value, list):
             value = " ".join(value)
         if value or key == "license":
-            yield key, f"{value:,}" if isinstance(value, int) else value or cards.NOT_SAID
+            yield key, f"{value:,}" if isinstance(value, int) else value or cards.NOT_STATED
 
 
 def add(
@@ -137,10 +137,13 @@ def add(
             raise CunetError(f"{key}: expected at most {MAX_TEXT} characters, found {len(text):,}")
     source = checkpoint.model_file(model)
     header, _ = checkpoint.read(source)
-    name = check_name(name or _usual_name(source), "; say one with --name")
+    name = check_name(name or _usual_name(source), "; give one with --name")
     path = store.own_path(name)
-    text = _text(Path(card)) if card else cards.make_card(name, source, header, license, made_for)
-    notes = [] if license else ["license: not said; say it with --license if others will use it"]
+    if card:
+        text = text_of(Path(card), "card", MAX_CARD)
+    else:
+        text = cards.make_card(name, source, header, license, made_for)
+    notes = [] if license else ["license: not stated; give --license if others will use it"]
     if "done" in header:
         notes.append(
             "it holds the solver of its training as well, which only a resumed training needs; "
@@ -198,16 +201,6 @@ def _usual_name(source: Path) -> str:
 def _source(source: Path) -> str:
     """Where an added model came from: no full path, as a record is passed on."""
     return "/".join(source.absolute().parts[-2:])[:MAX_TEXT]
-
-
-def _text(path: Path) -> str:
-    """The text of a card."""
-    try:
-        return read_text(path, MAX_CARD)
-    except OSError as error:
-        raise of_system(error, f"cannot read card '{path}'") from error
-    except ValueError as error:
-        raise DataError(f"card '{path}': expected text of at most 256 kB ({error})") from error
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

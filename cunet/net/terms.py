@@ -1,4 +1,4 @@
-"""What must be said where a network is taken by its name: its terms, and what hides it."""
+"""Notes for whoever uses a network by its name: its terms, or that a file hides it."""
 
 from cunet.models.places import first
 from cunet.models.record import read_record
@@ -6,8 +6,8 @@ from cunet.net.checkpoint import BUNDLED, could_be_name, model_file
 
 
 def note_of(model: str | None) -> list[str]:
-    """What to say of a network that is taken by its name: its terms; and of a name that a file or
-    folder hides."""
+    """A note on the terms of a network that is used by its name, or a warning where a file or run
+    folder of that name is used instead."""
     if model is None or not could_be_name(model) or (found := first(model)) is None:
         return []
     path = model_file(model)
@@ -19,5 +19,5 @@ def note_of(model: str | None) -> list[str]:
     record = read_record(path, strict=False)
     if record is None or path == BUNDLED:  # `cunet segment` says more of that
         return []
-    said = [f"license: {record.license or 'not said'}", f"for {record.made_for}"]
-    return [f"model '{model}': {'; '.join(said[: 1 + bool(record.made_for)])}"]
+    made_for = f"; for {record.made_for}" if record.made_for else ""
+    return [f"model '{model}': license: {record.license or 'not stated'}{made_for}"]

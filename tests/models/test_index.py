@@ -49,8 +49,7 @@ def test_names_that_lead_elsewhere(entry, name):
                                  ["data:,x"], ["javascript:1"], ["http://"], ["http://[::1/a"],
                                  ["https://u:p@x.org/a"], ["https://x.org/a b"], ["a\nb"],
                                  ["https://x.org:port/"], ["file:///etc/passwd"],
-                                 ["\\\\host\\share"], ["https://x.org/" + "a" * 3000],
-                                 ["https://x.org/a"] * 21, ["http://x.org/\xe4"])]
+                                 ["\\\\host\\share"], ["http://x.org/\xe4"])]
     + [("license", one) for one in (3, None, "a" * 501)] + [("for", {}), ("card", 3)]
     + [("card", "file:///etc/passwd"), ("card", "ftp://x.org/a")],
 )  # fmt: skip
