@@ -19,8 +19,7 @@ def command(file, out, white, overwrite, quiet, as_json):
 
     FILE is Caffe's .caffemodel with the layers of the authors' U-Net of 2015, or the .pt, .pth or
     .safetensors of the U-Net for PyTorch by milesial (bilinear=False). Width, depth, channels and
-    classes are found from the weights. Nothing in FILE is run; a network that cunet has not is
-    refused.
+    classes are found from the weights. Nothing in FILE is run; other networks are refused.
 
     \b
     Examples:

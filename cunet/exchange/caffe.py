@@ -1,8 +1,8 @@
-"""The authors' U-Net of 2015 as Caffe has it: a .caffemodel to a network, and a network to one.
+"""The authors' U-Net of 2015 in Caffe: from a .caffemodel to a network, and back.
 
-All is found from the names and shapes of the layers with weights, no prototxt is needed: depth,
-width, channels, classes, and the variant, since the release's last up-convolution has twice the
-channels of the paper's. See caffe_layers.py for the names, caffe_file.py for the format.
+Depth, width, channels, classes and variant are found from the names and shapes of the weights (the
+release's last up-convolution has twice the channels of the paper's); no prototxt is needed. See
+caffe_layers.py for the names, caffe_file.py for the format.
 
 The networks of the release were trained on images from 0 to 1, so a file that is written takes grey
 values divided by 255 as well. The network's own normalisation is folded into its first convolution,
@@ -33,16 +33,11 @@ from cunet.net.tiles import check_tile, smallest_tile, usual_tile
 from cunet.net.unet import UNet
 
 
-def read(path: str | Path, white: float | None = None) -> UNet:
-    """The network in a .caffemodel; see imported()."""
-    return imported(path, white).net
-
-
 def imported(path: str | Path, white: float | None = None) -> Imported:
-    """The network in a .caffemodel, as CPU float32, with what its user must hear.
+    """The network in a .caffemodel, as CPU float32, with notes for its user.
 
-    white: the grey value that it shall see as 1 (255, of 8-bit images). Raises CunetError where the
-    file is missing, DataError where it is damaged or holds a network that cunet has not.
+    white: the grey value that becomes 1 for the network (default 255). Raises CunetError where the
+    file is missing, DataError where it is damaged or holds a network that cunet does not have.
     """
     layers = caffe_file.read(path)
     weighted = _weighted(path, layers)
@@ -177,8 +172,8 @@ def _check_holds(net: UNet, path: Path) -> None:
         wrong = "each image normalised by its own mean and deviation"
     if wrong:
         raise CunetError(
-            f"'{path}' is not written: this network has {wrong}, which the authors' Caffe net does "
-            "not; export it to .onnx"
+            f"'{path}' is not written: this network has {wrong}, which the authors' Caffe net "
+            "does not have; export it to .onnx"
         )
 
 

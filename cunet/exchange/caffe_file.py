@@ -6,7 +6,7 @@
     BlobProto       7 shape {1 its sides} or 1 to 4 num, channels, height, width
                     5 data, float32, packed or one by one   8 double_data, float64
 
-Bottoms are what a layer takes, tops what it makes. Source: caffe.proto of Caffe 1.0.
+Bottoms are a layer's inputs, tops its outputs. Source: caffe.proto of Caffe 1.0.
 """
 
 from collections.abc import Iterator
@@ -43,6 +43,8 @@ ABSENT: Settings = {
     "convolution_param": {"stride": [1]},
     "pooling_param": {"stride": [1]},
 }  # Caffe's defaults
+# Numbers of a blob by field: the kind of a single one, its bytes, its type
+NUMBERS = {5: (FOUR_BYTES, 4, "<f4"), 8: (EIGHT_BYTES, 8, "<f8")}
 MAX_LAYERS, MAX_NAMES, MAX_BLOBS, MAX_SIDES = 10_000, 1000, 100, 32
 
 
@@ -59,7 +61,7 @@ class Layer:
 
 
 def read(path: str | Path) -> list[Layer]:
-    """All layers in the order of the file; blobs are views of it. Errors as in mapped(), and
+    """All layers in the order of the file. Errors as in mapped(), and
     DataError where it is no NetParameter."""
     layers: list[Layer] = []
     try:
@@ -129,46 +131,25 @@ def _integers(value: int | memoryview) -> list:
 
 
 def _blob(data: memoryview) -> np.ndarray:
-    """A BlobProto as an array of float32 or float64, without a copy where its numbers are packed
-    in one piece, as Caffe writes them."""
-    shape, old, pieces = None, {}, {5: _Numbers("<f4", FOUR_BYTES), 8: _Numbers("<f8", EIGHT_BYTES)}
+    """A BlobProto as an array of float32 or float64; its numbers may come in pieces."""
+    shape, old, raw = None, {}, {number: bytearray() for number in NUMBERS}
     for number, wire, value in fields(data):
-        if number in pieces and isinstance(value, memoryview):
-            pieces[number].add(wire, value)
+        if number in NUMBERS and isinstance(value, memoryview):
+            single, size, _ = NUMBERS[number]
+            if wire not in (BYTES, single) or len(value) % size:
+                raise Malformed("the numbers of a blob are cut off")
+            raw[number] += value
         elif number == 7 and isinstance(value, memoryview):
             shape = [side for f, _, v in fields(value) if f == 1 for side in _integers(v)]
         elif number <= 4 and wire == VARINT:
             old[number] = int(value)  # type: ignore[arg-type]
-    values = pieces[5].array() if pieces[5] else pieces[8].array()
+    number = 5 if raw[5] else 8
+    values = np.frombuffer(raw[number], NUMBERS[number][2])
     if shape is None:
         shape = [old.get(n, 0) for n in (1, 2, 3, 4)] if old else [values.size]
     if len(shape) > MAX_SIDES or prod(shape) != values.size:
         raise Malformed(f"a blob of {shape[:8]} holds {values.size:,} numbers")
     return values.reshape(shape)
-
-
-class _Numbers:
-    """Numbers of one type that come in pieces."""
-
-    def __init__(self, dtype: str, single: int):
-        self.dtype, self.single = dtype, single
-        self.first: memoryview | None = None
-        self.more = bytearray()
-
-    def add(self, wire: int, value: memoryview) -> None:
-        if wire not in (BYTES, self.single) or len(value) % np.dtype(self.dtype).itemsize:
-            raise Malformed("the numbers of a blob are cut off")
-        if self.first is None:
-            self.first = value
-        else:
-            self.more += value
-
-    def __bool__(self) -> bool:
-        return self.first is not None
-
-    def array(self) -> np.ndarray:
-        first = b"" if self.first is None else self.first
-        return np.frombuffer(bytes(first) + self.more if self.more else first, self.dtype)
 
 
 def write(file: IO[bytes], name: str, layers: list[Layer]) -> None:

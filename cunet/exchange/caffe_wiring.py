@@ -25,7 +25,7 @@ MEANS = {"pad": "padding", "group": "filter groups", "pool": "a pooling that is 
 
 
 def refused(path: str | Path, layer: Layer, why: str) -> DataError:
-    """The error for a network that cunet has not."""
+    """The error for a network that cunet does not have."""
     return DataError(f"network '{path}': layer '{layer.name:.60}' ({layer.kind:.40}) {why}")
 
 
@@ -78,7 +78,7 @@ def check_wiring(path: str | Path, layers: list[Layer], names: list[str], releas
 
 def _origins(path: str | Path, layers: list[Layer], names: list[str]) -> dict[str, str]:
     """What each array inside the network comes from: a layer with weights, two that were
-    concatenated, or one that a U-Net has not. DataError where the score becomes no softmax."""
+    concatenated, or one that no U-Net has. DataError where the score becomes no softmax."""
     found: dict[str, str] = {}
     score: set[str] = set()
     for layer in layers:

@@ -1,11 +1,11 @@
-"""Networks of other programs as ours: what a file holds is recognised, and read."""
+"""Networks in files of other programs: the format is recognised by its first bytes, and read."""
 
 import math
 from pathlib import Path
 
 from cunet.checks import arguments, number, path
 from cunet.errors import CunetError, DataError
-from cunet.exchange import caffe, milesial
+from cunet.exchange import caffe, milesial, torch_file
 from cunet.exchange.imported import Imported
 from cunet.exchange.mapped import mapped
 from cunet.net.unet import UNet
@@ -18,9 +18,9 @@ def import_network(path: str | Path, white: float | None = None) -> UNet:
     """The network in a file of another program: Caffe's .caffemodel with the layers of the authors'
     U-Net, or the .pt, .pth or .safetensors of milesial's Pytorch-UNet (bilinear=False).
 
-    Such networks know images from 0 to 1; white is the grey value of your images that is 1 (255, of
-    8-bit images). Nothing in the file is run. Raises CunetError where the file is missing,
-    DataError where it is damaged or holds a network that cunet has not.
+    Such networks know images from 0 to 1; white is the grey value of your images that becomes
+    1 (default 255). Nothing in the file is run. Raises CunetError where the file is missing,
+    DataError where it is damaged or holds a network that cunet does not have.
 
         net = cunet.import_network("phseg_v5.caffemodel")
         cunet.save("phseg.npz", net)
@@ -29,13 +29,16 @@ def import_network(path: str | Path, white: float | None = None) -> UNet:
 
 
 def imported(path: str | Path, white: float | None = None) -> Imported:
-    """The same, with the format and what a user must hear."""
+    """The same, with the format and notes for the user."""
     if white is not None and not 0 < white < math.inf:
         raise CunetError(f"white: expected a grey value above 0, found {white:g}")
     start, ending = bytes(mapped(path)[:16]), Path(path).suffix.lower()
     _refuse_others(path, start, ending)
-    zipped = start.startswith((b"PK\x03\x04", b"\x80"))
-    if zipped or ending in (".pt", ".pth", ".safetensors") or start[8:9] == b"{":
+    if (
+        start.startswith(torch_file.STARTS)
+        or ending in (".pt", ".pth", ".safetensors")
+        or start[8:9] == b"{"
+    ):
         return milesial.imported(path, white)
     if ending == ".caffemodel" or start[:1] in (b"\x0a", b"\x12", b"\xa2"):
         return caffe.imported(path, white)  # a name, or layers of either kind
@@ -43,7 +46,7 @@ def imported(path: str | Path, white: float | None = None) -> Imported:
 
 
 def _refuse_others(path: str | Path, start: bytes, ending: str) -> None:
-    """DataError for files of which a user may think that they hold such a network."""
+    """DataError for files that a user may take for such a network."""
     why = ""
     if start.startswith(b"\x89HDF"):
         why = "HDF5, which cunet does not read; in Caffe, save it as .caffemodel (BINARYPROTO)"

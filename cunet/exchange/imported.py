@@ -1,4 +1,4 @@
-"""What comes of a file of another program: a network, and what its user must hear of it."""
+"""What is read from a file of another program: a network, and notes for its user."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ WHITE = 255.0  # of 8-bit images
 
 
 class Imported(NamedTuple):
-    """net: the network. format: of the file, in words. notes: lines for its user."""
+    """format: of the file, in words. notes: lines for the user."""
 
     net: UNet
     format: str
@@ -17,10 +17,10 @@ class Imported(NamedTuple):
 
 
 def takes_0_to_1(net: UNet, white: float | None) -> str:
-    """Let a network that knows images as 0 to 1 take those of 0 to `white`; returns a note.
+    """Normalise images of 0 to `white` to the 0 to 1 that a network was trained on; returns a note.
 
-    The range is kept as that of its training images, so that `cunet segment` warns of an image of
-    16 bits where 8 were expected, and of the reverse.
+    The range is stored as that of its training images, so that `cunet segment` warns of an image
+    of 16 bits where 8 were expected, and of the reverse.
     """
     white, channels = WHITE if white is None else white, net.shape.in_channels
     net.normalization = Normalization(

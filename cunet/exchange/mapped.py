@@ -1,4 +1,4 @@
-"""A file of another program as its bytes: mapped into memory, so that no more is read than used."""
+"""The bytes of a file of another program, mapped into memory: only what is used is read."""
 
 import mmap
 import os
@@ -34,5 +34,5 @@ def mapped(path: str | Path) -> memoryview:
 
 
 def damaged(path: str | Path, what: str, why: object) -> DataError:
-    """The error for a file that is not as a file of its kind is; what: the kind."""
+    """The error for a file that breaks its format; what: the format."""
     return DataError(f"network '{path}' is damaged or no {what} ({why}); use another copy")

@@ -1,9 +1,9 @@
 """PyTorch's best-known U-Net, milesial's Pytorch-UNet: its state dict to a network, and back.
 
-See milesial_names.py for the names and orders. Its convolutions have no biases, since the
-normalization takes them away; older files have them, and the running mean is lowered by the bias.
-It has "same" padding, and one output (a sigmoid) or one for each class. With bilinear=True it has
-no up-convolutions: cunet has no such network.
+See milesial_names.py for the names and orders. Its convolutions have no biases, since the batch
+normalization would cancel them; where older files have them, they are subtracted from the running
+means. It has "same" padding, and one output (a sigmoid) or one for each class. With bilinear=True
+it has no up-convolutions: cunet has no such network.
 """
 
 import json
@@ -34,21 +34,16 @@ SIZES = (
 )
 
 
-def read(path: str | Path, white: float | None = None) -> UNet:
-    """The network in a .pt, .pth or .safetensors file; see imported()."""
-    return imported(path, white).net
-
-
 def imported(path: str | Path, white: float | None = None) -> Imported:
-    """The network in a file of milesial's names, as CPU float32, with what its user must hear.
+    """The network in a file of milesial's names, as CPU float32, with notes for its user.
 
-    white: the grey value that it shall see as 1; by default what cunet wrote into the file, or 255,
-    of 8-bit images. Raises CunetError where the file is missing, DataError where it is damaged,
-    asks for code, or holds a network that cunet has not.
+    white: the grey value that becomes 1 for the network; by default what cunet wrote into the file,
+    else 255. Raises CunetError where the file is missing, DataError where it is damaged,
+    asks for code, or holds a network that cunet does not have.
     """
     metadata: dict[str, str] = {}
     inside, kind = "", "PyTorch state dict of milesial's U-Net"
-    if torch_like(path):
+    if bytes(mapped(path)[:4]).startswith(torch_file.STARTS):
         found, inside = torch_file.read(path)
     else:
         found, metadata = safetensors.read(path)
@@ -69,7 +64,7 @@ def imported(path: str | Path, white: float | None = None) -> Imported:
         with np.errstate(over="ignore"):
             target[...] = from_torch(name, state[source].read())
             if name.endswith(".mean") and (bias := state.get(_bias(source))):
-                target -= bias.read()  # the normalization took it away
+                target -= bias.read()  # the normalization cancels it
         if not np.isfinite(target).all():
             raise DataError(f"network '{path}': '{source}' holds NaN or infinity")
         if name.endswith(".variance") and (target < 0).any():
@@ -81,12 +76,6 @@ def imported(path: str | Path, white: float | None = None) -> Imported:
     else:
         notes.insert(0, takes_0_to_1(net, white))
     return Imported(net, kind, [*notes, SIZES.format(2**shape.depth)])
-
-
-def torch_like(path: str | Path) -> bool:
-    """Whether a file is a ZIP or an old pickle, as torch.save writes them; errors as mapped()."""
-    start = bytes(mapped(path)[:4])
-    return start.startswith((b"PK\x03\x04", b"\x80"))
 
 
 def _without_prefix(path: str | Path, found: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
@@ -159,7 +148,7 @@ def _bias(mean: str) -> str:
 
 
 def _stored(path: str | Path, metadata: dict[str, Any], channels: int) -> dict[str, Any]:
-    """What cunet wrote of the images into a file, or nothing."""
+    """What cunet wrote into a file about its images; empty without."""
     if OWN not in metadata:
         return {}
     try:
@@ -190,7 +179,7 @@ def write(net: UNet, path: str | Path, source: str | Path | None = None) -> dict
         wrong = "the ReLUs of the release of 2015"
     if wrong:
         raise CunetError(f"'{path}' is not written: this network has {wrong}, which milesial's "
-                         "PyTorch network has not; export it to .onnx")  # fmt: skip
+                         "PyTorch network does not have; export it to .onnx")  # fmt: skip
     arrays, state = learned(net), {}
     for name, source in names(shape).items():
         with np.errstate(over="ignore"):

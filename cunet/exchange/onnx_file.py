@@ -72,7 +72,7 @@ def to_bytes(
     float16: bool = False,
     source: str | Path | None = None,
 ) -> bytes:
-    """The content of an .onnx file. This signature is kept: packages are built on it.
+    """The content of an .onnx file.
 
     mirror   the file mirrors the image beyond its border: it takes (N, C, H, W), H and W multiples
              of 2^depth from least_side(shape, True) on, and returns (N, K, H, W), what
@@ -125,7 +125,7 @@ def _check(net: UNet, mirror: bool, size: int | None) -> None:
     if net.resize is not None:
         raise CunetError(
             f"this network scales every image to {net.resize} x {net.resize} pixels first, by a "
-            "filter that ONNX has not: it cannot be exported; train one without --resize"
+            "filter that ONNX does not have: it cannot be exported; train one without --resize"
         )
     if net.normalization.per_image and not mirror:
         raise CunetError(

@@ -16,13 +16,14 @@ from cunet.net.npz import Damaged, check_index
 MAX_PICKLE = 2_000_000  # bytes: of about 10,000 arrays
 INSIDE = ("state_dict", "model_state_dict", "model", "net")  # where checkpoints keep a state dict
 SAVE = "save the weights alone: torch.save(model.state_dict(), 'weights.pt')"
+STARTS = (b"PK\x03\x04", b"\x80")  # files of torch.save: a ZIP, until PyTorch 1.5 a pickle
 OLD = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # how files of PyTorch before 1.6 begin
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], str]:
-    """(the state dict: Tensors and what else by name, its own name in a checkpoint or "").
+    """(the state dict: Tensors and other values by name; its name in a checkpoint, or "").
 
-    Nothing of the file is run. Errors as in mapped(), and DataError where it is damaged, asks for
+    Nothing in the file is run. Errors as in mapped(), and DataError where it is damaged, asks for
     code, or holds no state dict.
     """
     data = mapped(path)
@@ -42,7 +43,9 @@ def read(path: str | Path) -> tuple[dict[str, Any], str]:
     except Broken as error:
         raise damaged(path, "file of torch.save", error) from error
     name = ""
-    if isinstance(found, dict):  # a checkpoint may hold a loss, an array as well
+    if isinstance(
+        found, dict
+    ):  # beside its state dict a checkpoint may hold an array, such as a loss
         inside = [key for key, value in found.items() if _arrays(value)]
         only = str(inside[0]) if len(inside) == 1 and not _arrays(found) else ""
         name = next((n for n in INSIDE if n in inside), only)
@@ -91,8 +94,8 @@ class _Archive:
         """What to raise: zipfile has many types of errors for damaged bytes."""
         if isinstance(error, OSError) and machine_failed(error):
             return of_system(error, f"cannot read network '{self.path}'")
-        told = isinstance(error, Damaged | Broken | zipfile.BadZipFile)
-        return Broken(f"{error!s:.100}" if told else type(error).__name__)
+        explained = isinstance(error, Damaged | Broken | zipfile.BadZipFile)
+        return Broken(f"{error!s:.100}" if explained else type(error).__name__)
 
     def member(self, name: str, most: int) -> bytes:
         """The bytes of a member of at most `most` bytes, its check sum compared."""

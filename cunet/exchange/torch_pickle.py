@@ -9,8 +9,8 @@ with a stack; one of its commands calls a function. Here it can name only what a
     torch._utils._rebuild_tensor_v2   an array: (numbers, offset, shape, strides ...)
     torch._utils._rebuild_parameter   the array in it
 
-and these are not called either, but understood. Sources: Lib/pickle.py and pickletools.py of Python
-(the commands), torch/serialization.py (the ZIP).
+and these are not called either: the reader builds what they would. Sources: Lib/pickle.py and
+pickletools.py of Python (the commands), torch/serialization.py (the ZIP).
 """
 
 import struct
@@ -177,9 +177,9 @@ def _named(module: str, name: str) -> Name:
     return Name(f"{module}.{name}")
 
 
-def _storage(told: tuple) -> Storage:
+def _storage(arguments: tuple) -> Storage:
     """("storage", type, member, device, how many numbers)."""
-    word, kind, key, _, count = told if len(told) == 5 else [None] * 5
+    word, kind, key, _, count = arguments if len(arguments) == 5 else [None] * 5
     kind = STORAGES.get(_of(kind, Name).name.removeprefix("torch."))
     if word != "storage" or kind is None or type(count) is not int:
         raise Broken("an array without numbers")

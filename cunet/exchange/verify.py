@@ -1,8 +1,7 @@
-"""An exported file against its model: both compute the same tiles, and the largest difference of
-their probabilities is found.
+"""An exported file against its model: the largest difference of probabilities on the same tiles.
 
-Tiles are of several sizes: membranes that are computed (cunet/data/synthetic.py), always the same,
-with the brightness of the images that the network was trained on; and parts of a user's own image.
+Tiles have several sizes. They show synthetic membranes (cunet/data/synthetic.py), always the same
+ones, as bright as the images that the network was trained on, and parts of a user's own image.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +16,8 @@ from cunet.data.mirror import reflect
 from cunet.data.synthetic import membranes
 from cunet.data.values import check_values
 from cunet.errors import CheckError
-from cunet.exchange.export import ending_of, function, model_or_net
+from cunet.exchange.export import ending_of, model_or_net
+from cunet.exchange.import_network import import_network
 from cunet.exchange.onnx_run import OnnxFile
 from cunet.files.pages import read_image
 from cunet.net.checkpoint import load, model_file
@@ -28,24 +28,19 @@ from cunet.net.unet import UNet
 from cunet.segmentation.one_image import image_of_channels
 from cunet.segmentation.segment import segment
 
-# Where a file passes, differences of probabilities. Of float32 the order of the sums makes 3e-6 in
-# trained networks and 8e-5 in an untrained one of full width; filters rounded to float16 make 9e-4
-# in a trained network and 2e-2 in small ones of random numbers
+# The largest differences that pass. In float32 another order of the sums makes 3e-6 in trained
+# networks and 8e-5 in an untrained one of full width; filters rounded to float16 make 9e-4 in a
+# trained network and 2e-2 in small ones of random numbers
 LIMIT, LIMIT_FLOAT16 = 5e-4, 2e-2
 TILES, MOST_SLICES = 4, 16
 GREY, SPREAD = 150, 40  # about the mean and the deviation of synthetic membranes
 
-# Formats that cunet reads itself, by ending: "module:name" of read(path) -> UNet
-READERS = {
-    ".caffemodel": "cunet.exchange.caffe:read",
-    ".safetensors": "cunet.exchange.milesial:read",
-    ".pt": "cunet.exchange.milesial:read",
-    ".pth": "cunet.exchange.milesial:read",
-}
+BY_ONNXRUNTIME = (".onnx", ".bioimageio.zip")
+BY_CUNET = (".caffemodel", ".safetensors", ".pt", ".pth")  # formats that it imports
 
 
 class NetFile:
-    """A file that was read as a network; as OnnxFile."""
+    """A file that cunet reads itself, with the attributes of OnnxFile."""
 
     mirror, float16, fixed, source_sha256 = False, False, None, None
 
@@ -79,10 +74,10 @@ def verify_export(
 ) -> dict[str, Any]:
     """Compare an exported file with its model: the largest difference of their probabilities.
 
-    path: a file of `export`. model: a model file, a run folder, "bundled", or a network. image: one
-    of the user's own, (H, W) or (H, W, C), or its file, of which the first page is taken; parts of
-    it are compared besides. limit: the largest difference to pass, by default 5e-4, or 0.02 where
-    the file's filters are float16. tiles: how many sizes. progress(done, all) is called after each.
+    path: a file of `export`. model: a model file, a run folder, a name, or a network. image: one of
+    your own, (H, W) or (H, W, C), or its file, of which the first page is read; parts of it are
+    compared as well. limit: the largest difference that passes, by default 5e-4, or 0.02 where the
+    file's filters are float16. tiles: how many sizes. progress(done, all) is called after each.
 
     Returns {"worst", "limit", "passed", "same_source", "tiles": [{"picture", "height", "width",
     "difference"}, ...], ...}; same_source: whether the file says that it was made from this model
@@ -92,14 +87,14 @@ def verify_export(
 
         assert cunet.verify_export("membranes.onnx", "bundled")["passed"]
     """
-    ending = ending_of(path, [".onnx", ".bioimageio.zip", *READERS])
+    ending = ending_of(path, (*BY_ONNXRUNTIME, *BY_CUNET))
     net, source = model, None
     if not isinstance(net, UNet):
         source = model_file(net)
         net = load(source)
     file: OnnxFile | NetFile
-    if ending in READERS:
-        file = NetFile(path, function(READERS[ending])(path))
+    if ending in BY_CUNET:
+        file = NetFile(path, import_network(path))
     else:
         file = OnnxFile(path)
     _check_shape(file, net.shape)
@@ -134,10 +129,10 @@ def of_tile(net: UNet, tile: np.ndarray) -> np.ndarray:
 def _check_shape(file: OnnxFile | NetFile, shape: Shape) -> None:
     """CheckError where the file cannot be an export of a network of this shape."""
     own, model = ({**vars(s), "dropout": 0} for s in (file.shape, shape))
-    apart = [f"{name} {own[name]}, not {model[name]}" for name in own if own[name] != model[name]]
-    if apart:
-        raise CheckError(f"'{file.path}' is no export of this model but of one of another network: "
-                         f"{'; '.join(apart)}")  # fmt: skip
+    differ = [f"{name} {own[name]}, not {model[name]}" for name in own if own[name] != model[name]]
+    if differ:
+        raise CheckError(f"'{file.path}' was exported from a network of another shape: "
+                         f"{'; '.join(differ)}")  # fmt: skip
 
 
 def _difference(file: OnnxFile | NetFile, net: UNet, pixels: np.ndarray) -> float:

@@ -5,6 +5,7 @@ import ast
 import os
 import re
 import sys
+from pathlib import Path
 
 import imagej_double
 import numpy as np
@@ -70,12 +71,11 @@ def test_a_file_is_segmented_and_what_is_made_is_opened(script, imagej, tmp_path
     assert not any(os.path.exists(path) for path in imagej.temporary)
 
 
-@needs_sh
 @pytest.mark.parametrize("why", ["never saved", "changed", "another size", "not a TIFF"])
 def test_what_is_not_on_the_disk_as_shown_is_saved_first(script, imagej, tmp_path, why):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, noise(40, 50))
-    imagej.front = image = imagej.open(path)
+    image = imagej.open(path)
     image.pages = 255 - noise(1, 40, 50)
     if why == "never saved":
         image.info, image.title = None, 'a: "b" / c'
@@ -85,18 +85,24 @@ def test_what_is_not_on_the_disk_as_shown_is_saved_first(script, imagej, tmp_pat
         image.pages = image.pages[:, :30]
     else:
         image.info.fileFormat = 1
-    image.seen = imagej.shown
+    own = Path(script.saved(image))
+    assert own.parent.parent == tmp_path
+    np.testing.assert_array_equal(tifffile.imread(own), image.pages[0])
+    assert own.name == ("a_ _b_ _ c.tif" if why == "never saved" else "a.tif")
+    assert image.changes == (why == "changed")  # it is left as it was
+    np.testing.assert_array_equal(tifffile.imread(path), noise(40, 50))
+
+
+@needs_sh
+def test_what_is_made_of_a_copy_goes_to_the_folder_that_is_given(script, imagej, tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", noise(40, 50))
+    imagej.front = imagej.open(tmp_path / "a.tif")
+    imagej.front.info = None  # as of an image that was never saved
     imagej.dialog["Save in (empty: beside the image)"] = str(tmp_path / "out")
     script.main()
     assert imagej.errors == []
-    own = [p for p in tmp_path.glob("cunet*/*.tif")]
-    np.testing.assert_array_equal(tifffile.imread(own[0]), image.pages[0])
-    assert own[0].name == ("a_ _b_ _ c.tif" if why == "never saved" else "a.tif")
-    assert image.changes == (why == "changed")  # it is left as it was
-    np.testing.assert_array_equal(tifffile.imread(path), noise(40, 50))
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        own[0].stem + "_labels.tif", own[0].stem + "_prob.tif"
-    ]  # fmt: skip
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["a_labels.tif", "a_prob.tif"]
 
 
 @needs_sh

@@ -131,50 +131,49 @@ from bioimageio.core import create_prediction_pipeline, load_model_description, 
 from bioimageio.core.digest_spec import create_sample_for_model
 from bioimageio.spec.model.v0_5 import TensorId
 
-path, image, out = sys.argv[1:]
-summary = test_description(path)
-assert summary.status == "passed", summary.format()
-model = load_model_description(path)
-sample = create_sample_for_model(model, inputs={"image": np.load(image)})
-with create_prediction_pipeline(model) as pipeline:
-    whole = pipeline.predict_sample_without_blocking(sample)
-    blocks = pipeline.predict_sample_with_blocking(sample)
-pages = [p.members[TensorId("probability")].data.values for p in (whole, blocks)]
-np.savez(out, whole=pages[0], blocks=pages[1])
+for path in sys.argv[1:]:
+    summary = test_description(path)
+    assert summary.status == "passed", summary.format()
+    model = load_model_description(path)
+    sample = create_sample_for_model(model, inputs={"image": np.load(f"{path}.npy")})
+    with create_prediction_pipeline(model) as pipeline:
+        whole = pipeline.predict_sample_without_blocking(sample)
+        blocks = pipeline.predict_sample_with_blocking(sample)
+    pages = [p.members[TensorId("probability")].data.values for p in (whole, blocks)]
+    np.savez(f"{path}.npz", whole=pages[0], blocks=pages[1])
 """
+JUDGED = {  # name: shape, and how many pixels at the border may differ
+    "paper": ({"depth": 2, "channels": 3, "classes": 3}, 0),
+    "release2015": ({"depth": 2, "variant": "release2015"}, 0),
+    "same": ({"depth": 2, "padding": "same", "batch_norm": True, "sigmoid": True}, 24),
+}
 
 
-@pytest.mark.parametrize(
-    ("shape", "border"),
-    [
-        ({"depth": 2, "channels": 3, "classes": 3}, 0),
-        ({"depth": 2, "variant": "release2015"}, 0),
-        ({"depth": 2, "padding": "same", "batch_norm": True, "sigmoid": True}, 24),
-    ],
-    ids=["paper", "release2015", "same"],
-)
-def test_bioimageio_accepts_it_and_predicts_the_same(shape, border, path, tmp_path):
+def test_bioimageio_accepts_them_and_predicts_the_same(tmp_path):
+    """All packages in one process, since its imports take seconds."""
     pytest.importorskip("bioimageio.core")
-    net = network(**shape)
-    bioimageio.write(net, path, about=ABOUT)
-    rng = np.random.default_rng(3)
-    image = rng.integers(0, 255, (1, net.shape.in_channels, 96, 128)).astype(np.float32)
-    np.save(tmp_path / "image.npy", image)
-    arguments = [str(path), str(tmp_path / "image.npy"), str(tmp_path / "out.npz")]
+    rng, paths, expected = np.random.default_rng(3), [], {}
+    for name, (shape, _) in JUDGED.items():
+        net = network(**shape)
+        paths.append(str(tmp_path / f"{name}.zip"))
+        bioimageio.write(net, paths[-1], about=ABOUT)
+        image = rng.integers(0, 255, (1, net.shape.in_channels, 96, 128)).astype(np.float32)
+        np.save(f"{paths[-1]}.npy", image)
+        expected[name] = cunet.segment(image[0].transpose(1, 2, 0), net, 144).transpose(2, 0, 1)
     done = subprocess.run(
-        [sys.executable, "-P", "-c", JUDGE, *arguments],
+        [sys.executable, "-P", "-c", JUDGE, *paths],
         capture_output=True,
         text=True,
         encoding="utf-8",
         env=quiet_environment(tmp_path),
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    expected = cunet.segment(image[0].transpose(1, 2, 0), net, 144).transpose(2, 0, 1)
-    inside = slice(border, -border or None)
-    with np.load(tmp_path / "out.npz") as found:
-        for name in ("whole", "blocks"):
-            difference = np.abs(found[name][0] - expected)[:, inside, inside]
-            assert difference.max() < 2e-5, name
+    for path, (name, (_, border)) in zip(paths, JUDGED.items(), strict=True):
+        inside = slice(border, -border or None)
+        with np.load(f"{path}.npz") as found:
+            for way in ("whole", "blocks"):
+                difference = np.abs(found[way][0] - expected[name])[:, inside, inside]
+                assert difference.max() < 2e-5, (name, way)
 
 
 def quiet_environment(folder):

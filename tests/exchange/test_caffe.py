@@ -68,7 +68,7 @@ def test_what_is_written_is_read(tmp_path, variant):
 def test_a_normalisation_is_in_the_weights(tmp_path):
     net = normalised(small_net(), 130.0, 35.0)
     caffe.write(net, tmp_path / "net.caffemodel")
-    again = caffe.read(tmp_path / "net.caffemodel")
+    again = caffe.imported(tmp_path / "net.caffemodel").net
     assert not same_weights(net, again)
     expected = cunet.segment(GREY, net, tile=60)
     np.testing.assert_allclose(cunet.segment(GREY, again, tile=60), expected, atol=1e-5)
@@ -119,7 +119,7 @@ def test_layers_that_caffe_puts_in_between_are_no_obstacle(tmp_path):
 def refusal(path, data, error=DataError):
     path.write_bytes(data)
     with pytest.raises(error) as raised:
-        caffe.read(path)
+        caffe.imported(path)
     assert str(path) in str(raised.value)
     return str(raised.value)
 

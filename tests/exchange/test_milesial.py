@@ -44,7 +44,7 @@ def test_outputs_are_those_of_pytorch(name, channels, outputs):
 
 
 def test_a_segmentation_agrees_too():
-    net = milesial.read(HERE / "old.pt")
+    net = milesial.imported(HERE / "old.pt").net
     found = cunet.segment(image(1), net, tile=576)[..., 1]
     np.testing.assert_allclose(found, 1 / (1 + np.exp(-ANSWERS["old"][0, 0])), atol=1e-6)
 
@@ -85,7 +85,7 @@ def test_forms_of_one_state_dict(tmp_path, state, form, words):
 @pytest.mark.parametrize("name", ["new", "old"])
 def test_what_is_written_has_the_names_and_numbers_of_pytorch_s_file(tmp_path, name):
     path = tmp_path / "net.safetensors"
-    notes = milesial.write(milesial.read(HERE / f"{name}.pt"), path)["notes"]
+    notes = milesial.write(milesial.imported(HERE / f"{name}.pt").net, path)["notes"]
     assert "/ 255" in notes[0] and "bilinear=False" in notes[1]
     found = theirs.load_file(path)
     expected = {n: v.read() for n, v in torch_file.read(HERE / f"{name}.pt")[0].items()
@@ -117,14 +117,14 @@ def test_written_and_read_again(tmp_path, shape):
         assert np.array_equal(one.value, other.value), one.name
     for name, value in net.statistics().items():
         assert np.array_equal(value, again.statistics()[name]), name
-    assert milesial.read(path, white=1).normalization.deviation[0] == 1
+    assert milesial.imported(path, white=1).net.normalization.deviation[0] == 1
 
 
 def refusal(tmp_path, state):
     path = tmp_path / "bad.pt"
     path.write_bytes(pt_of(state))
     with pytest.raises(DataError) as raised:
-        milesial.read(path)
+        milesial.imported(path)
     assert str(path) in str(raised.value)
     return str(raised.value)
 
@@ -161,7 +161,7 @@ def test_metadata_that_are_not_ours_are_refused(tmp_path, state, text):
     path = tmp_path / "net.safetensors"
     safetensors.write(path, state, {"cunet": text})
     with pytest.raises(DataError, match="its 'cunet'"):
-        milesial.read(path)
+        milesial.imported(path)
 
 
 def test_what_it_cannot_hold_is_refused(tmp_path):
@@ -178,6 +178,6 @@ def test_what_it_cannot_hold_is_refused(tmp_path):
     net = small_net(**same)
     net.normalization = replace(net.normalization, per_image=True)
     assert "each image less its mean" in milesial.write(net, path)["notes"][0]
-    assert milesial.read(path).normalization.per_image
+    assert milesial.imported(path).net.normalization.per_image
     with pytest.raises(CunetError, match="exists"):
         cunet.export(net, path)
