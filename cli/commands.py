@@ -9,7 +9,7 @@ COMMANDS = {
     "plan": "what segmenting a volume will take: tiles, hours, bytes",
     "models": "networks by name: list, add your own, get, verify",
     "objects": "numbers and outlines of objects from probability files",
-    "export": "write a network for other programs: ONNX",
+    "export": "a network for ONNX, bioimage.io, Caffe or PyTorch",
     "verify-export": "compare an exported file with its model",
     "import": "a network of Caffe or PyTorch as a model of cunet",
     "evaluate": "score a segmentation against the truth",

@@ -12,10 +12,11 @@ from cunet.cli.words import size as bytes_said
 @click.option("--mirror", is_flag=True, help="Take whole images, and mirror them beyond their "
               "border as `cunet segment` does. [.onnx]")  # fmt: skip
 @click.option("--size", type=click.IntRange(1), help="Both sides, in pixels, of the one image or "
-              "tile that it takes (default: any sizes); OpenCV 4 needs it. [.onnx]"
+              "tile that it takes (default: any sizes); OpenCV 4 needs it. [.onnx, .caffemodel]"
               )  # fmt: skip
 @click.option("--float16", is_flag=True, help="Store the filters as float16, in half the bytes; "
-              "computation stays float32; probabilities change by about 0.001. [.onnx]"
+              "computation stays float32; probabilities change by about 0.001. "
+              "[.onnx, .bioimageio.zip]"
               )  # fmt: skip
 @click.option("--name", help="What a package calls the network. [.bioimageio.zip, as below]")
 @click.option("--description", help="What it is for.")
@@ -34,9 +35,10 @@ def command(model, out, mirror, size, float16, overwrite, quiet, as_json, **abou
     \b
     .onnx  for onnxruntime, OpenCV and what is built on them. It takes raw image values (the network
            normalises them itself), (N, C, H, W) float32, and returns the probabilities of all
-           classes, (N, K, P, Q). Without --mirror it takes tiles of which the borders are lost.
-    .bioimageio.zip  a package for the programs of bioimage.io, with the ONNX file in it. What it
-           says of the network is from the record and the card beside the model file, or given.
+           classes, (N, K, P, Q). Without --mirror it takes tiles, whose borders are lost.
+    .bioimageio.zip  a package for the programs of bioimage.io, with the ONNX file in it. What
+           it says of the network comes from the record and card beside the model file, or from
+           the options.
     .caffemodel  the authors' net of 2015, and its .prototxt beside it, for Caffe and OpenCV 4
     .safetensors  a state dict for milesial's PyTorch U-Net (same padding, batch normalization)
 

@@ -88,12 +88,12 @@ def notes(net: UNet) -> list[str]:
     """What a user of the package must know beyond its description."""
     step = lattice(net.shape.depth)
     found = [
-        f"sides are multiples of {step} pixels, at least {least_side(net)}; values as in the file"
+        f"sides are multiples of {step} pixels, at least {least_block(net)}; values as in the file"
     ]
     if net.shape.padding == "same":
         found.append(
             f"the outermost {halo(net)} pixels of an image differ from those of `cunet segment`: "
-            "the network learned with zeros beyond the border, bioimage.io's programs mirror there"
+            "the network was trained with zeros beyond the border, bioimage.io's programs mirror there"
         )
     return found
 
@@ -101,7 +101,7 @@ def notes(net: UNet) -> list[str]:
 def description(net: UNet, about: About, files: dict[str, bytes]) -> dict:
     """What rdf.yaml says."""
     shape = net.shape
-    size = {"min": least_side(net), "step": lattice(shape.depth)}
+    size = {"min": least_block(net), "step": lattice(shape.depth)}
     channels = ["grey"] if shape.in_channels == 1 else names("channel", shape.in_channels)
     image_axes = [
         {"type": "batch"},
@@ -167,7 +167,7 @@ def halo(net: UNet) -> int:
     return -(-margin(net.shape.depth) // step) * step
 
 
-def least_side(net: UNet) -> int:
+def least_block(net: UNet) -> int:
     """The side of the smallest block with a middle: 208 at depth 4."""
     return 2 * halo(net) + lattice(net.shape.depth)
 
@@ -175,7 +175,7 @@ def least_side(net: UNet) -> int:
 def example_image(net: UNet) -> np.ndarray:
     """(H, W, C) float32: synthetic membranes of the mean and deviation that the network expects."""
     step = lattice(net.shape.depth)
-    side = max(least_side(net), BLOCKS_PER_SIDE * step)
+    side = max(least_block(net), BLOCKS_PER_SIDE * step)
     sections, _ = membranes(net.shape.in_channels, side, side, seed=0)
     x = sections.transpose(1, 2, 0).astype(np.float32)
     x = (x - x.mean((0, 1))) / x.std((0, 1))

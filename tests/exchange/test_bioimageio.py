@@ -144,7 +144,6 @@ for path in sys.argv[1:]:
 """
 JUDGED = {  # name: shape, and how many pixels at the border may differ
     "paper": ({"depth": 2, "channels": 3, "classes": 3}, 0),
-    "release2015": ({"depth": 2, "variant": "release2015"}, 0),
     "same": ({"depth": 2, "padding": "same", "batch_norm": True, "sigmoid": True}, 24),
 }
 
