@@ -93,7 +93,8 @@ def notes(net: UNet) -> list[str]:
     if net.shape.padding == "same":
         found.append(
             f"the outermost {halo(net)} pixels of an image differ from those of `cunet segment`: "
-            "the network was trained with zeros beyond the border, bioimage.io's programs mirror there"
+            "the network was trained with zeros beyond the border, where bioimage.io's programs "
+            "mirror"
         )
     return found
 

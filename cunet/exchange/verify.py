@@ -21,7 +21,6 @@ from cunet.exchange.import_network import import_network
 from cunet.exchange.onnx_run import OnnxFile
 from cunet.files.pages import read_image
 from cunet.net.checkpoint import load, model_file
-from cunet.net.shape import Shape
 from cunet.net.sizes import lattice
 from cunet.net.tiles import smallest_tile, usual_tile
 from cunet.net.unet import UNet
@@ -40,12 +39,14 @@ BY_CUNET = (".caffemodel", ".safetensors", ".pt", ".pth")  # formats that it imp
 
 
 class NetFile:
-    """A file that cunet reads itself, with the attributes of OnnxFile."""
+    """A file that cunet reads itself, with the attributes of OnnxFile. says_images: whether its
+    format says how images are scaled and normalised by themselves; Caffe's does not."""
 
     mirror, float16, fixed, source_sha256 = False, False, None, None
 
     def __init__(self, file: str | Path, net: UNet):
         self.path, self.net, self.shape = file, net, net.shape
+        self.says_images = ending_of(file, BY_CUNET) != ".caffemodel"
         self.least = smallest_tile(net.shape.depth, net.shape.padding)
         self.step = lattice(net.shape.depth)
 
@@ -97,7 +98,7 @@ def verify_export(
         file = NetFile(path, import_network(path))
     else:
         file = OnnxFile(path)
-    _check_shape(file, net.shape)
+    _check_shape(file, net)
     if limit is None:
         limit = LIMIT_FLOAT16 if file.float16 else LIMIT
     found = []
@@ -126,13 +127,18 @@ def of_tile(net: UNet, tile: np.ndarray) -> np.ndarray:
     return net.probability(net(x[None], remember=False))[0]
 
 
-def _check_shape(file: OnnxFile | NetFile, shape: Shape) -> None:
-    """CheckError where the file cannot be an export of a network of this shape."""
-    own, model = ({**vars(s), "dropout": 0} for s in (file.shape, shape))
+def _check_shape(file: OnnxFile | NetFile, net: UNet) -> None:
+    """CheckError where the file cannot be an export of a network of this shape, or of one that
+    prepares images in another way, which the tiles compared do not show."""
+    own, model = ({**vars(s), "dropout": 0} for s in (file.shape, net.shape))
+    if not isinstance(file, NetFile):  # ONNX has no resize; normalization is seen by images
+        own, model = own | {"resize": None}, model | {"resize": net.resize}
+    elif file.says_images:
+        for known, one in ((own, file.net), (model, net)):
+            known |= {"resize": one.resize, "per_image": one.normalization.per_image}
     differ = [f"{name} {own[name]}, not {model[name]}" for name in own if own[name] != model[name]]
     if differ:
-        raise CheckError(f"'{file.path}' was exported from a network of another shape: "
-                         f"{'; '.join(differ)}")  # fmt: skip
+        raise CheckError(f"'{file.path}' was exported from another network: {'; '.join(differ)}")
 
 
 def _difference(file: OnnxFile | NetFile, net: UNet, pixels: np.ndarray) -> float:

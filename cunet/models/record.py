@@ -1,9 +1,9 @@
-"""What is written down of a network's file beside it, so that a changed file is seen.
+"""The record of a network: what identifies its file, so that a changed one is noticed.
 
 NAME.json, the record of NAME.npz, is an object with
 
     sha256   of the file, 64 hexadecimal digits         license  of the network, in a few words
-    bytes    how many it has                            source   where it came from
+    bytes    its length                                 source   where it came from
     for      what it was made for
     authors  who made it, a list of "Name" or "Name (affiliation)"
     cite     what to cite, a list of "text, https://..."
@@ -27,7 +27,6 @@ MAX_RECORD = 64 << 10  # bytes of a record itself
 MAX_CARD = 256 << 10  # bytes of a card
 MAX_BYTES = 1 << 36  # of a network: the paper's has 124 MB
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_BLOCK = 1 << 20
 
 
 class Wrong(ValueError):
@@ -97,8 +96,8 @@ def card_path(path: Path) -> Path:
 def read_record(path: Path, strict: bool = True) -> Record | None:
     """The record of a network's file; None without one.
 
-    strict: DataError where there is a file of that name that is no record. Otherwise it is taken
-    for somebody else's: model files lie in folders of all kinds.
+    strict: DataError where the file of that name is no record. Otherwise it is ignored, as model
+    files may be in a folder with unrelated files.
     """
     record = record_path(path)
     try:
@@ -122,18 +121,15 @@ def digest(path: Path) -> str:
     """The SHA-256 of a file; errors as for reading it."""
     if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
         raise CunetError(f"model '{path}' is not a regular file; copy it into one")
-    done = hashlib.sha256()
     try:
         with open(path, "rb") as file:
-            while block := file.read(_BLOCK):
-                done.update(block)
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise of_system(error, f"cannot read model '{path}'") from error
-    return done.hexdigest()
 
 
 def differs(path: Path, record: Record) -> str:
-    """In what a file differs from the one of a record, "" if in nothing."""
+    """How a file differs from the one that a record is of, "" if it does not."""
     size = os.stat(path).st_size
     if size != record.bytes:
         return f"{size:,} bytes, expected {record.bytes:,}"
@@ -143,8 +139,8 @@ def differs(path: Path, record: Record) -> str:
 
 
 def refuse_changed(path: Path, strict: bool = False) -> Record | None:
-    """The record of a network's file, None without one; DataError where the file is another than
-    the one that it was written for. strict: as in read_record."""
+    """The record of a network's file, None without one; DataError where the file is not the one
+    that it was written for. strict: as in read_record."""
     record = read_record(path, strict)
     if record is not None and path.is_file() and (other := differs(path, record)):
         raise DataError(

@@ -29,10 +29,13 @@ BLOCK = 1 << 20
 
 
 def describe(model: str, where: str | None = None) -> dict[str, Any]:
-    """What is known of a model: by a name, a file or a run folder. Its keys: name ("" without one),
-    here, place, path, sha256, bytes, license, source, for, net (its arguments), network, input,
-    output, parameters, normalization, steps, card (text). One that the index `where` alone knows
-    (see cunet.models.index) is not here, and has no more than urls. Errors as in cunet.load."""
+    """What is known of a model, given by a name, a file or a run folder.
+
+    Returns name ("" without one), here, place, path, recorded, sha256, bytes, license, source, for,
+    net (its arguments), network, input, output, parameters, normalization, steps and card (text).
+    One that is only in the index `where` (see cunet.models.index) has here = False, urls, and what
+    the index says. Errors as in cunet.load.
+    """
     if checkpoint.could_be_name(model) and not Path(model).exists() and first(model) is None:
         entry = read_index(where).entries.get(model)
         if entry is not None:
@@ -68,7 +71,7 @@ def record_facts(record: Record) -> dict[str, Any]:
 
 
 def rows(index: Index) -> list[dict[str, Any]]:
-    """Every network that is here, then those of the index that are not, as a list to show.
+    """Every network on this computer, then those that only the index has.
 
     used: whether its name means it, and not an earlier one; problem: why it cannot be used.
     """
@@ -128,9 +131,9 @@ def add(
     """Copy a model file, or the best of a run folder, into the user's folder under a name.
 
     name: by default that of the file or run. card: a file of Markdown, by default one made of what
-    the model and its run say. Returns the name, the copy, and what else to say. Raises CunetError
-    for a name that is taken, DataError for a file that is no model, DeviceError where the folder
-    or the disk does not take it.
+    the model and its run say. Returns the name, the copy, and notes for the user. Raises
+    CunetError for a name that is taken, DataError for a file that is no model, DeviceError where
+    the folder cannot be written to or the disk is full.
     """
     for key, text in (("license", license), ("for", made_for)):
         if len(text) > MAX_TEXT:
@@ -163,9 +166,11 @@ def add(
 
 
 def verify(names: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
-    """Read networks as a whole, all that are here or those of these names: each with its name,
-    place, path, recorded (whether there is a hash to compare with) and problem ("" for none).
-    CunetError for a name that no place has."""
+    """Read whole networks, all on this computer or those of these names, and compare their hashes.
+
+    Yields name, place, path, recorded (whether there is a hash to compare with) and problem ("" for
+    none) of each. CunetError for a name that no place has.
+    """
     chosen = {name: first(name) for name in names}
     for name, one in chosen.items():
         if one is None:
@@ -188,7 +193,7 @@ def verify(names: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The files that are a network: to delete them is to remove it."""
+    """The files that make up a network."""
     return [p for p in (path, card_path(path), record_path(path)) if p.exists()]
 
 
@@ -199,7 +204,7 @@ def _usual_name(source: Path) -> str:
 
 
 def _source(source: Path) -> str:
-    """Where an added model came from: no full path, as a record is passed on."""
+    """Where an added model came from; no full path, since records are passed on."""
     return "/".join(source.absolute().parts[-2:])[:MAX_TEXT]
 
 

@@ -129,7 +129,7 @@ def test_another_model_is_seen(exported, tmp_path):
         (random_net(classes=3), "classes 2, not 3"),
         (random_net(sigmoid=True), "sigmoid False, not True"),
     ):
-        with pytest.raises(CheckError, match=f"network of another shape.*{said}"):
+        with pytest.raises(CheckError, match=f"exported from another network.*{said}"):
             verify_export(file, other)
     assert verify_export(file, random_net(seed=1, dropout=0.1), tiles=1)["same_source"] is None
 
