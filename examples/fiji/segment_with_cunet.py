@@ -37,21 +37,21 @@ def arguments(image, folder, settings):
     return line
 
 
-def outputs(answer):
-    """{"prob": [files], ...} from what cunet printed; None where that is no answer of it."""
+def outputs(printed):
+    """{"prob": [files], ...} from what cunet printed; None where that is no document of it."""
     try:
-        return json.loads(answer)["images"][0]["outputs"]
+        return json.loads(printed)["images"][0]["outputs"]
     except (ValueError, KeyError, IndexError, TypeError):
         return None
 
 
-def warnings(answer):
-    """What cunet warns of, one a line."""
-    return "\n".join(json.loads(answer)["images"][0].get("warnings", []))
+def warnings(printed):
+    """cunet's warnings, one a line."""
+    return "\n".join(json.loads(printed)["images"][0].get("warnings", []))
 
 
 def own_words(said):
-    """The error among the lines that cunet wrote, without its progress."""
+    """The error among cunet's lines on stderr, without its progress."""
     lines = said.strip().splitlines()
     for number, line in enumerate(lines):
         if line.startswith("Error: "):
@@ -65,10 +65,10 @@ def wrapped(text):
 
 
 def run(line, status, stopped):
-    """Run a command: (exit code, what it printed, what it said beside). None, as the exit code,
-    where it could not be started.
+    """Run a command: (exit code, text on stdout, text on stderr); the exit code is None where it
+    could not be started.
 
-    status(text) is called with its last line while it works; stopped() is asked whether to end it.
+    status(text) is called with its last line while it works; it is ended once stopped() is true.
     """
     from java.io import File, IOException
     from java.lang import ProcessBuilder, Thread
@@ -104,7 +104,7 @@ def text_of(one):
 
 
 def file_of(imp):
-    """The TIFF that an image was opened from, if it is as it was; None where it is not."""
+    """The TIFF that an image was opened from; None where the image was changed since."""
     from ij.io import FileInfo
 
     info = imp.getOriginalFileInfo()
@@ -230,16 +230,16 @@ def main():
     folder = settings["folder"].strip() or os.path.dirname(image)
     line = arguments(image, folder, settings)
     IJ.resetEscape()
-    code, answer, said = run(line, lambda text: IJ.showStatus("cunet: " + text), IJ.escapePressed)
-    files = outputs(answer)
+    code, printed, said = run(line, lambda text: IJ.showStatus("cunet: " + text), IJ.escapePressed)
+    files = outputs(printed)
     if code is None:
         IJ.error("Segment with cunet", NOT_FOUND + "\n \n" + wrapped(said))
     elif code != 0 or files is None:
         IJ.error("Segment with cunet", wrapped(own_words(said)))
     else:
         IJ.showStatus("cunet: done")
-        if warnings(answer):
-            IJ.log("cunet: " + warnings(answer))
+        if warnings(printed):
+            IJ.log("cunet: " + warnings(printed))
         show(files)
 
 

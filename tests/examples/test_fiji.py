@@ -162,7 +162,7 @@ def test_numbers_of_32_bits_get_colours(script, imagej, tmp_path):
     assert "b_prob.tif" in imagej.logs[0] and "Bio-Formats" in imagej.logs[0]
 
 
-def test_answers(script):
+def test_what_cunet_prints_is_understood(script):
     assert script.outputs("") is None and script.outputs("[]") is None
     assert script.outputs('{"images": [{"outputs": {"prob": ["a"]}}]}') == {"prob": ["a"]}
     assert script.warnings('{"images": [{"warnings": ["a", "b"]}]}') == "a\nb"

@@ -1,7 +1,6 @@
 """The widget: what it asks for, the thread, the layers, what it says; drawn nowhere."""
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from cunet_napari.widget import SegmentWidget
 
 import cunet
 from cunet import CunetError
-from cunet.net.checkpoint import BUNDLED
 
 
 @pytest.fixture
@@ -211,14 +209,13 @@ def test_the_model_is_described_before_it_is_used(form, model, tmp_path, monkeyp
     assert "give a model file" in form.about.text()
 
 
-def test_names_that_only_load_knows(monkeypatch):
-    """cunet.load may know networks by names that are no files."""
-    asked = []
-    monkeypatch.setattr(models, "load", lambda name, device: asked.append((name, device)) or "net")
-    assert models.loaded("isbi-wide", "cpu") == ("net", "isbi-wide", [])
-    assert asked == [("isbi-wide", "cpu")]
-    assert models.loaded("bundled", "cpu")[:2] == ("net", str(BUNDLED))
-    assert Path(asked[1][0]) == BUNDLED
+def test_a_name_means_the_network_of_that_name(model, monkeypatch, tmp_path):
+    monkeypatch.setenv("CUNET_MODELS", str(tmp_path))
+    path = tmp_path / "isbi-wide.npz"
+    path.write_bytes(model().read_bytes())
+    net, name, _ = models.loaded("isbi-wide", "cpu")
+    assert net.shape.width == 2 and name == str(path)
+    assert str(path) in models.described("isbi-wide")
 
 
 def test_a_dropped_model_is_taken_by_the_open_widget(form, model, said):

@@ -3,14 +3,12 @@
 from pathlib import Path
 
 from cunet import CunetError, UNet, load
+from cunet.models.record import read_record
 from cunet.net.checkpoint import BUNDLED, model_file, read_header
+from cunet.terminal import plural
 from cunet.training.run_state import model_of
 
 NEWEST, CUNETS_OWN, OTHER = "newest run", "bundled (EM membranes)", "file, run folder or name:"
-BUNDLED_FOR = (
-    "cell membranes in EM at about 4 nm a pixel (ISBI 2012); for non-commercial use only, like the "
-    "data it was trained on"
-)
 
 
 def meant(choice: str, text: str) -> str | None:
@@ -21,12 +19,10 @@ def meant(choice: str, text: str) -> str | None:
 
 
 def loaded(model: str | None, device: str) -> tuple[UNet, str, list[str]]:
-    """The network, its file, and what must be said of it, such as that its training failed."""
+    """The network, its file, and notes for the user, such as that its training failed."""
     if model == "":
         raise CunetError("no model is named: give a model file, a run folder or a name")
     path, doubts = model_of(model)
-    if model is not None and not path.exists():  # a name, which cunet.load knows or says is wrong
-        return load(model, device), model, doubts
     return load(path, device), str(path), doubts
 
 
@@ -39,11 +35,13 @@ def described(model: str | None) -> str:
         net = read_header(path)["net"]
     except CunetError as error:
         return str(error)
-    about = BUNDLED_FOR if path == BUNDLED else str(path.resolve())
-    start = "no run below this folder, so the bundled one: " * (model is None and path == BUNDLED)
+    about = str(path.resolve())
+    if path == BUNDLED and (record := read_record(path)) is not None:
+        about = f"{record.made_for}; {record.license}"
+        if model is None:
+            about = f"no run below this folder, so the bundled one: {about}"
     shape = f"width {net['width']}, depth {net['depth']}, {net['classes']} classes, "
-    shape += f"{net['in_channels']} channel{'s' * (net['in_channels'] != 1)}"
-    return "\n".join([f"{start}{about}", shape, *doubts])
+    return "\n".join([about, shape + plural(net["in_channels"], "channel"), *doubts])
 
 
 def is_model(path: str | Path) -> bool:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from cunet_napari.work import Objects
 
-MADE = "cunet"  # the entry in a layer's metadata that says what it was made of
+MADE = "cunet"  # the entry in a layer's metadata that says how it was made
 Layer = tuple[np.ndarray, dict[str, Any], str]  # as napari takes it: data, options, type
 
 
@@ -34,9 +34,8 @@ class Source:
 
 
 def probability_layers(source: Source, probability: np.ndarray, shown: bool) -> list[Layer]:
-    """A grey layer from 0 to 1 for class 1, or for each of more than two classes; (K, pages, H, W).
-
-    Where there is something else to look at they are not shown at first.
+    """Grey layers from 0 to 1 of probabilities (K, pages, H, W): one for class 1, or for each of
+    more than two classes. Hidden at first where mask or labels are shown.
     """
     count = len(probability)
     layers: list[Layer] = []
@@ -70,8 +69,8 @@ def _layer(
 
 
 def put(viewer: Any, layers: list[Layer]) -> list[str]:
-    """Show these layers: in the place of those of the run before, else as new ones. Returns the
-    names of layers that were kept since somebody had changed them."""
+    """Show these layers in place of those of the run before, or as new ones. Returns the names of
+    layers that were kept because somebody had changed them."""
     kept = []
     for data, options, kind in layers:
         old = _before(viewer, options["name"], kind, data)

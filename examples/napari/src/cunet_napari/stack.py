@@ -77,8 +77,8 @@ class Stack:
 def stack_of(layer: "Image", channels: int) -> Stack:
     """The pages of an image layer as a network of so many channels takes them.
 
-    RGB loses its alpha; RGB with equal channels is grey (see `grey`). Otherwise a network of
-    several channels needs an axis that is called c. CunetError for a layer that does not fit.
+    The alpha of RGBA is dropped; RGB with equal channels is grey (see `grey`). Otherwise a network
+    of several channels needs an axis named c. CunetError for a layer that does not fit.
     """
     data, name = (layer.data[0] if layer.multiscale else layer.data), layer.name
     shape = tuple(map(int, data.shape))
@@ -113,7 +113,7 @@ def _misfit(name: str, found: str, channels: int, fix: str) -> CunetError:
 
 def grey(stack: Stack, pixels: np.ndarray) -> np.ndarray:
     """Pixels (H, W, 3) of RGB as grey (H, W), for a network of one channel; CunetError where they
-    have a colour, of which no network of one channel knows what to make."""
+    are coloured, since there is no one right way to make them grey."""
     if (pixels[..., :1] != pixels).any():
         raise CunetError(
             f"layer '{stack.name}' is in colour and the model was made for 1 channel; split it "

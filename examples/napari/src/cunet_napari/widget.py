@@ -1,7 +1,7 @@
 """The widget "Segment with a U-Net": a form, a thread that works, and the layers that come of it.
 
-The window is never blocked: a tile is computed in the thread, and between two tiles it can be
-stopped. What cunet says of an error is shown in its own words.
+The window is never blocked: tiles are computed in the thread, which can be stopped between two of
+them. Errors are shown in cunet's own words.
 """
 
 import weakref
@@ -24,7 +24,7 @@ from cunet_napari.results import Layer, Source, object_layers, probability_layer
 from cunet_napari.stack import Stack, stack_of
 from cunet_napari.work import Step
 
-LONG = 60  # seconds of which a user is told
+LONG = 60  # seconds from which a run is announced with its time
 OPEN: "weakref.WeakSet[SegmentWidget]" = weakref.WeakSet()
 
 
