@@ -8,9 +8,11 @@ from cunet.errors import CunetError
 
 @dataclass(frozen=True)
 class Peer:
-    """name     as it is written in a sentence
+    """A program.
+
+    name     as it is written in a sentence
     package  to be installed
-    sides    how it is run, one process each
+    sides    the ways in which it is run, one process each
     jobs     what is timed: see worker.py
     check    what is compared before anything is timed
     """
@@ -31,11 +33,14 @@ class Peer:
 
 
 TORCH = ("torch NCHW", "torch channels last")
-PREDICT = (("predict",), "check_predict")  # what programs can do that only apply a network
 PEERS = {
     "torch": Peer("PyTorch", "torch", TORCH, ("forward", "step"), "check"),
-    "onnxruntime": Peer("ONNX Runtime", "onnxruntime", ("onnxruntime",), *PREDICT),
-    "openvino": Peer("OpenVINO", "openvino", ("OpenVINO in float32",), *PREDICT),
+    "onnxruntime": Peer(
+        "ONNX Runtime", "onnxruntime", ("onnxruntime",), ("predict",), "check_predict"
+    ),
+    "openvino": Peer(
+        "OpenVINO", "openvino", ("OpenVINO in float32",), ("predict",), "check_predict"
+    ),
 }
 ALONE = ("forward", "step")  # the jobs where there is no peer
 SIDES = {  # the class of each side, which its process imports

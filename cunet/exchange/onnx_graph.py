@@ -60,7 +60,7 @@ class Graph:
         return output
 
     def array(self, name: str, value: Any, dtype: str = "<f4") -> str:
-        """Keep an array; returns its name. NumericError where its numbers are none of this type."""
+        """Keep an array; returns its name. NumericError where a number does not fit this type."""
         with np.errstate(over="ignore"):
             kept = np.ascontiguousarray(value, dtype)
         if not np.isfinite(kept).all():
@@ -74,9 +74,9 @@ class Graph:
         return self.array(name, value, "<i8")
 
     def filters(self, name: str, value: Array, axes: tuple[int, ...]) -> str:
-        """Keep the filters of a layer, their axes in this order; returns the name to compute with.
+        """Keep the filters of a layer, their axes in this order; returns their float32 name.
 
-        Stored as float16 they are made float32 again by a node: every program can run that.
+        If stored as float16 they are cast to float32 by a node, which every program can run.
         """
         value = to_host(value).transpose(axes)
         if not self.float16:
@@ -93,8 +93,8 @@ class Graph:
 def mirrored_border(depth: int, padding: str = "valid") -> tuple[int, int]:
     """The pixels that a mirroring graph adds before and after each axis: (92, 96) at depth 4.
 
-    92 are lost in the network. A side of 16 n + 188 is none that fits, one of 16 n + 192 is; the
-    four pixels more are cut off at the end.
+    The network loses 92 on each side. A tile of 16 n + 184 pixels does not fit, one of 16 n + 188
+    does; the four pixels too many are cut off at the end.
     """
     unit, before = lattice(depth), margin(depth, padding)
     return before, tile_for_output(unit, depth, padding) - unit - before

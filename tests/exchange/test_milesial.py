@@ -15,7 +15,7 @@ from cunet.exchange import milesial, safetensors, torch_file
 theirs = pytest.importorskip("safetensors.numpy")
 
 HERE = Path(__file__).parent / "torch_files"
-ANSWERS = np.load(HERE / "answers.npz")
+OUTPUTS = np.load(HERE / "outputs.npz")
 
 
 def image(channels):
@@ -33,7 +33,7 @@ def logits(net, channels):
 @pytest.mark.parametrize(("name", "channels", "outputs"), [("new", 3, 3), ("old", 1, 1)])
 def test_outputs_are_those_of_pytorch(name, channels, outputs):
     found = milesial.imported(HERE / f"{name}.pt")
-    net, expected = found.net, ANSWERS[name]
+    net, expected = found.net, OUTPUTS[name]
     assert (net.shape.in_channels, net.shape.outputs) == (channels, outputs)
     assert net.shape.sigmoid == (outputs == 1) and expected.std(axis=(2, 3)).min() > 0.01
     np.testing.assert_allclose(logits(net, channels), expected, atol=3e-6)
@@ -46,7 +46,7 @@ def test_outputs_are_those_of_pytorch(name, channels, outputs):
 def test_a_segmentation_agrees_too():
     net = milesial.imported(HERE / "old.pt").net
     found = cunet.segment(image(1), net, tile=576)[..., 1]
-    np.testing.assert_allclose(found, 1 / (1 + np.exp(-ANSWERS["old"][0, 0])), atol=1e-6)
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-OUTPUTS["old"][0, 0])), atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_forms_of_one_state_dict(tmp_path, state, form, words):
     assert found.net.normalization.deviation == (65535.0,) * 3
     assert words in " ".join(found.notes)
     net = normalised(found.net, 0.0, 255.0)
-    np.testing.assert_allclose(logits(net, 3), ANSWERS["new"], atol=3e-6)
+    np.testing.assert_allclose(logits(net, 3), OUTPUTS["new"], atol=3e-6)
 
 
 @pytest.mark.parametrize("name", ["new", "old"])

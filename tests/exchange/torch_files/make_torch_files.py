@@ -1,11 +1,11 @@
 """Makes the files beside it with PyTorch: small networks with the names and structure of milesial's
-Pytorch-UNet (bilinear=False), of random weights and statistics, and what they answer.
+Pytorch-UNet (bilinear=False), of random weights and statistics, and what they return.
 
     pip install torch==2.13.0 numpy && python make_torch_files.py
 
 new.pt  colour to three classes, convolutions without biases, "mask_values" in the dict
 old.pt  grey to one output, convolutions with biases, as that repository had them until 2022
-answers.npz  their outputs (1, K, 32, 48) for image(C), which the tests make again
+outputs.npz  their outputs (1, K, 32, 48) for image(C), which the tests make again
 """
 
 from pathlib import Path
@@ -66,7 +66,7 @@ class Net(nn.Module):
 
 
 def main() -> None:
-    here, answers = Path(__file__).parent, {}
+    here, found = Path(__file__).parent, {}
     for name, channels, outputs, bias in (("new", 3, 3, False), ("old", 1, 1, True)):
         torch.manual_seed(6)
         net = Net(channels, outputs, bias)
@@ -80,12 +80,12 @@ def main() -> None:
         net.eval()
         x = torch.from_numpy(image(channels).astype(np.float32) / 255)
         with torch.no_grad():
-            answers[name] = net(x[None]).numpy()
+            found[name] = net(x[None]).numpy()
         state = net.state_dict()
         if name == "new":
             state["mask_values"] = [0, 1, 2]
         torch.save(state, here / f"{name}.pt")
-    np.savez_compressed(here / "answers.npz", **answers)
+    np.savez_compressed(here / "outputs.npz", **found)
 
 
 if __name__ == "__main__":
