@@ -19,6 +19,7 @@ from cunet.errors import CheckError
 from cunet.exchange.export import ending_of, model_or_net
 from cunet.exchange.import_network import import_network
 from cunet.exchange.onnx_run import OnnxFile
+from cunet.exchange.package import check_package
 from cunet.files.pages import read_image
 from cunet.net.checkpoint import load, model_file
 from cunet.net.sizes import lattice
@@ -99,6 +100,8 @@ def verify_export(
     else:
         file = OnnxFile(path)
     _check_shape(file, net)
+    if ending == ".bioimageio.zip":
+        check_package(path, net)
     if limit is None:
         limit = LIMIT_FLOAT16 if file.float16 else LIMIT
     found = []

@@ -106,8 +106,8 @@ def cells(row: dict[str, Any]) -> tuple[str, str, str, str, str]:
         where += ", unusable"
     elif row["here"] and not row["used"]:
         where += ", hidden by the one above"
-    terms = row["license"] or cards.NOT_STATED
-    return row["name"], where, in_words(row["bytes"]), terms, row["for"]
+    terms, use = (" ".join(row[key].split()) for key in ("license", "for"))  # in one line
+    return row["name"], where, in_words(row["bytes"]), terms or cards.NOT_STATED, use
 
 
 def facts_of(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -140,7 +140,7 @@ def add(
             raise CunetError(f"{key}: expected at most {MAX_TEXT} characters, found {len(text):,}")
     source = checkpoint.model_file(model)
     header, _ = checkpoint.read(source)
-    name = check_name(name or _usual_name(source), "; give one with --name")
+    name = check_name(_usual_name(source) if name is None else name, "; give one with --name")
     path = store.own_path(name)
     if card:
         text = text_of(Path(card), "card", MAX_CARD)
