@@ -11,7 +11,8 @@ from cunet.exchange.about import About
 from cunet.exchange.bioimageio import description
 from cunet.net.unet import UNet
 
-COMPARED = ("axes", "pad", "preprocessing", "postprocessing", "test_tensor")  # of inputs and outputs
+# Fields of inputs and outputs
+COMPARED = ("axes", "pad", "preprocessing", "postprocessing", "test_tensor")
 ANYONE = About("anyone", "anything", ("anyone",), "MIT")  # is not compared
 
 
