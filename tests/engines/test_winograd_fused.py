@@ -8,7 +8,7 @@ from inputs import Inputs, conv_case, normal32
 
 from cunet import threads
 from cunet.engines import definition
-from cunet.engines.cpu import winograd, winograd_fused
+from cunet.engines.cpu import machine, winograd, winograd_fused
 
 # images of so many channels, K, and H x W: tiles that are whole, cut, and smaller than a patch
 SHAPES = [
@@ -122,12 +122,9 @@ def test_the_number_of_threads_changes_no_bit(computed):
 
 
 def test_numpy_computes_where_numba_cannot_be_loaded(monkeypatch):
-    monkeypatch.setattr(winograd_fused, "_loops", winograd_fused._loops.__wrapped__)
-    for name in [n for n in sys.modules if n.startswith("cunet.engines.cpu.")]:
-        if name.endswith(("winograd_kernels", "winograd_words", "vectors")):
-            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(machine, "usable", machine.usable.__wrapped__)
+    monkeypatch.delitem(sys.modules, "cunet.engines.cpu.vectors", raising=False)
     monkeypatch.delattr("cunet.engines.cpu.vectors", raising=False)
-    monkeypatch.delattr("cunet.engines.cpu.winograd_kernels", raising=False)
     monkeypatch.setitem(sys.modules, "numba", None)
     x, w, b = normal32(1, 1, 12, 10, 16), normal32(2, 3, 3, 16, 16), normal32(3, 16)
     y = winograd_fused.conv_forward(x, w, b)

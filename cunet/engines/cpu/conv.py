@@ -10,11 +10,12 @@ from types import ModuleType
 import numpy as np
 
 from cunet.engines import definition
-from cunet.engines.cpu import strips, winograd, winograd_fused
+from cunet.engines.cpu import lines, strips, winograd, winograd_fused
 
 ALGORITHMS: dict[str, ModuleType] = {
     "definition": definition,
     "strips": strips,
+    "lines": lines,
     "winograd": winograd,
     "winograd_fused": winograd_fused,
 }
@@ -27,17 +28,19 @@ def supports(algorithm: ModuleType, size: tuple[int, int]) -> bool:
 
 
 def choose(w: np.ndarray) -> ModuleType:
-    """The algorithm for filters w (R, S, C, K): Winograd for 3x3 filters of more than a few
-    channels, fused where there are not too many; strips for all else.
+    """The algorithm for filters w (R, S, C, K): lines for few channels, Winograd for 3x3 filters of
+    more, fused where there are not too many, strips for all else.
 
     Measured on one core with AVX2 (sgemm 75 GFLOP/s), effective GFLOP/s of forward, Winograd and
     fused: 568x568 16 -> 16 channels 30 and 114, 280x280 32 -> 32 64 and 142, 136x136 64 -> 64 118
     and 193, 54x54 256 -> 128 109 and 165, 28x28 256 -> 256 106 and 115, where fused backward is
-    slower. Strips: 68, 79, 99 and 56 on another core. With one channel they gather the taps instead
-    (4 against 25 ms at 572x572 -> 16).
+    slower. Strips: 68, 79, 99 and 56 on another core. With one channel lines take 2.5 ms at 572x572
+    -> 16, strips, which gather the taps, 10, and Winograd more.
     """
     r, s, c, k = w.shape
-    if (r, s) != winograd.SIZE or c <= strips.GATHERED_CHANNELS:
+    if c <= strips.GATHERED_CHANNELS:
+        return lines
+    if (r, s) != winograd.SIZE:
         return strips
     return winograd_fused if c * k <= FUSED_PRODUCT else winograd
 

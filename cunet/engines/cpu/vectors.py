@@ -148,30 +148,45 @@ def both_ways(b: Any, matrix: np.ndarray, get: Callable, put: Callable) -> None:
             put(i, j, vector)
 
 
-def product(rows: int, a_row: int, a_step: int, inner: int, add: bool) -> Any:
-    """The word (outer, a, a_block, u, out) for a block of a matrix product, rows x 16 sums:
+def product(rows: int, start: bool = False, least: bool = False) -> Any:
+    """The word for a block of a matrix product, rows x 16 sums in registers:
 
         out[row][0:16] = sum over `outer` blocks of `inner` steps of a[block, step, row] u[0:16]
 
-    u advances by 16 numbers a step, a by a_step bytes a step and a_block a block; its rows are
-    a_row bytes apart; add: the sums start from what is in out. With six rows 12 registers of AVX2
-    hold the sums, two u and one a, in all lanes: 12 multiplications for 8 loads, and none stored
-    before the end.
+    u advances by 16 numbers a step; *_row, *_step and *_block are the bytes from one to the next.
+    start: the sums start from 16 numbers at `begun`, else from 0. least: they are raised to the
+    number at `floor`. With six rows 12 registers of AVX2 hold the sums, two u and one a, in all
+    lanes: 12 multiplications for 8 loads, and nothing is stored before the end.
     """
 
-    def emit(b: Any, outer: Value, a: Value, a_block: Value, u: Value, out: Value) -> None:
+    def emit(
+        b: Any, outer: Value, inner: Value, a: Value, a_row: Value, a_step: Value, a_block: Value,
+        u: Value, out: Value, out_row: Value, begun: Value, begun_row: Value, floor: Value,
+    ) -> None:  # fmt: skip
         places = [(r, offset) for r in range(rows) for offset in PARTS]
         sums = {place: cgutils.alloca_once(b, VECTOR) for place in places}
         for (r, offset), kept in sums.items():
-            b.store(load(b, at(b, out, r * PIXEL + offset)) if add else constant(0), kept)
-        with cgutils.for_range(b, outer) as block, cgutils.for_range(b, whole(inner)) as step:
+            here = at(b, at(b, begun, offset), begun_row, r)
+            b.store(load(b, here) if start else constant(0), kept)
+        with cgutils.for_range(b, outer) as block, cgutils.for_range(b, inner) as step:
             here = at(b, at(b, a, block.index, a_block), step.index, a_step)
-            there = at(b, at(b, u, block.index, inner * PIXEL), step.index, PIXEL)
+            there = at(b, u, at(b, step.index, block.index, inner), PIXEL)
             vectors = {offset: load(b, at(b, there, offset)) for offset in PARTS}
-            factors = [broadcast(b, at(b, here, r * a_row)) for r in range(rows)]
+            factors = [broadcast(b, at(b, here, a_row, r)) for r in range(rows)]
             for (r, offset), kept in sums.items():
                 b.store(multiply_add(b, factors[r], vectors[offset], b.load(kept)), kept)
+        lowest = broadcast(b, floor) if least else None
         for (r, offset), kept in sums.items():
-            store(b, b.load(kept), at(b, out, r * PIXEL + offset))
+            total = b.load(kept)
+            store(
+                b,
+                raised(b, total, lowest) if least else total,
+                at(b, at(b, out, offset), out_row, r),
+            )
 
     return word(emit)
+
+
+def raised(b: Any, vector: Value, floor: Value) -> Value:
+    """The larger of the two; what is not a number stays so."""
+    return b.select(b.fcmp_ordered("<", vector, floor), floor, vector)

@@ -10,13 +10,13 @@ It takes float32 and multiples of 16 channels, and hands everything else to wino
 Numba cannot be used.
 """
 
-from functools import cache
 from types import ModuleType
 
 import numpy as np
 
 from cunet.engines.cpu import winograd
 from cunet.engines.cpu.buffers import empty, scratch
+from cunet.engines.cpu.machine import BLOCK, addressable, mapped, takes
 from cunet.engines.cpu.winograd import checked
 from cunet.engines.cpu.winograd_tiles import (
     PATCH,
@@ -29,7 +29,6 @@ from cunet.engines.cpu.winograd_tiles import (
 from cunet.threads import fixed_sums, parallel
 
 SIZE = (3, 3)  # the only filters this takes
-BLOCK = 16  # channels that are computed together
 PIECES = 16  # of an image's tiles, for the threads
 GROUPS = 8  # of a batch's tiles, each with its own partial sum of dU
 
@@ -114,20 +113,11 @@ def conv_backward(
 
 def machine_code(images: tuple[np.ndarray, ...], w: np.ndarray) -> ModuleType | None:
     """The compiled loops, or None where they cannot take these arrays."""
-    channels = (*w.shape[2:], *(image.shape[3] for image in images))
-    plain = all(array.dtype == np.float32 for array in (w, *images))
-    return _loops() if plain and not any(c % BLOCK for c in channels) else None
-
-
-@cache
-def _loops() -> ModuleType | None:
-    """winograd_kernels, or None where Numba cannot be loaded or the processor has no instruction
-    for a product with a sum."""
-    try:
-        from cunet.engines.cpu import vectors, winograd_kernels
-    except Exception:  # whatever a damaged installation raises: NumPy computes the same
+    if not takes((*w.shape[2:], *(image.shape[3] for image in images)), (*images, w)):
         return None
-    return winograd_kernels if vectors.usable() else None
+    from cunet.engines.cpu import winograd_kernels
+
+    return winograd_kernels
 
 
 def work(
@@ -166,13 +156,3 @@ def cut(n: int, tiles: int, step: int, most: int) -> list[tuple[int, int, int]]:
     """(image, first tile, end) of up to `most` pieces of each image, of whole steps of tiles."""
     step *= max(1, -(-tiles // (step * most)))
     return [(i, t, min(t + step, tiles)) for i in range(n) for t in range(0, tiles, step)]
-
-
-def addressable(x: np.ndarray) -> np.ndarray:
-    """x, or a copy where the channels of a pixel are not side by side."""
-    return x if x.strides[3] == x.itemsize else np.ascontiguousarray(x)
-
-
-def mapped(image: np.ndarray) -> tuple[int, int, int]:
-    """Where an image (H, W, C) lies, in bytes: address, from row to row, from pixel to pixel."""
-    return image.ctypes.data, image.strides[0], image.strides[1]

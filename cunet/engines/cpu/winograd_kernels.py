@@ -60,7 +60,7 @@ def multiply(plan, n, c, k):  # type: ignore[no-untyped-def]
             for i in range(0, n, ROWS):  # the last rows may be of no tile
                 a = plan[V] + p * POINT + i * PIXEL
                 out = plan[M] + block // BLOCK * POINTS + p * POINT + i * PIXEL
-                products((c // BLOCK, a, POINTS, u, out))
+                products((c // BLOCK, BLOCK, a, PIXEL, 4, POINTS, u, out, PIXEL, 0, 0, 0))
 
 
 @register_jitable
@@ -159,4 +159,5 @@ def backward(images, plan):  # type: ignore[no-untyped-def]
                 du = plan[DU] + (p * (k // BLOCK) + block) * c * PIXEL
                 for channel in range(0, c, CHANNELS):
                     m = plan[M] + channel // BLOCK * POINTS + p * POINT + channel % BLOCK * 4
-                    products_of_tiles((n, m, PIXEL, v, du + channel * PIXEL))
+                    out = du + channel * PIXEL
+                    products_of_tiles((1, n, m, 4, PIXEL, 0, v, out, PIXEL, out, PIXEL, 0))

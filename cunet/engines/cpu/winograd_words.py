@@ -22,6 +22,7 @@ from cunet.engines.cpu.vectors import (
     load,
     parts,
     product,
+    raised,
     store,
     word,
 )
@@ -70,8 +71,7 @@ def from_points(
             return b.fadd(vector, added) if i == j == 1 else vector
 
         def put(p: int, q: int, vector: Value) -> None:
-            vector = b.select(b.fcmp_ordered("<", vector, floor), floor, vector)  # NaN stays NaN
-            store(b, vector, at(b, rows[p], pixel, q))
+            store(b, raised(b, vector, floor), at(b, rows[p], pixel, q))
 
         both_ways(b, AT, get, put)
 
@@ -104,5 +104,5 @@ def add_tile(b: Any, x: Value, row: Value, pixel: Value, total: Value) -> None:
         store(b, b.fadd(load(b, at(b, total, offset)), own), at(b, total, offset))
 
 
-products = product(ROWS, a_row=PIXEL, a_step=4, inner=BLOCK, add=False)
-products_of_tiles = product(CHANNELS, a_row=4, a_step=0, inner=1, add=True)
+products = product(ROWS)  # a row is a tile, a step a channel
+products_of_tiles = product(CHANNELS, start=True)  # a row is a channel, a step a tile
