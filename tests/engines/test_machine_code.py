@@ -102,3 +102,17 @@ def test_pooling_is_not_numpys(monkeypatch):
     monkeypatch.delattr(max_pool, "backward")
     x = np.zeros((1, 4, 4, 16), np.float32)
     assert cpu.pool_backward(cpu.pool_forward(x), x, cpu.pool_forward(x)).shape == x.shape
+
+
+def test_sizes_that_do_not_fit_are_left_to_numpy_which_says_so():
+    """An address knows no end: machine code would read beyond the arrays."""
+    x, b = normal32(1, 1, 12, 20, 16), normal32(2, 16)
+    y = cpu.pool_forward(x)
+    for call in (
+        lambda: lines.conv_forward(x, normal32(3, 3, 3, 16, 16), b[:7]),
+        lambda: cpu.up_forward(x, normal32(3, 2, 2, 16, 16), b[:7]),
+        lambda: cpu.pool_backward(y[:, :3], x, y),
+        lambda: cpu.pool_backward(y, x, y[:, :, :3]),
+    ):
+        with pytest.raises(ValueError, match="shape|broadcast"):
+            call()

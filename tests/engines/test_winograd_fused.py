@@ -133,3 +133,29 @@ def test_numpy_computes_where_numba_cannot_be_loaded(monkeypatch):
         winograd_fused.conv_backward(y, x, w), winograd.conv_backward(y, x, w), strict=True
     ):
         np.testing.assert_array_equal(a, same)
+
+
+class HandedOver(Exception):
+    pass
+
+
+def test_sizes_that_do_not_fit_are_handed_over(monkeypatch):
+    """An address knows no end: machine code would read beyond the arrays."""
+
+    def numpys(*arguments):
+        raise HandedOver
+
+    monkeypatch.setattr(winograd, "conv_forward", numpys)
+    monkeypatch.setattr(winograd, "conv_backward", numpys)
+    x, w, b = normal32(1, 1, 12, 10, 16), normal32(2, 3, 3, 16, 16), normal32(3, 16)
+    two, dy = normal32(2, 3, 3, 32, 16), normal32(4, 1, 10, 8, 16)
+    for call in (
+        lambda: winograd_fused.conv_forward(x, w, b[:7]),
+        lambda: winograd_fused.conv_forward((x, x[:, :8]), two, b),
+        lambda: winograd_fused.conv_forward((x, x[:0]), two, b),
+        lambda: winograd_fused.conv_backward(dy[:, :7], x, w),
+        lambda: winograd_fused.conv_backward(dy, x, w, dy[:, :, :5]),
+        lambda: winograd_fused.conv_backward(dy, x, w, None, "same"),
+    ):
+        with pytest.raises(HandedOver):
+            call()

@@ -44,7 +44,7 @@ def conv_forward(
     """y (N, P, Q, K), as definition.conv_forward."""
     images, before = checked(x, w, padding), 1 if padding == "same" else 0
     loops = machine_code(images, w)
-    if loops is None:
+    if loops is None or b.shape != w.shape[3:]:
         return winograd.conv_forward(x, w, b, padding, relu)
     images = tuple(addressable(image) for image in images)
     (n, height, width), (c, k) = images[0].shape[:3], w.shape[2:]
@@ -78,8 +78,9 @@ def conv_backward(
     """dx (N, H, W, C) or None, dw (3, 3, C, K) and db (K), as definition.conv_backward."""
     images, before = checked(x, w, padding), 1 if padding == "same" else 2
     given: tuple[np.ndarray, ...] = (dy,) if y is None else (dy, y)
-    loops = machine_code((*images, *given), w)
-    if loops is None:
+    loops = machine_code(images, w, given)
+    rows, columns = (side - 2 * (before - 1) for side in images[0].shape[1:3])
+    if loops is None or {a.shape for a in given} != {(len(images[0]), rows, columns, w.shape[3])}:
         return winograd.conv_backward(dy, x, w, y, padding, input_gradient)
     images, given = tuple(map(addressable, images)), tuple(map(addressable, given))
     (n, height, width), (c, k) = images[0].shape[:3], w.shape[2:]
@@ -111,9 +112,14 @@ def conv_backward(
     return dx, np.ascontiguousarray(dw.swapaxes(2, 3)).reshape(w.shape), db.sum(0)
 
 
-def machine_code(images: tuple[np.ndarray, ...], w: np.ndarray) -> ModuleType | None:
-    """The compiled loops, or None where they cannot take these arrays."""
-    if not takes((*w.shape[2:], *(image.shape[3] for image in images)), (*images, w)):
+def machine_code(
+    images: tuple[np.ndarray, ...], w: np.ndarray, others: tuple[np.ndarray, ...] = ()
+) -> ModuleType | None:
+    """The compiled loops, or None where they cannot take these arrays; NumPy, which can or says
+    why not, does."""
+    channels = (*w.shape[2:], *(image.shape[3] for image in images))
+    one_size = len({image.shape[:3] for image in images}) == 1
+    if not one_size or not takes(channels, (*images, w, *others)):
         return None
     from cunet.engines.cpu import winograd_kernels
 
