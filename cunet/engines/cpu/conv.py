@@ -19,6 +19,7 @@ ALGORITHMS: dict[str, ModuleType] = {
     "winograd": winograd,
     "winograd_fused": winograd_fused,
 }
+SINGLE = {"lines", "winograd_fused"}  # machine code of float32 alone; they hand float64 to others
 FUSED_PRODUCT = 256 * 128  # C K above which BLAS and large strips are as fast
 
 
