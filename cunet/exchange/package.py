@@ -45,7 +45,9 @@ def _files(path: Path) -> dict[str, bytes]:
 
 def _told(found: dict) -> dict[str, object]:
     """What programs compute by, by name."""
-    told = {"weights": [found["weights"].keys(), found["weights"]["onnx"]["sha256"]]}
+    told: dict[str, object] = {
+        "weights": [sorted(found["weights"]), found["weights"]["onnx"]["sha256"]]
+    }
     for kind in ("inputs", "outputs"):
         for one in found[kind]:
             told |= {f"{kind} {one['id']} {key}": one[key] for key in TOLD if key in one}
