@@ -1,5 +1,6 @@
 """What a package says of a network that no weights can tell: who made it, what for, which terms."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,10 +17,13 @@ PAPER = {
     "Segmentation. MICCAI 2015",
     "doi": "10.1007/978-3-319-24574-4_28",
 }
-COMMON_LICENSES = (
-    "CC0-1.0 CC-BY-4.0 CC-BY-SA-4.0 CC-BY-NC-4.0 CC-BY-NC-SA-4.0 CC-BY-ND-4.0 CC-BY-NC-ND-4.0 MIT "
-    "Apache-2.0 BSD-2-Clause BSD-3-Clause ISC MPL-2.0 GPL-2.0-only GPL-2.0-or-later GPL-3.0-only "
-    "GPL-3.0-or-later LGPL-3.0-only LGPL-3.0-or-later AGPL-3.0-only AGPL-3.0-or-later Unlicense"
+COMMON_LICENSES = (  # SPDX identifiers; other terms become a file of the package
+    "0BSD AGPL-3.0-only AGPL-3.0-or-later Apache-2.0 BSD-2-Clause BSD-3-Clause BSL-1.0 "
+    "CC-BY-3.0 CC-BY-4.0 CC-BY-NC-4.0 CC-BY-NC-ND-4.0 CC-BY-NC-SA-4.0 CC-BY-ND-4.0 "
+    "CC-BY-SA-3.0 CC-BY-SA-4.0 CC0-1.0 CECILL-2.1 ECL-2.0 EUPL-1.2 GPL-2.0-only "
+    "GPL-2.0-or-later GPL-3.0-only GPL-3.0-or-later ISC LGPL-2.1-only LGPL-2.1-or-later "
+    "LGPL-3.0-only LGPL-3.0-or-later MIT MIT-0 MPL-2.0 ODbL-1.0 ODC-By-1.0 PDDL-1.0 Unlicense "
+    "Zlib"
 ).split()
 
 
@@ -30,8 +34,8 @@ class About:
     name     5 to 128 letters, digits, spaces or _ + - ( )
     description  what it is for, at most 1,024 characters
     authors  "Name" or "Name (affiliation)"
-    license  an SPDX identifier such as CC-BY-4.0, or the terms in words, which become a file of
-             the package
+    license  one of COMMON_LICENSES such as CC-BY-4.0, or other terms, which become a file of the
+             package
     cite     "text, https://doi.org/..." beside the paper of 2015, which is always there
     card     what is known of it, in Markdown
     """
@@ -68,6 +72,10 @@ class About:
                 f"--description: at most {LONGEST_DESCRIPTION:,} characters, found "
                 f"{len(self.description):,}; put the rest into the card"
             )
+        for text in self.authors:
+            author(text)
+        for text in self.cite:
+            citation(text)
 
 
 def about_of(source: Path | None, given: Mapping[str, Any]) -> About:
@@ -101,26 +109,34 @@ def about_of(source: Path | None, given: Mapping[str, Any]) -> About:
     return About(**known | values)
 
 
-def spdx(license: str) -> bool:
-    """Whether a licence looks like an SPDX identifier rather than terms in words."""
-    return " " not in license.strip() and "\n" not in license
+def spdx(license: str) -> str:
+    """The SPDX identifier that a licence is, in any case of its letters; "" for other terms."""
+    same = (name for name in COMMON_LICENSES if name.lower() == license.strip().lower())
+    return next(same, "")
 
 
 def author(text: str) -> dict[str, str]:
     """ "Name (affiliation)" as an entry of the description."""
     name, _, rest = text.partition("(")
     found = {"name": name.strip()}
+    if not found["name"] or re.search(r"[/\\]", found["name"]):
+        raise CunetError(
+            f"--author {text!r:.200}: expected a name without / and \\, as in 'Ada Lovelace "
+            "(University of London)'"
+        )
     return found | {"affiliation": rest.rstrip(") ")} if rest else found
 
 
 def citation(text: str) -> dict[str, str]:
     """ "text, https://doi.org/..." or "text, https://..." as an entry of the description."""
-    words, _, address = text.rpartition("http")
-    if not words:
+    found = re.fullmatch(
+        r"(.*\S)[\s,;:]+(https?://[A-Za-z0-9][^\s/]*(?:/\S*)?)\s*", text, re.DOTALL
+    )
+    words, address = found.groups() if found else ("", "")
+    doi = re.fullmatch(r"https?://(?:dx\.)?doi\.org/(.*)", address)
+    if found is None or (doi and not re.fullmatch(r"10\.[0-9]{4}\S+", doi[1])):
         raise CunetError(
             f"--cite {text!r:.200}: expected a text and its address, as in 'Cardona et al. 2010, "
             "https://doi.org/10.1371/journal.pbio.1000502'"
         )
-    words, address = words.rstrip(" ,;:"), f"http{address}"
-    _, found, doi = address.partition("doi.org/")
-    return {"text": words} | ({"doi": doi} if found else {"url": address})
+    return {"text": words.rstrip(" ,;:")} | ({"doi": doi[1]} if doi else {"url": address})

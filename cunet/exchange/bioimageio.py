@@ -130,7 +130,7 @@ def description(net: UNet, about: About, files: dict[str, bytes]) -> dict:
         "description": about.description,
         "authors": [author(text) for text in about.authors],
         "cite": [PAPER, *map(citation, about.cite)],
-        "license": about.license if spdx(about.license) else entry("LICENSE.md"),
+        "license": spdx(about.license) or entry("LICENSE.md"),
         "covers": [entry("cover.png")],
         "documentation": entry("README.md"),
         "tags": ["unet", "2d", "semantic-segmentation", "cunet"],

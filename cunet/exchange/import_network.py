@@ -1,6 +1,5 @@
 """Networks of other programs as ours: what a file holds is recognised, and read."""
 
-import math
 from pathlib import Path
 
 from cunet.checks import arguments, number, path
@@ -11,6 +10,8 @@ from cunet.exchange.mapped import mapped
 from cunet.net.unet import UNet
 
 KNOWN = "a .caffemodel of the authors' U-Net, or a .pt, .pth or .safetensors of milesial's"
+
+LEAST = 1e-30  # of a white value: what is divided by less is no number of float32
 
 
 @arguments(path=path, white=number)
@@ -30,9 +31,9 @@ def import_network(path: str | Path, white: float | None = None) -> UNet:
 
 def imported(path: str | Path, white: float | None = None) -> Imported:
     """The same, with the format and what a user must hear."""
-    if white is not None and not 0 < white < math.inf:
+    if white is not None and not LEAST < white < 1 / LEAST:
         raise CunetError(f"white: expected a grey value above 0, found {white:g}")
-    start, ending = bytes(mapped(path)[:16]), Path(path).suffix.lower()
+    start, ending = bytes(mapped(path)[:64]), Path(path).suffix.lower()
     _refuse_others(path, start, ending)
     zipped = start.startswith((b"PK\x03\x04", b"\x80"))
     if zipped or ending in (".pt", ".pth", ".safetensors") or start[8:9] == b"{":
@@ -51,6 +52,8 @@ def _refuse_others(path: str | Path, start: bytes, ending: str) -> None:
         why = "a model of cunet itself, perhaps: give it to `cunet segment --model` as it is"
     elif ending == ".onnx":
         why = "ONNX, which cunet writes but does not read"
+    elif b"rdf.yaml" in start or str(path).lower().endswith(".bioimageio.zip"):
+        why = "a package of bioimage.io, which cunet writes but does not read"
     elif ending == ".prototxt":
         why = "a description without weights; give the .caffemodel"
     if why:

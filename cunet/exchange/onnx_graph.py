@@ -137,11 +137,7 @@ def graph_of(
 
 
 def _normalised(graph: Graph, net: UNet, needed: int) -> str:
-    """(image - mean) / deviation for every channel.
-
-    Older versions of onnxruntime mirror more pixels than an image has, and return garbage. So 0
-    times the pixel (needed, needed) is added where that may happen: without one it is an error.
-    """
+    """(image - mean) / deviation for every channel. needed: see _if_large_enough; 0 is any size."""
     if net.normalization.per_image:
         return _normalised_by_itself(graph, needed)
     mean, deviation = (
@@ -152,8 +148,7 @@ def _normalised(graph: Graph, net: UNet, needed: int) -> str:
         )
     )
     if needed:
-        nothing = graph.add("Mul", [_pixel(graph, needed), graph.array("zero", [0.0])], "nothing")
-        mean = graph.add("Add", [mean, nothing], "mean_of_large_enough")
+        mean = _if_large_enough(graph, mean, needed)
     centred = graph.add("Sub", [INPUT, mean], "centred")
     return graph.add("Div", [centred, deviation], "normalised")
 
@@ -161,17 +156,37 @@ def _normalised(graph: Graph, net: UNet, needed: int) -> str:
 def _normalised_by_itself(graph: Graph, needed: int) -> str:
     """Zero mean and unit deviation over each image's own pixels; a constant channel becomes 0.
 
-    One of its pixels is subtracted first, so that no digits are lost where the numbers are large.
+    All is float32, and programs sum in any order: the mean is subtracted twice, since the first
+    leaves its rounding, and what is squared was divided by the range of the image.
     """
-    apart = graph.add("Sub", [INPUT, _pixel(graph, needed)], "apart")
-    mean = graph.add("ReduceMean", [apart], "mean", axes=[2, 3], keepdims=1)
-    centred = graph.add("Sub", [apart, mean], "centred")
+    high = graph.add("ReduceMax", [INPUT], "high", axes=[2, 3], keepdims=1)
+    low = graph.add("ReduceMin", [INPUT], "low", axes=[2, 3], keepdims=1)
+    width = graph.add("Sub", [high, low], "range")
+    constant = graph.add("Equal", [width, graph.array("zero", [0.0])], "constant")
+    one = graph.array("unit", [1.0])
+    mean = graph.add("Where", [constant, high, _mean(graph, INPUT, "about")], "mean")
+    if needed:
+        mean = _if_large_enough(graph, mean, needed)
+    near = graph.add("Sub", [INPUT, mean], "near")
+    scaled = graph.add("Div", [near, graph.add("Where", [constant, one, width], "scale")], "scaled")
+    centred = graph.add("Sub", [scaled, _mean(graph, scaled, "rest")], "centred")
     square = graph.add("Mul", [centred, centred], "square")
-    variance = graph.add("ReduceMean", [square], "variance", axes=[2, 3], keepdims=1)
-    constant = graph.add("Equal", [variance, graph.array("zero", [0.0])], "constant")
-    root = graph.add("Sqrt", [variance], "root")
-    deviation = graph.add("Where", [constant, graph.array("unit", [1.0]), root], "deviation")
+    root = graph.add("Sqrt", [_mean(graph, square, "variance")], "root")
+    deviation = graph.add("Where", [constant, one, root], "deviation")
     return graph.add("Div", [centred, deviation], "normalised")
+
+
+def _mean(graph: Graph, x: str, output: str) -> str:
+    """The mean of each channel, of rows first: a sum of millions of pixels loses digits."""
+    rows = graph.add("ReduceMean", [x], f"{output}.rows", axes=[3], keepdims=1)
+    return graph.add("ReduceMean", [rows], output, axes=[2], keepdims=1)
+
+
+def _if_large_enough(graph: Graph, mean: str, needed: int) -> str:
+    """The mean, and an error where an image has no pixel (needed, needed), 0 times which is added:
+    older versions of onnxruntime mirror more pixels than an image has, and return garbage."""
+    nothing = graph.add("Mul", [_pixel(graph, needed), graph.array("zero", [0.0])], "nothing")
+    return graph.add("Add", [mean, nothing], "mean_of_large_enough")
 
 
 def _pixel(graph: Graph, at: int) -> str:

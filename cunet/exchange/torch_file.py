@@ -42,10 +42,17 @@ def read(path: str | Path) -> tuple[dict[str, Any], str]:
     except Broken as error:
         raise damaged(path, "file of torch.save", error) from error
     name = ""
-    if isinstance(found, dict):  # a checkpoint may hold a loss, an array as well
-        inside = [key for key, value in found.items() if _arrays(value)]
-        only = str(inside[0]) if len(inside) == 1 and not _arrays(found) else ""
-        name = next((n for n in INSIDE if n in inside), only)
+    if isinstance(found, dict) and (inside := [k for k, v in found.items() if _arrays(v)]):
+        usual = [n for n in INSIDE if n in inside]
+        if len(usual) > 1 or (len(inside) > 1 and not usual and not _arrays(found)):
+            listed = ", ".join(f"'{n!s:.40}'" for n in (usual or inside)[:5])
+            raise DataError(
+                f"network '{path}' holds several state dicts ({listed}), and cunet cannot tell "
+                f"which is meant; {SAVE}"
+            )
+        # a checkpoint may hold a loss, an array as well
+        only = "" if _arrays(found) else str(inside[0])
+        name = usual[0] if usual else only
         found = found.get(name, found)
     if not _arrays(found):
         raise DataError(f"network '{path}' holds no state dict: expected arrays by name; {SAVE}")

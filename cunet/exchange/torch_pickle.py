@@ -200,4 +200,6 @@ def _made(function: str, arguments: tuple) -> Any:
             raise Broken("an array with sides that are no numbers")
     if len(shape) != len(strides) or len(shape) > MAX_SIDES:
         raise Broken(f"an array of {len(shape)} sides and {len(strides)} strides")
+    if any(arguments[6:]):  # negated or conjugated: it is not what its numbers say
+        raise Refused(f"it has an array with marks ({arguments[6]!r:.60})")
     return Array(storage, offset, shape, strides)

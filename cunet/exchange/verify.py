@@ -19,9 +19,9 @@ from cunet.data.values import check_values
 from cunet.errors import CheckError
 from cunet.exchange.export import ending_of, function, model_or_net
 from cunet.exchange.onnx_run import OnnxFile
+from cunet.exchange.package import check_package
 from cunet.files.pages import read_image
 from cunet.net.checkpoint import load, model_file
-from cunet.net.shape import Shape
 from cunet.net.sizes import lattice
 from cunet.net.tiles import smallest_tile, usual_tile
 from cunet.net.unet import UNet
@@ -45,12 +45,14 @@ READERS = {
 
 
 class NetFile:
-    """A file that was read as a network; as OnnxFile."""
+    """A file that was read as a network; as OnnxFile. says_images: its format says whether images
+    are scaled and normalised by themselves, Caffe's does not."""
 
     mirror, float16, fixed, source_sha256 = False, False, None, None
 
     def __init__(self, file: str | Path, net: UNet):
         self.path, self.net, self.shape = file, net, net.shape
+        self.says_images = ending_of(file, READERS) != ".caffemodel"
         self.least = smallest_tile(net.shape.depth, net.shape.padding)
         self.step = lattice(net.shape.depth)
 
@@ -102,7 +104,9 @@ def verify_export(
         file = NetFile(path, function(READERS[ending])(path))
     else:
         file = OnnxFile(path)
-    _check_shape(file, net.shape)
+    _check_shape(file, net)
+    if ending == ".bioimageio.zip":
+        check_package(path, net)
     if limit is None:
         limit = LIMIT_FLOAT16 if file.float16 else LIMIT
     found = []
@@ -131,9 +135,15 @@ def of_tile(net: UNet, tile: np.ndarray) -> np.ndarray:
     return net.probability(net(x[None], remember=False))[0]
 
 
-def _check_shape(file: OnnxFile | NetFile, shape: Shape) -> None:
-    """CheckError where the file cannot be an export of a network of this shape."""
-    own, model = ({**vars(s), "dropout": 0} for s in (file.shape, shape))
+def _check_shape(file: OnnxFile | NetFile, net: UNet) -> None:
+    """CheckError where the file cannot be an export of a network of this shape, or of one that
+    prepares images otherwise, which tiles do not tell."""
+    own, model = ({**vars(s), "dropout": 0} for s in (file.shape, net.shape))
+    if not isinstance(file, NetFile):  # ONNX has no resize; normalization is seen by images
+        own, model = own | {"resize": None}, model | {"resize": net.resize}
+    elif file.says_images:
+        for known, one in ((own, file.net), (model, net)):
+            known |= {"resize": one.resize, "per_image": one.normalization.per_image}
     apart = [f"{name} {own[name]}, not {model[name]}" for name in own if own[name] != model[name]]
     if apart:
         raise CheckError(f"'{file.path}' is no export of this model but of one of another network: "

@@ -101,7 +101,11 @@ def keep(
         raise _elsewhere(error) if isinstance(error, DeviceError) else error from None
     with uninterrupted():
         for old in (record_path(path), card_path(path)):
-            old.unlink(missing_ok=True)
+            try:
+                old.unlink(missing_ok=True)
+            except OSError as error:  # a folder of this name
+                part.discard()
+                raise _elsewhere(write_error(error, old)) from error
         part.publish()
         if card:
             write_text(card_path(path), card)

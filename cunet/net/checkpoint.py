@@ -180,6 +180,10 @@ def model_file(path: str | Path) -> Path:
     name. A file or a run of this name comes first; any other folder does not hide a name, as that
     of the images to segment may well be called like the network for them."""
     given, path = str(path), Path(path)
+    if not given.strip():  # of a variable of the shell that is not set
+        raise CunetError(
+            f"model: expected a .npz file, a run folder or a name, found the empty text '{given}'"
+        )
     if path.is_dir():
         for name in ("best.npz", "last.npz"):
             if (path / name).is_file():

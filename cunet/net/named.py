@@ -103,8 +103,8 @@ def cells(row: dict[str, Any]) -> tuple[str, str, str, str, str]:
         where += ", unusable"
     elif row["here"] and not row["used"]:
         where += ", hidden by the one above"
-    terms = row["license"] or cards.NOT_SAID
-    return row["name"], where, in_words(row["bytes"]), terms, row["for"]
+    terms, use = (" ".join(row[key].split()) for key in ("license", "for"))  # in one line
+    return row["name"], where, in_words(row["bytes"]), terms or cards.NOT_SAID, use
 
 
 def facts_of(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -137,7 +137,7 @@ def add(
             raise CunetError(f"{key}: expected at most {MAX_TEXT} characters, found {len(text):,}")
     source = checkpoint.model_file(model)
     header, _ = checkpoint.read(source)
-    name = check_name(name or _usual_name(source), "; say one with --name")
+    name = check_name(_usual_name(source) if name is None else name, "; say one with --name")
     path = store.own_path(name)
     text = _text(Path(card)) if card else cards.make_card(name, source, header, license, made_for)
     notes = [] if license else ["license: not said; say it with --license if others will use it"]

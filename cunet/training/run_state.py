@@ -83,7 +83,7 @@ def model_of(model: str | None) -> tuple[Path, list[str]]:
     """The model file that is meant, by default that of the newest run, else the bundled one; and
     what must be said of it, or is worth saying: warnings begin so."""
     run, notes = newest() if model is None else (None, [])
-    path = checkpoint.model_file(model or run or "bundled")
+    path = checkpoint.model_file((run or "bundled") if model is None else model)
     return path, [*notes, *note_of(model), *doubts_of(path)]
 
 

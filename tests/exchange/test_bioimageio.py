@@ -115,6 +115,21 @@ def test_what_no_weights_tell_is_asked_for():
         bioimageio.citation("Ronneberger 2015")
 
 
+@pytest.mark.parametrize("text", [
+    "x, http", "x, https://", "https://a.org", "x, https://a b", "x, https://doi.org/", "x, ftp://a",
+    "x, https://doi.org/someone", "", " , https://",
+])  # fmt: skip
+def test_what_is_no_citation_is_refused(text):
+    with pytest.raises(CunetError, match="expected a text and its address"):
+        About("a name", "b", ("c",), "MIT", (text,))
+
+
+@pytest.mark.parametrize("text", ["(Somewhere)", "A/B", "A\\B (x)"])
+def test_what_is_no_author_is_refused(text):
+    with pytest.raises(CunetError, match="--author.*expected a name"):
+        About("a name", "b", ("c", text), "MIT")
+
+
 def test_a_network_that_looks_at_the_whole_image_is_refused(path):
     net = network(depth=1)
     nan = (float("nan"),)
@@ -175,6 +190,32 @@ def test_bioimageio_accepts_it_and_predicts_the_same(shape, border, path, tmp_pa
         for name in ("whole", "blocks"):
             difference = np.abs(found[name][0] - expected)[:, inside, inside]
             assert difference.max() < 2e-5, name
+
+
+VALIDATE = """
+import sys
+from bioimageio.spec import load_description
+for path in sys.argv[1:]:
+    found = load_description(path, perform_io_checks=False)
+    print(found.validation_summary.status, isinstance(found.license, str), found.cite[1].doi)
+"""
+
+
+def test_bioimageio_accepts_every_license_and_citation(tmp_path):
+    pytest.importorskip("bioimageio.spec")
+    cite = ("Bee et al. https: and so on; http://dx.doi.org/10.1000/17", "b: https://x.org")
+    paths = [str(tmp_path / f"{i}.bioimageio.zip") for i in range(2)]
+    for path, license in zip(paths, ("cc-by-4.0", "proprietary"), strict=True):
+        about = About("a name", "b", ("A. B (x (y))",), license, cite)
+        bioimageio.write(network(depth=1), path, about=about)
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "ignore", "-c", VALIDATE, *paths],
+        capture_output=True,
+        text=True,
+        env=quiet_environment(tmp_path),
+    )
+    expected = ["valid-format True 10.1000/17", "valid-format False 10.1000/17"]
+    assert done.stdout.splitlines() == expected, done.stderr
 
 
 def quiet_environment(folder):

@@ -77,13 +77,13 @@ def test_what_is_no_such_file(run, folder):
     names = {
         "a.h5": b"\x89HDF\r\n\x1a\n", "a.npz": b"PK\x03\x04", "a.onnx": b"\x08\x08",
         "a.prototxt": b"name: 'x'", "a.bin": b"\x00\x01\x02", "a.pt": b"no", "a.caffemodel": b"",
-        "a.safetensors": b"1",
+        "a.safetensors": b"1", "a.zip": b"PK\x03\x04" + bytes(26) + b"rdf.yaml{}",
     }  # fmt: skip
     for name, data in names.items():
         Path(name).write_bytes(data)
         code, out, err = run("import", name, "new.npz")
         assert (code, out) == (3, "") and f"network '{name}'" in err, (name, err)
-        assert len(err.splitlines()) <= 2
+        assert len(err.splitlines()) <= 2 and ("bioimage.io" in err) == (name == "a.zip")
     assert not Path("new.npz").exists()
     for arguments, words in (
         (("none.pt", "new.npz"), "found nothing"),
@@ -92,6 +92,7 @@ def test_what_is_no_such_file(run, folder):
         (("net.caffemodel", "a.npz"), "--overwrite"),
         (("net.caffemodel", "new.npz", "--white", "0"), "white: expected"),
         (("net.caffemodel", "new.npz", "--white", "nan"), "white: expected"),
+        (("net.caffemodel", "new.npz", "--white", "1e-300"), "white: expected"),
     ):
         code, _, err = run("import", *arguments)
         assert code == 2 and words in err, err

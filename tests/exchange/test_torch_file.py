@@ -70,6 +70,13 @@ def test_a_checkpoint_is_unwrapped(path, name):
     assert inside == name and np.array_equal(found["w"].read(), W)
 
 
+@pytest.mark.parametrize("names", [("state_dict", "net"), ("student", "teacher")], ids=str)
+def test_of_several_state_dicts_none_is_chosen(path, names):
+    data = pt_of({"w": W}, lambda state: {"epoch": 3} | dict.fromkeys(names, state))
+    said = refusal(path, data)
+    assert "several state dicts" in said and all(f"'{name}'" in said for name in names)
+
+
 def test_commands_of_later_protocols(path):
     """What pickle itself writes in each protocol of the values that state dicts have."""
     value = {"a": [1, 300, -5, 70000, 2.5, True, None, "grey"], "b": (), "c": (1,), "d": (1, 2, 3)}

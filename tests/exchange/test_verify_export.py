@@ -232,3 +232,23 @@ def test_a_package_is_compared_by_the_network_in_it(change, tmp_path):
         return
     with pytest.raises(DataError, match="net.bioimageio.zip' is (damaged|no package)"):
         verify_export(path, net)
+
+
+@pytest.mark.parametrize("change", [
+    (b'"halo": 20', b'"halo": 16'), (b'"mode": "reflect"', b'"mode": "symmetric"'),
+    (b'"min": 44', b'"min": 48'), (b'"sha256"', b'"sha257"'),
+    (b'"ensure_dtype"', b'"zero_mean_unit_variance"'),
+    (b'"onnx": {', b'"torchscript": {}, "onnx": {'),
+], ids=str)  # fmt: skip
+def test_a_package_of_which_programs_would_make_other_blocks_does_not_pass(change, tmp_path):
+    net, path = random_net(), tmp_path / "net.bioimageio.zip"
+    about = {"name": "a name", "description": "b", "authors": ["c"], "license": "MIT"}
+    cunet.export(net, path, about=about)
+    with zipfile.ZipFile(path) as package:
+        files = {name: package.read(name) for name in package.namelist()}
+    assert change[0] in files["rdf.yaml"]
+    with zipfile.ZipFile(path, "w") as package:
+        for name, data in files.items():
+            package.writestr(name, data.replace(*change) if name == "rdf.yaml" else data)
+    with pytest.raises((CheckError, DataError), match="rdf.yaml says something else|no package of"):
+        verify_export(path, net)

@@ -270,3 +270,32 @@ def test_terms_are_said_where_a_name_is_taken(own, net, run):
     with pytest.raises(DataError):
         (own / "mito.json").write_text("{}")
         cunet.load("mito")
+
+
+def test_a_folder_in_the_place_of_a_record_leaves_nothing_half_written(
+    trained, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("CUNET_CACHE", str(tmp_path))
+    (tmp_path / "models" / "mine.json").mkdir(parents=True)
+    with pytest.raises(CunetError, match="cannot write .*mine.json"):
+        named.add(str(trained / "run-7"), "mine")
+    assert os.listdir(tmp_path / "models") == ["mine.json"]
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_text_names_no_model(trained, monkeypatch, tmp_path, text):
+    """As of a variable of the shell that is not set: neither the bundled network nor a run here."""
+    from cunet.training.run_state import model_of
+
+    monkeypatch.setenv("CUNET_CACHE", str(tmp_path))
+    monkeypatch.chdir(trained / "run-7")
+    for find in (model_of, checkpoint.load, checkpoint.model_file):
+        with pytest.raises(CunetError, match="found the (empty )?text '"):
+            find(text)
+    with pytest.raises(CunetError, match="name: expected letters"):
+        named.add(str(trained / "run-7"), text)
+
+
+def test_terms_of_several_lines_are_one_line_of_the_list():
+    row = {"name": "a", "here": True, "used": True, "place": "here", "problem": "", "bytes": 1}
+    assert named.cells(row | {"license": "a\nb", "for": "c\td\n"})[3:] == ("a b", "c d")

@@ -1,0 +1,54 @@
+"""Whether what a bioimage.io package says of its network is what `cunet export` wrote: programs cut
+images into blocks by it, so that a package with another description computes something else."""
+
+import json
+import zipfile
+import zlib
+from pathlib import Path
+
+from cunet.errors import CheckError, DataError
+from cunet.exchange.about import About
+from cunet.exchange.bioimageio import description
+from cunet.net.unet import UNet
+
+TOLD = ("axes", "pad", "preprocessing", "postprocessing", "test_tensor")  # of inputs and outputs
+ANYONE = About("anyone", "anything", ("anyone",), "MIT")  # is not compared
+
+
+def check_package(path: str | Path, net: UNet) -> None:
+    """CheckError where axes, blocks or hashes are not those of a package of this network, DataError
+    where the package is damaged or cunet did not write it."""
+    try:
+        files = _files(Path(path))
+        found = json.loads(files["rdf.yaml"])
+        wanted = description(net, ANYONE, files)
+        said, expected = _told(found), _told(wanted)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise DataError(f"'{path}' is no package of `cunet export`: {error!r:.100}") from error
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+        raise DataError(f"'{path}' is damaged, or no zip file: {error}") from error
+    apart = [name for name, value in expected.items() if said.get(name) != value]
+    if apart := apart or sorted(said.keys() - expected.keys()):
+        raise CheckError(
+            f"'{path}': its rdf.yaml says something else of {', '.join(apart)} than this model's "
+            "would: it is of another network, or was changed; export it again"
+        )
+
+
+def _files(path: Path) -> dict[str, bytes]:
+    """All files of the package, which compresses nothing: together they are no longer than it."""
+    with zipfile.ZipFile(path) as package:
+        if sum(one.file_size for one in package.infolist()) > path.stat().st_size:
+            raise ValueError("its files are longer than the package")
+        return {one.filename: package.read(one) for one in package.infolist()}
+
+
+def _told(found: dict) -> dict[str, object]:
+    """What programs compute by, by name."""
+    told: dict[str, object] = {
+        "weights": [sorted(found["weights"]), found["weights"]["onnx"]["sha256"]]
+    }
+    for kind in ("inputs", "outputs"):
+        for one in found[kind]:
+            told |= {f"{kind} {one['id']} {key}": one[key] for key in TOLD if key in one}
+    return told
