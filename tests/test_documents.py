@@ -43,7 +43,7 @@ def test_the_files_of_the_reading_order_are_there():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     section = readme.partition("## Reading the code")[2].partition("\n## ")[0]
     entries = re.split(r"^\d+\. ", section, flags=re.M)[1:]
-    assert len(entries) == 8
+    assert len(entries) == 9
     known = {path.name for folder in ("cunet", "tests") for path in (ROOT / folder).rglob("*.*")}
     for name in re.findall(r"`([\w/]+\.(?:py|cu))`", section):
         assert name.rpartition("/")[2] in known, name

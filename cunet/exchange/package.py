@@ -47,7 +47,7 @@ def _files(path: Path) -> dict[str, bytes]:
 def _compared(found: dict) -> dict[str, object]:
     """The fields that decide what programs compute, by name."""
     fields: dict[str, object] = {
-        "weights": [found["weights"].keys(), found["weights"]["onnx"]["sha256"]]
+        "weights": [sorted(found["weights"]), found["weights"]["onnx"]["sha256"]]
     }
     for kind in ("inputs", "outputs"):
         for one in found[kind]:

@@ -8,7 +8,7 @@ from cunet.errors import CunetError, DataError
 from cunet.files.atomic import write_text
 from cunet.models import fetch, store
 from cunet.models.index import Entry, Index
-from cunet.models.places import Found, find, first, own_folder, unknown
+from cunet.models.places import OWN, Found, find, first, own_folder, unknown
 from cunet.models.record import MAX_CARD, Record, differs, read_record, record_path
 
 Progress = Callable[[int, int], None]  # bytes that have come, and all
@@ -47,6 +47,12 @@ def get(
         return Got(name, path, notes=("the index does not have it: nothing was fetched",))
     if found is not None and _is_it(found, entry):
         return _here(found, entry)
+    if found is not None and found.place != OWN:
+        other = found.problem or differs(found.path, entry.record)
+        raise CunetError(
+            f"model '{name}' is there already ({found.place}: '{found.path}'), is found first, and "
+            f"is another file than the index names ({other}): nothing was fetched"
+        )
     path = store.own_path(name)
     with store.claimed(path, waiting):
         found = first(name)  # another process may have brought it

@@ -14,6 +14,7 @@ from cunet.net.tiles import check_tile, valid_tiles
 FLOAT = 4  # bytes of a float32
 SIZES = {"float64": 2, "float16": 0.5, "bfloat16": 0.5}  # of an activation, in units of a float32
 BASE_BYTES = 100e6  # Python, NumPy and SciPy themselves
+COMPILER_BYTES = 90e6  # Numba and LLVM, by which the CPU computes layers of 16, 32, ... channels
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,11 @@ def memory_bytes(
     held = number * batch * sum(r.bytes for r in skips)
     normed = number * batch * sum(row.bytes for row in table if "norm" in row.kind)
     copies = 4 if solver == "adam" else 3
-    training = BASE_BYTES + copies * parameters + sum(kept) + normed + 3 * max(kept)
-    inference = BASE_BYTES + parameters + held + 3 * max(kept)
+    base = BASE_BYTES
+    if precision == "float32" and (shape.width << shape.depth) % 16 == 0:
+        base += COMPILER_BYTES
+    training = base + copies * parameters + sum(kept) + normed + 3 * max(kept)
+    inference = base + parameters + held + 3 * max(kept)
     return {"training": int(training), "inference": int(inference)}
 
 

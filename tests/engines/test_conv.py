@@ -6,7 +6,7 @@ from inputs import TOLERANCE, Inputs, conv_case, normal
 
 from cunet import threads
 from cunet.engines import definition
-from cunet.engines.cpu import strips, winograd, winograd_cuts
+from cunet.engines.cpu import lines, strips, winograd, winograd_cuts, winograd_fused
 from cunet.engines.cpu.conv import ALGORITHMS, choose, supports
 from cunet.errors import CunetError
 
@@ -150,5 +150,7 @@ def test_the_choice_by_shape():
     def chosen(*shape):
         return choose(np.zeros(shape, np.float32))
 
-    assert chosen(3, 3, 16, 16) is winograd
-    assert chosen(3, 3, 1, 64) is chosen(1, 1, 64, 2) is strips
+    assert chosen(3, 3, 16, 16) is chosen(3, 3, 256, 128) is winograd_fused
+    assert chosen(3, 3, 256, 256) is winograd
+    assert chosen(3, 3, 1, 64) is lines
+    assert chosen(1, 1, 64, 2) is strips

@@ -10,13 +10,17 @@ from types import ModuleType
 import numpy as np
 
 from cunet.engines import definition
-from cunet.engines.cpu import strips, winograd
+from cunet.engines.cpu import lines, strips, winograd, winograd_fused
 
 ALGORITHMS: dict[str, ModuleType] = {
     "definition": definition,
     "strips": strips,
+    "lines": lines,
     "winograd": winograd,
+    "winograd_fused": winograd_fused,
 }
+SINGLE = {"lines", "winograd_fused"}  # machine code of float32 alone; they hand float64 to others
+FUSED_PRODUCT = 256 * 128  # C K above which BLAS and large strips are as fast
 
 
 def supports(algorithm: ModuleType, size: tuple[int, int]) -> bool:
@@ -25,16 +29,21 @@ def supports(algorithm: ModuleType, size: tuple[int, int]) -> bool:
 
 
 def choose(w: np.ndarray) -> ModuleType:
-    """The algorithm for filters w (R, S, C, K): Winograd for 3x3 filters of more than a few
-    channels, strips for all else.
+    """The algorithm for filters w (R, S, C, K): lines for few channels, Winograd for 3x3 filters of
+    more, fused where there are not too many, strips for all else.
 
-    Measured on one core, effective GFLOP/s of forward, strips and Winograd: 410x410 16 -> 16
-    channels 68 and 87, 202x202 32 -> 32 79 and 116, 100x100 64 -> 64 99 and 228, 568x568 64 -> 64
-    79 and 233, 28x28 1024 -> 1024 56 and 150. With one channel strips gather the taps instead (4
-    against 25 ms at 572x572 -> 16).
+    Measured on one core with AVX2 (sgemm 75 GFLOP/s), effective GFLOP/s of forward, Winograd and
+    fused: 568x568 16 -> 16 channels 30 and 114, 280x280 32 -> 32 64 and 142, 136x136 64 -> 64 118
+    and 193, 54x54 256 -> 128 109 and 165, 28x28 256 -> 256 106 and 115, where fused backward is
+    slower. Strips: 68, 79, 99 and 56 on another core. With one channel lines take 2.5 ms at 572x572
+    -> 16, strips, which gather the taps, 10, and Winograd more.
     """
-    wide = w.shape[2] > strips.GATHERED_CHANNELS
-    return winograd if w.shape[:2] == winograd.SIZE and wide else strips
+    r, s, c, k = w.shape
+    if c <= strips.GATHERED_CHANNELS:
+        return lines
+    if (r, s) != winograd.SIZE:
+        return strips
+    return winograd_fused if c * k <= FUSED_PRODUCT else winograd
 
 
 def conv_forward(
