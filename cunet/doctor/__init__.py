@@ -9,7 +9,8 @@ from cunet.doctor.gpu import examine_gpu
 def examine() -> list[Finding]:
     """Look at everything, the processor first. Nothing is changed, nothing is raised."""
     convolution = attempt("convolution", cpu.try_convolution, reinstall("numpy"))
-    return [cpu.python(), cpu.packages(), *cpu.blas(), cpu.threads(), convolution, *examine_gpu()]
+    processor = [cpu.python(), cpu.packages(), *cpu.blas(), cpu.threads()]
+    return [*processor, convolution, cpu.machine_code(), *examine_gpu()]
 
 
 def healthy(findings: list[Finding]) -> bool:

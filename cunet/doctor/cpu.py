@@ -10,6 +10,7 @@ import numpy as np
 
 from cunet.doctor.finding import BROKEN, NOTE, OK, Finding
 from cunet.engines import cpu
+from cunet.engines.cpu import machine
 from cunet.threads import available_threads, blas_libraries
 
 PACKAGES = {  # module: what pip calls it
@@ -84,14 +85,29 @@ def threads() -> Finding:
 
 
 def try_convolution() -> str:
-    """A convolution as in training, against the definition without BLAS."""
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((1, 40, 40, 24), np.float32)
-    w = rng.standard_normal((3, 3, 24, 16), np.float32)
-    y = cpu.conv_forward(x, w, np.zeros(16, np.float32))
-    views = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), (3, 3), (1, 2))
-    expected = np.einsum("npqcrs,rsck->npqk", views, w.astype(np.float64))
-    worst = float(np.abs(y - expected).max() / np.abs(expected).max())
-    if not worst < 1e-5:
-        raise ArithmeticError(f"the convolution is wrong: relative error {worst:.2g}")
+    """Convolutions as in training, in matrix products and in machine code, against the definition
+    without BLAS."""
+    rng, worst = np.random.default_rng(0), 0.0
+    for channels in (24, 32):  # no multiple of 16, and one
+        x = rng.standard_normal((1, 40, 40, channels), np.float32)
+        w = rng.standard_normal((3, 3, channels, 16), np.float32)
+        y = cpu.conv_forward(x, w, np.zeros(16, np.float32))
+        views = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), (3, 3), (1, 2))
+        expected = np.einsum("npqcrs,rsck->npqk", views, w.astype(np.float64))
+        error = float(np.abs(y - expected).max() / np.abs(expected).max())
+        if not error < 1e-5:
+            raise ArithmeticError(
+                f"a convolution of {channels} channels is wrong: relative error {error:.2g}"
+            )
+        worst = max(worst, error)
     return f"agrees with its definition to {worst:.1e}"
+
+
+def machine_code() -> Finding:
+    """Whether layers of 16, 32 ... channels run in machine code that Numba compiles."""
+    if machine.usable():
+        from cunet.engines.cpu.vectors import LANES
+
+        return Finding("machine code", OK, f"compiled by Numba, vectors of {LANES} numbers")
+    text = "not usable here: NumPy computes all convolutions, more slowly at small widths"
+    return Finding("machine code", NOTE, text, "pip install --force-reinstall numba")

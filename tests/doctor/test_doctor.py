@@ -444,6 +444,25 @@ def test_a_wrong_convolution_is_found(monkeypatch):
     assert (found.state, found.fix) == (BROKEN, "line")
 
 
+@pytest.mark.parametrize("channels", [24, 32])
+def test_both_kinds_of_convolution_are_tried(monkeypatch, channels):
+    right = engine.conv_forward
+
+    def wrong(x, w, b):
+        return right(x, w, b) * (1.001 if x.shape[3] == channels else 1)
+
+    monkeypatch.setattr(engine, "conv_forward", wrong)
+    with pytest.raises(ArithmeticError, match=f"of {channels} channels is wrong"):
+        cpu.try_convolution()
+
+
+@pytest.mark.parametrize(("usable", "state"), [(True, OK), (False, NOTE)])
+def test_whether_there_is_machine_code_is_said(monkeypatch, usable, state):
+    monkeypatch.setattr(cpu.machine, "usable", lambda: usable)
+    found = cpu.machine_code()
+    assert found.state == state and bool(found.fix) == (not usable)
+
+
 def run(monkeypatch, findings, *options):
     monkeypatch.setattr(doctor, "examine", lambda: findings)
     return CliRunner().invoke(command, options, standalone_mode=False)
