@@ -1,5 +1,7 @@
 """`cunet export`: a network as a file of another program."""
 
+from pathlib import Path
+
 import click
 
 from cunet.cli import common
@@ -18,6 +20,7 @@ from cunet.cli.words import size as bytes_said
               "computation stays float32; probabilities change by about 0.001. "
               "[.onnx, .bioimageio.zip]"
               )  # fmt: skip
+@click.option("--caffe", is_flag=True, help="As if OUT ended in .caffemodel, which is appended.")
 @click.option("--name", help="What a package calls the network. [.bioimageio.zip, as below]")
 @click.option("--description", help="What it is for.")
 @click.option("--author", "authors", multiple=True, help='"Name" or "Name (affiliation)".')
@@ -27,7 +30,7 @@ from cunet.cli.words import size as bytes_said
 @common.overwrite_option
 @common.quiet_option
 @common.json_option
-def command(model, out, mirror, size, float16, overwrite, quiet, as_json, **about):
+def command(model, out, mirror, size, float16, caffe, overwrite, quiet, as_json, **about):
     """Write the network of MODEL for another program; the ending of OUT chooses the format.
 
     MODEL is a model file, a run folder, or a name that `cunet models list` shows.
@@ -48,9 +51,13 @@ def command(model, out, mirror, size, float16, overwrite, quiet, as_json, **abou
       cunet export runs/isbi2012-1 net.onnx --mirror --size 512 --float16
       cunet export bundled membranes.bioimageio.zip
     """
-    from cunet.exchange.export import ending_of, export
+    from cunet.exchange.export import FORMATS, ending_of, export
     from cunet.training.run_state import model_of
 
+    if caffe and not out.lower().endswith(".caffemodel"):
+        if (found := Path(out).suffix.lower()) in FORMATS:
+            raise click.UsageError(f"--caffe writes a .caffemodel, and OUT ends in {found}")
+        out += ".caffemodel"
     ending_of(out)
     file, doubts = model_of(model)
     common.notes(doubts)

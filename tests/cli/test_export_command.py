@@ -118,6 +118,15 @@ def test_an_option_that_a_format_does_not_have(run, model, monkeypatch):
         cunet.export(model, "net.zip")
 
 
+def test_caffe_is_an_ending(run, model, tmp_path):
+    for out in ("net", "other.caffemodel"):
+        assert run("export", model, out, "--caffe", "-q")[0] == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"net.caffemodel", "net.prototxt", "other.caffemodel", "other.prototxt"} <= names
+    code, _, err = run("export", model, "net.onnx", "--caffe")
+    assert code == 2 and "OUT ends in .onnx" in err
+
+
 def test_without_onnxruntime(run, model, monkeypatch):
     run("export", model, "net.onnx")
     monkeypatch.setattr(onnx_run, "find_spec", lambda name: None)

@@ -66,7 +66,7 @@ def test_endings_are_those_of_the_products():
     assert product["filename_patterns"] == [
         f"*_{kind}{ENDINGS[kind]}" for kind in ("prob", "mask", "labels")
     ]
-    assert model["filename_patterns"] == ["*.npz"]
+    assert model["filename_patterns"] == ["*.npz", "run.toml"]
 
 
 def test_versions_and_floors():

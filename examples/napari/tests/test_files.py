@@ -8,6 +8,7 @@ from cunet_napari.files import model_reader, product_reader, write_labels
 from cunet_napari.place import calibration_of, pixel_size
 from npe2 import PluginManager, PluginManifest
 
+import cunet
 from cunet import CunetError
 
 
@@ -68,6 +69,19 @@ def test_what_is_no_product_is_left_to_others(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     assert model_reader(str(tmp_path / "other.npz")) is None
     assert model_reader(str(tmp_path / "none.npz")) is None
+    (tmp_path / "run.toml").write_text("[tool]\n")  # somebody else's
+    assert model_reader(str(tmp_path / "run.toml")) is None
+
+
+def test_a_run_is_taken_by_its_settings(tmp_path, monkeypatch):
+    taken = []
+    monkeypatch.setattr("cunet_napari.widget.take", taken.append)
+    cunet.save(tmp_path / "best.npz", cunet.UNet(width=2, depth=1))
+    (tmp_path / "run.toml").write_text("")
+    path = str(tmp_path / "run.toml")
+    reader = model_reader(path)
+    assert reader is not None and reader(path) == [(None,)]
+    assert taken == [str(tmp_path)]
 
 
 @pytest.mark.parametrize("shape, axes", [

@@ -4,6 +4,7 @@
     x_mask.tif     a Labels layer of class ids (0 and 255 become 0 and 1)
     x_labels.tif   a Labels layer of objects
     model.npz      the model of the widget "Segment with a U-Net", which is opened for it
+    run.toml       the same with the best network of the run in whose folder it lies
 
 with the pixel size, the distance of slices and the interval of frames that the file has.
 """
@@ -66,15 +67,21 @@ def _layers(path: Path) -> list[Layer]:
 def model_reader(path: Paths) -> Callable[[Paths], list[tuple[None]]] | None:
     """What takes a model; None for several files, and for an .npz that is none of cunet."""
     given = _several(path)
-    return take_model if len(given) == 1 and is_model(given[0]) else None
+    return take_model if len(given) == 1 and is_model(_model(given[0])) else None
 
 
 def take_model(path: Paths) -> list[tuple[None]]:
     """Make it the model of the widget; there is no layer to show."""
     from cunet_napari.widget import take
 
-    take(_several(path)[0])
+    take(_model(_several(path)[0]))
     return [(None,)]
+
+
+def _model(path: str) -> str:
+    """What names a model: the file itself, or the folder of a run's settings. (A reader of folders
+    would be asked about every folder, OME-Zarr too.)"""
+    return str(Path(path).parent) if Path(path).name == "run.toml" else path
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
