@@ -2,6 +2,7 @@
 as if nothing had happened."""
 
 import json
+import linecache
 import os
 import signal
 import subprocess
@@ -193,8 +194,19 @@ def test_break_and_an_error_in_the_loop_save(data, tmp_path, straight):
     assert goes_on_as(config, straight()) == [8, 9]
 
 
+def of_with(frame):
+    """Whether a frame is at a line that enters or leaves a `with`."""
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    return line.lstrip().startswith("with ")
+
+
 def stopped_at_line(config, number, resume=False):
-    """Train with Ctrl-C at line `number` of cunet that is executed; whether it came so far."""
+    """Train with Ctrl-C at line `number` of cunet that is executed, or the next that is no `with`;
+    whether it came so far.
+
+    Python hears a signal after a call, never while a `with` lets go of its lock: a tracer sees that
+    as a line too, and an exception there would leave the lock closed.
+    """
     lines, package = 0, str(Path(cunet.__file__).parent)
 
     def trace(frame, event, argument):
@@ -203,7 +215,8 @@ def stopped_at_line(config, number, resume=False):
             return None
         if event == "line":
             lines += 1
-            if lines == number:
+            if lines >= number and not of_with(frame):
+                lines = -(10**9)
                 stop_button()
         return trace
 
