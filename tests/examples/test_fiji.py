@@ -111,7 +111,8 @@ def test_an_error_is_shown_in_cunets_own_words(script, imagej, tmp_path):
     imagej.front = imagej.open(tmp_path / "a.tif")
     imagej.prefs["cunet.model"] = str(tmp_path / "no such.npz")
     script.main()
-    (text,) = imagej.errors
+    (wrapped,) = imagej.errors
+    text = " ".join(wrapped.split())
     assert "no such.npz" in text and "Traceback" not in text and not text.startswith("Error")
     assert max(map(len, text.splitlines())) <= 90 or str(tmp_path) in text
     assert imagej.shown == [] and sorted(p.suffix for p in tmp_path.iterdir()) == [

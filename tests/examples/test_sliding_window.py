@@ -12,7 +12,7 @@ from along_directions import check_gradients, off_kinks
 from example_scripts import EXAMPLES, example
 
 import cunet
-from cunet.engines.cpu import strips, winograd
+from cunet.engines.cpu import lines, strips, winograd_fused
 from cunet.engines.cpu.conv import choose
 from cunet.errors import CunetError, DataError
 from cunet.metrics.pixel import PixelCounts
@@ -69,7 +69,7 @@ def test_parameters_and_operations():
 def test_the_fast_kernels_take_its_filters():
     net = net_of.SlidingWindow()
     chosen = [choose(layer.w.value) for layer in net.layers()]
-    assert chosen == [strips] * 4 + [winograd, strips]
+    assert chosen == [lines] + [strips] * 3 + [winograd_fused, strips]
     rng = np.random.default_rng(0)
     for side in (4, 5):
         for channels in (1, 6):
