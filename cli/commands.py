@@ -18,7 +18,7 @@ COMMANDS = {
     "weights": "write the weight map of a label image",
     "augment": "show sixteen augmented training samples",
     "report": "make the HTML page of a run",
-    "bench": "measure the speed of this machine, alone or beside PyTorch",
+    "bench": "measure the speed of this machine, alone or beside others",
     "demo": "try everything on synthetic data: a small net and a report",
     "doctor": "check this installation and the GPU",
 }

@@ -23,7 +23,8 @@ from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-BLOCK = 16  # channels
+from cunet.engines.cpu.machine import BLOCK
+
 PIXEL = 4 * BLOCK  # the bytes of a block
 LANES = 16 if get_host_cpu_features().get("avx512f") else 8
 PARTS = range(0, PIXEL, 4 * LANES)  # where the vectors of a block start

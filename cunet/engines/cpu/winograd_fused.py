@@ -17,7 +17,7 @@ import numpy as np
 from cunet.engines.cpu import winograd
 from cunet.engines.cpu.buffers import empty, scratch
 from cunet.engines.cpu.machine import BLOCK, addressable, mapped, takes
-from cunet.engines.cpu.winograd import checked
+from cunet.engines.cpu.winograd import SIZE, checked
 from cunet.engines.cpu.winograd_tiles import (
     PATCH,
     TO_U,
@@ -28,7 +28,6 @@ from cunet.engines.cpu.winograd_tiles import (
 )
 from cunet.threads import fixed_sums, parallel
 
-SIZE = (3, 3)  # the only filters this takes
 PIECES = 16  # of an image's tiles, for the threads
 GROUPS = 8  # of a batch's tiles, each with its own partial sum of dU
 
