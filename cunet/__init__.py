@@ -32,6 +32,7 @@ _HOME = {
     "crossval": "cunet.crossvalidation.crossval:crossval",
     "export": "cunet.exchange.export:export",
     "verify_export": "cunet.exchange.verify:verify_export",
+    "lesson": "cunet.lessons.lesson:lesson",
     "set_threads": "cunet.threads:set_threads",
     "CunetError": "cunet.errors:CunetError",
 }

@@ -13,6 +13,7 @@ from cunet.exchange.export import export
 from cunet.exchange.import_network import import_network
 from cunet.exchange.verify import verify_export
 from cunet.files.pages import read_image
+from cunet.lessons.lesson import lesson
 from cunet.net.checkpoint import load, save
 from cunet.net.unet import UNet
 from cunet.ops.softmax_loss import loss as softmax_loss
@@ -42,6 +43,7 @@ __all__ = [
     "save",
     "load",
     "import_network",
+    "lesson",
     "Config",
     "train",
     "fit",
