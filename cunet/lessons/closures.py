@@ -113,13 +113,11 @@ def lesson() -> Parts:
         [
             (
                 "y = engine.conv_forward(x, w.value, b.value, self.padding, self.relu)",
-                "forward: the convolution, and the ReLU if the layer has one",
+                "forward: the convolution, and the ReLU if the layer has one. engine is the module "
+                "that computes: the functions of the lessons so far, or faster ones of the same "
+                "name",
             ),
-            (
-                "kept = y if self.relu else None",
-                "backward of the ReLU needs y, that of the convolution needs x and w: no more is "
-                "kept",
-            ),
+            ("kept = y if self.relu else None", "the ReLU's backward needs y, no other does"),
             (
                 "dx, dw, db = engine.conv_backward(dy, x, w.value, kept, self.padding, "
                 "input_gradient)",
@@ -137,17 +135,13 @@ def lesson() -> Parts:
     yield Lines(
         "cunet.net.run:Run.chain",
         [
-            (
-                "x, backward = self(layer, x)",
-                "forward, for each layer: the result is the next layer's x",
-            ),
+            ("x, backward = self(layer, x)", "forward, layer by layer: y is the next layer's x"),
             ("backwards.append(backward)", "and its backward is put on the list"),
             ("for backward in reversed(backwards[1:]):", "backward, from the last to the second:"),
             ("dy = backward(dy)", "the dx of a layer is the dy of the one before"),
             (
                 "return backwards[0](dy, input_gradient)",
-                "the first layer at last, which may leave out dx: nobody needs the gradient of the "
-                "image itself",
+                "the first layer at last; it may leave out dx, since an image is not learned",
             ),
         ],
     )

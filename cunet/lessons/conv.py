@@ -62,10 +62,11 @@ def lesson() -> Parts:
     yield Heading("Backward")
     yield Text(
         "Training asks: how does the loss L, one number that says how wrong the network is, change "
-        "with every x and every w? What comes after this layer has found dy[p, q] = dL/dy[p, q]. "
-        "The formula is a sum of products, and one rule is enough: in a product a*b, the "
-        "derivative by a is b, and the derivative by b is a. y[p, q] took x[p + r, q + s] times "
-        "w[r, s], so each of the two gets dy[p, q] times the other:"
+        "with every x and every w? These derivatives are the gradients dx, dw and db, of the same "
+        "shapes as x, w and b. What comes after this layer has found its own, dy[p, q] = "
+        "dL/dy[p, q]. The formula is a sum of products, and one rule is enough: in a product a*b, "
+        "the derivative by a is b, and the derivative by b is a. y[p, q] took x[p + r, q + s] "
+        "times w[r, s], so each of the two gets dy[p, q] times the other:"
     )
     yield Formula(
         "dx[p + r, q + s]  gets  dy[p, q] * w[r, s]\n"
@@ -82,7 +83,15 @@ def lesson() -> Parts:
     yield Text(
         '"Gets" means that it is added: a pixel of x lies under the filter at up to nine places, '
         "goes into up to nine y, and collects a term from each (the chain rule's sum over all "
-        "ways). In the code, with C channels, w[r, s] is a matrix and x[p, q] a row of C numbers:"
+        "ways)."
+    )
+    yield Text(
+        "In the code a pixel has more than one number: the channels of the image. A colour image "
+        "has three, and inside the network there are up to 1,024, each looking for something else. "
+        "So x[p, q] is a row of C numbers, y[p, q] a row of K, and w[r, s] a matrix with a row for "
+        "each channel that comes in and a column for each that goes out. The first axis of x and y "
+        "counts the images that are computed together, a batch. A tap is one place (r, s) of the "
+        "filter, and @ the product of matrices:"
     )
     yield Lines(
         "cunet.ops.conv:backward",

@@ -90,7 +90,8 @@ def lesson() -> Parts:
         "that is 100: V is 100 times the rate, times a mean of about the last 100 gradients, in "
         f"which the newer ones count more (half of it is forgotten after {half:.0f} updates). "
         f"Where they agree, an update grows to rate/(1 - mu) = {RATE:g}/0.01 = "
-        f"{RATE / (1 - MU):g}. So a rate that suits plain gradient descent is far too large with it."
+        f"{RATE / (1 - MU):g}. So a rate that suits plain gradient descent is far too large for "
+        "it."
     )
     large, small = (output_size(tile, 4) ** 2 / tile**2 for tile in (572, 252))
     yield Text(

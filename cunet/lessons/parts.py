@@ -57,7 +57,7 @@ class Picture:
 @dataclass(frozen=True)
 class Lines:
     """Lines of the code of `of` ("cunet.ops.conv:backward"), each as it stands there but for the
-    indentation, with the reason for it."""
+    indentation and a comment behind it, with the reason for it."""
 
     of: str
     steps: Sequence[tuple[str, str]]

@@ -60,13 +60,13 @@ def lesson() -> Parts:
         "keeps every image as it was before the pooling, and hands it across to where an "
         "up-convolution has reached that resolution again: a skip connection. The image that came "
         "up is smaller than the skip, since valid convolutions on its way took pixels from its "
-        "borders. The skip is therefore cropped to its centre, and the two are concatenated: laid "
-        "on each other as the channels of one image."
+        "borders: P x Q pixels, while the skip has H x W. The skip is therefore cropped to its "
+        "centre, and the two are concatenated: laid on each other as the channels of one image."
     )
     yield Formula(
         "y[p, q] = (up[p, q] | skip[p + t, q + l])\n"
-        "t, l      half of what the skip has more, in rows and in columns\n"
-        "|         the channels of the one, then those of the other",
+        "t = (H - P) / 2,  l = (W - Q) / 2\n"
+        "|  means: the channels of the one, then those of the other",
         r"""
         y_{p,q} = \left(\mathit{up}_{p,q} \;\middle|\; \mathit{skip}_{p+t,\,q+l}\right) \qquad
         t = \tfrac{1}{2}(H - P), \quad l = \tfrac{1}{2}(W - Q)
@@ -132,7 +132,7 @@ def lesson() -> Parts:
     yield Lines(
         "cunet.engines.definition:pool_backward",
         [
-            ("dx = max_pool.backward(dy, x, y)", "down: dy is what came back from the level below"),
+            ("dx = max_pool.backward(dy, x, y)", "down: dy is what came back from below"),
             (
                 "if beside is not None:\n    add(beside, crop_concat.centre(dx, "
                 "*beside.shape[1:3]))",

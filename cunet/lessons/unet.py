@@ -58,7 +58,10 @@ def lesson() -> Parts:
     yield Lines(
         "cunet.net.unet:UNet._level",
         [
-            ("x, back_contract = run.chain(level.contract, x)", "c, from here on called x"),
+            (
+                "x, back_contract = run.chain(level.contract, x)",
+                "c, from here on called x; run calls layers, one or a chain of them",
+            ),
             ("if level.up is None:\n    return x, back_contract", "the bottom"),
             ("pooled, back_pool = run(level.pool, x)", "half the size"),
             (
@@ -79,11 +82,12 @@ def lesson() -> Parts:
     )
     yield Block(picture(TILE, DEPTH, WIDTH))
     yield Text(
-        "From number to number on a line: a 3x3 convolution and a ReLU, which takes 2 pixels. v: "
-        "2x2 max-pooling. ^: 2x2 up-convolution. ---> is the skip, and the number on it what is "
-        "cropped off each of its sides. The left half is the contracting path, the right half the "
-        "expanding path. Every pooling is followed by twice the channels, since there is a quarter "
-        "of the pixels; every up-convolution halves them again."
+        "At the left of a line stand its channels. From number to number: a 3x3 convolution and a "
+        "ReLU, which takes 2 pixels. v: 2x2 max-pooling. ^: 2x2 up-convolution. ---> is the skip, "
+        "and the number on it what is cropped off each of its sides. The left half is the "
+        "contracting path, the right half the expanding path. Every pooling is followed by "
+        "twice the channels, since there is a quarter of the pixels; every up-convolution halves "
+        "them again."
     )
     yield from _sizes()
 
