@@ -355,6 +355,18 @@ CALLS = {
         'verify_export("n.onnx", net, image=3)': "image.*3",
         'verify_export("n.onnx", net, progress=3)': "progress.*function",
     },
+    "lesson": {
+        'lesson("convv")': "lesson.*conv, relu-and-max-pool.*did you mean 'conv'",
+        'lesson("1")': "lesson: expected one of conv.*found '1'",
+        "lesson(0)": 'lesson: expected a name, such as "conv", or a number from 1 to 17, found 0',
+        "lesson(18)": "number from 1 to 17, found 18",
+        "lesson(1.0)": "number from 1 to 17, found 1.0",
+        "lesson(True)": "number from 1 to 17, found True",
+        "lesson(None)": "lesson.*None",
+        "lesson(image)": "lesson.*an array",
+        'lesson(["conv"])': "lesson.*a list",
+        'lesson("conv", "yes")': "answer.*True or False",
+    },
     "set_threads": {
         'set_threads("2")': "threads.*'2'",
         "set_threads(1.5)": "threads.*1.5",

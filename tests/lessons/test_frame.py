@@ -17,7 +17,7 @@ from PIL import Image
 
 import cunet
 from cunet import lessons
-from cunet.errors import CheckError, CunetError
+from cunet.errors import CheckError
 from cunet.lessons import LESSONS
 from cunet.lessons.markdown import markdown
 from cunet.lessons.parts import (
@@ -237,18 +237,3 @@ def test_lessons_that_are_named_exist(name):
 
 def test_two_tellings_of_a_lesson_are_the_same():
     assert str(cunet.lesson("skip")) == str(cunet.lesson("skip"))
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("convv", "did you mean 'conv'"),
-        (0, "1 to"),
-        (99, "found 99"),
-        (True, "True"),
-        (None, "None"),
-    ],
-)
-def test_a_lesson_that_there_is_not(name, said):
-    with pytest.raises(CunetError, match=said):
-        cunet.lesson(name)

@@ -93,6 +93,13 @@ def files_and_runs(image: Path, result: Path, truth: Path, data: Path, run: Path
     print(cells, folds, page)
 
 
+def a_lesson() -> str:
+    shown = cunet.lesson("conv")
+    assert_type(shown.number, int)
+    assert cunet.lesson(shown.number).title == shown.title
+    return assert_type(str(cunet.lesson(shown.name, answer=True)), str)
+
+
 def an_error() -> str:
     cunet.set_threads(1)
     try:
