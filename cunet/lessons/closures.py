@@ -211,8 +211,9 @@ def _memory() -> Parts:
     yield Text(
         f"In the paper's network with its image of 572x572 pixels the outputs of all layers are "
         f"{kept / 1e9:.2f} GB, in numbers of 4 bytes, and the parameters {weights / 1e9:.2f} GB: "
-        "what backward remembers is what limits the size of the image. To segment, no backward is "
-        "needed, so remember=False, and only what is still to be used is alive."
+        "what backward remembers is what limits the size of the image. To apply a trained "
+        "network no backward is needed: remember=False, and only what is still to be used is "
+        "alive."
     )
 
 

@@ -39,9 +39,13 @@ def lesson() -> Parts:
     """Formula, numbers, backward, check."""
     yield Heading("The formula")
     yield Text(
-        "A neural network is a function made of simple steps, its layers, one after the other. An "
-        "image goes in, an image comes out of each layer, and what the layers compute is decided "
-        "by numbers that are learned from examples. The most important layer is the convolution. "
+        "The U-Net (Ronneberger, Fischer and Brox 2015, in these lessons: the paper) takes an "
+        "image and says for every pixel what it shows, such as cell or background. It is a neural "
+        "network: a function made of simple steps, its layers, one after the other. An image goes "
+        "into each layer and an image comes out, and what the layers compute is decided by numbers "
+        "that are learned from examples. Most of the layers are convolutions."
+    )
+    yield Text(
         "A filter w of 3x3 numbers is laid on the image x. The pixels under it are multiplied by "
         "its numbers, the products are added up, and the sum, with a constant b (the bias) added, "
         "is one pixel of the result y. Then the filter moves on by a pixel:"

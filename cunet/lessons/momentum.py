@@ -97,9 +97,9 @@ def lesson() -> Parts:
     yield Text(
         "Why does the paper want that (section 3)? As every tile loses 92 pixels on each side, "
         f"small tiles are a waste: {large:.0%} of the pixels of a tile of 572 get a class, but "
-        f"{small:.0%} of those of 252. So it fills the memory of the GPU with one large tile: the "
-        "batch of an update is a single image. But the gradient of one tile is a noisy estimate of "
-        "the gradient of all data: it says what would help on this tile. Momentum 0.99 lets about "
+        f"{small:.0%} of those of 252. So it fills the graphics card's memory with one large "
+        "tile: the batch of an update is a single image. But the gradient of one tile is a noisy "
+        "estimate of the gradient of all data: it says what would help on this tile. Momentum 0.99 lets about "
         "100 tiles decide together, without any of them being kept in memory."
     )
 

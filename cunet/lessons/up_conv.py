@@ -43,7 +43,7 @@ def lesson() -> Parts:
     """Formula, numbers, the matrix, backward as its transposed, check."""
     yield Heading("The formula")
     yield Text(
-        "Max-pooling halves an image, and in the end a class is wanted for every pixel. The "
+        "Max-pooling halves an image, and in the end there must be a result for every pixel. The "
         "up-convolution makes an image twice as high and twice as wide, in a way that is learned: "
         "every pixel of x is multiplied by all numbers of a 2x2 filter w, and the four products "
         "are a block of y. The blocks do not overlap; one begins every 2 pixels (stride 2 again)."
