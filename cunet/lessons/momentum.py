@@ -99,8 +99,8 @@ def lesson() -> Parts:
         f"small tiles are a waste: {large:.0%} of the pixels of a tile of 572 get a class, but "
         f"{small:.0%} of those of 252. So it fills the graphics card's memory with one large "
         "tile: the batch of an update is a single image. But the gradient of one tile is a noisy "
-        "estimate of the gradient of all data: it says what would help on this tile. Momentum 0.99 lets about "
-        "100 tiles decide together, without any of them being kept in memory."
+        "estimate of the gradient of all data: it says what would help on this tile. Momentum "
+        "0.99 lets about 100 tiles decide together, without any of them being kept in memory."
     )
 
     yield Heading("Line by line")
