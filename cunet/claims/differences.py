@@ -13,6 +13,7 @@ from cunet.training.presets import PRESETS
 
 NAMES = {"warping_error": "warping error", "rand_error": "Rand error", "pixel_error": "pixel error"}
 DIGITS = {"warping_error": 6}  # 4 for the others
+EMPTY = 5  # times the paper's Rand error, from which on a low warping error is no merit
 WHY = {  # what a preset is for
     "paper": "the paper's recipe, with this package's choices where it is silent",
     "cpu": "made for a quarter of an hour on a CPU",
@@ -86,5 +87,11 @@ def _scores(metrics: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"Scores, {NAMES[key]}: {mean:.{digits}f} ± {sd:.{digits}f} over the folds, {beside} "
             f"the paper's {value:.{digits}f}, on other slices."
+        )
+    warping, rand = (metrics["mean"][average][key] for key in ("warping_error", "rand_error"))
+    if warping < theirs[0] and rand > EMPTY * theirs[1]:
+        lines.append(
+            "The warping error counts splits and merges alone: a prediction without objects, or of "
+            "one, has few. Beside a Rand error this high it says nothing."
         )
     return lines

@@ -1,6 +1,6 @@
 """The page of `cunet paper`: five sections, made of the document alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,50 +69,38 @@ def _summary(found: Mapping[str, Any]) -> str:
     )
 
 
-def _where(statement: Mapping[str, str]) -> str:
-    if not statement["where"]:
-        return ""
-    place = statement["where"]
-    return place if place.startswith("Fig") else f"section {place}"
+def _compared(
+    entries: Sequence[Mapping[str, Any]], verdicts: Sequence[str], differs: str, here: str
+) -> str:
+    """Statements of the paper beside what was found, those marked whose verdict is `differs`."""
+    rows, marked = [], []
+    for one, verdict in zip(entries, verdicts, strict=True):
+        statement = one["statement"]
+        place = statement["where"] and f"section {statement['where']}".replace("section Fig", "Fig")
+        follows = ["follows from"] if statement["status"] == facts.FOLLOWS else []
+        where = " ".join([*follows, place])
+        says = f"{statement['says']} ({where})" if where else statement["says"]
+        rows.append((statement["name"], one["found"], says, verdict))
+        marked += [statement["name"]] if verdict == differs else []
+    return f'<div class="plain claims">{table(rows, ("", here, "The paper", ""), marked)}</div>'
 
 
 def _architecture(found: Mapping[str, Any]) -> str:
-    rows = [
-        (
-            one["statement"]["name"],
-            one["statement"]["says"],
-            _where(one["statement"]) + " (follows)" * (one["statement"]["status"] == facts.FOLLOWS),
-            one["found"],
-            "holds" if one["holds"] else "differs",
-        )
-        for one in found["architecture"]
-    ]
-    marked = [one["statement"]["name"] for one in found["architecture"] if not one["holds"]]
-    head = ("", "The paper", "Where", "This network", "")
+    checks = found["architecture"]
+    verdicts = ["holds" if one["holds"] else DIFFERS for one in checks]
     return (
         "<p>A network of this run's shape was made anew, with the run's seed, and looked at: its "
         "filters, and one pass of noise through it. Marked is what differs.</p>\n"
-        + table(rows, head, marked, "Architecture")
+        + _compared(checks, verdicts, DIFFERS, "This network")
     )
 
 
 def _recipe(found: Mapping[str, Any]) -> str:
-    rows = [
-        (
-            one["statement"]["name"],
-            one["statement"]["says"],
-            _where(one["statement"]),
-            one["found"],
-            one["verdict"],
-        )
-        for one in found["recipe"]
-    ]
-    marked = [one["statement"]["name"] for one in found["recipe"] if one["verdict"] == DIFFERS]
-    head = ("", "The paper", "Where", "This run", "")
+    recipe = found["recipe"]
     return (
         "<p>What the paper states of its training beside the settings of this one, as they were "
         "resolved. Marked is what differs; where the paper is silent the value is this package's."
-        "</p>\n" + table(rows, head, marked, "Recipe")
+        "</p>\n" + _compared(recipe, [one["verdict"] for one in recipe], DIFFERS, "This run")
     )
 
 
@@ -159,8 +147,8 @@ def _scores(found: Mapping[str, Any]) -> str:
     held_out = table(each, ("Run", "Slices held out", *head[1:]), title="Every fold")
     text = (
         f"{plural(protocol['slices'], 'slice')}, {protocol['folds']} folds: every slice was held "
-        f"out once, and scored by the network of the last step, which had not seen it. "
-        f"{plural(protocol['seeds'], 'seed')} of fold 0. Views: {protocol['views']}. Errors are "
+        "out once, and scored by the network of the last step, which had not seen it. Fold 0 was "
+        f"trained with {plural(protocol['seeds'], 'seed')}. Views: {protocol['views']}. Errors are "
         "better low, V_Rand, V_Info and Dice better high."
     )
     parts = [f'<p class="alert">{escape(one)}</p>' for one in notes] + [f"<p>{escape(text)}</p>"]

@@ -63,7 +63,8 @@ def choices(config: Config, average: str) -> list[Choice]:
             True,
         ),
         "grey": (
-            f"mean 0 and deviation 1, {'each image' if config.normalization == 'image' else 'all'}",
+            "mean 0 and deviation 1, of "
+            + ("each image" if config.normalization == "image" else "all training images together"),
             True,
         ),
     }

@@ -8,8 +8,10 @@ from report_pages import Page
 
 import cunet
 from cunet.claims import crossval_facts, facts
+from cunet.claims.differences import sentences
 from cunet.claims.paper import document
 from cunet.errors import CunetError, DataError
+from cunet.training.config import Config
 
 
 def edit(path, change):
@@ -70,6 +72,18 @@ def test_the_challenges_own_slices_stand_beside_table_1(folder, monkeypatch):
     assert "hidden test stack" in text
     words = Page(cunet.paper(folder).read_text(encoding="utf-8")).words
     assert "0.000353" in words and "0.000005" in words and "not a ranking" in words
+
+
+def test_a_low_warping_error_of_an_empty_prediction_is_no_merit():
+    def said(warping, rand):
+        mean = {"warping_error": warping, "rand_error": rand, "pixel_error": 0.12}
+        runs = [{"fold": k, "held_out": [k], "steps": 1, "seconds": 9.0} for k in (0, 1)]
+        metrics = {"average": "none", "mean": {"none": mean}, "sd": {"none": mean}, "runs": runs}
+        return "\n".join(sentences([], [], Config(), metrics, True))
+
+    assert "says nothing" in said(0.0, 0.92)
+    assert "says nothing" not in said(0.0003, 0.04) and "says nothing" not in said(0.03, 0.92)
+    assert "Network and recipe are all that the paper states." in said(0.03, 0.92)
 
 
 def test_an_older_page_is_not_replaced_unasked(folder, run):
