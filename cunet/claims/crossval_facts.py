@@ -85,15 +85,18 @@ def _checked(found: dict[str, Any], cv: CrossValidation) -> dict[str, Any]:
 
     runs = []
     for run in found["runs"]:
-        held_out = [int(number) for number in run["held_out"]]
-        numbers = {name: run[name] for name in ("fold", "seed", "steps", "seconds")}
-        if not all(_number(value) == value for value in numbers.values()) or not held_out:
-            raise TypeError(f"run {run['run']!r:.40} has no steps, seconds or slices")
-        runs.append(run | {"held_out": held_out} | scores(run))
+        whole = [run["steps"], run["fold"], run["seed"], *run["held_out"]]
+        if any(type(value) is not int for value in whole) or not _number(run["seconds"]) >= 0:
+            raise TypeError(f"run {run['run']!r:.40}: a number is missing")
+        if run["steps"] < 1 or not run["held_out"] or not isinstance(run["model"], str):
+            raise TypeError(f"run {run['run']!r:.40} has no steps, slices or model")
+        runs.append(run | scores(run))
     wanted = {"pixel_error", "dice"} if found["limits"] else set(SCORES)
     seeds = found["seeds"] and {name: scores(found["seeds"][name]) for name in ("mean", "sd")}
     checked = {name: scores(found[name]) for name in ("mean", "sd", "stack")}
-    for given in checked.values():
+    of_runs = [{a: run[a] for a in averages} for run in runs]
+    of_seeds = [*seeds.values()] if seeds else []
+    for given in (*checked.values(), *of_runs, *of_seeds):
         if any(wanted - one.keys() for one in given.values()):
             raise KeyError(f"a score of {', '.join(sorted(wanted))} is missing")
     own = {"average": found["average"], "limits": found["limits"]}

@@ -121,7 +121,7 @@ def _scores(found: Mapping[str, Any]) -> str:
     rows: list[list[str]] = []
     for row in found["table_1"] or ():
         known = [_score(key, row[key]) if key in row else "" for key in keys]
-        where = "the paper's Table 1" + ", test set" * (row["name"] != "human values")
+        where = "paper" + ", test set" * (row["name"] != "human values")
         rows.append([f"{row['name']} ({where})", *known])
     seeds = sum(run["fold"] == 0 for run in scores["runs"])
     for view in reversed(views):

@@ -49,6 +49,9 @@ def svg(document: Mapping[str, Any]) -> str:
     """The figure as a complete SVG file, of what cunet.net.figure1.explain returns.
 
     It follows the reader's light or dark colours, and can also stand inside a web page.
+
+        text = svg(explain(Shape(width=16), 412))
+        Path("fig1.svg").write_text(text, encoding="utf-8")
     """
     left, right, *scales = boxes_of(document["layers"])
     crops = document["padding"] == "valid"

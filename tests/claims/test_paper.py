@@ -120,6 +120,11 @@ def test_scores_of_other_settings_are_not_shown(folder):
         lambda m: m["runs"][0].update(seconds="long"),
         lambda m: m["runs"][1].update(held_out=None),
         lambda m: m["stack"]["rotations"].update(pixel_error="low"),
+        lambda m: m["runs"][1].update(held_out=["2"]),
+        lambda m: m["runs"][2].update(steps=0),
+        lambda m: m["runs"][0].pop("model"),
+        lambda m: m["runs"][0]["rotations"].pop("v_info"),
+        lambda m: m["seeds"]["sd"].pop("none"),
         lambda m: m.update(runs={}),
     ],
 )
@@ -149,6 +154,24 @@ def test_what_is_missing_of_a_run_is_marked_on_the_page(folder, run):
     (folder / "fold0-seed4" / "last.npz").unlink()  # whose network is looked at
     code, _, err = run("paper", folder, "--overwrite")
     assert code == 2 and "last.npz" in err
+
+
+def test_data_without_all_scores_have_a_page_without_the_table(folder):
+    """As of three classes: pixel error and Dice alone."""
+
+    def limit(metrics):
+        metrics["limits"] = "the data have 3 classes"
+        seeds = metrics["seeds"]
+        groups = [metrics["mean"], metrics["sd"], metrics["stack"], seeds["mean"], seeds["sd"]]
+        for given in (*groups, *metrics["runs"]):
+            for average in ("none", "rotations"):
+                for key in ("rand_error", "warping_error", "v_rand", "v_info"):
+                    del given[average][key]
+
+    edit(folder / "metrics.json", limit)
+    words = Page(cunet.paper(folder).read_text(encoding="utf-8")).words
+    assert "the data have 3 classes" in words and "Rand error" not in words
+    assert "pixel error" in words and "0.0382" not in words
 
 
 def test_undefined_scores_stay_undefined(folder):
