@@ -1,6 +1,7 @@
 # What editors and type checkers see of the lazy __init__.py beside it: the same names at the same
 # homes (tests/test_typing.py compares them).
 
+from cunet.claims.paper import paper
 from cunet.crossvalidation.crossval import crossval
 from cunet.data.samples import augment
 from cunet.data.weight_images import weight_map
@@ -55,6 +56,7 @@ __all__ = [
     "weight_map",
     "report",
     "crossval",
+    "paper",
     "export",
     "verify_export",
     "lesson",

@@ -305,6 +305,13 @@ CALLS = {
         'weight_map(labels, class_weights="ab")': "class_weights",
     },
     "report": {"report(None)": "run.*None", "report(net)": "run.*a UNet", 'report("")': "run"},
+    "paper": {
+        "paper(None)": "folder.*None",
+        "paper(net)": "folder.*a UNet",
+        'paper("no/such", 3)': "out.*3",
+        'paper("no/such", overwrite="yes")': "overwrite.*True or False",
+        'paper("no/such")': "no/such.*is not a cross-validation",
+    },
     "crossval": {
         "crossval(image)": "data.*an array",
         'crossval(cunet.Config(data="x"))': "data.*a Config",

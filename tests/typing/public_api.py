@@ -90,7 +90,8 @@ def files_and_runs(image: Path, result: Path, truth: Path, data: Path, run: Path
     cells: dict[str, Any] = cunet.evaluate_ctc(result, truth)
     folds: dict[str, Any] = cunet.crossval(data, 5, preset="cpu")
     page: Path = cunet.report(run)
-    print(cells, folds, page)
+    claims: Path = cunet.paper(run, run / "paper.html", overwrite=True)
+    print(cells, folds, page, claims)
 
 
 def a_lesson() -> str:
