@@ -27,7 +27,7 @@ from cunet.solvers.rates import LearningRate
 
 READ = ("cunet/training/loop.py", "cunet/solvers/adam.py")
 
-TILE, DEPTH, WIDTH, STEPS, EVERY = 148, 2, 8, 100, 10
+TILE, DEPTH, WIDTH, STEPS, EVERY = 148, 2, 8, 120, 10
 LEARNED = 5  # the seed of the image
 RATE, GRADIENTS = 0.1, (4.0, 2.0, 0.01)
 PART = (slice(0, 72, 3), slice(0, 72, 3))  # of the pictures

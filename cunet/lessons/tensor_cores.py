@@ -111,7 +111,8 @@ def lesson() -> Parts:
         f"{x.size:,} numbers, its A {pixels} x {taps} = {pixels * taps:,}; for the second layer of "
         f"the paper's net A would have {568**2 * 9 * 64 * 4 / 1e6:.0f} MB in float32, where its "
         f"image has {570**2 * 64 * 4 / 1e6:.0f}. Instead, a block of threads makes a part of y, "
-        "some pixels times some channels, and fetches what it needs of A straight from x, step by step:"
+        "some pixels times some channels, and fetches what it needs of A straight from x, step by "
+        "step:"
     )
 
     yield Heading("The kernel's loops")
