@@ -105,7 +105,7 @@ def _cards(trace: "Trace") -> str:
         ("Loss", f"{trace.loss:.4g}", "mean over the pixels that count"),
         ("Parameters", f"{parameters:,}", f"width {net.shape.width}, depth {net.shape.depth}"),
         ("The pixel sees", size, "input pixels, measured"),
-        ("Half of it within", _side(found["half_within"]), "around the pixel"),
+        ("Half of its gradient", _side(found["half_within"]), "around the pixel holds it"),
         ("Dead channels", f"{dead} of {channels}", "0 on all of this tile, behind a ReLU"),
         ("Learning rate", f"{trace.model.lr:g}", f"{trace.model.lr_from}, for the updates below"),
     ])  # fmt: skip

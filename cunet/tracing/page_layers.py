@@ -35,8 +35,9 @@ def layers(trace: "Trace") -> str:
     """Every layer in the order of the data."""
     head = (
         "<p>Of each layer the pictures show the channels that vary most over the tile, and the "
-        "one that varies least; on the left what the channel computed, on the right the gradient "
-        "of the loss with respect to it: above 0 the loss would grow if this number grew. "
+        "one that varies least: first what the channel computed, then, beside it or below, the "
+        "gradient of the loss with respect to it. Where that is above 0 the loss would grow if "
+        "this number grew. "
         "Each picture has its own scale; its colours are full at the number below it.</p>\n"
         '<p class="keys"><span class="signed"></span> below 0, 0, above 0</p>'
     )
@@ -87,8 +88,8 @@ def _said(numbers: dict[str, Any]) -> str:
     parts.append(f"|dy| {back['norm']:.3g}")
     if "norm_of_skip" in back:
         parts.append(
-            f"of which {back['norm_of_upsampled']:.3g} goes down and {back['norm_of_skip']:.3g} "
-            "back along the skip"
+            f"its part of the up-sampled channels {back['norm_of_upsampled']:.3g}, that of the "
+            f"skip's {back['norm_of_skip']:.3g}"
         )
     if weights:
         parts.append(

@@ -2,9 +2,9 @@
 
 A layer knows nothing of a network but the functions of its engine, so whoever stands in the
 engine's place sees everything: x and y of each forward, dy of each backward. `Recorder` hands each
-call on to cunet/engines/definition.py, the operations as they are read in cunet/ops, and keeps a
-note of it. Backward runs through the layers in the opposite order, so each of its calls belongs to
-the newest note that has no dy yet.
+call on to another engine - by default the definition, the operations as they are read in cunet/ops
+- and keeps a note of it. Backward runs through the layers in the opposite order, so each of its
+calls belongs to the newest note that has no dy yet.
 """
 
 from dataclasses import dataclass

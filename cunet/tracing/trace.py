@@ -23,7 +23,8 @@ from cunet.checks import (
 from cunet.core_checks import positive
 from cunet.data.labels import IGNORE
 from cunet.data.meaning import MEANINGS
-from cunet.errors import CunetError, DataError, not_among
+from cunet.engines import engine_of
+from cunet.errors import CunetError, DataError, NumericError, not_among
 from cunet.files.atomic import write_text
 from cunet.net.memory import explained, refuse_impossible, task_of
 from cunet.net.tiles import tile_for_output, usual_tile
@@ -124,7 +125,7 @@ def trace(
     of the relative updates; by default that of the run in whose folder the model lies, else 1e-3.
     device: where a network that is given by its name computes.
 
-    The pass is computed by cunet/engines/definition.py, without dropout; net is not changed. Raises
+    The pass is one without dropout, in the precision of the weights; net is not changed. Raises
     CunetError for arguments that do not fit, DataError for images and labels that do not,
     DeviceError where the memory does not suffice, NumericError where the network returns NaN.
 
@@ -141,7 +142,8 @@ def trace(
     down, across = _tile(found, where, picture, tile)
     task = task_of(found, max(down.tile, across.tile), 1, training=True)
     refuse_impossible(task, found.device)
-    with working_on(found.device), explained(found, task.tile):
+    quiet = np.errstate(over="ignore", invalid="ignore")  # what comes out is looked at
+    with working_on(found.device), explained(found, task.tile), quiet:
         return _traced(model, picture, where, down, across)
 
 
@@ -152,17 +154,22 @@ def _traced(
     normalization = net.normalization.fitted(lambda r0, r1: image[r0:r1], len(image))
     cut = image[down.seen][:, across.seen]
     x = to_device(normalization.apply(cut, net.dtype)[None], net.device)
-    recorder, inside = Recorder(), (down.inside, across.inside)
+    recorder = Recorder(engine_of(net.device, net.dtype))
+    inside = down.inside, across.inside
     copy = copy_of(net, recorder)
-    with np.errstate(over="ignore", invalid="ignore"):  # looked at below
-        logits, backward = copy(x, remember="once", watch=recorder.named)
-        probability = to_host(copy.probability(logits))[0]
+    logits, backward = copy(x, remember="once", watch=recorder.named)
+    probability = to_host(copy.probability(logits))[0]
     if not is_probability(probability):
         rows = Piece(down.first, down.output, down.output + len(probability))
         raise Applied(net, normalization, name=picture.name).failure(cut, rows)
     labels = _labels(picture, probability, down, across)
     loss, dlogits = copy.loss(logits, to_device(labels[None], net.device), None, IGNORE)
-    dx = backward(dlogits, input_gradient=True)
+    layers = list(layers_of(recorder.notes, x, backward(dlogits, input_gradient=True)))
+    if not all(np.isfinite(layer.gradient).all() for layer in layers):
+        raise NumericError(
+            f"{model.name}: gradients are NaN or infinite, the weights are too large for "
+            f"{net.dtype}; use another model, or train again with a smaller --lr"
+        )
     place_in_output = pixel[0] - down.output, pixel[1] - across.output
     return Trace(
         model,
@@ -173,7 +180,7 @@ def _traced(
         loss,
         labels[inside],
         probability[inside],
-        list(layers_of(recorder.notes, x, dx)),
+        layers,
         measure(net, x, place_in_output),
         list(silenced(net, x, inside)),
     )
