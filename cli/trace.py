@@ -35,7 +35,8 @@ class Pixel(click.ParamType):
               help="What the numbers of --truth are, where their shape does not tell.")  # fmt: skip
 @click.option("--page", type=click.IntRange(0), default=0, show_default=True,
               help="Page of a stack, counted from 0.")  # fmt: skip
-@click.option("--tile", type=int, help="Side of the input tile (572, or the next that fits).")
+@click.option("--tile", type=int, help="Side of the input tile (572, or the next that "
+              "fits; smaller for a small image).")  # fmt: skip
 @click.option("--lr", type=float, help="Learning rate of the relative updates (default: that of "
               "the run in whose folder the model lies, else 0.001).")  # fmt: skip
 @common.device_option
@@ -48,8 +49,8 @@ def command(model, image, out, device, overwrite, quiet, as_json, **given):
 
     The page shows channels of every layer's output and the gradients that came back to them, with
     their numbers: means, dead ReLUs, norms, the size of an update; what one output pixel sees of
-    the image, measured and by formula; and what each skip contributes. It is one file, which needs
-    no network. MODEL is a model file, a run folder, or a name that `cunet models list` shows.
+    the image, measured and by formula; and what each skip contributes. It is one file, with
+    nothing to load. MODEL is a model file, a run folder, or a name that `cunet models list` shows.
 
     \b
     Examples:

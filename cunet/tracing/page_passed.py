@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cunet.pictures.colours import class_colours
 from cunet.reporting.page import escape
 from cunet.reporting.pictures import MAX_SIDE, data_uri, image_picture, label_picture
 from cunet.terminal import plural
@@ -13,6 +14,8 @@ from cunet.tracing.pictures import Box, boxed, decades_uri, difference_uri, sign
 
 if TYPE_CHECKING:
     from cunet.tracing.trace import Trace
+
+NAMED = 8  # classes whose colours are named
 
 
 def figure(picture: str, caption: str, heading: str) -> str:
@@ -40,6 +43,8 @@ def passed(trace: "Trace") -> str:
     labels = "What the loss compares with: " + (
         "the network's own most probable classes." if own else "the truth."
     )
+    if classes > 2:
+        labels += f" {_key(classes)}"
     shown = [
         figure(
             boxed(_tile(trace), down.tile, across.tile, [output, pixel], "the tile"),
@@ -61,6 +66,16 @@ def passed(trace: "Trace") -> str:
         ),
     ]
     return figures(shown)
+
+
+def _key(classes: int) -> str:
+    """The colours of the first classes."""
+    named = [
+        f'<span class="key"><span class="swatch" style="background:rgb{tuple(colour)}"></span>'
+        f"class {k}</span>"
+        for k, colour in enumerate(class_colours(classes).tolist()[:NAMED])
+    ]
+    return "".join(named)
 
 
 def field(trace: "Trace") -> str:

@@ -75,7 +75,7 @@ def boxed(uri: str, height: int, width: int, boxes: Sequence[Box], spoken: str) 
     for box in boxes:
         (top, bottom), (left, right) = box.rows, box.columns
         if (top, left) == (bottom, right):
-            y, x, arm = top + 0.5, left + 0.5, max(height, width) / 60
+            y, x, arm = top + 0.5, left + 0.5, max(height, width) / 30
             path = f"M{x - arm} {y}H{x + arm}M{x} {y - arm}V{y + arm}"
             drawn.append(f'<path class="{box.kind}" d="{path}"/>')
             continue
