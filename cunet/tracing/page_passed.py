@@ -167,9 +167,11 @@ def skips(trace: "Trace") -> str:
         "<p>Each skip in turn was silenced: the filters of expand<i>i</i>.conv1 for its channels "
         "were set to 0, and the tile went through again. Where much changes, the network relies on "
         "what came along this skip; it was trained with all of them, so this says what it uses, "
-        "not what it could learn without. With batch normalization the running means still expect "
-        "the skip.</p>"
+        "not what it could learn without."
     )
+    if trace.model.net.shape.batch_norm:
+        text += " The running means of its normalization still expect the skip."
+    text += "</p>"
     shown = []
     for skip in trace.skips:
         share = 100 * skip.changed / skip.pixels

@@ -139,6 +139,16 @@ def test_what_lies_outside_of_the_measured_box_changes_nothing():
     np.testing.assert_allclose(before, after, rtol=1e-12)
 
 
+def test_a_product_of_many_small_weights_is_not_taken_for_nothing():
+    net = cunet.UNet(width=8, depth=2, seed=2)  # float32, which ends at 1e-45
+    for p in net.parameters():
+        p.value[...] *= np.float32(1e-5)
+    x = random_tile(net, 76, 8)
+    found = measure(net, x, (17, 18))
+    assert 0 < found.magnitude[found.magnitude > 0].min() < 1e-50
+    assert found.measured == found.formula
+
+
 def test_dead_relus_make_the_field_smaller_and_all_dead_ones_leave_nothing():
     net = cunet.UNet(width=4, depth=1, dtype="float64", seed=1)
     x = random_tile(net, 32, 8)
