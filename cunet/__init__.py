@@ -34,6 +34,7 @@ _HOME = {
     "export": "cunet.exchange.export:export",
     "verify_export": "cunet.exchange.verify:verify_export",
     "lesson": "cunet.lessons.lesson:lesson",
+    "trace": "cunet.tracing.trace:trace",
     "set_threads": "cunet.threads:set_threads",
     "CunetError": "cunet.errors:CunetError",
 }

@@ -25,6 +25,7 @@ from cunet.solvers.adam import Adam
 from cunet.solvers.rates import LearningRate
 from cunet.solvers.sgd import SGD
 from cunet.threads import set_threads
+from cunet.tracing.trace import trace
 from cunet.training.config import Config
 from cunet.training.fit import fit
 from cunet.training.loop import train
@@ -60,6 +61,7 @@ __all__ = [
     "export",
     "verify_export",
     "lesson",
+    "trace",
     "set_threads",
     "CunetError",
     "__version__",

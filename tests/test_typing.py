@@ -48,6 +48,8 @@ def test_the_program_that_is_checked_also_runs(program, tmp_path):
         net = program.a_step_by_hand()
         probability = program.a_file_and_an_image(net, tmp_path)
         assert probability.shape == (30, 40, 2) and np.isfinite(probability).all()
+        image = np.random.default_rng(3).random((30, 40))
+        assert program.a_pass_looked_at(net, image, tmp_path) > 0
         assert "width" in program.an_error()
         assert "Answer" in program.a_lesson()
         found = program.arrays_of_ones_own(tmp_path)

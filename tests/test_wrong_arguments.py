@@ -35,6 +35,26 @@ parameters = net.parameters()
 
 # A call as it stands in a program, and what its error says: by public name
 CALLS = {
+    "trace": {
+        "trace(None, image)": r"net: expected a cunet\.UNet.*found None",
+        'trace("no.npz", image)': "no.npz",
+        "trace(net, None)": "image.*None",
+        "trace(net, [image, image])": "image.*",
+        "trace(net, np.zeros((5, 30, 40)))": "a stack",
+        "trace(colour, image)": "3 channels",
+        "trace(net, masked)": "masked",
+        "trace(net, image * nan)": "NaN",
+        "trace(net, image, pixel=7)": "pixel: expected whole numbers",
+        "trace(net, image, pixel=(7,))": r"pixel: expected two whole numbers, \(row, column\)",
+        "trace(net, image, pixel=(30, 0))": "row from 0 to 29.*found 30,0",
+        "trace(net, image, pixel=(-1, 0))": "found -1,0",
+        "trace(net, image, truth=image)": r"truth: expected whole numbers \(H, W\)",
+        "trace(net, image, truth=labels[:5])": "expected 30 x 40 pixels.*found 5 x 40",
+        "trace(net, image, truth=labels, labels='cells')": "labels.*cells",
+        "trace(net, image, tile=21)": "tile 21 does not fit",
+        "trace(net, image, page=1)": r"page: an array is one image.*image\[1\]",
+        "trace(net, image, lr=0)": "lr: expected a number above 0",
+    },
     "objects": {
         'objects("x_prob.tif")': r"found.*the text 'x_prob.tif'.*cunet\.read_image",
         "objects(net)": "found.*a UNet",

@@ -6,8 +6,16 @@ from cunet.net.sizes import lattice, shrinkage
 def receptive_field(depth: int) -> list[int]:
     """How many input pixels along one axis an output pixel sees, for every phase on the pooling
     grid, sorted without repeats: [188, 204] for the paper's net. Padding does not change it."""
-    seen = [_seen(phase, phase, depth, "valid") for phase in range(lattice(depth))]
+    seen = [interval(phase, depth) for phase in range(lattice(depth))]
     return sorted({high - low + 1 for low, high in seen})
+
+
+def interval(pixel: int, depth: int, padding: str = "valid") -> tuple[int, int]:
+    """The first and the last input pixel, along one axis of a tile, that an output pixel can depend
+    on; both are counted from the first pixel of their array. With "same" padding they may lie
+    outside the tile, where there are zeros. Where a pixel lies on the pooling grid decides whether
+    it sees 188 or 204 of them, and how many before and behind itself."""
+    return _seen(pixel, pixel, depth, padding)
 
 
 def _seen(low: int, high: int, depth: int, padding: str) -> tuple[int, int]:
@@ -29,6 +37,6 @@ def context(depth: int) -> int:
     not depend on it."""
     reach = 0
     for phase in range(lattice(depth)):
-        low, high = _seen(phase, phase, depth, "same")
+        low, high = interval(phase, depth, "same")
         reach = max(reach, phase - low, high - phase)
     return -(-reach // lattice(depth)) * lattice(depth)

@@ -50,6 +50,14 @@ def a_file_and_an_image(net: cunet.UNet, folder: Path) -> np.ndarray:
     return probability
 
 
+def a_pass_looked_at(net: cunet.UNet, image: np.ndarray, folder: Path) -> float:
+    traced = cunet.trace(net, image, pixel=(3, 5), truth=(image > 0).astype("uint8"), lr=1e-2)
+    assert_type(traced["contract0.conv1"].gradient, np.ndarray)
+    assert_type(traced.document(), dict[str, Any])
+    assert_type(traced.save(folder / "trace.html"), None)
+    return assert_type(traced.loss, float)
+
+
 def a_network_of_another_program(file: Path) -> cunet.UNet:
     assert_type(cunet.import_network(file, white=65535), cunet.UNet)
     return cunet.import_network(file)

@@ -54,13 +54,15 @@ class Images(Kind):
             ["evaluate", "dsb", truth, name, "--json"],
             ["weights", name, "-o", "map.tif"],
             ["objects", name, "--products", "labels,table,rois", "--out", "out"],
-        ][rng.integers(7)]
+            ["trace", self.models[picture.channels], name, "-o", "trace.html", "--json"],
+            ["trace", self.models[1], truth, "--truth", name, "-o", "trace.html", "--json"],
+        ][rng.integers(9)]
 
         def verdict(result: Result) -> Iterator[str]:
             yield from nets.unsound_products(path.parent / "out")
             yield from self._damage(path, result)
 
-        made = ("map.tif", "out/hostile_*", "out")
+        made = ("map.tif", "trace.html", "out/hostile_*", "out")
         return Case(command, [name, "truth.tif"], story, made, verdict=verdict)
 
     def _segment(self, rng, path: Path, picture: pictures.Picture, story: str) -> Case:
