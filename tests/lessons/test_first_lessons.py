@@ -18,6 +18,9 @@ def test_conv():
     dy = found["dy"][0]
     np.testing.assert_array_equal(y, signal.correlate2d(x, w, "valid") + 0.5)
     assert number_after(printed, "+ 0*-1 =") == y[0, 0]
+    terms = [(dy[p, q], w[1 - p, 1 - q]) for p in (0, 1) for q in (0, 1)]
+    by_hand = " + ".join(f"{a:g}*{b:g}" for a, b in terms)
+    assert number_after(printed, f"dx[1, 1] = {by_hand} =") == sum(a * b for a, b in terms)
     expected = {"dw": signal.correlate2d(x, dy, "valid"), "dx": signal.convolve2d(dy, w)}
     for name, gradient in expected.items():
         np.testing.assert_array_equal(found[name][0], gradient)
