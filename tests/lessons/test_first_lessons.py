@@ -51,6 +51,8 @@ def test_relu_and_max_pool():
     np.testing.assert_allclose(measured, np.where(tied == maxima, shares * dys, 0), atol=1e-7)
     printed = words("relu-and-max-pool")
     assert "sum of dy is 100, that of dx 100" in printed
+    assert number_after(printed, "the measured numbers add up to") == 4 * 20 / 2
+    assert number_after(printed, "Those of the rule add up to") == 20
     share = number_after(printed, "has nothing but zeros:")
     assert share == pytest.approx(100 / 16, abs=0.4)  # five standard deviations of 40,000
     assert number_after(printed, "the largest tied number was") == 0
