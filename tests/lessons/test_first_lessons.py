@@ -90,7 +90,7 @@ def test_up_conv():
 def test_skip():
     found, printed = arrays("skip"), words("skip")
     np.testing.assert_array_equal(found["centre_of_skip"][0], [[14, 15], [20, 21]])
-    assert "memory of the pair that of up and skip? Yes." in printed
+    assert "the same memory as up and skip? Yes." in printed
     assert number_after(printed, "a copy of it would take") == round(392 * 392 * 128 * 4 / 1e6, 1)
     x, dpooled, dcentre = found["x"][0], found["dpooled"][0], found["dcentre"][0]
 
