@@ -160,6 +160,8 @@ def test_closures():
     everything, y_alone = 8 * values / 1e6, 8 * 50 * 50 * 2 / 1e6
     expected = [everything, everything, y_alone, y_alone, y_alone]
     assert alive == pytest.approx(expected, abs=0.03)
+    loss = number_after(printed, "the labels are random, and the loss,")
+    assert loss > math.log(2), "the lesson says that it is more than the price of not knowing"
     both = re.search(r"backward says (\S+), and finite differences (\S+)\. ", printed).groups()
     assert float(both[0]) == pytest.approx(float(both[1]), rel=1e-5) and float(both[0]) != 0
     assert ".grad after a second backward and twice .grad" in checks("closures")
