@@ -205,7 +205,7 @@ def test_unet():
         printed
     )
     assert "572 - 184 = 388: each side of the tile loses 92 pixels" in printed
-    assert "188, 204, 220 ... in steps of 2^4 = 16" in printed
+    assert "in steps of 2^4 = 16: 188, 204, 220 ..." in printed
     names = [what for what in checks("unet") if what.startswith(("contract0", "expand0", "row"))]
     assert len(names) == 5
 
