@@ -281,6 +281,8 @@ def test_momentum_averages_noise():
     )
     assert number_after(printed, "and are off by") == pytest.approx(means.std(), abs=0.006)
     assert f"{(noisy < 0).mean():.0%} have the wrong sign" in printed
+    factor = math.sqrt(sum((0.01 * 0.99**k) ** 2 for k in range(5000)))
+    assert f"the root of that: 3 * {factor:.4f} = {3 * factor:.2f}." in printed
     # of normal random numbers that is the share below -1/3
     assert (noisy < 0).mean() == pytest.approx(special.ndtr(-1 / 3), abs=0.01)
 
