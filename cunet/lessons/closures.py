@@ -5,17 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cunet.lessons.parts import (
-    Check,
-    Formula,
-    Heading,
-    Lines,
-    Parts,
-    Table,
-    Text,
-    apart,
-    measured,
-)
+from cunet.lessons.parts import Check, Formula, Heading, Lines, Parts, Table, Text, apart, measured
 from cunet.lessons.remembered import bytes_alive, kept_arrays, small_network
 from cunet.net.figure1 import rows
 from cunet.net.run import Run
@@ -74,13 +64,15 @@ def lesson() -> Parts:
         """,
     )
     yield Text(
-        "But backward3 needs the x of f3, which is known only when forward comes by. Where is "
-        "it kept till then? Many libraries record a graph of all operations. Here a layer "
-        "returns two things, its result and a function:"
+        "But backward3 needs the x of f3, which is known only when forward comes by. Where is it "
+        "kept till then? Many libraries record a graph: all operations, and which results each of "
+        "them took. Here a layer returns two things, its result and a function. For a layer that "
+        "squares one number x:"
     )
     yield Lines(
         "cunet.lessons.closures:square",
         [
+            ("def square(x: float) -> Pair:", "a Pair is the two things, a number and a function"),
             ("def backward(dy: float) -> float:", "made anew at every call of square"),
             (
                 "return dy * 2 * x",
@@ -96,10 +88,11 @@ def lesson() -> Parts:
     middle = back_five(1)
     dx = back_square(middle)
     yield Text(
-        f"By hand, 5 x^2 at x = 3: forward, square gives 3*3 = {y:g} and five_times 5*{y:g} = "
-        f"{z:g}. Backward begins with dz = 1: five_times makes 1*5 = {middle:g} of it, and square "
-        f"{middle:g}*2*3 = {dx:g}. By the rules of school the derivative of 5 x^2 is 10 x = "
-        f"{10 * 3}."
+        "A second function, five_times, returns 5 times its x and a backward that returns dy * 5. "
+        f"By hand, y = x^2 and z = 5y at x = 3: forward, square gives y = 3*3 = {y:g} and "
+        f"five_times z = 5*{y:g} = {z:g}. Backward begins with dz = 1: five_times makes 1*5 = "
+        f"{middle:g} of it, and square {middle:g}*2*3 = {dx:g}. By the rules of school the "
+        f"derivative of 5 x^2 is 10 x = {10 * 3}."
     )
 
     yield Heading("Backward")
@@ -115,18 +108,22 @@ def lesson() -> Parts:
                 "y = engine.conv_forward(x, w.value, b.value, self.padding, self.relu)",
                 "forward: the convolution, and the ReLU if the layer has one. engine is the module "
                 "that computes: the functions of the lessons so far, or faster ones of the same "
-                "name",
+                "name. The padding of the paper's network is none: valid",
             ),
-            ("kept = y if self.relu else None", "the ReLU's backward needs y, no other does"),
+            (
+                "kept = y if self.relu else None",
+                "backward of the ReLU needs y; that of the convolution needs x and w, not y",
+            ),
             (
                 "dx, dw, db = engine.conv_backward(dy, x, w.value, kept, self.padding, "
                 "input_gradient)",
-                "within backward: the three lines of the lesson `conv`",
+                "within backward: the ReLU's, and the three lines of the lesson `conv`. Where "
+                "input_gradient is false, dx is left out",
             ),
             (
                 "engine.add(dw, w.grad)",
-                "added, not set: so several images can share one update of w, and so backward must "
-                "not be called twice by mistake",
+                "w.grad += dw. Added, not set: so w can be moved once for the gradients of several "
+                "images, and so backward must not be called twice by mistake",
             ),
             ("return dx", "for the layer before this one"),
         ],
@@ -135,13 +132,16 @@ def lesson() -> Parts:
     yield Lines(
         "cunet.net.run:Run.chain",
         [
-            ("x, backward = self(layer, x)", "forward, layer by layer: y is the next layer's x"),
+            (
+                "x, backward = self(layer, x)",
+                "forward: self(layer, x) calls the layer; its y is the next layer's x",
+            ),
             ("backwards.append(backward)", "and its backward is put on the list"),
             ("for backward in reversed(backwards[1:]):", "backward, from the last to the second:"),
             ("dy = backward(dy)", "the dx of a layer is the dy of the one before"),
             (
                 "return backwards[0](dy, input_gradient)",
-                "the first layer at last; it may leave out dx, since an image is not learned",
+                "the first layer at last; its dx is rarely wanted, since an image is not learned",
             ),
         ],
     )
@@ -158,7 +158,8 @@ def _what_is_kept() -> Parts:
     yield Text(
         "A small network, as an example: a convolution with ReLU from 1 channel to 8, max-pooling, "
         "a convolution from 8 to 2. Its layers and what their backwards keep, read out of the "
-        "closures (batch x rows x columns x channels):"
+        "closures under the names of the code (batch x rows x columns x channels). `kept` is the y "
+        "of the lines above:"
     )
     yield Table(("layer", "x -> y", "arrays kept"), kept_arrays())
     yield Text(
@@ -183,8 +184,10 @@ def _check() -> Parts:
     filters = layers[0].w
     found = measured(loss, filters.value, 1e-5)
     yield Text(
-        f"The same network on an image of 10x10 pixels, with the loss of the last lesson. It is "
-        f"{value:.4f}. Its derivatives by the 9*8 = 72 numbers of the first layer's filters go "
+        "The same network on an image of 10x10 pixels, with the loss of the last lesson. The "
+        "filters, the image and the labels are random, and the loss, "
+        f"{value:.4f}, is more than the log 2 of not knowing: random logits are sure of something "
+        "without a reason. Its derivatives by the 9*8 = 72 numbers of the first layer's filters go "
         f"through all layers; for the one at row 1, column 1, channel 3 backward says "
         f"{filters.grad[1, 1, 0, 3]:+.9f}, and finite differences {found[1, 1, 0, 3]:+.9f}."
     )
@@ -196,8 +199,8 @@ def _check() -> Parts:
 
 def _memory() -> Parts:
     yield Text(
-        "What a closure keeps is freed with it. Bytes alive for the example with 106x106 pixels, "
-        "counted after each step:"
+        "What a closure keeps is freed with it: `del` lets go of it. Bytes alive, beside the "
+        "image, for the example with 106x106 pixels, counted after each step:"
     )
     yield Table(("after", "alive", "which is"), bytes_alive())
     first, pooled, last = 104 * 104 * 8, 52 * 52 * 8, 50 * 50 * 2

@@ -55,9 +55,13 @@ def lesson() -> Parts:
         r"y_{p,q} = b + \sum_{r,s} x_{p+r,\,q+s}\; w_{r,s}",
     )
     y = forward(X, W)
+    yield Text(f"With b = {BIAS}:")
     yield Arrays({"x": X, "w": W, "y": y})
     terms = [f"{X[r, s]:g}*{W[r, s]:g}" for r, s in np.ndindex(W.shape) if W[r, s]]
-    yield Text(f"Check one by hand: y[0, 0] = {BIAS} + {' + '.join(terms)} = {y[0, 0]:g}.")
+    yield Text(
+        "Check one by hand, without the middle column of w, which is 0: y[0, 0] = "
+        f"{BIAS} + {' + '.join(terms)} = {y[0, 0]:g}."
+    )
     yield Text(
         "A 3x3 filter fits into a 4x4 image at 2x2 places: a valid convolution makes an image 2 "
         "pixels smaller. This one subtracts what is right of a pixel from what is left of it."
@@ -67,10 +71,15 @@ def lesson() -> Parts:
     yield Text(
         "Training asks: how does the loss L, one number that says how wrong the network is, change "
         "with every x and every w? These derivatives are the gradients dx, dw and db, of the same "
-        "shapes as x, w and b. What comes after this layer has found its own, dy[p, q] = "
-        "dL/dy[p, q]. The formula is a sum of products, and one rule is enough: in a product a*b, "
-        "the derivative by a is b, and the derivative by b is a. y[p, q] took x[p + r, q + s] "
-        "times w[r, s], so each of the two gets dy[p, q] times the other:"
+        "shapes as x, w and b. Then training moves every w and b a little against its gradient, so "
+        "that L falls (the lesson `momentum`); dx is for the layer before, which needs it for its "
+        "own. So backward begins at the end of the network, and the layer after this one hands "
+        "over dy[p, q] = dL/dy[p, q]."
+    )
+    yield Text(
+        "The formula is a sum of products, and one rule is enough: in a product a*b, the "
+        "derivative by a is b, and the derivative by b is a. y[p, q] took x[p + r, q + s] times "
+        "w[r, s], so each of the two gets dy[p, q] times the other:"
     )
     yield Formula(
         "dx[p + r, q + s]  gets  dy[p, q] * w[r, s]\n"
@@ -91,18 +100,21 @@ def lesson() -> Parts:
     )
     yield Text(
         "In the code a pixel has more than one number: the channels of the image. A colour image "
-        "has three, and inside the network there are up to 1,024, each looking for something else. "
+        "has three, and inside the network there are up to 1,024, each made by filters of its own. "
         "So x[p, q] is a row of C numbers, y[p, q] a row of K, and w[r, s] a matrix with a row for "
-        "each channel that comes in and a column for each that goes out. The first axis of x and y "
-        "counts the images that are computed together, a batch. A tap is one place (r, s) of the "
-        "filter, and @ the product of matrices:"
+        "each channel that comes in and a column for each that goes out. Several images are "
+        "computed together, a batch: the axes of x and y are image, row, column and channel, "
+        "numbered from 0. A tap is one place (r, s) of the filter, .T is a matrix with rows and "
+        "columns exchanged, and @ the product of matrices; for x and y their last two axes are "
+        "the matrix. A loop goes through all taps, and for each of them:"
     )
     yield Lines(
         "cunet.ops.conv:backward",
         [
             (
                 "place = slice(None), slice(r, r + rows), slice(s, s + columns)",
-                "the part of x that tap (r, s) of the filter saw: as large as y, moved by (r, s)",
+                "the part of x that tap (r, s) of the filter saw: in all images, as many rows and "
+                "columns as y has, from (r, s) on",
             ),
             (
                 "dx[place] += dy @ w[r, s].T",
@@ -111,23 +123,32 @@ def lesson() -> Parts:
             ),
             (
                 "dw[r, s] = (x[place].swapaxes(2, 3) @ dy).sum((0, 1))",
-                "the second line: the sum over all p and q is a matrix product for each row, and "
-                "a sum over the rows",
+                "the second line: with the axes column and channel of x exchanged, the matrix "
+                "product adds up along a row (over q), and sum() over the images and rows (p)",
             ),
             ("return dx, dw, dy.sum((0, 1, 2))", "the third line: the bias went into every y once"),
         ],
     )
     dx, dw, db = backward(DY, X, W)
-    yield Text("With a dy that we make up, so that L = sum of dy * y:")
+    yield Text(
+        "Nothing comes after this layer here, so we make up four numbers dy, and let L be the sum "
+        "of dy * y: its derivative by y[p, q] is dy[p, q], as it must be."
+    )
     yield Arrays({"dy": DY, "dw": dw, "dx": dx})
     rows = " + ".join(f"{DY[p, q]:g}*{X[p, q]:g}" for p, q in np.ndindex(DY.shape))
-    yield Text(f"By hand: dw[0, 0] = {rows} = {dw[0, 0]:g}, and db = {db:g}, the sum of dy.")
+    taps = " + ".join(f"{DY[p, q]:g}*{W[1 - p, 1 - q]:g}" for p, q in np.ndindex(DY.shape))
+    yield Text(
+        f"By hand: dw[0, 0] = {rows} = {dw[0, 0]:g}, and db = {db:g}, the sum of dy. x[1, 1] went "
+        "into all four y, each time under another number of the filter: dx[1, 1] = "
+        f"{taps} = {dx[1, 1]:g}."
+    )
 
     yield Heading("Check")
     yield Text(
         "Why believe it? A derivative is how much L changes when one number moves a little. So "
         "move every number of x and w up and down by 0.0001, one after the other, and divide the "
-        "change of L by 0.0002. No formula of backward is in that, only forward:"
+        "change of L by 0.0002 (finite differences). No formula of backward is in that, only "
+        "forward:"
     )
     x, w = X.copy(), W.copy()
     dw_measured = measured(lambda: float((DY * forward(x, w)).sum()), w)
@@ -135,6 +156,10 @@ def lesson() -> Parts:
     yield Arrays({"dw_measured": dw_measured, "dx_measured": dx_measured})
     yield Check("dw of backward and measured", apart(dw, dw_measured), 1e-8)
     yield Check("dx of backward and measured", apart(dx, dx_measured), 1e-8)
+    yield Text(
+        "What they differ by is rounding, since a computer keeps about 16 digits of a number "
+        "(1e-08 is its way to write 10 to the power -8)."
+    )
 
 
 def exercise() -> Parts:

@@ -48,10 +48,10 @@ def lesson() -> Parts:
     yield Heading("The formula")
     yield Text(
         "Backward tells, for every weight W (any parameter: a number of a filter, or a bias), the "
-        "derivative g of the loss. The loss falls if W moves against it: W <- W - rate * g, with "
-        "a small number, the learning rate. This is gradient descent, and one such move of all "
-        "weights an update. Momentum moves by a velocity V instead, which keeps a share mu of "
-        "what it was:"
+        "derivative g of the loss. The loss falls if W moves against it: W <- W - rate * g (W "
+        "becomes W - rate * g), with a small number, the learning rate. This is gradient descent, "
+        "and one such move of all weights an update. Momentum moves by a velocity V instead, which "
+        "keeps a share mu of what it was:"
     )
     yield Formula(
         "V <- mu * V + rate * g\nW <- W - V",
@@ -89,9 +89,9 @@ def lesson() -> Parts:
         "The factors 1 + mu + mu^2 + ... add up to 1/(1 - mu), a geometric series. For mu = 0.99 "
         "that is 100: V is 100 times the rate, times a mean of about the last 100 gradients, in "
         f"which the newer ones count more (half of it is forgotten after {half:.0f} updates). "
-        f"Where they agree, an update grows to rate/(1 - mu) = {RATE:g}/0.01 = "
-        f"{RATE / (1 - MU):g}. So a rate that suits plain gradient descent is far too large for "
-        "it."
+        f"With a rate of {RATE:g} and gradients that are all 1, an update grows to rate/(1 - mu) = "
+        f"{RATE:g}/0.01 = {RATE / (1 - MU):g}. So a rate that suits plain gradient descent is far "
+        "too large for momentum."
     )
     large, small = (output_size(tile, 4) ** 2 / tile**2 for tile in (572, 252))
     yield Text(
@@ -144,9 +144,11 @@ def _check() -> Parts:
         f"{STEP_NOISE:g} (the standard deviation of a normal random number). Of 20,000 such "
         f"gradients {np.mean(noisy < 0):.0%} have the wrong sign. Divided by rate/(1 - mu), the "
         f"velocities have the mean {means.mean():.3f} and are off by {means.std():.2f}, and "
-        f"{np.mean(means < 0):.1%} point the wrong way. (Random errors add up as their squares; "
-        "with the factors mu^k that gives the noise of one tile times the root of (1 - mu)/(1 + "
-        f"mu), {expected:.2f}.)"
+        f"{np.mean(means < 0):.1%} point the wrong way. This can be foreseen. Errors that know "
+        "nothing of each other add up as their squares, and V so divided is (1 - mu) times the sum "
+        "of mu^k g(t - k). So the square of one tile's error is multiplied by (1 - mu)^2 * (1 + "
+        "mu^2 + mu^4 + ...) = (1 - mu)^2/(1 - mu^2) = (1 - mu)/(1 + mu), and the error by the root "
+        f"of that: {STEP_NOISE:g} * {expected / STEP_NOISE:.4f} = {expected:.2f}."
     )
     yield Check("what is left of the noise and the root", apart(means.std(), expected), 0.03)
 
@@ -161,7 +163,8 @@ def _caffe() -> Parts:
     yield Text(
         "The formula is that of Caffe, where the rate is inside V. PyTorch, a library of today, "
         "writes V <- mu * V + g and W <- W - rate * V. It is the same as long as the rate stays as "
-        f"it is. Here it drops to a tenth after {DROP} updates, on a constant slope of 1:"
+        "it is, since Caffe's V is then rate times PyTorch's. Here it drops to a tenth after "
+        f"{DROP} updates, on a constant slope of 1. How far each update moves W down:"
     )
     lines = ["update    Caffe  PyTorch"]
     for i in (0, 1, 10, 68, 200, 599, 600, 610, 668, 800, 1199):
@@ -177,8 +180,9 @@ def _caffe() -> Parts:
     more = extra / (0.1 * RATE / (1 - MU))
     yield Text(
         "After it Caffe's steps shrink as slowly as V forgets; PyTorch's at once, since its V "
-        f"knows no rate. Caffe's weight goes {extra:.2f} further, as far as {more:.0f} steps of "
-        "the new length. A training that is to be repeated must know which of the two it was."
+        f"knows no rate. In these 600 updates Caffe's weight goes {extra:.2f} further than "
+        f"PyTorch's, as far as {more:.0f} steps of the new length, 0.01. A training that is to be "
+        "repeated must know which of the two it was."
     )
 
 

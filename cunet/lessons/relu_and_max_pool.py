@@ -67,8 +67,8 @@ def lesson() -> Parts:
     yield Text(
         "As for the convolution, dy is given, and dx is dy times the derivative of y by x (the "
         "chain rule). For the ReLU that derivative is 1 where x is above 0, since y is x there, "
-        "and 0 where x is below, since y stays 0. At 0 itself there is none; any choice "
-        "between 0 and 1 will do, and it is 0:"
+        "and 0 where x is below, since y stays 0. At 0 itself there is none: the slope is 0 on "
+        "the left and 1 on the right. We choose 0:"
     )
     yield Formula(
         "dx = dy  where x > 0,  else 0",
@@ -108,7 +108,11 @@ def lesson() -> Parts:
     yield Lines(
         "cunet.ops.max_pool:backward",
         [
-            ("dx = xp.empty(x.shape, dy.dtype)", "the four lines below fill all of it"),
+            (
+                "dx = xp.empty(x.shape, dy.dtype)",
+                "not filled yet: each of the four turns of the loop below fills a quarter. xp is "
+                "NumPy, or on a GPU CuPy, which has the same functions",
+            ),
             (
                 "free = xp.ones(y.shape, bool)",
                 "one answer for each window: has its maximum still not been met?",
@@ -123,7 +127,11 @@ def lesson() -> Parts:
                 "once. Is it the maximum? No index was stored; x and y show it",
             ),
             ("hit &= free", "only if no earlier place of its window was"),
-            ("free ^= hit", "and the later places find the window no longer free"),
+            (
+                "free ^= hit",
+                "exclusive or: where hit is true free becomes false, so later places find the "
+                "window no longer free",
+            ),
             ("xp.multiply(dy, hit, out=dx[:, a::2, b::2])", "dy where hit is true, else 0"),
         ],
     )
@@ -150,17 +158,19 @@ def lesson() -> Parts:
     )
     yield Check("dx of max-pooling and measured", apart(dx, dx_measured), 1e-8)
     tied = TIED.copy()
-    yield Text("And at ties? What is measured there is half of a step up and half of a step down:")
-    yield Arrays(
-        {
-            "x": TIED,
-            "dx": pool_backward(DY, TIED),
-            "measured": measured(lambda: float((DY * pool(tied)).sum()), tied),
-        }
-    )
     yield Text(
-        "Top right all four are 5, bottom right two are 7. The measured numbers of a window add up "
-        "to more than its dy, so they are not to be had together; the rule's are."
+        "And at ties? What is measured there is half of a step up and half of a step down. With "
+        "the same dy as before:"
+    )
+    tied_dx = pool_backward(DY, TIED)
+    tied_measured = measured(lambda: float((DY * pool(tied)).sum()), tied)
+    yield Arrays({"x": TIED, "dy": DY, "dx": tied_dx, "measured": tied_measured})
+    yield Text(
+        "Top right all four are 5, and the measured numbers add up to "
+        f"{tied_measured[:2, 2:].sum():.0f}. But if all four move by h, so does their maximum, and "
+        f"L changes by {DY[0, 1]:g}h: these numbers do not describe what the four do together. "
+        f"Those of the rule add up to {tied_dx[:2, 2:].sum():g}, the dy of the window, as "
+        "everywhere."
     )
     features = relu.forward(np.random.default_rng(0).standard_normal((1, 400, 400, 1)))
     pooled = max_pool.forward(features)

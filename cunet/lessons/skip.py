@@ -34,7 +34,7 @@ def one(image: np.ndarray) -> np.ndarray:
 
 
 def loss(x: np.ndarray) -> float:
-    """A loss that x reaches on two ways; its derivatives by them are DPOOLED and DCENTRE."""
+    """A loss that x reaches by two ways; its derivatives by them are DPOOLED and DCENTRE."""
     pooled, centre = max_pool.forward(one(x)), crop_concat.centre(one(x), 2, 2)
     return float((one(DPOOLED) * pooled).sum() + (one(DCENTRE) * centre).sum())
 
@@ -61,7 +61,8 @@ def lesson() -> Parts:
         "up-convolution has reached that resolution again: a skip connection. The image that came "
         "up is smaller than the skip, since valid convolutions on its way took pixels from its "
         "borders: P x Q pixels, while the skip has H x W. The skip is therefore cropped to its "
-        "centre, and the two are concatenated: laid on each other as the channels of one image."
+        "centre, and the two are concatenated: they become one image, in which every pixel has the "
+        "channels of both."
     )
     yield Formula(
         "y[p, q] = (up[p, q] | skip[p + t, q + l])\n"
@@ -116,9 +117,10 @@ def lesson() -> Parts:
         """,
     )
     yield Text(
-        "So the gradient of the skip comes back on two ways and is their sum. What comes back from "
-        "below is dy of the pooling, and goes to one pixel of each window, the largest. What comes "
-        "across is dcentre, laid where the centre was:"
+        "So the gradient of the skip comes back by two ways and is their sum. Let dpooled and "
+        "dcentre be the two dL/d... of the formula. dpooled comes back from below: it is the dy of "
+        "the pooling, and goes to one pixel of each window, the largest. dcentre comes across: it "
+        "is laid where the centre was, with 0 around it:"
     )
     dx, down, side = both_ways(DPOOLED, DCENTRE, X), loss_down(X), across(DCENTRE, X)
     yield Arrays({"x": X, "dpooled": DPOOLED, "dcentre": DCENTRE})
@@ -164,9 +166,10 @@ def loss_down(x: np.ndarray) -> np.ndarray:
 def _no_copy() -> Parts:
     """A pair of views stands for the concatenation, since a convolution sums over channels."""
     yield Text(
-        "No number is moved for that. A convolution adds up over the channels, so one of (a | b) "
-        "is the sum of one of a and one of b, each with its part of the filters. Therefore the "
-        "function returns a pair, `up` itself and a view of the skip, a window onto its memory:"
+        "No number is moved for that. What comes next is a convolution, which adds up over the "
+        "channels: first those of up, then those of the skip. It can read each part where it is, "
+        "and needs no array that holds both. Therefore the function returns a pair, `up` itself "
+        "and a view of the skip, a window onto its memory:"
     )
     yield Lines(
         "cunet.ops.crop_concat:forward",
@@ -182,7 +185,7 @@ def _no_copy() -> Parts:
     w, bias = rng.standard_normal((3, 3, 8, 4)), rng.standard_normal(4)
     pair = crop_concat.forward(up, skip)
     shared = pair[0] is up and np.shares_memory(pair[1], skip)
-    yield Text(f"Is the memory of the pair that of up and skip? {'Yes' if shared else 'No'}.")
+    yield Text(f"Has the pair the same memory as up and skip? {'Yes' if shared else 'No'}.")
     from_copy = conv.forward(np.concatenate(pair, axis=3), w, bias)
     from_pair = cpu.conv_forward(pair, w, bias)
     yield Check("convolution of the pair and of a copy", apart(from_copy, from_pair), 1e-12)
@@ -190,12 +193,12 @@ def _no_copy() -> Parts:
     side, _, channels = top.shape
     yield Text(
         f"In the paper's network the largest such image has {side}x{side} pixels and {channels} "
-        f"channels; a copy of it would take {top.bytes / 1e6:.1f} MB."
+        f"channels; a copy of it would take {top.bytes / 1e6:.1f} MB, with 4 bytes for a number."
     )
 
 
 def _which_pixels() -> Parts:
-    """A larger skip: its frame gets a gradient on one way alone."""
+    """A larger skip: its frame gets a gradient by one way alone."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((1, 18, 18, 1))
     y = max_pool.forward(x)
@@ -206,7 +209,7 @@ def _which_pixels() -> Parts:
     yield Text(
         f"For a skip of 18x18 pixels, cropped to 10x10, {differs.sum()} of {differs.size} pixels "
         "have a gradient from across (o), whether or not the pooling chose them (x). In the frame "
-        "only what the pooling chose learns anything at all:"
+        "only what the pooling chose gets a gradient at all:"
     )
     chosen = (alone != 0)[0, :, :, 0]
     marks = np.array([[".", "x"], ["o", "8"]])[differs.astype(int), chosen.astype(int)]

@@ -44,13 +44,14 @@ def lesson() -> Parts:
     yield Text(
         "At its end the network has, for every pixel, one number for each class, here 0 "
         "(background) and 1 (cell). These scores may be of any size and sign; they are called "
-        "logits. The softmax makes them positive, by the exponential function, and divides by "
-        "their sum, so that they are probabilities p and add up to 1. The label l is the class "
-        "that the pixel really has, drawn by a person. A pixel costs -log p[l]: nothing "
-        "where the network is sure of the label (p = 1), and more and more as p goes to 0. The "
-        "loss is the mean of all costs, in which pixel i counts as its weight w says (the "
-        "weights come with the lesson `weight-map`). It is called weighted cross-entropy, the "
-        "paper's equation 1:"
+        "logits, here a[k] for class k. The softmax makes them positive, by the exponential "
+        "function, and divides by their sum, so that they are probabilities p and add up to 1. The "
+        "label l is the class that the pixel really has, drawn by a person. A pixel costs -log "
+        "p[l]: nothing where the network is sure of the label (p = 1), and more and more as p goes "
+        "to 0. The loss is the mean of all costs, in which every pixel counts as its weight w says "
+        "(no filter now, but a number for each pixel; where it comes from is in the lesson "
+        "`weight-map`). It is called weighted cross-entropy, the paper's equation 1; the paper "
+        "writes the sum, and Caffe divides it by a norm:"
     )
     yield Formula(
         "p[k] = exp(a[k]) / sum over j of exp(a[j])              at every pixel\n"
@@ -98,11 +99,11 @@ def lesson() -> Parts:
     yield Text(
         "The gradient begins here: the loss has no dy, since the derivative of L by itself is 1. "
         "Take the cost of one pixel, and let S be the sum of all exp(a[j]). The logarithm of a "
-        "quotient is a difference, so log p[l] = log exp(a[l]) - log S = a[l] - log S. Its two "
-        "parts by a[k]: a[l] has the derivative 1 if k is l, else 0, for which we write [k = l]. "
-        "log S has 1/S times the derivative of S, in which a[k] occurs in one term alone: "
-        "exp(a[k]) / S, and that is p[k]. So the derivative of the cost -log p[l] is p[k] - [k = "
-        "l], and with the pixel's share in the mean:"
+        "quotient is a difference, so log p[l] = log exp(a[l]) - log S = a[l] - log S. "
+        "Differentiate both by a[k]: a[l] has the derivative 1 if k is l, else 0, for which we "
+        "write [k = l]. log S has 1/S times the derivative of S, in which a[k] occurs in one term "
+        "alone: exp(a[k]) / S, and that is p[k]. So the derivative of the cost -log p[l] is p[k] - "
+        "[k = l], and with the pixel's share in the mean:"
     )
     yield Formula(
         "dlogits[k] = w * (p[k] - [k = l]) / norm",
@@ -113,12 +114,12 @@ def lesson() -> Parts:
         [
             (
                 "one_hot = target[..., None] == xp.arange(log_p.shape[-1])",
-                "[k = l] for all pixels and classes: target holds the labels, and is compared with "
-                "0, 1, 2 ...",
+                "[k = l] for all pixels and classes: target holds the labels, and each is compared "
+                "with 0, 1, 2 ..., the classes",
             ),
             (
                 "return (xp.exp(log_p) - one_hot) * scale[..., None]",
-                "p - [k = l], times w / norm, which `targets` has made ready as scale",
+                "p - [k = l], times scale, which is w / norm of each pixel",
             ),
         ],
     )
@@ -131,7 +132,7 @@ def lesson() -> Parts:
     )
     yield Text(
         f"By hand, the last pixel: 2 * ({p[2, 1]:.3f} - 1) / {WEIGHTS.sum():g} = "
-        f"{dlogits[2, 1]:+.3f}. A step against the gradient raises the label's logit and lowers "
+        f"{dlogits[2, 1]:+.3f}. To move against the gradient raises the label's logit and lowers "
         "the others, much where the network is wrong and hardly where it is right. Every row adds "
         "up to 0, as the p add up to 1: what one class gains the others lose."
     )
@@ -150,10 +151,11 @@ def _log_sum_exp() -> Parts:
     yield Heading("Why log-sum-exp")
     yield Text(
         "Computed as it is written the formula fails. float32, the numbers of 32 bits in which "
-        "networks are usually computed, end near 3e38: exp(89) is infinite, and exp(-104) is 0, "
-        "whose logarithm is infinite. But a number m that is subtracted from all logits changes no "
-        "p, since exp(a - m) = exp(a) / exp(m), and exp(m) cancels. With m = the largest logit, "
-        "no exponential is above 1, and one of them is exp(0) = 1, so their sum is at least 1:"
+        "networks are usually computed, end near 3e38, which is 3 * 10^38: exp(89) is infinite, "
+        "and exp(-104) is 0, whose logarithm is infinite. But a number m that is subtracted from "
+        "all logits changes no p, since exp(a - m) = exp(a) / exp(m), and exp(m) cancels. With m = "
+        "the largest logit, no exponential is above 1, and one of them is exp(0) = 1, so their sum "
+        "is at least 1:"
     )
     yield Formula(
         "log p[k] = a[k] - m - log(sum over j of exp(a[j] - m))     m = max over j of a[j]",
@@ -162,8 +164,14 @@ def _log_sum_exp() -> Parts:
     yield Lines(
         "cunet.ops.softmax_loss:forward",
         [
-            ("log_p = logits - over_classes(xp.maximum, logits)", "a - m"),
-            ("log_p -= xp.log(over_classes(xp.add, xp.exp(log_p)))", "minus the logarithm"),
+            (
+                "log_p = logits - over_classes(xp.maximum, logits)",
+                "a - m: the first over_classes takes the largest of each pixel's classes",
+            ),
+            (
+                "log_p -= xp.log(over_classes(xp.add, xp.exp(log_p)))",
+                "minus the logarithm; here over_classes adds the classes up",
+            ),
         ],
     )
     yield Text("-log p[1] for the logits 0 and a[1], both ways, in float32:")
@@ -173,6 +181,10 @@ def _log_sum_exp() -> Parts:
         cost, _ = softmax_loss.loss(logits[None, None, None], np.ones((1, 1, 1), int))
         table.append((f"{a}", f"{obvious(logits):.3g}", f"{abs(cost):.3g}"))
     yield Table(("a[1]", "as written", "log-sum-exp"), table)
+    yield Text(
+        "inf is infinity, and nan (not a number) what infinity divided by infinity is. At 80 the "
+        "true cost is 2e-35, which is lost either way, since 1 + 2e-35 is 1 in float32."
+    )
 
 
 def exercise() -> Parts:
@@ -200,6 +212,8 @@ def answer() -> Parts:
     yield Check("dlogits with zeros and with fives", apart(zeros[2], fives[2]), 0)
     two = backward(np.zeros((1, 2)), np.array([1]), weight)[0]
     yield Text(
-        f"A network of two classes that knows nothing has a loss of about log 2 = {two:.3f}, and "
-        "training should start near it."
+        f"A network that gives its two classes equal logits has the loss log 2 = {two:.3f}: that "
+        "is the price of knowing nothing. Before training it is often higher, as all filters begin "
+        "as random numbers: then the logits are random too, and the network is sure of something "
+        "for no reason, which costs more than to be unsure."
     )

@@ -31,9 +31,9 @@ def lesson() -> Parts:
     """What a level is, the picture, the sizes derived, backward, check, parameters."""
     yield Heading("The formula")
     yield Text(
-        "All parts are there; this is how the paper puts them together. A level of the network "
-        "works at one resolution. It contracts (two convolutions, each with a ReLU), hands its "
-        "image, pooled to half the size, to the level below, enlarges what comes back, lays "
+        "All parts are there; this is how the paper's Fig. 1 puts them together. A level of the "
+        "network works at one resolution. It contracts (two convolutions, each with a ReLU), hands "
+        "its image, pooled to half the size, to the level below, enlarges what comes back, lays "
         "what it kept beside it, and expands (two convolutions again). The level below does the "
         "same; the last, the bottom, only contracts. So a U-Net is a level inside a level:"
     )
@@ -124,11 +124,11 @@ def _sizes() -> Parts:
     """572 -> 388, derived."""
     yield Text(
         "Why 388? Let n be the side of the image that enters a level with d levels below it, and "
-        "S(d) what the level takes from it in all. Two convolutions leave n - 4. Pooling leaves "
-        "half of that, (n - 4)/2. The levels below take S(d - 1), and the up-convolution doubles "
-        "what they return: 2 * ((n - 4)/2 - S(d - 1)) = n - 4 - 2 S(d - 1). So what is lost below "
-        "counts double here. Two more convolutions leave n - 8 - 2 S(d - 1). The bottom only has "
-        "the first two:"
+        "S(d) what the level takes from it in all, both ends together. Two convolutions leave n - "
+        "4. Pooling leaves half of that, (n - 4)/2. The levels below take S(d - 1), and the "
+        "up-convolution doubles what they return: 2 * ((n - 4)/2 - S(d - 1)) = n - 4 - 2 S(d - 1). "
+        "So what is lost below counts double here. Two more convolutions leave n - 8 - 2 S(d - 1). "
+        "The bottom only has the first two:"
     )
     yield Formula(
         "S(0) = 4,   S(d) = 8 + 2 S(d - 1)",
@@ -149,8 +149,10 @@ def _sizes() -> Parts:
     )
     tiles = [smallest_tile(DEPTH) + k * 2**DEPTH for k in range(3)]
     yield Text(
-        f"And not every tile fits: each pooling must find an even side. Those that do are "
-        f"{', '.join(map(str, tiles))} ... in steps of 2^{DEPTH} = {2**DEPTH}."
+        f"And not every tile fits: more than {lost[-1]} pixels must be there, and each pooling "
+        "must find an even side. One pixel more at the bottom is two in the level above it, and so "
+        f"on, so the tiles come in steps of 2^{DEPTH} = {2**DEPTH}: {', '.join(map(str, tiles))} "
+        "..."
     )
     measured_loss = []
     for depth in range(1, DEPTH + 1):
@@ -173,10 +175,10 @@ def _check() -> Parts:
         if p.name.startswith(("contract0.conv1", "expand0.up"))
     }
     yield Text(
-        "A whole network of depth 1 and width 2 on an image of 20x20 pixels: the loss of its 4x4 "
-        "outputs with random labels, and finite differences by all numbers of some of its "
-        "parameters and by a row of the image. (`cunet gradcheck` goes through all of them, and "
-        "through deeper networks.)"
+        "A whole network of depth 1 and width 2 (2 channels in level 0, instead of 64) on an image "
+        "of 20x20 pixels: the loss of its 4x4 outputs with random labels, and finite differences "
+        "for every number of two of its layers and of a row of the image. (`cunet gradcheck` goes "
+        "through all of them, and through deeper networks.)"
     )
     for name, error in found.items():
         yield Check(f"{name} of backward and measured", error, 1e-7)
@@ -197,7 +199,8 @@ def _parameters() -> Parts:
         "How many numbers does it learn? A 3x3 convolution from C channels to K has 9*C*K filters "
         f"and K biases. The first has 9*1*{WIDTH} + {WIDTH} = {first:,}, the second "
         f"9*{WIDTH}*{WIDTH} + {WIDTH} = {second:,}. An up-convolution has 4*C*K + K; and the "
-        "convolution after a concatenation has twice the channels coming in."
+        "convolution after a concatenation has twice the channels coming in. Below, down is the "
+        "two convolutions that contract, up the up-convolution and the two that expand:"
     )
     total = sum(row.parameters for row in table)
     cells = []

@@ -53,13 +53,13 @@ def lesson() -> Parts:
         r"y_{2i+a,\,2j+b} = \mathit{bias} + x_{i,j}\; w_{a,b} \qquad a, b \in \{0, 1\}",
     )
     y = forward(X, W)
-    yield Text("With one channel, and a bias of 0:")
+    yield Text("(The bias is written out, since b is an index here.) With one channel, and bias 0:")
     yield Arrays({"x": X, "w": W, "y": y})
     yield Text(
         f"Check one by hand: y[2, 1] lies in row 2 = 2*1 + 0 and column 1 = 2*0 + 1, so it is "
         f"x[1, 0] * w[0, 1] = {X[1, 0]:g}*{W[0, 1]:g} = {y[2, 1]:g}. Every pixel of x stamps the "
-        "filter, times its value, onto a block of its own; mathematicians know it as the Kronecker "
-        "product."
+        "filter, times its value, onto a block of its own. NumPy has that as np.kron: with one "
+        "channel it is the Kronecker product of two matrices."
     )
     yield Check("y and the Kronecker product of x and w", apart(y, np.kron(X, W)), 0)
 
@@ -109,8 +109,9 @@ def lesson() -> Parts:
     yield Text(f"By hand, from the block at the top left: dx[0, 0] = {' + '.join(block)} = "
                f"{dx[0, 0]:g}.")  # fmt: skip
     yield Text(
-        "The name comes from here. For a fixed w, all of y depends linearly on all of x, so with "
-        "the pixels written below each other it is a matrix A of 16 rows and 4 columns:"
+        "There is a second way to see it, from which the layer has another name. For a fixed w, "
+        "all of y depends linearly on all of x, so with the pixels written below each other it is "
+        "a matrix A of 16 rows and 4 columns:"
     )
     a = matrix(W)
     yield Arrays({"A": a, "x": X.reshape(4, 1), "y_=_A_x": (a @ X.ravel())[:, None]})
@@ -122,7 +123,8 @@ def lesson() -> Parts:
     yield Text(
         "And the formula of dx is that of a convolution, with the same 2x2 filter, which looks at "
         "every second place only. So the up-convolution does forward what such a convolution of "
-        "stride 2 does backward, and the other way round: it is the transposed convolution."
+        "stride 2 does backward, and the other way round: it is the transposed convolution, or the "
+        "adjoint of one, a word that the end of the check explains."
     )
 
     yield Heading("Check")
@@ -144,8 +146,9 @@ def _with_channels() -> Parts:
     dx, _, _ = up_conv.backward(dy, x, w)
     strided = conv.forward(dy, w.swapaxes(2, 3), np.zeros(8))[:, ::2, ::2]
     yield Text(
-        "With 8 channels in and 4 out, and random numbers: backward is the convolution of dy with "
-        "w, of which every second row and column is kept."
+        "And with 8 channels in and 4 out, and random numbers: take the convolution of dy with w, "
+        "as in the lesson `conv` (the two channel axes of w exchanged), and keep every second row "
+        "and column of its result. That is dx:"
     )
     yield Check("dx of backward and a convolution of stride 2", apart(dx, strided), 1e-12)
     up, down = float((up_conv.forward(x, w, np.zeros(4)) * dy).sum()), float((x * dx).sum())

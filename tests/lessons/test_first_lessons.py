@@ -18,6 +18,9 @@ def test_conv():
     dy = found["dy"][0]
     np.testing.assert_array_equal(y, signal.correlate2d(x, w, "valid") + 0.5)
     assert number_after(printed, "+ 0*-1 =") == y[0, 0]
+    terms = [(dy[p, q], w[1 - p, 1 - q]) for p in (0, 1) for q in (0, 1)]
+    by_hand = " + ".join(f"{a:g}*{b:g}" for a, b in terms)
+    assert number_after(printed, f"dx[1, 1] = {by_hand} =") == sum(a * b for a, b in terms)
     expected = {"dw": signal.correlate2d(x, dy, "valid"), "dx": signal.convolve2d(dy, w)}
     for name, gradient in expected.items():
         np.testing.assert_array_equal(found[name][0], gradient)
@@ -48,6 +51,8 @@ def test_relu_and_max_pool():
     np.testing.assert_allclose(measured, np.where(tied == maxima, shares * dys, 0), atol=1e-7)
     printed = words("relu-and-max-pool")
     assert "sum of dy is 100, that of dx 100" in printed
+    assert number_after(printed, "the measured numbers add up to") == 4 * 20 / 2
+    assert number_after(printed, "Those of the rule add up to") == 20
     share = number_after(printed, "has nothing but zeros:")
     assert share == pytest.approx(100 / 16, abs=0.4)  # five standard deviations of 40,000
     assert number_after(printed, "the largest tied number was") == 0
@@ -85,7 +90,7 @@ def test_up_conv():
 def test_skip():
     found, printed = arrays("skip"), words("skip")
     np.testing.assert_array_equal(found["centre_of_skip"][0], [[14, 15], [20, 21]])
-    assert "memory of the pair that of up and skip? Yes." in printed
+    assert "the same memory as up and skip? Yes." in printed
     assert number_after(printed, "a copy of it would take") == round(392 * 392 * 128 * 4 / 1e6, 1)
     x, dpooled, dcentre = found["x"][0], found["dpooled"][0], found["dcentre"][0]
 
@@ -155,6 +160,8 @@ def test_closures():
     everything, y_alone = 8 * values / 1e6, 8 * 50 * 50 * 2 / 1e6
     expected = [everything, everything, y_alone, y_alone, y_alone]
     assert alive == pytest.approx(expected, abs=0.03)
+    loss = number_after(printed, "the labels are random, and the loss,")
+    assert loss > math.log(2), "the lesson says that it is more than the price of not knowing"
     both = re.search(r"backward says (\S+), and finite differences (\S+)\. ", printed).groups()
     assert float(both[0]) == pytest.approx(float(both[1]), rel=1e-5) and float(both[0]) != 0
     assert ".grad after a second backward and twice .grad" in checks("closures")
@@ -198,7 +205,7 @@ def test_unet():
         printed
     )
     assert "572 - 184 = 388: each side of the tile loses 92 pixels" in printed
-    assert "188, 204, 220 ... in steps of 2^4 = 16" in printed
+    assert "in steps of 2^4 = 16: 188, 204, 220 ..." in printed
     names = [what for what in checks("unet") if what.startswith(("contract0", "expand0", "row"))]
     assert len(names) == 5
 
@@ -274,6 +281,8 @@ def test_momentum_averages_noise():
     )
     assert number_after(printed, "and are off by") == pytest.approx(means.std(), abs=0.006)
     assert f"{(noisy < 0).mean():.0%} have the wrong sign" in printed
+    factor = math.sqrt(sum((0.01 * 0.99**k) ** 2 for k in range(5000)))
+    assert f"the root of that: 3 * {factor:.4f} = {3 * factor:.2f}." in printed
     # of normal random numbers that is the share below -1/3
     assert (noisy < 0).mean() == pytest.approx(special.ndtr(-1 / 3), abs=0.01)
 
