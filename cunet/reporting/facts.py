@@ -107,8 +107,8 @@ class Facts:
     network: LastNetwork | None
     data: Data | None
     found: Found | None
-    trained_on: TrainedOn | None
     remarks: list[str]  # what could not be shown, and why
+    trained_on: TrainedOn | None = None
 
     @property
     def step(self) -> int:
@@ -161,7 +161,7 @@ def collect(run: str | Path, progress: Progress = nothing) -> Facts:
         found = _look(config, shown[1], replace(data, dataset=shown[0]), net, progress)
     except CunetError as error:
         remarks.append(f"No pictures, no scores and no threshold curve: {error}")
-    return Facts(path, config, log, environment, metrics, network, data, found, samples, remarks)
+    return Facts(path, config, log, environment, metrics, network, data, found, remarks, samples)
 
 
 def _device(config: Config) -> str:

@@ -205,7 +205,7 @@ def _compared(
                  float(whole[at - 1]), usual)
             for at in places
         ]  # fmt: skip
-    steps = [p.starts[1] - p.starts[0] for p in (cover.down, cover.across) if len(p.starts) > 1]
+    steps = [p.inputs[1] - p.inputs[0] for p in (cover.down, cover.across) if len(p.inputs) > 1]
     return Compared(
         stride=min(steps),
         tiles=(len(cover.down.starts), len(cover.across.starts)),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import slices_on_disk
 import tifffile
 from isbi_data import isbi_folder
 from report_pages import page_of, picture_of, train
@@ -71,6 +72,22 @@ def test_maps_and_samples_are_those_of_the_training(kind, settings, tmp_path):
     strips = [a for a in page.addresses if a.startswith("data:image/jpeg")][1:]
     assert [picture_of(uri).shape for uri in strips] == [(176, 536, 3)] * 6
     assert sum(map(len, strips)) < 300_000
+
+
+def test_of_slices_on_disk_the_middle_is_shown(tmp_path, monkeypatch):
+    data = slices_on_disk.tiffs(
+        tmp_path / "data", slices_on_disk.images(), slices_on_disk.cells().astype(np.uint16)
+    )
+    slices_on_disk.leave(monkeypatch)
+    monkeypatch.setattr("cunet.reporting.parts.SIDE", 44)
+    run = train(tmp_path / "run", data, steps=1, weight_map="paper")
+    shown = collect(run).trained_on
+    trained = prepare(cunet.Config(**read_settings(run)))
+    weights = np.asarray(trained.samples.weights[0])
+    assert shown.weights.shape == (44, 44) and weights.shape == (70, 61)
+    np.testing.assert_array_equal(shown.weights, weights[13:57, 8:52])
+    for found, expected in zip(shown.samples[3][1], trained.samples.sample(3), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_nothing_is_shown_without_data(tmp_path):
