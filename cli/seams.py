@@ -41,7 +41,7 @@ def command(image, model, out, tile, page, limit, device, precision, overwrite, 
     from cunet.backend import resolve_device
     from cunet.errors import CheckError, CunetError
     from cunet.net.checkpoint import load
-    from cunet.segmentation.seams import seams
+    from cunet.segmentation.seams import LIMITS, seams
     from cunet.segmentation.seams_lines import lines
     from cunet.segmentation.segment_file import read_page
     from cunet.training.run_state import model_of
@@ -65,10 +65,13 @@ def command(image, model, out, tile, page, limit, device, precision, overwrite, 
     elif not quiet:
         common.show("\n".join(lines(found)))
     if not found.passed:
+        why = "Tiles leave a seam: please report it, with the model"
+        if found.exact.largest <= LIMITS[net.precision]:
+            why = f"It is below the usual limit, {LIMITS[net.precision]:g}, as rounding is"
         raise CheckError(
             f"'{image}': exact tiles differ from the whole by {found.exact.largest:.1e} at row "
             f"{found.exact.row}, column {found.exact.column}; the limit is {found.limit:g}. {out} "
-            "shows where. Tiles leave a seam: please report it, with the model"
+            f"shows where. {why}"
         )
     common.say(f"{out}: no seam, exact tiles give the whole but for rounding (limit "
                f"{found.limit:g})", quiet)  # fmt: skip

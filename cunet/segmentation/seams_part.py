@@ -48,7 +48,7 @@ def fitting_tile(sides: tuple[int, int], shape: Shape, given: int | None) -> tup
             if len(found) >= edges and min(found) <= NEAR_BORDER:
                 why = f"the largest with which {size} need several"
                 if given is not None:
-                    why += f"; tile {given} would cover them, and there were nothing to compare"
+                    why += f"; with tile {given} there would be one, and nothing to compare"
                 return tile, f"tile {tile}, {why}"
     raise CunetError(
         f"image of {size}: the smallest tile of this network that has neighbours, {least}, covers "

@@ -63,6 +63,12 @@ def test_what_is_refused(folder):
     assert (folder / "mine.png").read_bytes() == b"mine" and not (folder / "b.png").exists()
 
 
+def test_a_limit_below_rounding_fails_and_says_so(folder):
+    found = seams(folder, "--limit", "1e-12", "-o", "rounding.png")
+    assert found.returncode == 6 and "the limit is 1e-12" in found.stderr
+    assert "below the usual limit, 0.0001, as rounding is" in found.stderr
+
+
 def test_tiles_off_the_grid_have_exit_code_6(folder, monkeypatch, capsys):
     monkeypatch.setattr(tiling, "lattice", lambda depth: 1)  # the stride of the paper, named exact
     out = folder / "failed.png"
@@ -70,7 +76,5 @@ def test_tiles_off_the_grid_have_exit_code_6(folder, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["cunet", "seams", *words, "--tile", "108"])
     assert cunet.cli.run() == 6
     said = capsys.readouterr()
-    assert (
-        "exact tiles differ from the whole by" in said.err and "failed.png shows where" in said.err
-    )
+    assert "exact tiles differ from the whole by" in said.err and "please report it" in said.err
     assert out.exists() and "exact, stride 20" in said.out

@@ -87,7 +87,7 @@ def test_a_tile_is_chosen_with_which_the_image_needs_several():
     again = cunet.seams(random_image(60, 50), net, tile=result.tile)
     assert "as asked" in again.notes[0] and again.exact.largest == result.exact.largest
     instead = cunet.seams(random_image(60, 50), net, tile=572 - 8)
-    assert instead.tile == result.tile and "tile 564 would cover them" in instead.notes[0]
+    assert instead.tile == result.tile and "with tile 564 there would be one" in instead.notes[0]
     narrow = cunet.seams(random_image(60, 5), net)
     assert narrow.exact.tiles[0] >= 2 and narrow.exact.tiles[1] == 1
     with pytest.raises(CunetError, match="8 x 8 pixels.*nothing to compare"):
