@@ -38,7 +38,7 @@ def command(image, model, out, tile, page, limit, device, precision, overwrite, 
       cunet seams isbi2012/test-volume.tif --page 3
       cunet seams big.tif --model runs/isbi2012-1 --tile 412 -o big_seams.png
     """
-    from cunet.backend import resolve_device
+    from cunet.backend import resolve_devices
     from cunet.errors import CheckError, CunetError
     from cunet.net.checkpoint import load
     from cunet.segmentation.seams import LIMITS, seams
@@ -51,7 +51,7 @@ def command(image, model, out, tile, page, limit, device, precision, overwrite, 
     common.refuse_existing(out, overwrite)
     file, doubts = model_of(model)
     common.notes(doubts, quiet)
-    net = load(file, resolve_device(device), precision)
+    net = load(file, resolve_devices(device)[0], precision)
     pixels, notes = read_page(Path(image), page, net)
     common.notes(notes, quiet)
     with common.busy("comparing", quiet):

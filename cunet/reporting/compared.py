@@ -135,7 +135,7 @@ def warnings(runs: Sequence[Run]) -> list[str]:
 def same_data(runs: Sequence[Run]) -> bool:
     """Whether all runs were made from the same files, by their hashes; where these are not known,
     from the same folder."""
-    hashes = [frozenset(run.environment.get("data", {}).values()) for run in runs]
+    hashes = [frozenset(map(str, run.environment.get("data", {}).values())) for run in runs]
     if all(hashes):
         return len(set(hashes)) == 1
     return len({os.path.realpath(run.config.data) for run in runs}) == 1

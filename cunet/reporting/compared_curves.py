@@ -69,7 +69,7 @@ def curves(runs: Sequence[Run]) -> str:
     parts = [f"<p>{text}</p>", legend(runs), _grid(over_steps)]
     if _paces_differ(runs):
         longest = max(run.log.seconds[-1] for run in runs if run.done)
-        unit, _, seconds = next(u for u in UNITS if longest >= u[1])
+        unit, _, seconds = next((u for u in UNITS if longest >= u[1]), UNITS[-1])
         over_time = _charts(
             runs, unit, lambda run: run.log.seconds / seconds,
             lambda run: np.interp(run.log.val_step, run.log.step, run.log.seconds) / seconds,

@@ -167,6 +167,29 @@ def test_a_run_with_a_report_is_linked_to_it(runs, tmp_path):
     assert f"cunet report {runs[1]}" in page.words
 
 
+def test_damaged_runs_are_compared_as_far_as_they_go(runs, tmp_path):
+    """No network, no machine; hashes that are none; a log of one step with impossible times."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for run in (first, second):
+        shutil.copytree(runs[0], run)
+    (first / "last.npz").write_bytes(b"none")
+    (first / "env.json").write_text("{")
+    (second / "env.json").write_text('{"data": {"a": [1]}, "versions": 3, "device": ["x"]}')
+    lines = (second / "log.csv").read_text().splitlines()
+    values = lines[1].split(",")
+    values[1] = "-5.0"
+    (second / "log.csv").write_text("\n".join([lines[0], ",".join(values)]) + "\n")
+    out = cunet.report([first, second], out=tmp_path / "c.html")
+    words = Page(out.read_text(encoding="utf-8")).words
+    assert "first: its network is not known" in words and "first: env.json could not" in words
+    assert "second: env.json is damaged: its 'versions' is left out" in words
+    assert "second: not finished: 1 of 6 steps were made" in words
+    (first / "log.csv").write_text(lines[0] + "\n")
+    shutil.copy(first / "log.csv", second / "log.csv")
+    out = cunet.report([first, second], out=out, overwrite=True)
+    assert "No step was logged" in Page(out.read_text(encoding="utf-8")).words
+
+
 def test_names_that_are_markup_are_text(runs, tmp_path):
     folder = tmp_path / "<b>&run"
     shutil.copytree(runs[0], folder)
