@@ -28,20 +28,14 @@ def write_comparison(
     if target.exists() and not overwrite:
         raise CunetError(f"'{target}' exists; overwrite it, or give another name")
     runs = read_runs(paths)
-    settings = differing(runs)
     names = [run.name for run in runs]
     sections = {
         "scores": ("Scores", _scores(runs)),
         "curves": ("Curves", curves(runs)),
-        "settings": (
-            "What differs",
-            table([(name, *row) for name, row in settings.items()], ("Setting", *names),
-                  title="Settings that differ")
-            if settings else "<p>The settings are the same in all runs.</p>",
-        ),
+        "settings": ("What differs", _settings(runs)),
         "time": ("Time and machine", _machines(runs)),
         "runs": ("Runs", _links(runs, target)),
-    }  # fmt: skip
+    }
     said = [*warnings(runs), *(f"{run.name}: {one}" for run in runs for one in run.remarks)]
     alerts = [f'<p class="alert">{escape(one)}</p>' for one in said]
     links = "".join(f'<li><a href="#{i}">{title}</a></li>' for i, (title, _) in sections.items())
@@ -58,6 +52,15 @@ def write_comparison(
     ]
     write_text(target, PAGE.substitute(title=escape(f"{title} - cunet"), body="\n".join(body)))
     return target
+
+
+def _settings(runs: Sequence[Run]) -> str:
+    """The settings that differ, a column for each run."""
+    rows = [(name, *values) for name, values in differing(runs).items()]
+    if not rows:
+        return "<p>The settings are the same in all runs.</p>"
+    listed = table(rows, ("Setting", *(run.name for run in runs)), title="Settings that differ")
+    return f'<div class="names">{listed}</div>'
 
 
 def _cards(runs: Sequence[Run]) -> str:
