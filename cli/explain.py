@@ -1,4 +1,6 @@
-"""`cunet explain`: the paper's Fig. 1 as a table."""
+"""`cunet explain`: the paper's Fig. 1 as a table and as a figure."""
+
+from pathlib import Path
 
 import click
 
@@ -8,39 +10,63 @@ from cunet.cli.words import size
 
 
 @click.command()
+@click.option("--model", type=common.PATH, help="That of a model file, a run or a name.")
 @setting_option("width", presets=())
 @setting_option("depth", presets=())
-@click.option("--tile", type=int, help="Side of the input tile (572, or the next that fits).")
-@click.option("--classes", type=int, default=2, show_default=True, help="Number of classes.")
-@click.option("--in-channels", type=int, default=1, show_default=True, help="1 grey, 3 colour.")
+@click.option("--tile", type=int, help="Side of the input tile (the run's, or 572 or the next).")
+@click.option("--classes", type=int, help="Number of classes (2).")
+@click.option("--in-channels", type=int, help="1 grey, 3 colour (1).")
 @setting_option("variant", presets=())
 @setting_option("padding", presets=())
 @setting_option("batch_norm", presets=())
 @setting_option("sigmoid", presets=())
+@click.option("--svg", type=common.PATH, help="Draw Fig. 1 of this network into this file.")
+@common.overwrite_option
 @common.quiet_option
 @common.json_option
-def command(tile, classes, in_channels, quiet, as_json, **given):
-    """The network as a table: the size of every layer, parameters, operations, memory.
+def command(model, tile, svg, overwrite, quiet, as_json, **given):
+    """The network as a table or a figure: the size of every layer, parameters, operations, memory.
+
+    Options beside --model may only say what is true of it.
 
     \b
     Examples:
       cunet explain
-      cunet explain --width 16 --tile 412
+      cunet explain --width 16 --tile 412 --svg fig1.svg
       cunet explain --variant release2015 --json
       cunet explain --width 16 --padding same --batch-norm --sigmoid --in-channels 3
+      cunet explain --model runs/isbi2012-1
     """
     from cunet.net.figure1 import explain
     from cunet.net.shape import Shape
     from cunet.net.tiles import usual_tile
+    from cunet.training.run_state import shape_and_tile
 
     given = {name: value for name, value in given.items() if value is not None}
-    shape = Shape(in_channels=in_channels, classes=classes, **given)
-    document = explain(shape, tile or usual_tile(shape.depth, shape.padding))
+    shape, known = (Shape(**given), None) if model is None else shape_and_tile(model, given)
+    if tile is None:
+        tile = known or usual_tile(shape.depth, shape.padding)
+    document = explain(shape, tile)
+    if svg is not None:
+        draw(document, Path(svg), overwrite)
     if as_json:
         common.print_json(document)
     elif not quiet:
         show(document)
+    if svg is not None:
+        common.say(f"figure: {svg}", quiet)
     common.next_command("cunet gradcheck", quiet)
+
+
+def draw(document: dict, path: Path, overwrite: bool) -> None:
+    """Write the figure."""
+    from cunet.files.atomic import write_text
+    from cunet.pictures import figure1
+
+    if path.suffix.lower() != ".svg":
+        raise click.UsageError(f"--svg: expected a name that ends in .svg, found '{path}'")
+    with common.claimed(path, overwrite):
+        write_text(path, figure1.svg(document))
 
 
 def show(document: dict) -> None:

@@ -1,6 +1,7 @@
 """`cunet lesson`: backpropagation and the U-Net, one lesson after the other."""
 
 import click
+from click.shell_completion import CompletionItem
 
 from cunet.cli import common
 from cunet.lessons import LESSONS
@@ -12,11 +13,11 @@ class Name(click.ParamType):
     name = "lesson"
 
     def convert(self, value, option, context):
-        return int(value) if value.isdecimal() else value
+        return int(value) if value.isdecimal() and len(value) < 9 else value
 
     def shell_complete(self, context, option, incomplete):
         names = [name for name in LESSONS if name.startswith(incomplete)]
-        return [click.shell_completion.CompletionItem(n, help=LESSONS[n]) for n in names]
+        return [CompletionItem(name, help=LESSONS[name]) for name in names]
 
 
 @click.command()

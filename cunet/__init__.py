@@ -31,6 +31,7 @@ _HOME = {
     "weight_map": "cunet.data.weight_images:weight_map",
     "report": "cunet.reporting:write_report",
     "crossval": "cunet.crossvalidation.crossval:crossval",
+    "paper": "cunet.claims.paper:paper",
     "export": "cunet.exchange.export:export",
     "verify_export": "cunet.exchange.verify:verify_export",
     "lesson": "cunet.lessons.lesson:lesson",

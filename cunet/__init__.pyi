@@ -1,6 +1,7 @@
 # What editors and type checkers see of the lazy __init__.py beside it: the same names at the same
 # homes (tests/test_typing.py compares them).
 
+from cunet.claims.paper import paper
 from cunet.crossvalidation.crossval import crossval
 from cunet.data.samples import augment
 from cunet.data.weight_images import weight_map
@@ -45,7 +46,6 @@ __all__ = [
     "save",
     "load",
     "import_network",
-    "lesson",
     "Config",
     "train",
     "fit",
@@ -58,8 +58,10 @@ __all__ = [
     "weight_map",
     "report",
     "crossval",
+    "paper",
     "export",
     "verify_export",
+    "lesson",
     "set_threads",
     "CunetError",
     "__version__",

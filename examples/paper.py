@@ -15,29 +15,11 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
+from cunet.claims.differences import protocol
+from cunet.claims.facts import TABLE_1
+
 SCORES = ("warping_error", "rand_error", "pixel_error", "v_rand", "v_info")
 COLUMNS = ("", "warping error", "Rand error", "pixel error", "V_Rand", "V_Info")
-TABLE_1 = (  # of the paper, by warping error; the -SCI entries process the output of a network
-    ("human values", 0.000005, 0.0021, 0.0010),
-    ("u-net", 0.000353, 0.0382, 0.0611),
-    ("DIVE-SCI", 0.000355, 0.0305, 0.0584),
-    ("IDSIA (sliding window)", 0.000420, 0.0504, 0.0613),
-    ("DIVE", 0.000430, 0.0545, 0.0582),
-    ("IDSIA-SCI", 0.000653, 0.0189, 0.1027),
-)
-DIFFERENCES = (
-    "Slices: held-out slices of the labelled stack, fold k of n being slices k, k + n, k + 2n ... "
-    "The paper's are those of the hidden test stack. Neighbours of held-out slices are trained on, "
-    "which helps; {training} of {slices} labelled slices are trained on, not all, which harms.",
-    "Network and training: {steps:,} steps, {shortest:.0f} to {longest:.0f} minutes a run; the "
-    "rest is in crossval.toml. The paper's learning rate, number of steps and normalisation of the "
-    "loss are not published.",
-    '"Averaged over 7 rotated versions" is read as {average}; see examples/paper/averaging.py.',
-    "The Rand error is in the challenge's form since January 2015; before, a pixel made no pair "
-    "with itself.",
-    "Every score is taken at its best threshold on the slices scored, as in the challenge. The "
-    "networks are those of the last step; no scores were used to choose them.",
-)
 
 
 def main() -> None:
@@ -94,23 +76,8 @@ def table(document: dict) -> str:
             count = sum(run["fold"] == 0 for run in document["runs"])
             spread = with_spread(seeds["mean"][average], seeds["sd"][average])
             lines.append(row([f"fold 0, {count} seeds, {views}", *spread]))
-    first = document["runs"][0]
-    slices = sum(len(run["held_out"]) for run in document["runs"][:folds])
-    minutes = [run["seconds"] / 60 for run in document["runs"]]
-    facts = {
-        "slices": slices,
-        "training": slices - len(first["held_out"]),
-        "steps": first["steps"],
-        "shortest": min(minutes),
-        "longest": max(minutes),
-        "average": {
-            "rotations": "the 8 rotations and reflections of the square, probabilities averaged",
-            "flips": "4 mirror images, probabilities averaged",
-            "none": "no averaging",
-        }[document["average"]],
-    }
-    differences = [textwrap.fill("- " + text.format(**facts), 98, subsequent_indent="  ")
-            for text in DIFFERENCES]  # fmt: skip
+    differences = [textwrap.fill(f"- {text}", 98, subsequent_indent="  ")
+            for text in protocol(document)]  # fmt: skip
     return "\n".join([*lines, "", "What differs from Table 1:", *differences])
 
 

@@ -49,6 +49,7 @@ def test_the_program_that_is_checked_also_runs(program, tmp_path):
         probability = program.a_file_and_an_image(net, tmp_path)
         assert probability.shape == (30, 40, 2) and np.isfinite(probability).all()
         assert "width" in program.an_error()
+        assert "Answer" in program.a_lesson()
         found = program.arrays_of_ones_own(tmp_path)
         assert found["pixels"]["f1"] == 1 and found["isbi"]["pixel_error"] == 0
     finally:

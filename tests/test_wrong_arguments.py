@@ -330,6 +330,13 @@ CALLS = {
         'report(["x", "y"], overwrite="no")': "overwrite.*True or False",
         'report("x", 3)': "progress.*function",
     },
+    "paper": {
+        "paper(None)": "folder.*None",
+        "paper(net)": "folder.*a UNet",
+        'paper("no/such", 3)': "out.*3",
+        'paper("no/such", overwrite="yes")': "overwrite.*True or False",
+        'paper("no/such")': "no/such.*is not a cross-validation",
+    },
     "crossval": {
         "crossval(image)": "data.*an array",
         'crossval(cunet.Config(data="x"))': "data.*a Config",
@@ -379,6 +386,18 @@ CALLS = {
         'verify_export("n.onnx", net, tiles=0)': "tiles.*1 to 100",
         'verify_export("n.onnx", net, image=3)': "image.*3",
         'verify_export("n.onnx", net, progress=3)': "progress.*function",
+    },
+    "lesson": {
+        'lesson("convv")': "lesson.*conv, relu-and-max-pool.*did you mean 'conv'",
+        'lesson("1")': "lesson: expected one of conv.*found '1'",
+        "lesson(0)": 'lesson: expected a name, such as "conv", or a number from 1 to 17, found 0',
+        "lesson(18)": "number from 1 to 17, found 18",
+        "lesson(1.0)": "number from 1 to 17, found 1.0",
+        "lesson(True)": "number from 1 to 17, found True",
+        "lesson(None)": "lesson.*None",
+        "lesson(image)": "lesson.*an array",
+        'lesson(["conv"])': "lesson.*a list",
+        'lesson("conv", "yes")': "answer.*True or False",
     },
     "set_threads": {
         'set_threads("2")': "threads.*'2'",

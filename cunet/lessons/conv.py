@@ -39,9 +39,16 @@ def lesson() -> Parts:
     """Formula, numbers, backward, check."""
     yield Heading("The formula")
     yield Text(
+        "The U-Net (Ronneberger, Fischer and Brox 2015, in these lessons: the paper) takes an "
+        "image and says for every pixel what it shows, such as cell or background. It is a neural "
+        "network: a function made of simple steps, its layers, one after the other. An image goes "
+        "into each layer and an image comes out, and what the layers compute is decided by numbers "
+        "that are learned from examples. Most of the layers are convolutions."
+    )
+    yield Text(
         "A filter w of 3x3 numbers is laid on the image x. The pixels under it are multiplied by "
-        "its numbers, the products are added up, and the sum is one pixel of the result y. Then "
-        "the filter moves on by a pixel:"
+        "its numbers, the products are added up, and the sum, with a constant b (the bias) added, "
+        "is one pixel of the result y. Then the filter moves on by a pixel:"
     )
     yield Formula(
         "y[p, q] = b + sum over r, s of  x[p + r, q + s] * w[r, s]",
@@ -59,10 +66,11 @@ def lesson() -> Parts:
     yield Heading("Backward")
     yield Text(
         "Training asks: how does the loss L, one number that says how wrong the network is, change "
-        "with every x and every w? What comes after this layer has found dy[p, q] = dL/dy[p, q]. "
-        "The formula is a sum of products, and one rule is enough: in a product a*b, the "
-        "derivative by a is b, and the derivative by b is a. y[p, q] took x[p + r, q + s] times "
-        "w[r, s], so each of the two gets dy[p, q] times the other:"
+        "with every x and every w? These derivatives are the gradients dx, dw and db, of the same "
+        "shapes as x, w and b. What comes after this layer has found its own, dy[p, q] = "
+        "dL/dy[p, q]. The formula is a sum of products, and one rule is enough: in a product a*b, "
+        "the derivative by a is b, and the derivative by b is a. y[p, q] took x[p + r, q + s] "
+        "times w[r, s], so each of the two gets dy[p, q] times the other:"
     )
     yield Formula(
         "dx[p + r, q + s]  gets  dy[p, q] * w[r, s]\n"
@@ -79,7 +87,15 @@ def lesson() -> Parts:
     yield Text(
         '"Gets" means that it is added: a pixel of x lies under the filter at up to nine places, '
         "goes into up to nine y, and collects a term from each (the chain rule's sum over all "
-        "ways). In the code, with C channels, w[r, s] is a matrix and x[p, q] a row of C numbers:"
+        "ways)."
+    )
+    yield Text(
+        "In the code a pixel has more than one number: the channels of the image. A colour image "
+        "has three, and inside the network there are up to 1,024, each looking for something else. "
+        "So x[p, q] is a row of C numbers, y[p, q] a row of K, and w[r, s] a matrix with a row for "
+        "each channel that comes in and a column for each that goes out. The first axis of x and y "
+        "counts the images that are computed together, a batch. A tap is one place (r, s) of the "
+        "filter, and @ the product of matrices:"
     )
     yield Lines(
         "cunet.ops.conv:backward",

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from importlib import import_module
+from numbers import Integral
 from types import ModuleType
+from typing import Any
 
-from cunet.checks import arguments, flag
-from cunet.errors import CunetError, one_of
+from cunet.checks import arguments, flag, refused
+from cunet.errors import not_among
 from cunet.lessons import LESSONS
 from cunet.lessons.markdown import markdown
 from cunet.lessons.parts import Heading, Part
@@ -54,7 +56,21 @@ class Lesson:
         return f"# Lesson {self.number}: {self.title}\n\n" + markdown(self.parts())
 
 
-@arguments(answer=flag)
+def named(argument: str, value: Any) -> str:
+    """The name of a lesson, given by its name or its number."""
+    names = [*LESSONS]
+    if isinstance(value, str):
+        if value not in names:
+            raise not_among("lesson", value, names)
+        return value
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or not 1 <= value <= len(names):
+        expected = f'a name, such as "{names[0]}", or a number from 1 to {len(names)}'
+        raise refused("lesson", expected, value)
+    return names[int(value) - 1]
+
+
+@arguments(name=named, answer=flag)
 def lesson(name: str | int, answer: bool = False) -> Lesson:
     """A lesson by its name, such as "conv", or its number from 1 on.
 
@@ -65,11 +81,4 @@ def lesson(name: str | int, answer: bool = False) -> Lesson:
 
         print(cunet.lesson("conv"))
     """
-    names = [*LESSONS]
-    if isinstance(name, int) and not isinstance(name, bool):
-        if not 1 <= name <= len(names):
-            raise CunetError(f"lesson: expected a number from 1 to {len(names)}, found {name}")
-        name = names[name - 1]
-    if name not in names:
-        raise CunetError(f"lesson: {one_of(names, name)}")
-    return Lesson(name, answer)
+    return Lesson(str(name), answer)

@@ -1,8 +1,10 @@
 """A lesson as Markdown, for the book and for notebooks: formulas between $$, pictures inside."""
 
 import base64
+import html
 import inspect
 import io
+import re
 from collections.abc import Iterable
 from functools import singledispatch
 
@@ -20,10 +22,11 @@ from cunet.lessons.parts import (
     Table,
     Text,
 )
-from cunet.lessons.text import number
+from cunet.lessons.text import number, numeric
 from cunet.lessons.text import text as plain
 
 SIDE = 240  # pixels that a picture takes on the page, at least
+LITERAL = {ord(c): f"&#{ord(c)};" for c in "\\*_<$"}  # what has a meaning in Markdown
 
 
 def markdown(parts: Iterable[Part]) -> str:
@@ -43,7 +46,7 @@ def _(part: Heading) -> str:
 
 @_shown.register
 def _(part: Text) -> str:
-    return part.text
+    return prose(part.text)
 
 
 @_shown.register
@@ -60,7 +63,7 @@ def _(part: Arrays) -> str:
             "<tr>" + "".join(f"<td>{number(value).strip()}</td>" for value in row) + "</tr>"
             for row in np.atleast_2d(array)
         )
-        caption = f"<figcaption>{name.replace('_', ' ')}</figcaption>"
+        caption = f"<figcaption>{_shown_name(name)}</figcaption>"
         tables.append(f'<figure>{caption}<table class="numbers">{rows}</table></figure>')
     return f'<div class="arrays">{"".join(tables)}</div>'
 
@@ -72,7 +75,7 @@ def _(part: Picture) -> str:
         scaled = np.clip((image - part.low) / (part.high - part.low), 0, 1)
         times = max(1, -(-SIDE // max(image.shape)))
         height, width = (times * side for side in image.shape)
-        shown, source = name.replace("_", " "), _png(scaled)
+        shown, source = _shown_name(name), _png(scaled)
         picture = f'<img src="{source}" width="{width}" height="{height}" alt="{shown}">'
         figures.append(f"<figure>{picture}<figcaption>{shown}</figcaption></figure>")
     return f'<div class="arrays">{"".join(figures)}</div>'
@@ -83,15 +86,17 @@ def _(part: Lines) -> str:
     module, _, name = part.of.partition(":")
     blocks = [f"`{module.replace('.', '/')}.py`, `{name}`:" if name else f"`{part.of}`:"]
     for code, why in part.steps:
-        blocks += [f"```python\n{inspect.cleandoc(code)}\n```", why]
+        blocks += [f"```python\n{code}\n```", prose(why)]
     return "\n\n".join(blocks)
 
 
 @_shown.register
 def _(part: Table) -> str:
-    rule = [":--", *("--:" for _ in part.head[1:])]
-    rows = [part.head, rule, *part.rows]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    head, *rows = (
+        [prose(cell).replace("|", "&#124;") for cell in row] for row in (part.head, *part.rows)
+    )
+    rule = ["--:" if right else ":--" for right in numeric(part)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
 
 
 @_shown.register
@@ -101,7 +106,18 @@ def _(part: Block) -> str:
 
 @_shown.register
 def _(part: Check) -> str:
-    return plain([part]).strip()
+    return prose(plain([part]).strip())
+
+
+def prose(words: str) -> str:
+    """Words outside of `code` that mean themselves: 2*3*4 is no emphasis, a < b no tag."""
+    code = re.split(r"(`[^`]*`)", words)
+    code[::2] = [outside.translate(LITERAL) for outside in code[::2]]
+    return "".join(code)
+
+
+def _shown_name(name: str) -> str:
+    return html.escape(name.replace("_", " "))
 
 
 def _png(image: np.ndarray) -> str:

@@ -39,7 +39,8 @@ class Formula:
 
 @dataclass(frozen=True)
 class Arrays:
-    """Small arrays (H, W) or (W) as numbers, side by side under their names."""
+    """Small arrays (H, W) or (W) as numbers, side by side under their names, in which _ is a
+    space."""
 
     arrays: dict[str, np.ndarray]
 
@@ -55,8 +56,8 @@ class Picture:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of the code of `of` ("cunet.ops.conv:backward"), each as it stands there, with the
-    reason for it."""
+    """Lines of the code of `of` ("cunet.ops.conv:backward"), each as it stands there but for the
+    indentation and a comment behind it, with the reason for it."""
 
     of: str
     steps: Sequence[tuple[str, str]]
@@ -64,7 +65,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under their heads."""
+    """Rows of text under their heads; columns of numbers stand at the right."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]

@@ -1,7 +1,7 @@
 """A lesson on a terminal: paragraphs broken into lines, arrays side by side, pictures made of
 characters."""
 
-import inspect
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from functools import singledispatch
@@ -24,6 +24,8 @@ from cunet.lessons.parts import (
 WIDTH = 88  # characters of a line of text
 ROUNDING = 1e-9  # what double precision leaves of sums that cancel
 INK = " .:-=+*#%@"  # from low to high
+TOGETHER = re.compile(r"\[[^][]*\]|`[^`]*`")  # y[p, q] and `code` are not broken into two lines
+NUMBER = re.compile(r"[-+]?\d|nan$|[-+]?inf$")  # how a cell with a number begins
 
 
 def text(parts: Iterable[Part]) -> str:
@@ -43,12 +45,12 @@ def _(part: Heading) -> str:
 
 @_shown.register
 def _(part: Text) -> str:
-    return textwrap.fill(part.text, WIDTH)
+    return "\n".join(wrapped(part.text))
 
 
 @_shown.register
 def _(part: Formula) -> str:
-    return textwrap.indent(inspect.cleandoc(part.plain), "    ")
+    return textwrap.indent(textwrap.dedent(part.plain).strip("\n"), "    ")
 
 
 @_shown.register
@@ -75,17 +77,18 @@ def _(part: Lines) -> str:
     module, _, name = part.of.partition(":")
     lines = [f"{module.replace('.', '/')}.py, {name}:" if name else part.of]
     for code, why in part.steps:
-        lines += ["", textwrap.indent(inspect.cleandoc(code), "    ")]
-        lines += textwrap.wrap(why, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        lines += ["", textwrap.indent(code, "    "), *wrapped(why, " " * 6)]
     return "\n".join(lines)
 
 
 @_shown.register
 def _(part: Table) -> str:
-    rows = [part.head, *part.rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [_row(row, widths) for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    columns = []
+    for cells, right in zip(zip(part.head, *part.rows, strict=True), numeric(part), strict=True):
+        width = max(map(len, cells))
+        columns.append([cell.rjust(width) if right else cell.ljust(width) for cell in cells])
+    lines = ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
 @_shown.register
@@ -95,7 +98,8 @@ def _(part: Block) -> str:
 
 @_shown.register
 def _(part: Check) -> str:
-    return f"{part.what}: largest difference {part.error:.0e} (at most {part.limit:g}): ok"
+    error = f"{part.error:.0e}" if part.error else "0"
+    return f"{part.what}: largest difference {error} (at most {part.limit:g}): ok"
 
 
 def number(value: float) -> str:
@@ -116,10 +120,17 @@ def beside(columns: Sequence[tuple[str, list[str]]]) -> str:
     return textwrap.indent("\n".join(lines), "  ")
 
 
-def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """The first cell at the left of its column, the others at the right of theirs."""
-    first, *others = (
-        cell.rjust(width) if column else cell.ljust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+def numeric(table: Table) -> list[bool]:
+    """Which columns hold numbers, and stand at the right."""
+    return [
+        all(NUMBER.match(c) for c in filter(None, cells)) for cells in zip(*table.rows, strict=True)
+    ]
+
+
+def wrapped(words: str, indent: str = "") -> list[str]:
+    """The lines of a paragraph."""
+    glued = TOGETHER.sub(lambda found: found[0].replace(" ", "\0"), words)
+    lines = textwrap.wrap(
+        glued, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
     )
-    return "  ".join([first, *others]).rstrip()
+    return [line.replace("\0", " ") for line in lines]

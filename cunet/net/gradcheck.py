@@ -196,7 +196,7 @@ NETS: dict[str, dict] = {
 
 
 def check_net(
-    depth: int = 2, width: int = 2, seed: int = 0, variant: str = "paper"
+    depth: int = 2, width: int = 2, seed: int = 0, variant: str = "paper", samples: int = SAMPLES
 ) -> Iterator[Result]:
     """The whole net with loss and dropout: all parameter arrays and the input. variant: of NETS."""
     rng = np.random.default_rng([seed, depth, width])
@@ -219,14 +219,14 @@ def check_net(
     dx = backward(net.loss(logits, labels, weights)[1], input_gradient=True)
     arrays = [(p.name, p.value, p.grad) for p in net.parameters()] + [("input", x, dx)]
     for name, value, gradient in arrays:
-        analytic, numeric = _sampled(loss, value, gradient, rng)
+        analytic, numeric = _sampled(loss, value, gradient, rng, samples)
         # beside kinks nothing can be compared, and what was not compared has not passed
-        enough = len(analytic) >= min(SAMPLES, value.size) / 2
+        enough = len(analytic) >= min(samples, value.size) / 2
         error = relative_error(analytic, numeric) if enough else float("nan")
         yield Result(f"U-Net, depth {depth}, {variant}", name, value.shape, len(analytic), error)
 
 
-def _sampled(loss, value, gradient, rng) -> tuple[np.ndarray, np.ndarray]:
+def _sampled(loss, value, gradient, rng, samples) -> tuple[np.ndarray, np.ndarray]:
     """Analytic and numeric derivatives in some elements, those beside a kink left out."""
     analytic, numeric = [], []
     for flat in rng.permutation(value.size):
@@ -235,6 +235,6 @@ def _sampled(loss, value, gradient, rng) -> tuple[np.ndarray, np.ndarray]:
         if abs(wide - narrow) <= 1e-6 * abs(wide) + 1e-9:
             analytic.append(gradient[index])
             numeric.append(wide)
-        if len(analytic) == SAMPLES:
+        if len(analytic) == samples:
             break
     return np.array(analytic), np.array(numeric)

@@ -90,6 +90,7 @@ thead th { font-size: .82rem; vertical-align: bottom; }
 .plain td, .plain thead th { overflow-wrap: normal; }
 .plain tbody th { min-width: 5.5em; }
 .plain .names tbody th { min-width: 9em; }
+.claims tbody th { overflow-wrap: normal; }
 summary { cursor: pointer; padding: .2rem 0; overflow-wrap: anywhere; }
 details > :nth-child(2) { margin-top: .6rem; }
 tr.changed th { color: var(--ink); font-weight: 650; }

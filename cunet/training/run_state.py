@@ -1,13 +1,17 @@
 """How far a run came, so that nobody applies a bad network unawares: which run is the newest that
 is of use, and what must be said of the one that is taken."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cunet.errors import CunetError
 from cunet.files.json_file import read_json
 from cunet.files.listing import folders_of
 from cunet.net import checkpoint
+from cunet.net.model_input import shape_of
+from cunet.net.shape import Shape
 from cunet.net.terms import note_of
 from cunet.training.config import Config
 from cunet.training.run_folder import FAILURE, read_settings
@@ -85,6 +89,24 @@ def model_of(model: str | None) -> tuple[Path, list[str]]:
     run, notes = newest() if model is None else (None, [])
     path = checkpoint.model_file((run or "bundled") if model is None else model)
     return path, [*notes, *note_of(model), *doubts_of(path)]
+
+
+def shape_and_tile(model: str | Path, given: Mapping[str, Any]) -> tuple[Shape, int | None]:
+    """The shape of the network in a model file, a run folder or of a name, and the tile that its
+    run trained with; None where that is not known. CunetError where `given`, by the names of a
+    shape, says other things of it."""
+    path = checkpoint.model_file(model)
+    shape = shape_of(checkpoint.read_header(path)["net"])
+    for name, value in given.items():
+        if value != getattr(shape, name):
+            raise CunetError(
+                f"{name}: {value} is given, but model '{path}' has {getattr(shape, name)}; leave "
+                f"{name} out, or the model"
+            )
+    run = path.parent
+    if path.name not in ("best.npz", "last.npz") or not (run / "run.toml").is_file():
+        return shape, None
+    return shape, read_settings(run)["tile"]
 
 
 def newest(parent: str | Path = PARENT) -> tuple[Path | None, list[str]]:

@@ -1,12 +1,9 @@
 """A data set, a cross-validation of it, and light scores for all tests of the folder."""
 
-import sys
-
 import pytest
+import small_crossval
 from isbi_data import isbi_folder
-from small_crossval import command, light
-
-from cunet import cli
+from small_crossval import light
 
 
 @pytest.fixture(autouse=True)
@@ -23,11 +20,4 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="session")
 def straight(data, tmp_path_factory):
     """A cross-validation made without a stop: its folder."""
-    path = tmp_path_factory.mktemp("straight") / "whole"
-    with pytest.MonkeyPatch.context() as patch:
-        light(lambda *a: patch.setattr(*a, raising=False))
-        patch.setattr(sys, "argv", ["cunet", *map(str, command(data, path)), "-q"])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-    assert stopped.value.code == 0
-    return path
+    return small_crossval.straight(data, tmp_path_factory.mktemp("straight") / "whole")

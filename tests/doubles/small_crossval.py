@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import tifffile
 from run_folders import same_arrays
 from scipy.ndimage import label
@@ -57,6 +58,17 @@ def write_three_classes(folder):
 
 def command(data, out, *more):
     return ["crossval", "--data", data, "--out", out, *FOLDS, *TINY, *more]
+
+
+def straight(data, path):
+    """A cross-validation of data, made without a stop: its folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        light(lambda *a: patch.setattr(*a, raising=False))
+        patch.setattr(sys, "argv", ["cunet", *map(str, command(data, path)), "-q"])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+    assert stopped.value.code == 0
+    return path
 
 
 def figures(path):

@@ -94,7 +94,15 @@ def files_and_runs(image: Path, result: Path, truth: Path, data: Path, run: Path
     folds: dict[str, Any] = cunet.crossval(data, 5, preset="cpu")
     page: Path = cunet.report(run)
     both = cunet.report([run, page.parent.parent / "other"], out="compare.html", overwrite=True)
-    print(cells, folds, page, assert_type(both, Path))
+    claims: Path = cunet.paper(run, run / "paper.html", overwrite=True)
+    print(cells, folds, page, claims, assert_type(both, Path))
+
+
+def a_lesson() -> str:
+    shown = cunet.lesson("conv")
+    assert_type(shown.number, int)
+    assert cunet.lesson(shown.number).title == shown.title
+    return assert_type(str(cunet.lesson(shown.name, answer=True)), str)
 
 
 def an_error() -> str:

@@ -1,0 +1,186 @@
+"""The page of `cunet paper`: five sections, made of the document alone."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cunet.claims import facts
+from cunet.claims.recipe import DIFFERS
+from cunet.reporting.page import PAGE, cards, duration, escape, folded, table
+from cunet.terminal import plural
+
+TITLES = {
+    "warping_error": "warping error", "rand_error": "Rand error", "pixel_error": "pixel error",
+    "v_rand": "V_Rand", "v_info": "V_Info", "dice": "Dice",
+}  # fmt: skip
+VIEWS = {"none": "one view", "flips": "4 mirror images", "rotations": "8 views averaged"}
+TEST_SET = (
+    "The paper's figures are those of the challenge's hidden test stack. Held-out slices of the "
+    "training stack are not that test set: they come from the same tissue as the slices beside "
+    "them, which were trained on. The figures stand side by side, and are not a ranking."
+)
+
+
+def html(found: Mapping[str, Any]) -> str:
+    """The whole page."""
+    sections = {
+        "architecture": ("Architecture", _architecture(found)),
+        "recipe": ("Recipe", _recipe(found)),
+        "scores": ("Scores", _scores(found)),
+        "cost": ("Cost", _cost(found)),
+        "differences": ("What differs, and why", _differences(found)),
+    }
+    name = Path(found["crossval"]).resolve().name
+    links = "".join(f'<li><a href="#{k}">{title}</a></li>' for k, (title, _) in sections.items())
+    parts = [
+        f'<h1>The paper, and {escape(name)}</h1>\n<p class="soft">U-Net: Convolutional Networks '
+        "for Biomedical Image Segmentation (Ronneberger, Fischer, Brox 2015) beside a "
+        f"cross-validation of {escape(found['protocol']['data'])}</p>",
+        f'<nav aria-label="On this page"><ul>{links}</ul></nav>',
+        *(f'<p class="alert">{escape(one)}</p>' for one in found["problems"]),
+        _summary(found),
+        *(
+            f'<section id="{key}">\n<h2>{title}</h2>\n{content}\n</section>'
+            for key, (title, content) in sections.items()
+        ),
+    ]
+    return PAGE.substitute(title=escape(f"{name} - the paper's claims"), body="\n".join(parts))
+
+
+def _summary(found: Mapping[str, Any]) -> str:
+    checks, recipe = found["architecture"], found["recipe"]
+    stated = [one for one in recipe if one["statement"]["status"] != facts.SILENT]
+    same = sum(one["verdict"] != DIFFERS for one in stated)
+    average = found["protocol"]["average"]
+    error = found["scores"]["mean"][average]["pixel_error"]
+    theirs = next((row["pixel_error"] for row in found["table_1"] or () if row["name"] == "u-net"),
+                  None)  # fmt: skip
+    return cards(
+        [
+            ("Architecture", f"{sum(one['holds'] for one in checks)} of {len(checks)}", "hold"),
+            ("Recipe", f"{same} of {len(stated)}", "as the paper"),
+            (
+                "Pixel error",
+                _score("pixel_error", error),
+                f"held out; the paper's test set: {theirs}" if theirs else "held out",
+            ),
+        ],
+        "main",
+    )
+
+
+def _compared(
+    entries: Sequence[Mapping[str, Any]], verdicts: Sequence[str], differs: str, here: str
+) -> str:
+    """Statements of the paper beside what was found, those marked whose verdict is `differs`."""
+    rows, marked = [], []
+    for one, verdict in zip(entries, verdicts, strict=True):
+        statement = one["statement"]
+        place = statement["where"] and f"section {statement['where']}".replace("section Fig", "Fig")
+        follows = ["follows from"] if statement["status"] == facts.FOLLOWS else []
+        where = " ".join([*follows, place])
+        says = f"{statement['says']} ({where})" if where else statement["says"]
+        rows.append((statement["name"], one["found"], says, verdict))
+        marked += [statement["name"]] if verdict == differs else []
+    return f'<div class="plain claims">{table(rows, ("", here, "The paper", ""), marked)}</div>'
+
+
+def _architecture(found: Mapping[str, Any]) -> str:
+    checks = found["architecture"]
+    verdicts = ["holds" if one["holds"] else DIFFERS for one in checks]
+    return (
+        "<p>A network of this run's shape was made anew, with the run's seed, and looked at: its "
+        "filters, and one pass of noise through it. Marked is what differs.</p>\n"
+        + _compared(checks, verdicts, DIFFERS, "This network")
+    )
+
+
+def _recipe(found: Mapping[str, Any]) -> str:
+    recipe = found["recipe"]
+    return (
+        "<p>What the paper states of its training beside the settings of this one, as they were "
+        "resolved. Marked is what differs; where the paper is silent the value is this package's."
+        "</p>\n" + _compared(recipe, [one["verdict"] for one in recipe], DIFFERS, "This run")
+    )
+
+
+def _score(key: str, value: float) -> str:
+    digits = 6 if key == "warping_error" else 4
+    return f"{value:.{digits}f}" if value == value else "undefined"
+
+
+def _scores(found: Mapping[str, Any]) -> str:
+    scores, protocol = found["scores"], found["protocol"]
+    average, views = protocol["average"], [*scores["mean"]]
+    keys = [key for key in TITLES if key in scores["mean"][average]]
+
+    def spread(given: Mapping[str, Any], view: str) -> list[str]:
+        mean, sd = given["mean"][view], given["sd"][view]
+        return [f"{_score(key, mean[key])} ± {_score(key, sd[key])}" for key in keys]
+
+    rows: list[list[str]] = []
+    for row in found["table_1"] or ():
+        known = [_score(key, row[key]) if key in row else "" for key in keys]
+        where = "paper" + ", test set" * (row["name"] != "human values")
+        rows.append([f"{row['name']} ({where})", *known])
+    seeds = sum(run["fold"] == 0 for run in scores["runs"])
+    for view in reversed(views):
+        rows.append([f"mean of {protocol['folds']} folds ± sd, {VIEWS[view]}",
+                     *spread(scores, view)])  # fmt: skip
+        if scores["seeds"]:
+            rows.append([f"fold 0, {seeds} seeds ± sd, {VIEWS[view]}",
+                         *spread(scores["seeds"], view)])  # fmt: skip
+        stack = scores["stack"][view]
+        rows.append([f"all {protocol['slices']} slices as one stack, {VIEWS[view]}",
+                     *(_score(key, stack[key]) for key in keys)])  # fmt: skip
+    head = ("", *(TITLES[key] for key in keys))
+    if found["table_1"]:
+        notes = [TEST_SET, *filter(None, [found["data_doubt"]])]
+    else:
+        notes = [f"The paper's Table 1 is not shown: {found['why_no_table_1']}."]
+    each = [
+        [name, ", ".join(map(str, slices)), *(_score(k, run[average][k]) for k in keys)]
+        for (name, slices), run in zip(
+            protocol["held_out"].items(), scores["runs"][: protocol["folds"]], strict=True
+        )
+    ]
+    held_out = table(each, ("Run", "Slices held out", *head[1:]), title="Every fold")
+    text = (
+        f"{plural(protocol['slices'], 'slice')}, {protocol['folds']} folds: every slice was held "
+        "out once, and scored by the network of the last step, which had not seen it. Fold 0 was "
+        f"trained with {plural(protocol['seeds'], 'seed')}. Views: {protocol['views']}. Errors are "
+        "better low, V_Rand, V_Info and Dice better high."
+    )
+    parts = [f'<p class="alert">{escape(one)}</p>' for one in notes] + [f"<p>{escape(text)}</p>"]
+    parts.append(f'<div class="plain">{table(rows, head, title="Scores")}</div>')
+    parts.append(folded(f"Every fold, {VIEWS[average]}", f'<div class="plain">{held_out}</div>'))
+    return "\n".join(parts)
+
+
+def _cost(found: Mapping[str, Any]) -> str:
+    cost = found["cost"]
+    seconds = [*cost["seconds"].values()]
+    machine = ", ".join(
+        str(part)
+        for part in (
+            cost["device"],
+            cost["precision"],
+            cost["platform"],
+            f"{cost['processors']} processors" if cost["processors"] else None,
+        )
+        if part
+    )
+    each = f"{duration(min(seconds))} to {duration(max(seconds))}"
+    rows = [
+        ("The paper", cost["paper"]),
+        ("A run here", f"{each}; {cost['steps']:,} steps"),
+        (f"All {len(seconds)} runs", duration(cost["seconds_in_all"])),
+        ("A step", duration(sum(seconds) / len(seconds) / cost["steps"])),
+        ("Machine", machine),
+    ]
+    own = [(name, duration(one)) for name, one in cost["seconds"].items()]
+    return table(rows) + "\n" + folded("Every run", table(own))
+
+
+def _differences(found: Mapping[str, Any]) -> str:
+    return "<ul>\n" + "\n".join(f"<li>{escape(one)}</li>" for one in found["differences"]) + "</ul>"
