@@ -13,6 +13,7 @@ _HOME = {
     "softmax_loss": "cunet.ops.softmax_loss:loss",
     "segment": "cunet.segmentation.segment:segment",
     "segment_window": "cunet.segmentation.segment:segment_window",
+    "seams": "cunet.segmentation.seams:seams",
     "segment_volume": "cunet.volumes.segment_volume:segment_volume",
     "objects": "cunet.segmentation.objects:objects",
     "save": "cunet.net.checkpoint:save",

@@ -20,6 +20,7 @@ from cunet.net.unet import UNet
 from cunet.ops.softmax_loss import loss as softmax_loss
 from cunet.reporting import write_report as report
 from cunet.segmentation.objects import objects
+from cunet.segmentation.seams import seams
 from cunet.segmentation.segment import segment, segment_window
 from cunet.solvers.adam import Adam
 from cunet.solvers.rates import LearningRate
@@ -40,6 +41,7 @@ __all__ = [
     "softmax_loss",
     "segment",
     "segment_window",
+    "seams",
     "segment_volume",
     "objects",
     "save",

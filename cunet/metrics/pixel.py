@@ -75,6 +75,14 @@ class PixelCounts:
         bottom = 2 * self.tp + fp + fn
         return np.where(bottom == 0, 1.0, 2 * self.tp / np.maximum(bottom, 1))
 
+    def precisions(self) -> np.ndarray:
+        """TP / (TP + FP) at each threshold; NaN where nothing is found white."""
+        return np.where(self.positive == 0, np.nan, self.tp / np.maximum(self.positive, 1))
+
+    def recalls(self) -> np.ndarray:
+        """TP / (TP + FN) at each threshold; NaN where no pixel is white."""
+        return self.tp / self.white if self.white else np.full(len(self.tp), np.nan)
+
     def pixel_error(self) -> float:
         """1 - the best F-score."""
         return float(1 - self.f_scores().max())

@@ -1,38 +1,65 @@
-"""The report of a run: one HTML page that needs nothing but itself."""
+"""The report of a run, or of several side by side: one HTML page that needs nothing but itself."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
-from cunet.checks import arguments, path
+from cunet.checks import arguments, callback, flag, path
+from cunet.errors import CunetError
 from cunet.files.atomic import write_text
-from cunet.metrics.pixel import THRESHOLDS
-from cunet.reporting import cells, classes, isbi, terms
+from cunet.reporting import cells, classes, isbi, terms, thresholds
 from cunet.reporting.alerts import alerts
-from cunet.reporting.curves import curves, threshold_chart
+from cunet.reporting.comparison import write_comparison
+from cunet.reporting.curves import curves
 from cunet.reporting.examples import section as examples
 from cunet.reporting.facts import Facts, Found, Progress, collect, nothing
 from cunet.reporting.key_figures import key_figures
-from cunet.reporting.page import PAGE, escape, folded, table
+from cunet.reporting.page import PAGE, escape
 from cunet.reporting.setup import settings, size_and_machine
+from cunet.reporting.trained_on import section as trained_on
 from cunet.terminal import plural
 
 
-@arguments(run=path)
-def write_report(run: str | Path, progress: Progress = nothing) -> Path:
-    """Write RUN/report.html, replacing an older one; returns its path.
+def one_or_several(name: str, value: Any) -> Any:
+    """The folder of a run, or a list of such."""
+    if isinstance(value, list | tuple):
+        return [path(f"{name}[{i}]", one) for i, one in enumerate(value)]
+    return path(name, value)
 
-    The page needs no other file. The data set is read again, and the held-out slices are segmented
-    with last.npz for scores and pictures; where that is not possible the page is made without them
-    and says why. progress(what is being done, how many are done, of how many) is called for every
-    slice. Raises CunetError where `run` is no run folder, DeviceError where the disk has no room.
+
+@arguments(run=one_or_several, progress=callback, out=path, overwrite=flag)
+def write_report(
+    run: str | Path | Sequence[str | Path],
+    progress: Progress = nothing,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write RUN/report.html, replacing an older one; or of several runs a page that compares them,
+    `out`, which is compare.html in the current folder by default. Returns its path.
+
+    The page needs no other file. The data set of one run is read again, and the held-out slices are
+    segmented with last.npz for scores and pictures; where that is not possible the page is made
+    without them and says why. Several runs are compared from their folders alone. progress(what is
+    being done, how many are done, of how many) is called for every slice; overwrite: whether a page
+    `out` that exists is replaced. Raises CunetError where `run` is no run folder, is named twice,
+    or `out` exists, DeviceError where the disk has no room.
 
         path = cunet.report("runs/isbi2012-1")
+        page = cunet.report(["runs/isbi2012-1", "runs/isbi2012-2"], out="wider.html")
     """
-    write(run, progress)
-    return Path(run) / "report.html"
+    if isinstance(run, list | tuple):
+        return write_comparison(run, out, overwrite)
+    if out is not None:
+        raise CunetError(
+            f"out: the report of one run is report.html in its folder, found '{out}'; name several "
+            "runs to compare them there"
+        )
+    write(cast("str | Path", run), progress)
+    return Path(cast("str | Path", run)) / "report.html"
 
 
 def write(run: str | Path, progress: Progress = nothing) -> Facts:
-    """The same; returns what the page shows."""
+    """The report of one run; returns what the page shows."""
     facts = collect(run, progress)
     figures, found = key_figures(facts), facts.found
     sections = {
@@ -40,7 +67,8 @@ def write(run: str | Path, progress: Progress = nothing) -> Facts:
         "figures": ("More figures", figures.more),
         "scores": ("Scores", _scores(facts)),
         "curves": ("Curves", curves(facts)),
-        "thresholds": ("Thresholds", _thresholds(found) if found else ""),
+        "thresholds": ("Thresholds", thresholds.section(found, _slices(found)) if found else ""),
+        "training": ("What it was trained on", trained_on(facts.trained_on, facts.config)),
         "settings": ("Settings", settings(facts.config, facts.environment.get("command", []))),
         "size": ("Size, time and machine", size_and_machine(facts)),
         "meaning": ("What the figures mean", terms.section(found)),
@@ -106,21 +134,3 @@ def _which(facts: Facts, found: Found) -> str:
 
 def _slices(found: Found) -> str:
     return plural(len(found.slices), f"{'held-out' if found.data.held_out else 'training'} slice")
-
-
-def _thresholds(found: Found) -> str:
-    """What the choice of a threshold does, folded up."""
-    scores, best = found.counts.f_scores(), found.counts.best_threshold()
-    rows = [(f"{t:.1f}", f"{f:.4f}") for t, f in zip(THRESHOLDS, scores, strict=True)]
-    charts = [threshold_chart(scores, found.foreground)]
-    if found.scores:
-        charts += isbi.charts(found.scores)
-    drawn, pixel_error = "\n".join(charts), found.counts.pixel_error()
-    text = f"F-score of {found.foreground} over {_slices(found)}, last.npz."
-    if found.scores:
-        text += " The best value of each score is marked."
-    return folded(
-        f"The best threshold is {best:.1f}: pixel error {pixel_error:.4f}",
-        f'<p>{text}</p>\n<div class="charts">\n{drawn}\n'
-        f"{table(rows, ('Threshold', 'F-score'))}</div>",
-    )

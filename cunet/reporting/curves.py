@@ -3,7 +3,6 @@
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from cunet.metrics.pixel import THRESHOLDS
 from cunet.pictures.charts import BLUE, INK, ORANGE, SOFT, Line, line_chart
 from cunet.reporting.facts import Facts
 from cunet.reporting.log import Log
@@ -68,7 +67,8 @@ def _validation(facts: Facts) -> list[str]:
     marker = "o" if len(log.val_step) < MARKED_BELOW else ""
     constant, best = facts.constant_error, log.best
     ends = [log.val_step[0], log.val_step[-1]]
-    error = [Line(log.val_step, log.val_pixel_error, marker=marker)]
+    titles = validation_titles(log)
+    error = [Line(log.val_step, log.val_pixel_error, marker=marker, titles=titles)]
     if constant is not None and facts.found:
         label = f"all {facts.found.foreground}"
         error.append(Line(ends, [constant] * 2, label, INK, "dashed", 1.0))
@@ -77,18 +77,28 @@ def _validation(facts: Facts) -> list[str]:
     error.append(Line(*place, label, ORANGE, "none", marker="D"))
     one = {"valloss": ("Validation loss", log.val_loss), "dice": ("Dice, held out", log.val_dice)}
     loss, dice = (
-        line_chart(name, [Line(log.val_step, values, marker=marker)], "step", title)
+        line_chart(name, [Line(log.val_step, values, marker=marker, titles=titles)], "step", title)
         for name, (title, values) in one.items()
     )
     return [loss, line_chart("error", error, "step", "Pixel error, held out"), dice]
 
 
-def threshold_chart(scores: np.ndarray, foreground: str) -> str:
-    """The F-score of the foreground at the thresholds 0 to 1."""
-    best = int(scores.argmax())
-    mark = Line([THRESHOLDS[best]], [scores[best]], "best", ORANGE, "none", marker="D")
-    lines = [Line(THRESHOLDS, scores, marker="o"), mark]
-    return line_chart("threshold", lines, "threshold", f"F-score of {foreground}")
+def validation_titles(log: Log, name: str = "") -> list[str]:
+    """What the page says of every validation where the pointer rests on it; of a run's name."""
+    if len(log.val_step) > MAX_POINTS:  # they would lie on one another, and cost more than the rest
+        return []
+    return [
+        f"{name + ', ' if name else ''}step {int(step):,}: loss {loss:.4g}, pixel error "
+        f"{error:.4f} at threshold {threshold:.1f}, Dice {dice:.4f}"
+        for step, loss, error, threshold, dice in zip(
+            log.val_step,
+            log.val_loss,
+            log.val_pixel_error,
+            log.val_threshold,
+            log.val_dice,
+            strict=True,
+        )  # fmt: skip
+    ]
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What the report shows of a run: read from its folder, and computed with its last network."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,6 @@ from cunet.backend import resolve_device
 from cunet.data.dataset import Dataset
 from cunet.data.labels import cells
 from cunet.errors import CunetError, DeviceError
-from cunet.files.json_file import read_json
 from cunet.metrics.pixel import PixelCounts
 from cunet.net import checkpoint
 from cunet.net.unet import UNet
@@ -19,7 +18,9 @@ from cunet.reporting.isbi import Scores, score, why_none
 from cunet.reporting.log import Log
 from cunet.reporting.parts import in_memory
 from cunet.reporting.pictures import Example
+from cunet.reporting.recorded import ENVIRONMENT, METRICS, read_document
 from cunet.reporting.slices import Segmented, in_order
+from cunet.reporting.trained_on import TrainedOn, trained_on
 from cunet.segmentation.segment import segment
 from cunet.segmentation.tiling import whole_tile
 from cunet.training.config import Config
@@ -30,9 +31,6 @@ from cunet.training.weights import weigh
 
 MAX_EXAMPLES = 3
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
-ENVIRONMENT: dict[str, type] = {"command": list, "blas": list, "resumed": list}
-ENVIRONMENT |= {"versions": dict, "data": dict}
-METRICS: dict[str, type] = {"last": dict}
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything the page reports; network, data and found are None where they cannot be had."""
+    """Everything the page reports; what cannot be had is None."""
 
     path: Path
     config: Config
@@ -110,6 +108,7 @@ class Facts:
     data: Data | None
     found: Found | None
     remarks: list[str]  # what could not be shown, and why
+    trained_on: TrainedOn | None = None
 
     @property
     def step(self) -> int:
@@ -142,12 +141,12 @@ def collect(run: str | Path, progress: Progress = nothing) -> Facts:
     path = Path(run)
     config, log = Config(**read_settings(path)), Log.read(path)
     remarks: list[str] = []
-    environment, metrics = _read_json(path / "env.json", ENVIRONMENT, remarks), {}
+    environment, metrics = read_document(path / "env.json", ENVIRONMENT, remarks), {}
     if (path / "metrics.json").exists():
-        metrics = _read_json(path / "metrics.json", METRICS, remarks)
+        metrics = read_document(path / "metrics.json", METRICS, remarks)
     if len(log.step) and (lost := missing_steps(path / "log.csv", int(log.step[-1]))):
         remarks.append(f"log.csv lacks steps {lost:.80}: these lines were lost or are damaged.")
-    network, data, found = None, None, None
+    network, data, found, samples = None, None, None, None
     try:
         header, arrays = checkpoint.read(path / "last.npz")
         net = checkpoint.build(path / "last.npz", header, arrays, _device(config))
@@ -156,30 +155,13 @@ def collect(run: str | Path, progress: Progress = nothing) -> Facts:
         prepared = prepare(replace(config, weight_map="none"))  # its maps are of all slices
         data = Data(prepared.dataset, len(prepared.training), len(prepared.held_out))
         remarks += _changes(prepared.dataset, environment)
+        samples = trained_on(config, prepared)
         shown = in_memory(prepared.dataset, prepared.held_out or _spread(prepared.training))
         remarks += shown[2]
         found = _look(config, shown[1], replace(data, dataset=shown[0]), net, progress)
     except CunetError as error:
         remarks.append(f"No pictures, no scores and no threshold curve: {error}")
-    return Facts(path, config, log, environment, metrics, network, data, found, remarks)
-
-
-def _read_json(path: Path, kinds: Mapping[str, type], remarks: list[str]) -> dict:
-    """The object in a JSON file without what is not of the kind it should be."""
-    try:
-        found = read_json(path)
-    except (OSError, ValueError) as error:
-        remarks.append(f"{path.name} could not be read: {error}")
-        return {}
-    for name, kind in kinds.items():
-        value = found.get(name, kind())
-        good = isinstance(value, kind)
-        if good and name in ("blas", "resumed"):
-            good = all(isinstance(one, dict) for one in value)
-        if not good:
-            del found[name]
-            remarks.append(f"{path.name} is damaged: its '{name}' is left out.")
-    return found
+    return Facts(path, config, log, environment, metrics, network, data, found, remarks, samples)
 
 
 def _device(config: Config) -> str:

@@ -24,7 +24,7 @@ def in_memory(dataset: Dataset, slices: Sequence[int]) -> tuple[Dataset, list[in
     def held(arrays: Sequence[Any] | None) -> Any:
         if arrays is None:
             return None
-        return [_middle(array) if i in chosen else array for i, array in enumerate(arrays)]
+        return [middle(array) if i in chosen else array for i, array in enumerate(arrays)]
 
     cut = any(max(dataset.images[i].shape[:2]) > SIDE for i in chosen)
     dataset = replace(
@@ -39,7 +39,7 @@ def in_memory(dataset: Dataset, slices: Sequence[int]) -> tuple[Dataset, list[in
     return dataset, chosen, [remark] if cut or len(chosen) < len(slices) else []
 
 
-def _middle(array: Any) -> np.ndarray:
+def middle(array: Any) -> np.ndarray:
     """The middle part of a slice on disk."""
     sides = [(max(0, (side - SIDE) // 2), min(side, SIDE)) for side in array.shape[:2]]
     found: np.ndarray = array[tuple(slice(first, first + count) for first, count in sides)]

@@ -10,11 +10,13 @@ STYLE = """
   color-scheme: light dark;
   --paper: #ffffff; --ink: #1d232b; --soft: #5b6572; --grid: #d8dde3; --card: #f4f6f8;
   --blue: #0072b2; --orange: #ad4a00; --alert: #fff3e6;
+  --green: #00735a; --purple: #9a3a78; --olive: #6f6400;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #14181d; --ink: #e6e9ed; --soft: #9aa5b1; --grid: #343c46; --card: #1d232a;
     --blue: #56b4e9; --orange: #f0883e; --alert: #33261a;
+    --green: #2cc79b; --purple: #e39ccb; --olive: #f0e442;
   }
 }
 * { box-sizing: border-box; }
@@ -49,8 +51,13 @@ nav a { display: inline-block; padding: .2rem 0; }
 .cards.main .value { font-size: 2.1rem; }
 .charts { display: grid; gap: 1.25rem;
           grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }
+.charts.pairs { grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); }
 .chart { display: block; width: 100%; max-width: 26rem; height: auto; color: var(--ink); }
 .chart text { font-family: inherit !important; }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.5rem; margin: .6rem 0; padding: 0;
+          list-style: none; font-size: .9rem; overflow-wrap: anywhere; }
+.line { width: 44px; height: 12px; margin-right: .5rem; stroke-width: 2; vertical-align: -1px; }
+.runs { padding-left: 1.2rem; overflow-wrap: anywhere; }
 .slice { display: grid; gap: .6rem; margin: 0 0 1.5rem;
          grid-template-columns: repeat(10, minmax(0, 1fr)); }
 .slice figure { margin: 0; grid-column: span 2; }
@@ -58,7 +65,12 @@ nav a { display: inline-block; padding: .2rem 0; }
 .slice img { display: block; width: 100%; border-radius: 4px; image-rendering: pixelated;
              outline: 1px solid var(--grid); outline-offset: -1px; }
 .slice img.fine { image-rendering: auto; }
-figcaption { font-size: .82rem; margin-top: .15rem; }
+.thirds, .strips { display: grid; gap: .6rem; margin: .6rem 0 1rem; }
+.thirds { grid-template-columns: repeat(3, minmax(0, 1fr)); }
+.strips { grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }
+.thirds figure, .strips figure { margin: 0; }
+.thirds img, .strips img { display: block; width: 100%; border-radius: 4px; }
+figcaption { font-size: .82rem; margin-top: .15rem; overflow-wrap: anywhere; }
 .scale { display: inline-block; width: 3em; height: .7em; border-radius: 2px;
          background: linear-gradient(90deg, #440154, #3b528b, #21918c, #5ec962, #fde725); }
 .swatch { display: inline-block; width: .8em; height: .8em; border-radius: 2px;
@@ -77,6 +89,7 @@ thead th { font-size: .82rem; vertical-align: bottom; }
 .plain th { width: auto; }
 .plain td, .plain thead th { overflow-wrap: normal; }
 .plain tbody th { min-width: 5.5em; }
+.plain .names tbody th { min-width: 9em; }
 .claims tbody th { overflow-wrap: normal; }
 summary { cursor: pointer; padding: .2rem 0; overflow-wrap: anywhere; }
 details > :nth-child(2) { margin-top: .6rem; }
@@ -103,7 +116,8 @@ dl.terms { columns: 2 22rem; column-gap: 2.5rem; margin: 0; font-size: .9rem; }
 }
 @media print {
   :root { --paper: #fff; --ink: #000; --soft: #444; --grid: #ccc; --card: #fff; --alert: #fff;
-          --blue: #0072b2; --orange: #ad4a00; }
+          --blue: #0072b2; --orange: #ad4a00; --green: #00735a; --purple: #9a3a78;
+          --olive: #6f6400; }
   body { max-width: none; padding: 0; font-size: 10.5pt; }
   nav { display: none; }
   h2 { margin-top: 1.5rem; }
@@ -112,6 +126,7 @@ dl.terms { columns: 2 22rem; column-gap: 2.5rem; margin: 0; font-size: .9rem; }
   summary { list-style: none; }
   .cards div { border: 1px solid var(--grid); }
   .charts { grid-template-columns: repeat(3, 1fr); gap: .75rem; }
+  .charts.pairs { grid-template-columns: repeat(2, 1fr); }
   .tables { grid-template-columns: 1fr 1fr; gap: 0 1.5rem; }
   .scroll { overflow: visible; }
   table { font-size: 8.5pt; }

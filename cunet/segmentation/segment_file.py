@@ -68,6 +68,16 @@ def check_image(image: ImageFile, net: UNet) -> ImageFile:
     )
 
 
+def read_page(path: str | Path, page: int, net: UNet) -> tuple[np.ndarray, list[str]]:
+    """The pixels (H, W, C) of one page as the network takes them, and what is worth saying of them:
+    warnings begin so. Errors as in check_image, CunetError for a page that there is not."""
+    with open_image(path) as file:
+        image = check_image(file, net)
+        image.check_page(page)
+        warnings = [*image.doubts, *range_warnings(image, net, page)]
+        return image.read(page), [*image.notes, *(f"warning: {text}" for text in warnings)]
+
+
 def segment_file(
     image: ImageFile,
     net: UNet,

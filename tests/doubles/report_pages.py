@@ -10,6 +10,7 @@ from PIL import Image
 import cunet
 from cunet.reporting import write_report
 
+TRAINED_ON = 9  # pictures on a page: three of a training slice, and one of each of six samples
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 SMALL = {
     "width": 2, "depth": 2, "tile": 60, "steps": 6, "validate_every": 2, "lr": 1e-3,

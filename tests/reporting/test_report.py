@@ -13,7 +13,7 @@ import tifffile
 from click.testing import CliRunner
 from isbi_data import isbi_folder
 from lazy_imports import loaded_by
-from report_pages import Page, page_of, train
+from report_pages import TRAINED_ON, Page, page_of, train
 from run_folders import log_of
 
 import cunet
@@ -60,9 +60,12 @@ def test_the_page_is_well_formed_and_needs_nothing_else(finished):
     assert path == finished / "report.html"
     text = path.read_text(encoding="utf-8")
     page = Page(text)
-    assert page.tags.count("img") == 21 and page.tags.count("svg") == 10
+    assert page.tags.count("img") == 21 + TRAINED_ON and page.tags.count("svg") == 11
     assert "script" not in page.tags and "link" not in page.tags
-    assert all(a.startswith(("data:image/png;base64,", "#")) for a in page.addresses)
+    assert all(
+        a.startswith(("data:image/png;base64,", "data:image/jpeg;base64,", "#"))
+        for a in page.addresses
+    )
     assert not re.search(r"https?:|url\((?!#)|@import", text)
     targets = {a[1:] for a in page.addresses if a.startswith("#")}
     targets |= set(re.findall(r"url\(#([^)]*)\)", text))
@@ -148,7 +151,7 @@ def test_without_held_out_slices(data, tmp_path):
     assert "Nothing was held out: no figure" in page.words and "--fold 0/5" in page.words
     assert page.words.count("held out") == 2  # in the head, and there
     assert "3 training slices, segmented with last.npz" in page.words
-    assert page.tags.count("img") == 21 and page.tags.count("svg") == 7
+    assert page.tags.count("img") == 21 + TRAINED_ON and page.tags.count("svg") == 8
     assert "over 3 training slices of these data; last.npz, step 6" in page.words
 
 
@@ -299,7 +302,7 @@ def test_what_has_no_scores(labels, classes, reason):
 def test_too_many_pixels_are_not_scored(finished, monkeypatch):
     monkeypatch.setattr("cunet.reporting.isbi.MAX_SCORED_PIXELS", 3 * 72 * 80 - 1)
     page = page_of(finished)
-    assert page.tags.count("img") == 15 and page.tags.count("svg") == 7
+    assert page.tags.count("img") == 15 + TRAINED_ON and page.tags.count("svg") == 8
     assert "No scores of the ISBI 2012 challenge: for 17,280 pixels" in page.words
     assert "cunet evaluate isbi" in page.words and "merge:" not in page.words
     monkeypatch.setattr("cunet.reporting.isbi.MAX_SCORED_PIXELS", 3 * 72 * 80)
@@ -321,7 +324,8 @@ def test_several_classes_and_colour_images(tmp_path):
         tifffile.imwrite(tmp_path / f"data/images/{i}.tif", image, photometric="rgb")
         tifffile.imwrite(tmp_path / f"data/labels/{i}.tif", labels)
     page = page_of(train(tmp_path / "run", tmp_path / "data"))
-    assert page.tags.count("img") == 5 and "The held-out slice, segmented" in page.words
+    assert page.tags.count("img") == 5 + TRAINED_ON
+    assert "The held-out slice, segmented" in page.words
     assert "ISBI" not in page.words and "V_Rand" not in page.words
 
 

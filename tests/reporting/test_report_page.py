@@ -24,11 +24,12 @@ from cunet.reporting.setup import differences, settings
 from cunet.training.presets import PRESETS
 
 ORDER = [
-    "pictures", "figures", "scores", "curves", "thresholds", "settings", "size", "meaning",
+    "pictures", "figures", "scores", "curves", "thresholds", "training", "settings", "size",
+    "meaning",
 ]  # fmt: skip
 NARROW = 390  # pixels of a telephone
 SMALLEST_TEXT, LEAST_CONTRAST = 11, 4.5
-DRAWN_IN = {"ink", "soft", "blue", "orange"}
+DRAWN_IN = {"ink", "soft", "blue", "orange", "green", "purple", "olive"}
 BEHIND = {"paper", "card", "alert"}
 
 
@@ -116,10 +117,11 @@ def test_the_contents_lead_to_every_section(tree):
 
 def test_thresholds_and_settings_are_folded_up(tree):
     folds = tree.all("details")
-    assert len(folds) == 3 and not any("open" in e[1] for e in folds)
+    assert len(folds) == 4 and not any("open" in e[1] for e in folds)
     summaries = [words(e) for e in tree.all("summary")]
     assert re.fullmatch(r"The best threshold is [\d.]+: pixel error [\d.]+", summaries[0])
-    assert "settings differ from the nearest preset, cpu: width, depth" in summaries[1]
+    assert summaries[1] == "The first 6 training samples, augmented, seed 0"
+    assert "settings differ from the nearest preset, cpu: width, depth" in summaries[2]
     assert tree.all("svg", "details") and len(tree.all("tr", "details")) > 40
     assert "script" not in {e[0] for e in tree.elements}
 
@@ -151,7 +153,7 @@ def test_the_text_of_charts_is_readable_on_a_telephone(text):
     sides = re.search(r"@media \(max-width: \d+px\) \{\s*body \{ padding: \S+ (\S+)rem", text)
     room = NARROW - 2 * 16 * float(sides[1])
     charts = re.findall(r'<svg class="chart" viewBox="0 0 ([\d.]+) .*?</svg>', text, re.S)
-    assert len(charts) == 10
+    assert len(charts) == 11
     for chart in re.finditer(r'<svg class="chart" viewBox="0 0 ([\d.]+) .*?</svg>', text, re.S):
         scale = room / float(chart[1])
         sizes = [float(size) for size in re.findall(r"([\d.]+)px", chart[0])]
@@ -354,12 +356,12 @@ def test_equal_weights_are_said_to_be_equal(run, tmp_path):
     again = train(tmp_path / "run", run.parent / "stack", weight_map="none", steps=2)
     page = page_of(again)
     assert "All labelled pixels weigh the same in the loss" in page.words
-    assert page.tags.count("img") == 2 * 6 and "weight map, 0" not in page.words
+    assert page.tags.count("img") == 2 * 6 + 6 and "weight map, 0" not in page.words
 
 
 def test_the_scale_of_a_weight_map_stands_below_it(tree):
     scales = [e for e in tree.all("span") if e[1].get("class") == "scale"]
-    assert len(scales) == 2 and all("figcaption" in e[2] for e in scales)
+    assert len(scales) == 4 and sum("figcaption" in e[2] for e in scales) == 3
     captions = [words(e) for e in tree.all("figcaption") if "weight map" in words(e)]
     assert all(re.fullmatch(r"weight map, 0 [\d.]+", caption) for caption in captions)
 

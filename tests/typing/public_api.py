@@ -36,6 +36,9 @@ def a_file_and_an_image(net: cunet.UNet, folder: Path) -> np.ndarray:
     probability = assert_type(cunet.segment(image, same, tile=20, average="flips"), np.ndarray)
     part = cunet.segment_window(image, same, (0, 10), columns=(5, 40), tile=20)
     assert_type(part, np.ndarray)
+    seams = cunet.seams(image, same, tile=24, limit=1e-3)
+    assert_type(seams.exact.largest, float)
+    assert seams.passed and assert_type(seams.save(folder / "seams.png"), None) is None
     tifffile.imwrite(folder / "v.tif", image.astype("float32"))
     volume = cunet.segment_volume(folder / "v.tif", folder / "o.ome.zarr", folder / "net.npz")
     assert_type(volume, dict[str, Any])
@@ -98,8 +101,9 @@ def files_and_runs(image: Path, result: Path, truth: Path, data: Path, run: Path
     cells: dict[str, Any] = cunet.evaluate_ctc(result, truth)
     folds: dict[str, Any] = cunet.crossval(data, 5, preset="cpu")
     page: Path = cunet.report(run)
+    both = cunet.report([run, page.parent.parent / "other"], out="compare.html", overwrite=True)
     claims: Path = cunet.paper(run, run / "paper.html", overwrite=True)
-    print(cells, folds, page, claims)
+    print(cells, folds, page, claims, assert_type(both, Path))
 
 
 def a_lesson() -> str:
