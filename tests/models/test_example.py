@@ -1,4 +1,4 @@
-"""examples/models.md: its package and its index do what it says."""
+"""docs/pages/how-to/sharing.md: its package and its index do what it says."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 import cunet
 from cunet.models import index, places
 
-PAGE = (Path(__file__).parents[2] / "examples" / "models.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/pages/how-to/sharing.md").read_text(encoding="utf-8")
 
 
 def block(kind):
