@@ -1,29 +1,49 @@
-"""What the documents say of the code is there: links, files, and the lines that README quotes."""
+"""What the documents say of the code is there: links, files, and the lines that README quotes.
+
+The command lines in them, and the book that is made of them, are tried in tests/docs/.
+"""
 
 import re
 from pathlib import Path
 
 import pytest
 
+from cunet.lessons import LESSONS
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
-    path
-    for folder in (
-        ROOT,
-        ROOT / "examples",
-        ROOT / "examples" / "paper",
-        ROOT / "examples" / "benchmarks",
-    )
-    for path in folder.glob("*.md")
+    [*ROOT.glob("*.md"), *(ROOT / "examples").rglob("*.md"), *(ROOT / "docs").rglob("*.md")]
 )
+# Pages of the book that are made when it is built
+MADE = {f"mathematics/{name}.md" for name in LESSONS}
+MADE |= {"reference/commands.md", "reference/settings.md", "reference/python.md"}
+MADE |= {"mathematics/fig1.svg", "mathematics/trace.html", "mathematics/seams.png"}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_link_to_a_file_leads_there(path):
-    text = path.read_text(encoding="utf-8")
-    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
-        if not link.startswith(("http:", "https:")):
-            assert (path.parent / link).exists(), f"{path.name}: {link}"
+def test_every_link_leads_to_a_file_and_a_heading_of_it(path):
+    """Headings as GitHub names them; a page that is made has none yet."""
+    text = without_code(path)
+    pages = (ROOT / "docs" / "pages").resolve()
+    for link, anchor in re.findall(r"\]\(([^)\s#]*)(?:#([^)]*))?\)", text):
+        if link.startswith(("http:", "https:")):
+            continue
+        target = (path.parent / link).resolve() if link else path
+        if target.is_relative_to(pages) and target.relative_to(pages).as_posix() in MADE:
+            continue
+        assert target.exists(), f"{path.name}: {link}"
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), f"{path.name}: {link}#{anchor}"
+
+
+def without_code(path):
+    return re.sub(r"^ *```.*?^ *```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+
+
+def anchors(path):
+    """The names of a document's headings, as links have them."""
+    headings = re.findall(r"^#+ (.*)$", without_code(path), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_readme_quotes_the_convolution_as_it_stands():
