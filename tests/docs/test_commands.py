@@ -14,6 +14,7 @@ import pytest
 from documents import PAGES, ROOT, commands, inline, name
 from documents_data import everything
 
+import cunet
 from cunet import cli
 
 # Added to a command, so that it is done in a second; of an option given twice the last one counts
@@ -160,6 +161,19 @@ def test_commands_in_the_text_are_there_with_their_options(page):
         for word in words:
             if word.startswith("--"):
                 assert word.partition("=")[0] in known, line
+
+
+def test_the_python_of_the_book_runs_and_its_table_has_all_public_names(tmp_path, monkeypatch):
+    """The block of the page, with a small network in the place of the paper's."""
+    page = (ROOT / "docs" / "pages" / "how-to" / "python.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    assert "width=64" in block
+    monkeypatch.chdir(tmp_path)
+    here: dict = {}
+    exec(block.replace("width=64", "width=2"), here)
+    assert here["probability"].shape == (300, 500, 2) and (tmp_path / "net.npz").exists()
+    table = set(re.findall(r"`(\w+)`", page.partition("| public names")[2]))
+    assert {name for name in cunet.__all__ if name[0] != "_"} <= table
 
 
 def test_what_a_newcomer_is_told_is_what_the_continuous_integration_does():
