@@ -70,10 +70,14 @@ threads_option = click.option(
 )  # fmt: skip
 
 
-def refuse_existing(path: str | Path, overwrite: bool) -> None:
-    """CunetError if `path` exists and must not be replaced."""
-    if Path(path).exists() and not overwrite:
-        raise CunetError(f"'{path}' exists; give --overwrite to replace it, or another name")
+def refuse_existing(path: str | Path, overwrite: bool, *inputs: str | None) -> None:
+    """CunetError if `path` exists and must not be replaced, as a file that the command reads must
+    never be."""
+    if Path(path).exists():
+        if not overwrite:
+            raise CunetError(f"'{path}' exists; give --overwrite to replace it, or another name")
+        if any(Path(one).exists() and Path(one).samefile(path) for one in inputs if one):
+            raise CunetError(f"'{path}' is read by this command; give another name to write to")
 
 
 @contextmanager

@@ -48,15 +48,15 @@ def command(image, model, out, tile, page, limit, device, precision, overwrite, 
 
     if out.suffix.lower() != ".png":
         raise CunetError(f"'{out}': the picture is a PNG; name a file that ends in .png")
-    common.refuse_existing(out, overwrite)
+    common.refuse_existing(out, overwrite, image, model)
     file, doubts = model_of(model)
     common.notes(doubts, quiet)
     net = load(file, resolve_devices(device)[0], precision)
     pixels, notes = read_page(Path(image), page, net)
     common.notes(notes, quiet)
-    with common.busy("comparing", quiet):
-        found = seams(pixels, net, tile, limit)
     with common.claimed(out, overwrite):
+        with common.busy("comparing", quiet):
+            found = seams(pixels, net, tile, limit)
         found.save(out)
     common.notes([f"{image}, page {page}: {note}" for note in found.notes], quiet)
     if as_json:
@@ -68,6 +68,8 @@ def command(image, model, out, tile, page, limit, device, precision, overwrite, 
         why = "Tiles leave a seam: please report it, with the model"
         if found.exact.largest <= LIMITS[net.precision]:
             why = f"It is below the usual limit, {LIMITS[net.precision]:g}, as rounding is"
+        elif found.is_rounding:
+            why = "It is rounding: float64 has next to none of it"
         raise CheckError(
             f"'{image}': exact tiles differ from the whole by {found.exact.largest:.1e} at row "
             f"{found.exact.row}, column {found.exact.column}; the limit is {found.limit:g}. {out} "

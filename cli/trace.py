@@ -7,6 +7,8 @@ import click
 from cunet.cli import common
 from cunet.cli.words import size
 
+MAX_DIGITS = 10  # of a row or a column; int() refuses thousands of them
+
 
 class Pixel(click.ParamType):
     """Y,X: a row and a column."""
@@ -17,7 +19,7 @@ class Pixel(click.ParamType):
         if isinstance(value, tuple):
             return value
         row, _, column = value.partition(",")
-        if not (row.strip().isdecimal() and column.strip().isdecimal()):
+        if not all(p.strip().isdecimal() and len(p) < MAX_DIGITS for p in (row, column)):
             self.fail(f"expected a row and a column, such as 100,200, found '{value}'", option)
         return int(row), int(column)
 
@@ -64,7 +66,7 @@ def command(model, image, out, device, overwrite, quiet, as_json, **given):
     out = Path(out)
     if out.suffix.lower() not in (".html", ".htm"):
         raise CunetError(f"--out {out}: a trace is an HTML page; use a name ending in .html")
-    common.refuse_existing(out, overwrite)
+    common.refuse_existing(out, overwrite, image, given["truth"], model)
     with common.claimed(out, overwrite):
         with common.busy("tracing", quiet):
             found = trace(model, image, device=device, **given)

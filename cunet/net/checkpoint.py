@@ -145,6 +145,20 @@ def learned(net: UNet) -> dict[str, Array]:
     return {p.name: p.value for p in net.parameters()} | net.statistics()
 
 
+def copy_of(net: UNet, engine: Any = None, dtype: str | None = None) -> UNet:
+    """The same network, parameters copied, with another engine or of another dtype, in the
+    precision of its dtype."""
+    dtype = dtype or net.dtype
+    made = UNet(
+        **net.settings() | {"dtype": dtype}, device=net.device, precision=dtype, engine=engine
+    )
+    values = learned(net)
+    for name, target in learned(made).items():
+        target[...] = values[name]
+    made.normalization = net.normalization
+    return made
+
+
 def normalization_of(header: dict) -> Normalization:
     """The normalisation of the images of the network that a header describes."""
     stored = dict(header["normalization"])

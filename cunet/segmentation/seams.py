@@ -6,7 +6,7 @@ another phase, and its pixels come out differently. H W: height and width of wha
 channels, K the classes.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from cunet.checks import arguments, between, instance, one_image, whole
 from cunet.data.values import check_values
 from cunet.errors import CunetError
+from cunet.net.checkpoint import copy_of
 from cunet.net.sizes import lattice, output_size
 from cunet.net.tiles import tile_for_output
 from cunet.net.unet import UNet
@@ -31,6 +32,7 @@ from cunet.segmentation.window import Applied, Window
 # two logits does. On tensor cores a number may be rounded to 10 (bfloat16: 7) bits on the other
 # side, which is a thousand times (eight thousand times) as coarse.
 LIMITS = {"float64": 1e-10, "float32": 1e-4, "tf32": 1e-2, "float16": 1e-2, "bfloat16": 8e-2}
+SHRUNK = 1e-6  # float64 has 2e-9 of the rounding of float32, but all of a seam
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class Seams:
     exact   tiles every multiple of 2^depth pixels, as `cunet.segment` takes them
     paper   tiles as far apart as their outputs are wide, as in 2015; None where there is no such
             thing, for the reason `no_paper`
+    float64 the largest difference of the exact tiles, computed in float64, where that of the
+            net's precision is above its usual limit; None elsewhere
     notes   what was decided, a sentence each
     """
 
@@ -94,6 +98,12 @@ class Seams:
     paper: Compared | None
     no_paper: str
     notes: tuple[str, ...]
+    float64: float | None = None
+
+    @property
+    def is_rounding(self) -> bool:
+        """Whether a difference above the usual limit is next to none in float64."""
+        return self.float64 is not None and self.float64 <= SHRUNK * self.exact.largest
 
     @property
     def passed(self) -> bool:
@@ -110,7 +120,7 @@ class Seams:
     def document(self) -> dict[str, Any]:
         """The numbers for a JSON file."""
         found: dict[str, Any] = {"height": len(self.image), "width": self.image.shape[1]}
-        for name in ("top", "left", "tile", "limit", "passed", "no_paper"):
+        for name in ("top", "left", "tile", "limit", "passed", "float64", "no_paper"):
             found[name] = getattr(self, name)
         found["exact"] = self.exact.document()
         found["paper"] = None if self.paper is None else self.paper.document()
@@ -126,8 +136,8 @@ def seams(
     tile: side of the tiles in pixels; by default, and where one would cover all of the image, the
     largest up to the usual one with which the image needs several. limit: the largest difference
     of a probability that counts as rounding; by default what the net's precision allows (1e-4 in
-    float32). Of an image more than 1,000 pixels wide, or for which the memory does not suffice, the
-    middle is compared, as an image of its own.
+    float32), or more where float64 shows that it is rounding. Of an image more than 1,000 pixels
+    wide, or for which the memory does not suffice, the middle is compared, as an image of its own.
 
     The result has the numbers of the exact tiles and of the paper's: the largest difference and
     where it is, the mean, and the jump across every edge between tiles; `passed` says whether the
@@ -157,17 +167,21 @@ def seams(
         )
     tile, said = fitting_tile(sides, net.shape, tile)
     notes.append(said)
-    applied = Applied(net, normalization)
 
-    def probabilities(tile: int, stride: str) -> tuple[Cover, np.ndarray]:
+    def probabilities(tile: int, stride: str, net: UNet = net) -> tuple[Cover, np.ndarray]:
         cover = cover_of(*sides, net, tile, stride)
         window = Window(cover, (0, sides[0]), (0, sides[1]))
-        return cover, window.probabilities(part[_needed(window)], applied)[0]
+        return cover, window.probabilities(part[_needed(window)], Applied(net, normalization))[0]
 
     depth, padding = net.shape.depth, net.shape.padding
-    _, reference = probabilities(tile_for_output(max(sides), depth, padding), "exact")
+    around = tile_for_output(max(sides), depth, padding)
+    _, reference = probabilities(around, "exact")
     exact = _compared(*probabilities(tile, "exact"), reference, (top, left))
-    paper, why = None, ""
+    paper, why, float64, usual = None, "", None, LIMITS[net.precision]
+    if exact.largest > usual and net.dtype != "float64":  # large logits have large rounding
+        fine = copy_of(net, dtype="float64")
+        pair = [probabilities(side, "exact", fine)[1] for side in (tile, around)]
+        float64 = float(np.abs(pair[0] - pair[1]).max())
     if padding == "same":
         why = "a net with same padding gives its whole tile: the paper's stride is not for it"
     elif output_size(tile, depth) % lattice(depth) == 0:
@@ -177,8 +191,17 @@ def seams(
         )
     else:
         paper = _compared(*probabilities(tile, "paper"), reference, (top, left))
-    limit = LIMITS[net.precision] if limit is None else limit
-    return Seams(part, top, left, tile, limit, exact, paper, why, tuple(notes))
+    found = Seams(part, top, left, tile, usual, exact, paper, why, tuple(notes), float64)
+    if limit is not None:
+        return replace(found, limit=limit)
+    if not found.is_rounding:
+        return found
+    notes.append(
+        f"the difference of {exact.largest:.1e} is above the usual limit, {usual:g}, but rounding: "
+        f"in float64 it is {float64:.1e}; logits are large here, as on an image that is scaled "
+        "unlike those of the training"
+    )
+    return replace(found, limit=exact.largest, notes=tuple(notes))
 
 
 def _needed(window: Window) -> tuple[slice, slice]:

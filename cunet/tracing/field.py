@@ -13,12 +13,12 @@ import numpy as np
 
 from cunet.backend import array_module, to_host
 from cunet.engines import definition
+from cunet.net.checkpoint import copy_of
 from cunet.net.receptive_field import context, interval
 from cunet.net.shape import Shape
 from cunet.net.sizes import lattice, margin
 from cunet.net.tiles import tile_for_output
 from cunet.net.unet import UNet
-from cunet.tracing.recording import copy_of
 
 Span = tuple[int, int]  # the first and the last pixel
 

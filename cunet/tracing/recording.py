@@ -13,8 +13,6 @@ from typing import Any
 
 from cunet.backend import Array
 from cunet.engines import definition
-from cunet.net.checkpoint import learned
-from cunet.net.unet import UNet
 
 
 @dataclass
@@ -93,17 +91,3 @@ class Recorder:
         dx, dgamma, dbeta = self.engine.norm_backward(dy, x, y, gamma, m, v, own)
         self._backward(dy, dx, dgamma)
         return dx, dgamma, dbeta
-
-
-def copy_of(net: UNet, engine: Any = None, dtype: str | None = None) -> UNet:
-    """The same network, parameters copied, with another engine or of another dtype, in the
-    precision of its dtype."""
-    dtype = dtype or net.dtype
-    made = UNet(
-        **net.settings() | {"dtype": dtype}, device=net.device, precision=dtype, engine=engine
-    )
-    values = learned(net)
-    for name, target in learned(made).items():
-        target[...] = values[name]
-    made.normalization = net.normalization
-    return made

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from cunet.backend import Array, to_host
+from cunet.net.checkpoint import copy_of
 from cunet.net.unet import UNet
-from cunet.tracing.recording import copy_of
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from cunet.data.meaning import MEANINGS
 from cunet.engines import engine_of
 from cunet.errors import CunetError, DataError, NumericError, not_among
 from cunet.files.atomic import write_text
+from cunet.net.checkpoint import copy_of
 from cunet.net.memory import explained, refuse_impossible, task_of
 from cunet.net.tiles import tile_for_output, usual_tile
 from cunet.net.unet import UNet
@@ -35,7 +36,7 @@ from cunet.tracing.field import Field, measure
 from cunet.tracing.given import Model, Picture, model_given, picture_given
 from cunet.tracing.layers import Layer, layers_of
 from cunet.tracing.place import Side, place
-from cunet.tracing.recording import Recorder, copy_of
+from cunet.tracing.recording import Recorder
 from cunet.tracing.skips import Skip, silenced
 
 
@@ -177,7 +178,7 @@ def _traced(
         pixel,
         down,
         across,
-        loss,
+        loss + 0.0,  # -0.0 is 0
         labels[inside],
         probability[inside],
         layers,
@@ -218,7 +219,7 @@ def _tile(
                 f"{picture.scaled} pixels and takes it in one tile; leave it out"
             )
         tile = tile_for_output(picture.scaled, depth, padding)
-    tile = tile or usual_tile(depth, padding)
+    tile = usual_tile(depth, padding) if tile is None else tile
     height, width = picture.image.shape[:2]
     return place(pixel[0], height, net.shape, tile), place(pixel[1], width, net.shape, tile)
 

@@ -7,6 +7,7 @@ from subprocess import run
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 import cunet
 import cunet.cli
@@ -46,6 +47,17 @@ def test_numbers_and_a_picture(folder):
     facts = json.loads(document.stdout)
     assert facts["paper"]["largest"] == expected.paper.largest and facts["page"] == 1
     assert f"{expected.paper.largest:.1e}" in found.stdout
+
+
+def test_the_image_is_not_overwritten(folder):
+    image = folder / "read.png"
+    Image.fromarray(np.zeros((60, 70), np.uint8)).save(image)
+    before = image.read_bytes()
+    command = [sys.executable, "-P", "-m", "cunet", "seams", str(image), "--model", "net.npz"]
+    found = run([*command, "-o", "./read.png", "--overwrite"], cwd=folder, capture_output=True,
+                text=True)  # fmt: skip
+    assert found.returncode == 2 and "is read by this command" in found.stderr
+    assert image.read_bytes() == before
 
 
 def test_what_is_refused(folder):

@@ -153,3 +153,29 @@ def test_it_runs_as_a_user_runs_it(model, image, tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "trace.html").is_file()
     assert "against its own most probable classes" in done.stderr and "Next:" in done.stderr
+
+
+def test_files_that_are_read_are_not_overwritten(run, model, image, tmp_path):
+    for option, source in (("image", image), ("model", model)):
+        same = tmp_path / f"{option}.html"
+        same.hardlink_to(source)
+        before = same.read_bytes()
+        code, _, told = run("trace", model, image, "-o", same, "--overwrite")
+        assert code == 2 and "is read by this command" in told and same.read_bytes() == before
+
+
+def test_numbers_of_no_use_are_told(run, model, image, tmp_path):
+    for options, words in (
+        (("--pixel", "9" * 5000 + ",1"), "expected a row and a column"),
+        (("--tile", "0"), "tile 0 does not fit"),
+    ):
+        code, _, told = run("trace", model, image, "-o", tmp_path / "o.html", *options)
+        assert code == 2 and words in told
+
+
+def test_a_loss_of_nothing_has_no_sign():
+    net = cunet.UNet(2, 1, dropout=0)
+    net.head.w.value[...] *= 1e6
+    image = np.random.default_rng(0).integers(0, 60_000, (1, 1)).astype(np.uint16)
+    loss = cunet.trace(net, image).loss
+    assert loss == 0 and not np.signbit(loss)

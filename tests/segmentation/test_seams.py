@@ -165,3 +165,23 @@ def test_differences_are_amplified_so_that_most_can_be_seen(largest, factor):
     spike = np.full((100, 100), largest)
     spike[5, 5] = 1
     assert amplified(spike) == pytest.approx(factor)
+
+
+def test_rounding_of_large_logits_is_no_seam_and_tiles_off_the_grid_are_one(monkeypatch):
+    image = np.random.default_rng(7).integers(0, 60_000, (120, 110)).astype(np.uint16)
+    net = UNet(4, 3, dropout=0)  # its logits are thousands on such numbers
+    net.head.w.value[...] /= 10
+    found = cunet.seams(image, net)
+    assert found.exact.largest > 1e-4 and found.passed
+    assert found.float64 < 1e-6 * found.exact.largest and "in float64" in found.notes[-1]
+    strict = cunet.seams(image, net, limit=1e-4)
+    assert not strict.passed and strict.is_rounding and strict.limit == 1e-4
+    monkeypatch.setattr(tiling, "lattice", lambda depth: 1)
+    wrong = cunet.seams(image, net, tile=108)
+    assert not wrong.passed and wrong.float64 > 0.1 * wrong.exact.largest
+
+
+def test_a_limit_is_as_usual_where_nothing_is_above_it():
+    image = np.random.default_rng(7).standard_normal((60, 70)).astype(np.float32)
+    found = cunet.seams(image, UNet(2, 2, dropout=0))
+    assert found.passed and found.limit == 1e-4 and found.float64 is None

@@ -9,10 +9,10 @@ from random_nets import VARIANTS, random_net
 import cunet
 from cunet.data.labels import IGNORE
 from cunet.engines import definition
-from cunet.net.checkpoint import learned
+from cunet.net.checkpoint import copy_of, learned
 from cunet.net.figure1 import rows
 from cunet.tracing.layers import Layer
-from cunet.tracing.recording import Recorder, copy_of
+from cunet.tracing.recording import Recorder
 
 NETS = pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
 

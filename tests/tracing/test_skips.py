@@ -6,7 +6,8 @@ from random_nets import VARIANTS, random_net
 
 import cunet
 from cunet.engines import definition
-from cunet.tracing.recording import Recorder, copy_of
+from cunet.net.checkpoint import copy_of
+from cunet.tracing.recording import Recorder
 
 
 class Silent(Recorder):
