@@ -1,7 +1,5 @@
 """`cunet trace`: one forward and backward pass through a network, as a page."""
 
-from pathlib import Path
-
 import click
 
 from cunet.cli import common
@@ -60,12 +58,10 @@ def command(model, image, out, device, overwrite, quiet, as_json, **given):
       cunet trace runs/isbi2012-1 slice.png --truth labels.png --pixel 100,200 -o pass.html
       cunet trace bundled stack.tif --page 3 --json
     """
-    from cunet.errors import CunetError
+    from cunet.reporting.page import html_file
     from cunet.tracing.trace import trace
 
-    out = Path(out)
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise CunetError(f"--out {out}: a trace is an HTML page; use a name ending in .html")
+    out = html_file(out)
     common.refuse_existing(out, overwrite, image, given["truth"], model)
     with common.claimed(out, overwrite):
         with common.busy("tracing", quiet):

@@ -131,6 +131,8 @@ def _halving(seen: Seen) -> tuple[str, bool]:
     ups = [w.shape[2:] for name, w in seen.filters.items() if name.endswith(".up")]
     sizes = {w.shape[:2] for name, w in seen.filters.items() if name.endswith(".up")}
     words = ", ".join(f"{a} -> {b}" for a, b in ups)
+    if ups and min(y.min() for name, y in seen.outputs.items() if name.endswith(".up")) >= 0:
+        words += "; a ReLU after each, of which the paper says nothing"
     return words, sizes == {(2, 2)} and all(a == 2 * b for a, b in ups)
 
 

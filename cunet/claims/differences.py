@@ -6,10 +6,11 @@ from typing import Any
 from cunet.claims import facts
 from cunet.claims.architecture import Check
 from cunet.claims.recipe import DIFFERS, VIEWS, Choice
+from cunet.reporting.page import duration
 from cunet.reporting.setup import differences as settings_beside
+from cunet.reporting.setup import nearest_preset
 from cunet.terminal import plural
 from cunet.training.config import Config
-from cunet.training.presets import PRESETS
 
 NAMES = {"warping_error": "warping error", "rand_error": "Rand error", "pixel_error": "pixel error"}
 DIGITS = {"warping_error": 6}  # 4 for the others
@@ -28,17 +29,22 @@ def protocol(document: Mapping[str, Any]) -> list[str]:
     folds = len({run["fold"] for run in runs})
     slices = sum(len(run["held_out"]) for run in runs[:folds])
     training = slices - len(runs[0]["held_out"])
-    minutes = [run["seconds"] / 60 for run in runs]
+    seconds = [run["seconds"] for run in runs]
+    views = VIEWS[document["average"]]
+    averaged = '"Averaged over 7 rotated versions"'
+    if document["average"] == "rotations":
+        views = f"{averaged} is read as {views}; see examples/paper/averaging.py."
+    else:
+        views = f"Test time: {views}. {averaged}, as the paper has it, can be read in several ways."
     return [
         "Slices: held-out slices of the labelled stack, fold k of n being slices k, k + n, "
         "k + 2n ... The paper's are those of the hidden test stack. Neighbours of held-out slices "
         f"are trained on, which helps; {training} of {slices} labelled slices are trained on, not "
         "all, which harms.",
-        f"Network and training: {runs[0]['steps']:,} steps, {min(minutes):.0f} to "
-        f"{max(minutes):.0f} minutes a run; the rest is in crossval.toml. The paper's learning "
+        f"Network and training: {plural(runs[0]['steps'], 'step')}, {duration(min(seconds))} to "
+        f"{duration(max(seconds))} a run; the rest is in crossval.toml. The paper's learning "
         "rate, number of steps and normalisation of the loss are not published.",
-        f'"Averaged over 7 rotated versions" is read as {VIEWS[document["average"]]}; see '
-        "examples/paper/averaging.py.",
+        views,
         "The Rand error is in the challenge's form since January 2015; before, a pixel made no "
         "pair with itself.",
         "Every score is taken at its best threshold on the slices scored, as in the challenge. The "
@@ -68,10 +74,8 @@ def _differs(one: Check | Choice) -> str:
 
 def _why(config: Config) -> str:
     """The preset that the settings are nearest to, and what it is for."""
-    names = [name for name in PRESETS if name != "finetune" or config.from_model is not None]
-    changed = {name: settings_beside(config, name) for name in names}
-    preset = min(names, key=lambda name: len(changed[name]))
-    others = changed[preset]
+    preset = nearest_preset(config)
+    others = settings_beside(config, preset)
     but = f", but for {plural(len(others), 'setting')} ({', '.join(others)})" if others else ""
     return f"Why: the settings are those of the preset {preset} ({WHY[preset]}){but}."
 

@@ -21,7 +21,7 @@ class Statement:
 
 LAYERS, TILE_IN, TILE_OUT, PARAMETERS, CHANNELS = 23, 572, 388, 31_030_658, 64
 MOMENTUM, W0, BORDER_SIGMA, ELASTIC_SIGMA = 0.99, 10.0, 5.0, 10.0
-SLICES, SIDE = 30, 512  # of the training stack
+SLICES = 30  # of the training stack
 HOURS, GPU = 10, "an NVidia Titan GPU (6 GB)"
 
 ARCHITECTURE = {

@@ -173,7 +173,7 @@ def _cost(found: Mapping[str, Any]) -> str:
     each = f"{duration(min(seconds))} to {duration(max(seconds))}"
     rows = [
         ("The paper", cost["paper"]),
-        ("A run here", f"{each}; {cost['steps']:,} steps"),
+        ("A run here", f"{each}; {plural(cost['steps'], 'step')}"),
         (f"All {len(seconds)} runs", duration(cost["seconds_in_all"])),
         ("A step", duration(sum(seconds) / len(seconds) / cost["steps"])),
         ("Machine", machine),

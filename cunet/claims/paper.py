@@ -10,6 +10,7 @@ from cunet.claims.crossval_facts import Found
 from cunet.claims.differences import sentences
 from cunet.errors import CunetError
 from cunet.files.atomic import write_text
+from cunet.reporting.page import html_file
 
 
 @arguments(folder=path, out=path, overwrite=flag)
@@ -31,8 +32,8 @@ def paper(folder: str | Path, out: str | Path | None = None, overwrite: bool = F
 
 
 def page_path(folder: str | Path, out: str | Path | None) -> Path:
-    """Where the page is written."""
-    return Path(out) if out is not None else Path(folder) / "paper.html"
+    """Where the page is written; CunetError where that is the name of something else."""
+    return html_file(Path(folder) / "paper.html" if out is None else out)
 
 
 def write(found: dict[str, Any], target: Path) -> Path:

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from cunet.claims import facts
 from cunet.claims.facts import RECIPE, SILENT, Statement
+from cunet.data.weight_images import border
 from cunet.data.weight_map import FORMS
-from cunet.training.config import Config
+from cunet.training.config import MOMENTUM, Config
 
 SAME, DIFFERS, OURS = "as the paper", "differs", "paper silent"
-MOMENTUM = {"sgd": 0.99, "adam": 0.9}  # where it is not given, as in Config.make_solver
 VIEWS = {
     "rotations": "the 8 rotations and reflections of the square, probabilities averaged",
     "flips": "4 mirror images, probabilities averaged",
@@ -81,9 +81,7 @@ def _weights(config: Config) -> tuple[str, bool]:
     if config.weight_map not in FORMS:
         balance = config.weight_map == "balance"
         return "class balance, no border term" if balance else "none: 1 everywhere", False
-    usual = FORMS[config.weight_map]
-    w0 = usual.w0 if config.w0 is None else config.w0
-    sigma = usual.sigma if config.border_sigma is None else config.border_sigma
+    w0, sigma = border(config.weight_map, config.w0, config.border_sigma)
     words = f"form {config.weight_map}, w0 = {w0:g}, sigma = {sigma:g}"
     return words, (config.weight_map, w0, sigma) == ("paper", facts.W0, facts.BORDER_SIGMA)
 
@@ -101,5 +99,5 @@ def _variation(config: Config) -> tuple[str, bool]:
         return "shifts alone", False
     grey = [n for n in ("contrast", "brightness", "curve", "noise") if getattr(config, n)]
     more = [n for n in ("zoom", "shear", "blur") if getattr(config, n)]
-    words = ", ".join(["shifts, any angle, mirror images", *grey, *more])
+    words = ", ".join(["shifts, any angle", *grey, *more, "mirror images (the paper names none)"])
     return words, bool(grey) and not more

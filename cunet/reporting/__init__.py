@@ -14,7 +14,7 @@ from cunet.reporting.curves import curves
 from cunet.reporting.examples import section as examples
 from cunet.reporting.facts import Facts, Found, Progress, collect, nothing
 from cunet.reporting.key_figures import key_figures
-from cunet.reporting.page import PAGE, escape
+from cunet.reporting.page import PAGE, REPORT, escape
 from cunet.reporting.setup import settings, size_and_machine
 from cunet.reporting.trained_on import section as trained_on
 from cunet.terminal import plural
@@ -55,7 +55,7 @@ def write_report(
             "runs to compare them there"
         )
     write(cast("str | Path", run), progress)
-    return Path(cast("str | Path", run)) / "report.html"
+    return Path(cast("str | Path", run)) / REPORT
 
 
 def write(run: str | Path, progress: Progress = nothing) -> Facts:
@@ -83,7 +83,7 @@ def write(run: str | Path, progress: Progress = nothing) -> Facts:
     ]
     body = "\n".join(filter(None, parts))
     page = PAGE.substitute(title=escape(f"{name} - cunet report"), body=body)
-    write_text(facts.path / "report.html", page)
+    write_text(facts.path / REPORT, page)
     return facts
 
 
@@ -92,8 +92,8 @@ def _head(facts: Facts, name: str) -> str:
     if facts.data:
         training = plural(facts.data.training, "slice")
         parts.append(f"{training} to train on, {facts.data.held_out or 'none'} held out")
-    if model := vars(facts.config).get("from_model"):
-        parts.append(f"trained from the weights of {model}")
+    if facts.config.from_model is not None:
+        parts.append(f"trained from the weights of {facts.config.from_model}")
     if "started" in facts.environment:
         parts.append(f"started {facts.environment['started']}")
     return f'<h1>{escape(name)}</h1>\n<p class="soft">{escape("; ".join(parts))}</p>'

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cunet.data.dataset import some
+from cunet.data.weight_images import border
+from cunet.data.weight_map import FORMS
 from cunet.errors import CunetError
 from cunet.net import checkpoint
 from cunet.net.array_shapes import parameter_shapes
@@ -20,12 +21,14 @@ from cunet.reporting.recorded import ENVIRONMENT, read_document
 from cunet.reporting.setup import show
 from cunet.terminal import plural
 from cunet.training.config import Config
+from cunet.training.log_file import missing_steps
 from cunet.training.run_folder import read_settings
 from cunet.training.run_state import failure_of
 
 MAX_RUNS = 36  # lines that colour and dashes can tell apart
 SPLIT = ("fold", "hold_out", "train_share", "drop")
-LOSS = ("weight_map", "w0", "border_sigma", "normalize", "sigmoid")  # what a training loss measures
+LOSS = ("weight_map", "normalize", "sigmoid")  # what a training loss measures, and
+BORDER = ("w0", "border_sigma")  # the border term of a weight map that has one
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ def _read(path: Path, name: str) -> Run:
         remarks.append(f"diverged after step {done:,} of {config.steps:,}: {why}")
     elif done < config.steps:
         remarks.append(f"not finished: {done:,} of {plural(config.steps, 'step')} were made")
+    if lost := missing_steps(path / "log.csv", done):
+        remarks.append(f"log.csv lacks steps {lost:.80}: these lines were lost or are damaged")
     if not len(log.val_step):
         remarks.append("no validation: it has no validation loss, pixel error and Dice")
     classes, parameters = None, None
@@ -123,13 +128,24 @@ def warnings(runs: Sequence[Run]) -> list[str]:
             f"The numbers of classes differ ({counts}): pixel error and Dice are those of all "
             "classes but the first, whatever these are; losses are of other classes."
         )
-    if differ(runs, *LOSS):
-        names = [name for name in LOSS if differ(runs, name)]
+    if names := _loss_settings(runs):
         said.append(
-            f"Training losses are weighed differently ({some(names, len(LOSS))}): their heights "
+            f"Training losses are weighed differently ({', '.join(names)}): their heights "
             "cannot be compared, only how they fall. Validation losses are not weighed."
         )
     return said
+
+
+def _loss_settings(runs: Sequence[Run]) -> list[str]:
+    """The settings by which training losses are of another scale; w0 and sigma as they are used, by
+    runs of the same weight map with a border term."""
+    names = [name for name in LOSS if differ(runs, name)]
+    form = runs[0].config.weight_map
+    if form in FORMS and "weight_map" not in names:
+        terms = [border(form, run.config.w0, run.config.border_sigma) for run in runs]
+        pairs = zip(BORDER, zip(*terms, strict=True), strict=True)
+        names += [name for name, values in pairs if len(set(values)) > 1]
+    return names
 
 
 def same_data(runs: Sequence[Run]) -> bool:

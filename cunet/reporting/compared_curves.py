@@ -77,7 +77,7 @@ def curves(runs: Sequence[Run]) -> str:
         parts.append(f"<h3>Over time</h3>\n{legend(runs)}{_grid(over_time)}")
     else:
         parts.append(
-            "<p>A step takes all runs equally long: over time the curves are the same.</p>"
+            "<p>A step takes about as long in every run: over time the curves look the same.</p>"
         )
     return "\n".join(parts)
 

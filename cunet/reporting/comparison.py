@@ -11,7 +11,17 @@ from cunet.errors import CunetError
 from cunet.files.atomic import write_text
 from cunet.reporting.compared import Run, comparable, differing, read_runs, warnings
 from cunet.reporting.compared_curves import curves, smoothed
-from cunet.reporting.page import PAGE, cards, duration, escape, folded, number, table
+from cunet.reporting.page import (
+    PAGE,
+    REPORT,
+    cards,
+    duration,
+    escape,
+    folded,
+    html_file,
+    number,
+    table,
+)
 from cunet.terminal import shell_line
 
 DEFAULT = "compare.html"
@@ -22,9 +32,7 @@ def write_comparison(
     paths: Sequence[str | Path], out: str | Path | None = None, overwrite: bool = False
 ) -> Path:
     """Write one page on several runs; returns its path. Errors as in write_report."""
-    target = Path(DEFAULT if out is None else out)
-    if target.suffix.lower() not in (".html", ".htm"):
-        raise CunetError(f"'{target}': the page is HTML; name a file that ends in .html")
+    target = html_file(DEFAULT if out is None else out)
     if target.exists() and not overwrite:
         raise CunetError(f"'{target}' exists; overwrite it, or give another name")
     runs = read_runs(paths)
@@ -132,7 +140,7 @@ def _links(runs: Sequence[Run], target: Path) -> str:
     """Each run with a link to its own report where there is one."""
     items = []
     for run in runs:
-        page = run.path / "report.html"
+        page = run.path / REPORT
         name = f"<strong>{escape(run.name)}</strong>"
         if page.is_file():
             relative = os.path.relpath(page.resolve(), target.resolve().parent)

@@ -2,8 +2,10 @@
 
 import html
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from string import Template
 
+from cunet.errors import CunetError
 from cunet.reporting.style import STYLE
 from cunet.terminal import printable
 
@@ -22,9 +24,23 @@ $body
 </html>
 """)
 
+REPORT = "report.html"  # in a run folder
 MANY_COLUMNS = 5  # from here on a table may be wider than a narrow screen
 
 Card = tuple[str, str, str]  # name, value, what it is of
+
+
+def html_file(path: str | Path) -> Path:
+    """Where a page is written; CunetError where the name is not that of a page, or is that of the
+    report of a run, which its training replaces."""
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise CunetError(f"'{path}': the page is HTML; name a file that ends in .html")
+    if path.name == REPORT and (path.parent / "run.toml").is_file():
+        raise CunetError(
+            f"'{path}' is where the report of that run belongs; give the page another name"
+        )
+    return path
 
 
 def escape(text: object) -> str:

@@ -15,7 +15,10 @@ def read_document(path: Path, kinds: Mapping[str, type], remarks: list[str]) -> 
     """The object in a JSON file without what is not of the kind it should be."""
     try:
         found = read_json(path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        remarks.append(f"{path.name} could not be read: {error.strerror or error}")
+        return {}
+    except ValueError as error:
         remarks.append(f"{path.name} could not be read: {error}")
         return {}
     for name, kind in kinds.items():

@@ -12,7 +12,7 @@ from cunet.net.sizes import output_size
 from cunet.reporting.facts import Facts
 from cunet.reporting.page import duration, folded, table
 from cunet.terminal import plural, shell_line
-from cunet.training.config import PRESETS, Config
+from cunet.training.config import MOMENTUM, PRESETS, Config
 from cunet.training.from_model import SHAPE, USUAL
 
 MAX_HASHES = 8  # of files that are listed
@@ -20,7 +20,6 @@ MAX_NAMED = 8  # settings in the summary
 # Settings that belong to one run and its data, not to a recipe
 NOT_COMPARED = {"data", "dataset", "labels", "out", "from_model", "device", "threads", "minutes"}
 NOT_COMPARED |= {"seed", "fold", "hold_out", "train_share", "drop"}
-MOMENTUM = {"sgd": 0.99, "adam": 0.9}  # where it is not given
 MACHINE = ("float32", "tf32")  # what a precision left open becomes, as the machine is
 
 
@@ -31,8 +30,7 @@ def settings(config: Config, command: Sequence[object] = ()) -> str:
     """
     values = asdict(config)
     named = _named_preset(command)
-    nearest = [name for name in PRESETS if name != "finetune" or config.from_model is not None]
-    preset = named or min(nearest, key=lambda name: len(differences(config, name)))
+    preset = named or nearest_preset(config)
     changed = differences(config, preset)
     usual = {f.name: f.default for f in fields(Config)} | PRESETS[preset]
     rows = [(k, show(v), show(usual[k]) if k in changed else "") for k, v in values.items()]
@@ -73,6 +71,12 @@ def differences(config: Config, preset: str) -> list[str]:
         return value != usual[name]
 
     return [k for k, v in asdict(config).items() if k not in apart and differs(k, v)]
+
+
+def nearest_preset(config: Config) -> str:
+    """The preset from which the fewest settings differ."""
+    names = [name for name in PRESETS if name != "finetune" or config.from_model is not None]
+    return min(names, key=lambda name: len(differences(config, name)))
 
 
 def _named_preset(command: Sequence[object]) -> str | None:

@@ -12,6 +12,7 @@ from typing import overload
 import numpy as np
 
 from cunet.data.on_disk import OnDisk
+from cunet.data.weight_images import border
 from cunet.data.weight_map import FORMS
 from cunet.pictures.sheets import sample_strip
 from cunet.reporting.page import escape, folded
@@ -102,9 +103,8 @@ def section(shown: TrainedOn | None, config: Config) -> str:
 def _weighed(shown: TrainedOn, config: Config) -> str:
     """The weight map of the slice beside the slice, or a sentence where it has one colour."""
     said = [f"weight map {config.weight_map}"]
-    if form := FORMS.get(config.weight_map):
-        w0 = form.w0 if config.w0 is None else config.w0
-        sigma = form.sigma if config.border_sigma is None else config.border_sigma
+    if config.weight_map in FORMS:
+        w0, sigma = border(config.weight_map, config.w0, config.border_sigma)
         said.append(f"w0 {w0:g}, sigma {sigma:g} pixels")
     said += [f"{name} {weight:.3g}" for name, weight in shown.balance.items()]
     text = f"{shown.name}, of the slices trained on; {', '.join(said)}."

@@ -12,10 +12,10 @@ def document(trace: "Trace") -> dict[str, Any]:
     """All numbers of a trace. Rows and columns are those of the image that the network is shown;
     they may lie beyond its border, where it is mirrored. A span is its first and last pixel."""
     picture, down, across = trace.picture, trace.down, trace.across
-    shape = vars(trace.model.net.shape)
+    net = trace.model.net
     return {
         "model": trace.model.name,
-        "net": dict(shape) | {"resize": trace.model.net.resize},
+        "net": vars(net.shape) | {"resize": net.resize},
         "image": picture.name,
         "page": picture.page,
         "size": list(picture.size),

@@ -64,7 +64,7 @@ def _loss(trace: "Trace") -> str:
 def _contents(trace: "Trace", sections: dict[str, tuple[str, str]]) -> str:
     """The table of contents: the sections, and the layers along the U."""
     links = [f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in sections.items()]
-    depth, net = trace.model.net.shape.depth, trace.model.net.shape
+    shape = trace.model.net.shape
     names = [layer.name for layer in trace.layers]
 
     def along(starts: tuple[str, ...]) -> str:
@@ -75,12 +75,12 @@ def _contents(trace: "Trace", sections: dict[str, tuple[str, str]]) -> str:
         )
 
     rows = []
-    for i in range(depth + 1):
+    for i in range(shape.depth + 1):
         down = (f"contract{i}.", "input") if i == 0 else (f"contract{i}.",)
         up = (f"expand{i}.", "head") if i == 0 else (f"expand{i}.",)
-        side = "" if i == depth else f"<div>{along(up)}</div>"
-        said = f"<b>{plural(net.width << i, 'channel')}</b>"
-        kind = ' class="bottom"' if i == depth else ""
+        side = "" if i == shape.depth else f"<div>{along(up)}</div>"
+        said = f"<b>{plural(shape.width << i, 'channel')}</b>"
+        kind = ' class="bottom"' if i == shape.depth else ""
         rows.append(f'<li{kind} style="--i:{i}"><div>{along(down)}</div>{said}{side}</li>')
     return (
         '<nav aria-label="On this page"><ul>' + "".join(links) + "</ul>\n"

@@ -37,6 +37,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "elastic": ("grid", "simard", "none"),
     "precision": (None, "float32", "float64", "tf32", "float16", "bfloat16"),
 }
+MOMENTUM = {"sgd": 0.99, "adam": 0.9}  # where it is not given
 
 
 @knows_what_is_given
@@ -79,7 +80,7 @@ class Config:
     power: float = 1.0
     step_size: int = 10_000
     step_values: tuple[int, ...] = ()
-    momentum: float | None = None  # None: 0.99 for sgd, 0.9 for adam
+    momentum: float | None = None  # None: that of the solver, see MOMENTUM
     weight_decay: float = 0.0
     clip: float = 1.0  # largest global norm of the gradient; 0: off
     iter_size: int = 1
@@ -206,8 +207,8 @@ class Config:
             "clip": self.clip or None,
             "iter_size": self.iter_size,
         }
-        make, usual = (SGD, 0.99) if self.solver == "sgd" else (Adam, 0.9)
-        momentum = usual if self.momentum is None else self.momentum
+        momentum = MOMENTUM[self.solver] if self.momentum is None else self.momentum
+        make = {"sgd": SGD, "adam": Adam}[self.solver]
         return make(parameters, momentum=momentum, **shared)
 
 

@@ -1,7 +1,6 @@
 """log.csv: one line a step, read even where lines of it are torn or spoilt."""
 
 import csv
-import math
 from pathlib import Path
 
 from cunet.errors import DataError, of_system
@@ -20,6 +19,7 @@ COLUMNS = (
 )
 LARGEST = 1 << 30  # bytes: of ten million steps
 LAST_STEP = 10**9
+LARGEST_NUMBER = 1e60  # no time, rate or loss is larger
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -55,7 +55,7 @@ def _is_good(row: dict[str, str]) -> bool:
         numbers += [float(row[name] or 0) for name in COLUMNS[4:]]
     except ValueError:
         return False
-    return 1 <= step < LAST_STEP and all(map(math.isfinite, numbers))
+    return 1 <= step < LAST_STEP and all(abs(one) < LARGEST_NUMBER for one in numbers)
 
 
 def missing_steps(path: Path, step: int) -> str:

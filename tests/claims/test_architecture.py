@@ -25,6 +25,16 @@ def test_the_papers_network_is_the_papers():
     assert said["tile"].endswith("568, 280, 136, 64 pixels")
 
 
+def test_a_relu_after_the_up_convolutions_is_said():
+    """Only the network of the authors' release has one, and the paper names none."""
+    own, theirs = (
+        found(Shape(4, 2, variant=variant), 76)["up-convolutions"]
+        for variant in ("paper", "release2015")
+    )
+    assert own == "16 -> 8, 8 -> 4"
+    assert theirs == "16 -> 8, 8 -> 8; a ReLU after each, of which the paper says nothing"
+
+
 @pytest.mark.parametrize(
     ("shape", "tile", "differs"),
     [

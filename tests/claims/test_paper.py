@@ -7,8 +7,8 @@ import pytest
 from report_pages import Page
 
 import cunet
-from cunet.claims import crossval_facts, facts
-from cunet.claims.differences import sentences
+from cunet.claims import crossval_facts, facts, recipe
+from cunet.claims.differences import protocol, sentences
 from cunet.claims.paper import document
 from cunet.errors import CunetError, DataError
 from cunet.training.config import Config
@@ -84,6 +84,25 @@ def test_a_low_warping_error_of_an_empty_prediction_is_no_merit():
     assert "says nothing" in said(0.0, 0.92)
     assert "says nothing" not in said(0.0003, 0.04) and "says nothing" not in said(0.03, 0.92)
     assert "Network and recipe are all that the paper states." in said(0.03, 0.92)
+
+
+@pytest.mark.parametrize("average", ["none", "flips", "rotations"])
+def test_only_rotations_are_a_reading_of_the_papers_averaging(average):
+    runs = [{"fold": k, "held_out": [k], "steps": 1, "seconds": 9.0} for k in (0, 1)]
+    text = "\n".join(protocol({"average": average, "runs": runs}))
+    assert ("is read as" in text) == (average == "rotations")
+    assert recipe.VIEWS[average] in text and "1 step, 9 s to 9 s a run" in text
+
+
+def test_a_page_does_not_take_the_place_of_another_file(folder, run):
+    (folder / "fold0-seed4" / "report.html").unlink(missing_ok=True)
+    before = (folder / "metrics.json").read_bytes()
+    for out in (folder / "metrics.json", folder / "fold0-seed4" / "report.html"):
+        assert run("paper", folder, "-o", out, "--overwrite")[0] == 2
+        with pytest.raises(CunetError, match="ends in .html|belongs"):
+            cunet.paper(folder, out, overwrite=True)
+    assert (folder / "metrics.json").read_bytes() == before
+    assert not (folder / "fold0-seed4" / "report.html").exists()
 
 
 def test_an_older_page_is_not_replaced_unasked(folder, run):

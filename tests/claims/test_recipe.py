@@ -45,6 +45,13 @@ def test_a_setting_that_leaves_the_paper_is_marked(change, name):
     assert marked(replace(Config(), **change)) == {name}
 
 
+def test_mirror_images_are_not_said_to_be_the_papers():
+    for config in (make("paper"), make("ucsd")):
+        found = {c.statement.name: c for c in choices(config, "none")}["other variation"]
+        assert "mirror images (the paper names none)" in found.found
+        assert "mirror" not in found.statement.says
+
+
 def test_what_is_given_as_the_paper_has_it_is_no_difference():
     given = {"momentum": 0.99, "w0": 10.0, "border_sigma": 5.0, "lr": 0.1, "steps": 7}
     assert marked(replace(Config(), **given)) == set()

@@ -87,7 +87,7 @@ def test_the_learning_rate_of_a_run_is_taken(run, trained, save, tmp_path):
         (["MODEL", "IMAGE", "--pixel", "5"], 2, "a row and a column"),
         (["MODEL", "IMAGE", "--pixel", "30,0"], 2, "a row from 0 to 29 and a column from 0 to 33"),
         (["MODEL", "IMAGE", "--page", "3"], 2, "pages 0 to 2"),
-        (["MODEL", "IMAGE", "-o", "o.txt"], 2, "a name ending in .html"),
+        (["MODEL", "IMAGE", "-o", "o.txt"], 2, "a file that ends in .html"),
         (["MODEL", "IMAGE", "--lr", "0"], 2, "lr: expected a number above 0"),
         (["MODEL", "IMAGE", "--lr", "nan"], 2, "lr"),
         (["MODEL", "IMAGE", "--tile", "45"], 2, "sizes that do are 44 and 48"),

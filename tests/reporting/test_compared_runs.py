@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 import tomllib
+from dataclasses import replace
 from subprocess import run as call
 
 import numpy as np
@@ -16,6 +17,7 @@ from run_folders import log_of
 
 import cunet
 from cunet.errors import CunetError
+from cunet.reporting.compared import read_runs, warnings
 from cunet.reporting.compared_curves import DASHES, look
 
 
@@ -151,7 +153,7 @@ def test_curves_over_time_where_a_step_takes_one_run_longer(runs, tmp_path):
         (same / "log.csv").write_text(with_seconds(1.0))
         out = cunet.report([same, slow], out=tmp_path / f"{each}.html")
         pages.append(out.read_text(encoding="utf-8"))
-    assert "A step takes all runs equally long" in pages[0] and "Over time" not in pages[0]
+    assert "A step takes about as long in every run" in pages[0] and "Over time" not in pages[0]
     assert "<h3>Over time</h3>" in pages[1] and "Dice, held out over minutes" in pages[1]
 
 
@@ -190,6 +192,47 @@ def test_damaged_runs_are_compared_as_far_as_they_go(runs, tmp_path):
     assert "No step was logged" in Page(out.read_text(encoding="utf-8")).words
 
 
+def test_lines_that_a_log_lacks_are_said(runs, tmp_path):
+    folder = tmp_path / "torn"
+    shutil.copytree(runs[0], folder)
+    lines = (folder / "log.csv").read_text().splitlines()
+    del lines[2:4]  # of the steps 2 and 3
+    (folder / "log.csv").write_text("\n".join(lines) + "\n")
+    (folder / "env.json").unlink()
+    out = cunet.report([folder, runs[1]], out=tmp_path / "c.html")
+    words = Page(out.read_text(encoding="utf-8")).words
+    assert "torn: log.csv lacks steps 2-3" in words
+    assert "torn: env.json could not be read: No such file or directory" in words
+
+
+def test_numbers_that_no_training_has_are_damage(runs, tmp_path):
+    folder = tmp_path / "vast"
+    shutil.copytree(runs[0], folder)
+    whole = (folder / "log.csv").read_text().splitlines()
+    for large, kept in (("1e50", 6), ("1e308", 3)):
+        lines = [line.split(",") for line in whole]
+        for values in lines[4:]:
+            values[lines[0].index("loss")] = large
+        (folder / "log.csv").write_text("\n".join(map(",".join, lines)) + "\n")
+        out = cunet.report([folder, runs[1]], out=tmp_path / f"{large}.html")
+        _, row, _ = rows_of(out.read_text(encoding="utf-8"), "Scores")
+        assert row[1] == str(kept)
+        assert cunet.report(folder) == folder / "report.html"
+
+
+def test_a_border_term_is_compared_as_it_is_used(runs):
+    """One of the usual height is no other for being given; without a border term none counts."""
+    first, second = (read_runs(runs)[i] for i in (0, 1))
+
+    def said(**settings):
+        pair = [replace(run, config=replace(first.config, **settings)) for run in (first, second)]
+        pair[1] = replace(pair[1], config=replace(pair[1].config, w0=10.0))
+        return [one for one in warnings(pair) if "weighed" in one]
+
+    assert said(weight_map="paper") == said(weight_map="balance", w0=3.0) == []
+    assert "(w0)" in said(weight_map="falk2019")[0]
+
+
 def test_names_that_are_markup_are_text(runs, tmp_path):
     folder = tmp_path / "<b>&run"
     shutil.copytree(runs[0], folder)
@@ -209,10 +252,12 @@ def test_what_is_refused(runs, tmp_path):
         "ends in .html": ([one, two], tmp_path / "a.txt"),
         "is not a run folder": ([one, tmp_path], tmp_path / "a.html"),
         "report of one run is report.html": (one, tmp_path / "a.html"),
+        "belongs; give the page another name": ([one, two], two / "report.html"),
     }
     for message, (given, out) in cases.items():
         with pytest.raises(CunetError, match=message):
             cunet.report(given, out=out)
+    assert not (two / "report.html").exists()
     assert there.read_text() == "mine" and os.listdir(tmp_path) == ["there.html"]
     assert cunet.report([one, two], out=there, overwrite=True) == there
     assert "2 runs compared" in there.read_text(encoding="utf-8")
