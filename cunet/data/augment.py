@@ -1,5 +1,5 @@
-"""Random training samples: shift, rotation, mirroring, elastic deformation and grey values
-(section 3.1 of the paper), and zoom, shear and blur on request.
+"""Random training samples: shift, rotation, elastic deformation and grey values (section 3.1 of the
+paper), mirror images, which it does not name, and zoom, shear and blur on request.
 
 A tile is a square of points in its own frame; a sample is the image looked up at the moved points.
 One field of moved points serves the image (bilinear), the labels (nearest) and the weights
