@@ -27,10 +27,11 @@ from cunet.solvers.rates import LearningRate
 
 READ = ("cunet/training/loop.py", "cunet/solvers/adam.py")
 
-TILE, DEPTH, WIDTH, STEPS, EVERY = 148, 2, 8, 120, 10
+TILE, DEPTH, WIDTH, STEPS, EVERY = 108, 2, 8, 80, 10
 LEARNED = 5  # the seed of the image
+FASTEST = 0.005  # the rate at first
 RATE, GRADIENTS = 0.1, (4.0, 2.0, 0.01)
-PART = (slice(0, 72, 3), slice(0, 72, 3))  # of the pictures
+PART = (slice(0, 66, 3), slice(0, 66, 3))  # of the pictures
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def train(x: np.ndarray, labels: np.ndarray) -> Trained:
     """A network that is shown one image again and again."""
     net = UNet(width=WIDTH, depth=DEPTH, dropout=0, seed=0)
     weights = class_weights(labels, classes=2)[labels]
-    solver = Adam(net.parameters(), lr=LearningRate(3e-3, "cosine", max_iter=STEPS))
+    solver = Adam(net.parameters(), lr=LearningRate(FASTEST, "cosine", max_iter=STEPS))
     losses, rates = [], []
     for _ in range(STEPS):
         logits, backward = net(x)
@@ -188,7 +189,7 @@ def lesson() -> Parts:
     )
     yield Text(
         f"A tile of {TILE} pixels gives {output_size(TILE, DEPTH)}; a net of {count:,} parameters, "
-        f"{STEPS} steps; the rate falls from 0.003 to 0 along half a cosine:"
+        f"{STEPS} steps; the rate falls from {FASTEST:g} to 0 along half a cosine:"
     )
     told = [step for step in range(1, STEPS + 1) if step == 1 or step % EVERY == 0]
     yield Block("\n".join(training.line(step) for step in told))

@@ -2,15 +2,28 @@
 
 import functools
 import re
+from unittest.mock import patch
 
 import cunet
+from cunet.lessons import learning
+from cunet.lessons.lesson import Lesson
 from cunet.lessons.parts import Arrays, Check, Table
+
+TRAIN, TELL = learning.train, Lesson.parts
+
+
+@functools.cache
+def trained():
+    """The network of the lesson on learning; one training serves all tests."""
+    scene = learning.scene(learning.LEARNED)
+    return TRAIN(scene.x, scene.labels)
 
 
 @functools.cache
 def parts(name, answer=False):
-    """All parts of a lesson, or of its exercise and answer."""
-    return tuple(cunet.lesson(name, answer).parts())
+    """All parts of a lesson, or of its exercise and answer; computed once."""
+    with patch.object(learning, "train", lambda x, labels: trained()):
+        return tuple(TELL(Lesson(name, answer)))
 
 
 def arrays(name, answer=False):

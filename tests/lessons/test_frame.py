@@ -19,6 +19,7 @@ import cunet
 from cunet import lessons
 from cunet.errors import CheckError
 from cunet.lessons import LESSONS
+from cunet.lessons.lesson import Lesson
 from cunet.lessons.markdown import markdown
 from cunet.lessons.parts import (
     Arrays,
@@ -154,6 +155,12 @@ def test_apart_is_the_largest_difference_from_the_first():
 # Every lesson
 
 
+@pytest.fixture
+def told_once(monkeypatch):
+    """A lesson that is shown in several ways is computed once."""
+    monkeypatch.setattr(Lesson, "parts", lambda lesson: parts(lesson.name, lesson.answer))
+
+
 def test_lessons_and_their_modules_are_the_same():
     assert {name.replace("-", "_") for name in LESSONS} <= MODULES
     loaded = {name: importlib.import_module(f"cunet.lessons.{name}") for name in MODULES}
@@ -162,7 +169,7 @@ def test_lessons_and_their_modules_are_the_same():
 
 
 @pytest.mark.parametrize("name", THERE)
-def test_a_lesson_has_a_title_and_files_to_read(name):
+def test_a_lesson_has_a_title_and_files_to_read(name, told_once):
     lesson = cunet.lesson(name)
     assert lesson.title == LESSONS[name] and lesson.number == list(LESSONS).index(name) + 1
     assert cunet.lesson(lesson.number) == lesson
@@ -219,7 +226,7 @@ def test_lines_of_code_stand_in_the_source_as_they_are(name):
 
 
 @pytest.mark.parametrize("name", THERE)
-def test_nothing_is_wider_than_a_terminal(name):
+def test_nothing_is_wider_than_a_terminal(name, told_once):
     for answer in (False, True):
         for line in str(cunet.lesson(name, answer)).split("\n"):
             assert len(line) <= 100, line
