@@ -3,6 +3,7 @@
 import itertools
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,44 @@ from inputs import TOLERANCE, Inputs
 from PIL import Image
 
 from cunet import cli, threads
+
+# The files that take longest, the longest first: of several processes none ends with one of them
+# while the others have nothing to do. `pytest --durations 50` tells what belongs here.
+FIRST = (
+    "engines/gpu/test_cuda_compile.py",
+    "crash/test_crash.py",
+    "engines/gpu/test_cuda_net.py",
+    "bench/test_bench_cuda.py",
+    "engines/gpu/test_cuda_step.py",
+    "cli/test_cuda_command.py",
+    "engines/gpu/test_cuda_convolution.py",
+    "docs/test_commands.py",
+    "volumes/test_segment_volume.py",
+    "volumes/test_hostile.py",
+    "engines/gpu/test_cuda_sample.py",
+    "reporting/test_report.py",
+    "docs/test_book.py",
+    "engines/gpu/test_cuda_weight_boxes_mutants.py",
+    "engines/gpu/test_cuda_boxes_mutants.py",
+    "engines/gpu/test_cuda_mutants.py",
+    "volumes/test_plan.py",
+    "engines/gpu/test_cuda_images.py",
+    "engines/gpu/test_cuda_boxes.py",
+    "engines/test_machine_code.py",
+    "lessons/test_second_lessons.py",
+    "volumes/test_objects.py",
+)
+
+
+def pytest_configure(config):
+    """Processes of pytest-xdist take files in the order of FIRST, not by their numbers of tests."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    place = {Path(__file__).parent / name: n for n, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path, len(FIRST)))
 
 
 @pytest.fixture(
