@@ -15,6 +15,9 @@
 // It knows nothing of time, of bank conflicts, of what lies past the end of an array, and of races
 // that no order of whole steps from barrier to barrier brings out.
 #include "fibers.h"
+#if KIND == 2
+#include <immintrin.h>  // of float16 alone, since it takes long to compile
+#endif
 
 // ---- the words and types of CUDA
 

@@ -1,6 +1,5 @@
 // The threads of a CUDA block as fibers: stacks between which a running thread switches by itself
 // when it must wait for others. Blocks run one after the other. See cuda_cpu.h for the purpose.
-#include <immintrin.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,7 +8,6 @@
 
 #include <algorithm>
 #include <deque>
-#include <random>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -31,6 +29,16 @@ extern "C" __attribute__((weak, visibility("hidden"))) unsigned char __start_cud
     __stop_cuda_shared[];  // the linker's names for the ends of the section
 
 namespace emulation {
+
+struct Random {  // splitmix64; <random> takes longer to compile than a small kernel
+    uint64_t state;
+    unsigned operator()() {
+        uint64_t z = state += 0x9e3779b97f4a7c15;
+        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+        z = (z ^ z >> 27) * 0x94d049bb133111eb;
+        return (z ^ z >> 31) >> 32;
+    }
+};
 
 constexpr int POISON = 0xFF, CANARY = 0xA5, AFTER = 1024;  // AFTER: guarded bytes past the end
 constexpr size_t STACK = 128 * 1024 + 192;  // no power of two: the stacks share the cache evenly
@@ -133,8 +141,8 @@ static unsigned char* reserve(size_t bytes) {
 }
 
 static bool passed(Gate* gate, unsigned parity);
-static bool land_one(std::mt19937* random, bool must);  // a box, if one is under way
-static void begin_boxes(std::mt19937* random);
+static bool land_one(Random* random, bool must);  // a box, if one is under way
+static void begin_boxes(Random* random);
 
 static void begin_block(unsigned threads) {
     for (Barrier& barrier : numbered) barrier = Barrier();
@@ -162,14 +170,15 @@ static void begin_block(unsigned threads) {
     }
 }
 
-static void run_block(unsigned threads, std::mt19937* shuffled) {
+static void run_block(unsigned threads, Random* shuffled) {
     begin_block(threads);
     begin_boxes(shuffled);
     std::vector<Fiber*> order;
     for (unsigned i = 0; i < threads; i++) order.push_back(&fibers[i]);
     while (!order.empty()) {
         bool progress = false;
-        if (shuffled) std::shuffle(order.begin(), order.end(), *shuffled);
+        for (size_t i = shuffled ? order.size() : 0; i > 1; i--)
+            std::swap(order[i - 1], order[(*shuffled)() % i]);
         for (Fiber* f : order) {
             land_one(shuffled, false);
             if (!error.empty()) return;
@@ -234,7 +243,7 @@ static const char* launch(void (*kernel)(P...), const unsigned* grid, unsigned t
     body_data = &call;
     shared_bytes = shared;
     block_size = {threads, 1, 1}, grid_size = {grid[0], grid[1], grid[2]};
-    std::mt19937 random(seed);
+    Random random{seed};
     for (unsigned z = 0; z < grid[2]; z++)
         for (unsigned y = 0; y < grid[1]; y++)
             for (unsigned x = 0; x < grid[0] && error.empty(); x++) {

@@ -45,7 +45,7 @@ struct Map {
 struct Box { unsigned char* to; unsigned long long words[16]; Gate* gate; int at[5]; };
 static std::vector<Box> boxes;  // under way
 static unsigned patience;      // a box arrives at one of so many occasions
-static void begin_boxes(std::mt19937* random) {
+static void begin_boxes(Random* random) {
     boxes.clear();
     patience = random ? 4u << (*random)() % 8 : 1;
 }
@@ -76,7 +76,7 @@ static void land(const Box& b) {
     gate.bytes -= m.box_bytes();
     turn(gate);
 }
-static bool land_one(std::mt19937* random, bool must) {
+static bool land_one(Random* random, bool must) {
     if (boxes.empty() || (!must && random && (*random)() % patience)) return false;
     const size_t i = random ? (*random)() % boxes.size() : 0;
     land(boxes[i]);
