@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -62,14 +63,26 @@ def build_text(text: str, precision: str, level: str = "-O0") -> Path:
     path = folder / f"{name}.so"
     if path.is_file():
         return path
-    with tempfile.TemporaryDirectory(dir=folder) as part:
+    with locked(path.with_suffix(".lock")), tempfile.TemporaryDirectory(dir=folder) as part:
+        if path.is_file():  # another process has built it meanwhile
+            return path
         made = Path(part, "made.so")
         command = [compiler, *flags, "-o", str(made), "-"]
         result = subprocess.run(command, input=whole, capture_output=True, text=True)
         if result.returncode:
             raise RuntimeError(f"g++ refuses the kernels:\n{result.stderr[:5000]}")
-        made.replace(path)  # in one step, whoever else builds the same
+        made.replace(path)  # in one step
     return path
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Waits while another process is inside with the same file."""
+    import fcntl  # not on Windows, which has no g++ for us either
+
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @functools.cache
