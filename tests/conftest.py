@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import threadpoolctl
 import tifffile
 from cuda_emulation import emulate
 from inputs import TOLERANCE, Inputs
@@ -45,9 +46,13 @@ FIRST = (
 
 
 def pytest_configure(config):
-    """Processes of pytest-xdist take files in the order of FIRST, not by their numbers of tests."""
+    """Processes of pytest-xdist take files in the order of FIRST, not by numbers of tests. They
+    share the cores, so each computes with one thread unless a test sets another number."""
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
+    if hasattr(config, "workerinput"):
+        threads.set_threads(1)
+        threadpoolctl.threadpool_limits(1)
 
 
 def pytest_collection_modifyitems(items):
