@@ -52,11 +52,11 @@ def command(image, model, out, tile, page, limit, device, precision, overwrite, 
     file, doubts = model_of(model)
     common.notes(doubts, quiet)
     net = load(file, resolve_devices(device)[0], precision)
-    pixels, notes = read_page(Path(image), page, net)
-    common.notes(notes, quiet)
+    read = read_page(Path(image), page, net)
+    common.notes(read.said, quiet)
     with common.claimed(out, overwrite):
         with common.busy("comparing", quiet):
-            found = seams(pixels, net, tile, limit)
+            found = seams(read.pixels, net, tile, limit)
         found.save(out)
     common.notes([f"{image}, page {page}: {note}" for note in found.notes], quiet)
     if as_json:

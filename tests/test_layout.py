@@ -60,7 +60,7 @@ MAY_IMPORT = {
     "process": "training",
     "volumes": "segmentation net engines data files measuring metrics",
     "exchange": "segmentation net engines ops data files models",
-    "lessons": "training segmentation solvers net engines ops data files",
+    "lessons": "training segmentation solvers net engines ops data files pictures",
     "tracing": "reporting training segmentation solvers net engines data files pictures metrics",
     "claims": "crossvalidation reporting training segmentation metrics net data files pictures",
 }

@@ -12,7 +12,10 @@ from cunet.reporting.setup import nearest_preset
 from cunet.terminal import plural
 from cunet.training.config import Config
 
-NAMES = {"warping_error": "warping error", "rand_error": "Rand error", "pixel_error": "pixel error"}
+NAMES = {
+    "warping_error": "warping error", "rand_error": "Rand error", "pixel_error": "pixel error",
+    "v_rand": "V_Rand", "v_info": "V_Info", "dice": "Dice",
+}  # fmt: skip
 DIGITS = {"warping_error": 6}  # 4 for the others
 EMPTY = 5  # times the paper's Rand error, from which on a low warping error is no merit
 WHY = {  # what a preset is for

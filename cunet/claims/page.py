@@ -5,14 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from cunet.claims import facts
+from cunet.claims.differences import DIGITS, NAMES
 from cunet.claims.recipe import DIFFERS
-from cunet.reporting.page import PAGE, cards, duration, escape, folded, table
+from cunet.reporting.page import (
+    PAGE,
+    cards,
+    contents,
+    duration,
+    escape,
+    folded,
+    in_sections,
+    table,
+)
 from cunet.terminal import plural
 
-TITLES = {
-    "warping_error": "warping error", "rand_error": "Rand error", "pixel_error": "pixel error",
-    "v_rand": "V_Rand", "v_info": "V_Info", "dice": "Dice",
-}  # fmt: skip
 VIEWS = {"none": "one view", "flips": "4 mirror images", "rotations": "8 views averaged"}
 TEST_SET = (
     "The paper's figures are those of the challenge's hidden test stack. Held-out slices of the "
@@ -31,18 +37,14 @@ def html(found: Mapping[str, Any]) -> str:
         "differences": ("What differs, and why", _differences(found)),
     }
     name = Path(found["crossval"]).resolve().name
-    links = "".join(f'<li><a href="#{k}">{title}</a></li>' for k, (title, _) in sections.items())
     parts = [
         f'<h1>The paper, and {escape(name)}</h1>\n<p class="soft">U-Net: Convolutional Networks '
         "for Biomedical Image Segmentation (Ronneberger, Fischer, Brox 2015) beside a "
         f"cross-validation of {escape(found['protocol']['data'])}</p>",
-        f'<nav aria-label="On this page"><ul>{links}</ul></nav>',
+        contents(sections),
         *(f'<p class="alert">{escape(one)}</p>' for one in found["problems"]),
         _summary(found),
-        *(
-            f'<section id="{key}">\n<h2>{title}</h2>\n{content}\n</section>'
-            for key, (title, content) in sections.items()
-        ),
+        *in_sections(sections),
     ]
     return PAGE.substitute(title=escape(f"{name} - the paper's claims"), body="\n".join(parts))
 
@@ -105,14 +107,13 @@ def _recipe(found: Mapping[str, Any]) -> str:
 
 
 def _score(key: str, value: float) -> str:
-    digits = 6 if key == "warping_error" else 4
-    return f"{value:.{digits}f}" if value == value else "undefined"
+    return f"{value:.{DIGITS.get(key, 4)}f}" if value == value else "undefined"
 
 
 def _scores(found: Mapping[str, Any]) -> str:
     scores, protocol = found["scores"], found["protocol"]
     average, views = protocol["average"], [*scores["mean"]]
-    keys = [key for key in TITLES if key in scores["mean"][average]]
+    keys = [key for key in NAMES if key in scores["mean"][average]]
 
     def spread(given: Mapping[str, Any], view: str) -> list[str]:
         mean, sd = given["mean"][view], given["sd"][view]
@@ -133,7 +134,7 @@ def _scores(found: Mapping[str, Any]) -> str:
         stack = scores["stack"][view]
         rows.append([f"all {protocol['slices']} slices as one stack, {VIEWS[view]}",
                      *(_score(key, stack[key]) for key in keys)])  # fmt: skip
-    head = ("", *(TITLES[key] for key in keys))
+    head = ("", *(NAMES[key] for key in keys))
     if found["table_1"]:
         notes = [TEST_SET, *filter(None, [found["data_doubt"]])]
     else:

@@ -1,9 +1,7 @@
 """A lesson as Markdown, for the book and for notebooks: formulas between $$, pictures inside."""
 
-import base64
 import html
 import inspect
-import io
 import re
 from collections.abc import Iterable
 from functools import singledispatch
@@ -24,6 +22,7 @@ from cunet.lessons.parts import (
 )
 from cunet.lessons.text import number, numeric
 from cunet.lessons.text import text as plain
+from cunet.pictures.inline import data_address
 
 SIDE = 240  # pixels that a picture takes on the page, at least
 LITERAL = {ord(c): f"&#{ord(c)};" for c in "\\*_<$"}  # what has a meaning in Markdown
@@ -124,6 +123,4 @@ def _png(image: np.ndarray) -> str:
     """An image (H, W) from 0, white, to 1, black, as the address of a PNG in itself."""
     from PIL import Image
 
-    file = io.BytesIO()
-    Image.fromarray(np.uint8(np.rint(255 * (1 - image)))).save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return data_address(Image.fromarray(np.uint8(np.rint(255 * (1 - image)))))

@@ -14,7 +14,7 @@ from cunet.reporting.curves import curves
 from cunet.reporting.examples import section as examples
 from cunet.reporting.facts import Facts, Found, Progress, collect, nothing
 from cunet.reporting.key_figures import key_figures
-from cunet.reporting.page import PAGE, REPORT, escape
+from cunet.reporting.page import PAGE, REPORT, contents, escape, in_sections
 from cunet.reporting.setup import settings, size_and_machine
 from cunet.reporting.trained_on import section as trained_on
 from cunet.terminal import plural
@@ -76,12 +76,8 @@ def write(run: str | Path, progress: Progress = nothing) -> Facts:
     shown = {name: section for name, section in sections.items() if section[1]}
     path = facts.path.resolve()
     name = "/".join(filter(None, (path.parent.name, path.name)))
-    parts = [_head(facts, name), _contents(shown), _alerts(facts), figures.main]
-    parts += [
-        f'<section id="{name}">\n<h2>{title}</h2>\n{content}\n</section>'
-        for name, (title, content) in shown.items()
-    ]
-    body = "\n".join(filter(None, parts))
+    parts = [_head(facts, name), contents(shown), _alerts(facts), figures.main]
+    body = "\n".join(filter(None, [*parts, *in_sections(shown)]))
     page = PAGE.substitute(title=escape(f"{name} - cunet report"), body=body)
     write_text(facts.path / REPORT, page)
     return facts
@@ -97,12 +93,6 @@ def _head(facts: Facts, name: str) -> str:
     if "started" in facts.environment:
         parts.append(f"started {facts.environment['started']}")
     return f'<h1>{escape(name)}</h1>\n<p class="soft">{escape("; ".join(parts))}</p>'
-
-
-def _contents(shown: dict[str, tuple[str, str]]) -> str:
-    """The table of contents, a line of links."""
-    links = [f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in shown.items()]
-    return '<nav aria-label="On this page"><ul>' + "".join(links) + "</ul></nav>"
 
 
 def _alerts(facts: Facts) -> str:

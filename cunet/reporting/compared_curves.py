@@ -20,7 +20,7 @@ from cunet.pictures.charts import (
     line_chart,
 )
 from cunet.reporting.compared import Run
-from cunet.reporting.curves import points, smoothed, validation_titles
+from cunet.reporting.curves import MARKED_BELOW, points, smoothed, validation_titles
 from cunet.reporting.page import escape
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, INK, OLIVE)
@@ -29,7 +29,6 @@ DASHES: tuple[tuple[float, ...], ...] = (
     (), (6, 2), (1.5, 1.5), (7, 2, 1.5, 2), (3.5, 1.5), (8, 2, 1.5, 2, 1.5, 2),
 )  # fmt: skip
 MARKERS = "osD^vP"
-MARKED_BELOW = 60  # validations: each is a dot
 OTHER_PACE = 1.1  # a step that takes this much longer makes curves over time worth a look
 UNITS = (("hours", 7200, 3600), ("minutes", 120, 60), ("seconds", 0, 1))  # from how many seconds on
 

@@ -15,10 +15,12 @@ from cunet.reporting.page import (
     PAGE,
     REPORT,
     cards,
+    contents,
     duration,
     escape,
     folded,
     html_file,
+    in_sections,
     number,
     table,
 )
@@ -46,17 +48,13 @@ def write_comparison(
     }
     said = [*warnings(runs), *(f"{run.name}: {one}" for run in runs for one in run.remarks)]
     alerts = [f'<p class="alert">{escape(one)}</p>' for one in said]
-    links = "".join(f'<li><a href="#{i}">{title}</a></li>' for i, (title, _) in sections.items())
     title = f"{len(runs)} runs compared"
     body = [
         f'<h1>{title}</h1>\n<p class="soft">{escape(", ".join(names))}</p>',
-        f'<nav aria-label="On this page"><ul>{links}</ul></nav>',
+        contents(sections),
         *alerts,
         _cards(runs),
-    ]
-    body += [
-        f'<section id="{i}" class="plain">\n<h2>{title}</h2>\n{content}\n</section>'
-        for i, (title, content) in sections.items()
+        *in_sections(sections, "plain"),
     ]
     write_text(target, PAGE.substitute(title=escape(f"{title} - cunet"), body="\n".join(body)))
     return target

@@ -1,7 +1,7 @@
 """The frame of the report, one page without a script or anything to load, and its elements."""
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 
@@ -28,6 +28,7 @@ REPORT = "report.html"  # in a run folder
 MANY_COLUMNS = 5  # from here on a table may be wider than a narrow screen
 
 Card = tuple[str, str, str]  # name, value, what it is of
+Sections = Mapping[str, tuple[str, str]]  # id -> title, content
 
 
 def html_file(path: str | Path) -> Path:
@@ -46,6 +47,23 @@ def html_file(path: str | Path) -> Path:
 def escape(text: object) -> str:
     """A text of the page: names of files are in it, which may hold markup, or be no text at all."""
     return html.escape(printable(text))
+
+
+def contents(sections: Sections, more: str = "") -> str:
+    """The table of contents, a line of links, and what else leads into the page."""
+    links = "".join(
+        f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in sections.items()
+    )
+    return f'<nav aria-label="On this page"><ul>{links}</ul>{more}</nav>'
+
+
+def in_sections(sections: Sections, kind: str = "") -> list[str]:
+    """The sections one after the other, each under its title; kind: their class in the style."""
+    styled = f' class="{kind}"' if kind else ""
+    return [
+        f'<section id="{name}"{styled}>\n<h2>{title}</h2>\n{content}\n</section>'
+        for name, (title, content) in sections.items()
+    ]
 
 
 def cards(shown: Sequence[Card], kind: str = "") -> str:

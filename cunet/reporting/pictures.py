@@ -1,7 +1,5 @@
 """The pictures of the report, as PNG inside the page. H W: height and width of a slice."""
 
-import base64
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +25,7 @@ from cunet.pictures.colours import (
     heat,
     object_colours,
 )
+from cunet.pictures.inline import data_address
 from cunet.terminal import plural
 
 MAX_SIDE = 640  # pixels of a picture's longer side on the page
@@ -198,15 +197,11 @@ def data_uri(picture: np.ndarray) -> str:
     """An array (H, W) or (H, W, 3) uint8 as a data URI that holds a PNG."""
     image = Image.fromarray(picture)
     image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
-    output = io.BytesIO()
-    image.save(output, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(output.getvalue()).decode()
+    return data_address(image, optimize=True)
 
 
 def photograph_uri(picture: np.ndarray) -> str:
     """The same as a JPEG, a fifth of the bytes, for what is looked at and not measured."""
     image = Image.fromarray(picture)
     image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
-    output = io.BytesIO()
-    image.save(output, "JPEG", quality=60, subsampling=0, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(output.getvalue()).decode()
+    return data_address(image, "jpeg", quality=60, subsampling=0, optimize=True)

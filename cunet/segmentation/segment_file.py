@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -68,14 +69,30 @@ def check_image(image: ImageFile, net: UNet) -> ImageFile:
     )
 
 
-def read_page(path: str | Path, page: int, net: UNet) -> tuple[np.ndarray, list[str]]:
-    """The pixels (H, W, C) of one page as the network takes them, and what is worth saying of them:
-    warnings begin so. Errors as in check_image, CunetError for a page that there is not."""
+class Page(NamedTuple):
+    """One page of an image as the network takes it: pixels (H, W, C); how many pages there are;
+    what is worth saying of the file, what is doubtful in it, and in its range of values."""
+
+    pixels: np.ndarray
+    pages: int
+    notes: list[str]
+    doubts: list[str]
+    range_warnings: list[str]
+
+    @property
+    def said(self) -> list[str]:
+        """All of that, warnings marked as such."""
+        warnings = (f"warning: {text}" for text in (*self.doubts, *self.range_warnings))
+        return [*self.notes, *warnings]
+
+
+def read_page(path: str | Path, page: int, net: UNet) -> Page:
+    """Errors as in check_image, CunetError for a page that there is not."""
     with open_image(path) as file:
+        file.check_page(page)
         image = check_image(file, net)
-        image.check_page(page)
-        warnings = [*image.doubts, *range_warnings(image, net, page)]
-        return image.read(page), [*image.notes, *(f"warning: {text}" for text in warnings)]
+        ranges = range_warnings(image, net, page)
+        return Page(image.read(page), image.pages, [*image.notes], [*image.doubts], [*ranges])
 
 
 def segment_file(

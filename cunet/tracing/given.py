@@ -12,11 +12,10 @@ from cunet.data.meaning import meaning_of
 from cunet.data.resize import resize_image, resize_labels
 from cunet.data.values import check_values
 from cunet.errors import CunetError, DataError
-from cunet.files import open_image
 from cunet.net.checkpoint import load
 from cunet.net.unet import UNet
 from cunet.segmentation.one_image import image_of_channels
-from cunet.segmentation.segment_file import check_image, range_warnings
+from cunet.segmentation.segment_file import read_page
 from cunet.terminal import plural
 from cunet.training.run_folder import read_settings
 from cunet.training.run_state import model_of
@@ -104,13 +103,10 @@ def _from_array(net: UNet, image: Source, page: int) -> Picture:
 
 
 def _from_file(net: UNet, image: Source, page: int) -> Picture:
-    with open_image(str(image)) as file:
-        file.check_page(page)
-        file = check_image(file, net)
-        warned = [f"{file.path.name}: {text}" for text in file.doubts]
-        warned += range_warnings(file, net, page)
-        notes = tuple(f"warning: {text}" for text in warned)
-        return Picture(file.read(page), str(image), page, file.pages, notes=notes)
+    found = read_page(str(image), page, net)
+    warned = [f"{Path(str(image)).name}: {text}" for text in found.doubts] + found.range_warnings
+    notes = tuple(f"warning: {text}" for text in warned)
+    return Picture(found.pixels, str(image), page, found.pages, notes=notes)
 
 
 def _truth(

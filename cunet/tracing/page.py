@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from cunet.reporting.page import PAGE, cards, escape, table
+from cunet.reporting.page import PAGE, cards, contents, escape, in_sections, table
 from cunet.terminal import plural
 from cunet.tracing import page_layers, page_passed
 from cunet.tracing.page_style import STYLE
@@ -21,11 +21,9 @@ def page(trace: "Trace") -> str:
         "numbers": ("All layers in numbers", _numbers(document)),
         "layers": ("Layer by layer", page_layers.layers(trace)),
     }
-    parts = [_head(trace), _contents(trace, sections), _alerts(trace), _cards(trace)]
-    parts += [
-        f'<section id="{name}">\n<h2>{title}</h2>\n{content}\n</section>'
-        for name, (title, content) in sections.items()
-    ]
+    along_the_u = f"\n{_layers_along_the_u(trace)}"
+    parts = [_head(trace), contents(sections, along_the_u), _alerts(trace), _cards(trace)]
+    parts += in_sections(sections)
     title = escape(f"One pass through {trace.model.name} - cunet trace")
     whole = PAGE.substitute(title=title, body="\n".join(filter(None, parts)))
     return whole.replace("</head>", f"<style>{STYLE}</style>\n</head>", 1)
@@ -61,9 +59,8 @@ def _loss(trace: "Trace") -> str:
     return f"{name}, each pixel of weight 1, against the truth {trace.picture.truth}"
 
 
-def _contents(trace: "Trace", sections: dict[str, tuple[str, str]]) -> str:
-    """The table of contents: the sections, and the layers along the U."""
-    links = [f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in sections.items()]
+def _layers_along_the_u(trace: "Trace") -> str:
+    """Links to the layers, a line a resolution: going down on the left, up on the right."""
     shape = trace.model.net.shape
     names = [layer.name for layer in trace.layers]
 
@@ -82,10 +79,7 @@ def _contents(trace: "Trace", sections: dict[str, tuple[str, str]]) -> str:
         said = f"<b>{plural(shape.width << i, 'channel')}</b>"
         kind = ' class="bottom"' if i == shape.depth else ""
         rows.append(f'<li{kind} style="--i:{i}"><div>{along(down)}</div>{said}{side}</li>')
-    return (
-        '<nav aria-label="On this page"><ul>' + "".join(links) + "</ul>\n"
-        '<ol class="u">' + "\n".join(rows) + "</ol></nav>"
-    )
+    return '<ol class="u">' + "\n".join(rows) + "</ol>"
 
 
 def _alerts(trace: "Trace") -> str:

@@ -1,7 +1,5 @@
 """The pictures of a trace, as PNG or SVG inside the page. H W: height and width of a picture."""
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from cunet.pictures.colours import heat
+from cunet.pictures.inline import data_address
 from cunet.reporting.page import escape
 from cunet.reporting.pictures import data_uri
 
@@ -29,9 +28,7 @@ def signed_uri(plane: np.ndarray, side: int = SIDE) -> tuple[str, float]:
     level = np.rint(np.clip(small / (full or 1.0), -1, 1) * LEVELS).astype(int) + LEVELS
     shown = Image.fromarray(level.astype(np.uint8), "P")
     shown.putpalette(_palette().tobytes())
-    output = io.BytesIO()
-    shown.save(output, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(output.getvalue()).decode(), full
+    return data_address(shown, optimize=True), full
 
 
 def _palette() -> np.ndarray:
