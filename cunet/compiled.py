@@ -11,6 +11,8 @@ from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cunet.errors import DeviceError
 from cunet.interrupts import uninterrupted
 
@@ -25,7 +27,7 @@ def compiled(loop: Callable) -> Callable:
     """
 
     @cache
-    def machine_code(kept: bool) -> Callable:
+    def machine_code(kept: bool) -> tuple[Any, set]:
         jit = _jit()
         try:
             code = jit(cache=kept, nogil=True)(loop)
@@ -33,28 +35,42 @@ def compiled(loop: Callable) -> Callable:
             return machine_code(False)
         beside = Path(loop.__code__.co_filename).parent  # whoever can write there owns this program
         folder = Path(code.stats.cache_path) if kept else beside
-        return code if beside in folder.parents or only_ours(folder) else machine_code(False)
+        trusted = beside in folder.parents or only_ours(folder)
+        return (code, set()) if trusted else machine_code(False)
 
     @wraps(loop)
     def call(*arrays: Any) -> Any:
         try:
-            return ready(machine_code(True), arrays)(*arrays)
+            return ready(*machine_code(True), arrays)(*arrays)
         except (OSError, EOFError, pickle.UnpicklingError):  # of the cache: no room, or damaged
-            return ready(machine_code(False), arrays)(*arrays)
+            return ready(*machine_code(False), arrays)(*arrays)
 
     return call
 
 
-def ready(code: Any, arrays: tuple[Any, ...]) -> Callable:
+def ready(code: Any, known: set, arrays: tuple[Any, ...]) -> Callable:
     """The machine code, compiled for these arrays. An interruption waits until that is done: in the
-    middle it may leave Numba's lock closed, and other threads would wait for it for ever."""
+    middle it may leave Numba's lock closed, and other threads would wait for it for ever.
+
+    known: the looks of arrays that it is compiled for; Numba takes longer to name their types than
+    many a call takes.
+    """
     from numba import typeof
 
-    kinds = tuple(typeof(array) for array in arrays)
-    if kinds not in code.overloads:
-        with uninterrupted():
-            code.compile(kinds)
+    if (looks := tuple(map(_look, arrays))) not in known:
+        kinds = tuple(typeof(array) for array in arrays)
+        if kinds not in code.overloads:
+            with uninterrupted():
+                code.compile(kinds)
+        known.add(looks)
     return code
+
+
+def _look(value: Any) -> tuple:
+    """What decides Numba's type of an array or a number."""
+    if isinstance(value, np.ndarray):
+        return value.dtype, value.ndim, value.flags.num
+    return (type(value),)
 
 
 def _jit() -> Callable:

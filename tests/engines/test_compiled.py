@@ -1,14 +1,16 @@
 """Loops compiled by Numba: where it cannot be loaded, and where its cache is not to be trusted."""
 
+import itertools
 import os
 import pickle
 import signal
 import sys
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 
-from cunet.compiled import compiled, only_ours
+from cunet.compiled import _look, compiled, only_ours
 from cunet.engines.gpu import cuda
 from cunet.errors import DeviceError
 
@@ -56,6 +58,20 @@ def numba(monkeypatch, tmp_path):
 
 def test_machine_code_is_kept_in_a_folder_of_ours(numba):
     assert compiled(double)(4) == 8 and numba.kept == [True]
+
+
+def test_arrays_that_look_alike_are_of_one_type_for_numba():
+    from numba import typeof
+
+    square = np.arange(12, dtype=np.float32).reshape(3, 4)
+    locked = square.copy()
+    locked.setflags(write=False)
+    shifted = np.frombuffer(bytes(41), np.uint8)[1:].view(np.float32).reshape(2, 5)
+    arrays = [square, square.T, square[::2], square.astype(np.float64), square[0], locked, shifted]
+    values = [*arrays, square + 1, square.astype(">f4").astype(np.float32), 3, 3.5, np.float32(3)]
+    for one, other in itertools.combinations(values, 2):
+        assert _look(one) != _look(other) or typeof(one) == typeof(other)
+    assert _look(square + 1) == _look(square * 2)
 
 
 def test_an_interruption_waits_until_it_is_compiled(numba):
