@@ -4,8 +4,9 @@
     python examples/paper.py runs/isbi2012-crossval-1    shows one that `cunet crossval` has made
 
 A folder as the first argument is shown; all other arguments go to `cunet crossval`: --preset paper
-on a GPU, --jobs 2, --seeds 2, --resume DIR. The labels of the challenge's test set were never
-published, so nobody can repeat the paper's measurement. The table is followed by what differs.
+on a GPU, --jobs 2, --seeds 2, --seeds-of first, --resume DIR. The labels of the challenge's test
+set were never published, so nobody can repeat the paper's measurement. The table is followed by
+what differs.
 """
 
 import json

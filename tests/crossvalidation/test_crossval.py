@@ -174,6 +174,16 @@ def test_finished_runs_of_train_are_taken_over(data, straight, run, tmp_path):
     assert (path / "prediction.tif").read_bytes() == (straight / "prediction.tif").read_bytes()
 
 
+def test_runs_of_train_say_which_folds_have_further_seeds(straight, tmp_path):
+    path = shutil.copytree(straight, tmp_path / "moved")
+    (path / "crossval.toml").unlink()
+    assert [run.name for run in crossval.load(path).runs] == NAMES
+    shutil.rmtree(path / "fold1-seed5")
+    assert [run.name for run in crossval.load(path).runs] == NAMES[:3]
+    shutil.rmtree(path / "fold0-seed5")
+    assert [run.name for run in crossval.load(path).runs] == NAMES[:2]
+
+
 def test_runs_that_do_not_belong_are_refused(straight, run, tmp_path):
     path = tmp_path / "whole"
     shutil.copytree(straight, path)
