@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cunet.cli import common
-from cunet.cli.crossval_output import Board, announce, show
+from cunet.cli.crossval_output import Board, announce
 from cunet.cli.train_options import Command, settings_options
 
 if TYPE_CHECKING:
@@ -27,7 +27,12 @@ OWN_HELP = {
 
 @click.command(cls=Command)
 @click.option("--folds", type=click.IntRange(2), help="Number of folds (5).")
-@click.option("--seeds", type=click.IntRange(1), help="Number of seeds for fold 0 (1).")
+@click.option("--seeds", type=click.IntRange(1), help="Number of seeds for every fold (1).")
+@click.option(
+    "--seeds-of",
+    type=common.Choice(("all", "first")),
+    help="first: further seeds for fold 0 alone.",
+)
 @click.option(
     "--average", type=common.Choice(common.AVERAGES), help="Views of each tile (rotations)."
 )
@@ -42,14 +47,16 @@ def command(config_file, resume, worker, dry_run, quiet, as_json, **given):
     """Hold out each fold in turn: train on the others and score the one held out.
 
     Fold k of n holds out slices k, k+n, k+2n ... like `cunet train --fold k/n`. Every slice is held
-    out once; prediction.tif is the stack of these predictions. Scores are those of the last step.
+    out once a seed; prediction.tif is the stack of these predictions, of the first seed. Scores are
+    those of the last step. All folds of a seed come before the next seed: --resume DIR --seeds N
+    sums up what is done.
     After an interruption --resume continues. It also takes over runs of `cunet train --fold k/n
     --seed s` that were moved to DIR/fold<k>-seed<s>.
 
     \b
     Examples:
       cunet crossval --data isbi2012/ --folds 5 --dry-run
-      cunet crossval --data isbi2012/ --folds 5 --seeds 3
+      cunet crossval --data isbi2012/ --folds 5 --seeds 2
       cunet crossval --data isbi2012/ --device cuda --preset paper
       cunet crossval --resume runs/isbi2012-crossval-1
     """
@@ -83,6 +90,7 @@ def work(resume: str | None, name: str, device: str | None, threads: int | None)
 def run(plan: "Plan", quiet: bool, as_json: bool) -> int:
     """Complete every run, score all slices at once, print the result; returns the exit code."""
     from cunet.crossvalidation.summary import prediction_files
+    from cunet.crossvalidation.table import lines
 
     cv, board = plan.cv, Board(plan, quiet)
     try:
@@ -100,7 +108,8 @@ def run(plan: "Plan", quiet: bool, as_json: bool) -> int:
     if as_json:
         common.print_json(document)
     elif not quiet:
-        show(document)
+        for line in lines(document):
+            common.show(line)
     predictions = prediction_files(cv, plan.dataset)
     name = predictions[0] if len(predictions) == 1 else predictions[0].parent
     common.say(f"predictions of every slice by the net that had not seen it: {name}", quiet)

@@ -1,4 +1,4 @@
-"""What `cunet crossval` shows: the plan, one progress bar for all runs, the table of scores."""
+"""What `cunet crossval` shows while it works: the plan, one progress bar for all runs."""
 
 from typing import TYPE_CHECKING
 
@@ -11,18 +11,7 @@ from cunet.training.progress_line import Smooth
 
 if TYPE_CHECKING:
     from cunet.crossvalidation.plan import Plan
-    from cunet.crossvalidation.runs import Run
-
-TITLES = {
-    "pixel_error": "pixel err",
-    "rand_error": "Rand err",
-    "warping_error": "warp err",
-    "v_rand": "V Rand",
-    "v_info": "V info",
-    "dice": "Dice",
-}
-DIGITS = {"warping_error": 6}  # a small number; the others have four
-VIEWS = {"none": "one view", "flips": "4 flips averaged", "rotations": "8 views averaged"}
+    from cunet.crossvalidation.protocol import Run
 
 
 def announce(plan: "Plan", quiet: bool) -> None:
@@ -32,7 +21,8 @@ def announce(plan: "Plan", quiet: bool) -> None:
     cv, runs, todo = plan.cv, plan.cv.runs, plan.todo
     text = f"{cv.folds} folds"
     if cv.seeds > 1:
-        text += f", and fold 0 with seeds {', '.join(str(r.seed) for r in runs if r.fold == 0)}"
+        which = "each" if cv.seeds_of == "all" else "and fold 0"
+        text += f", {which} with seeds {', '.join(str(r.seed) for r in runs if r.fold == 0)}"
     text += f": {len(runs)} runs, {len(plan.places)} at a time"
     if plan.fold is not None and plan.expected_seconds is not None:
         announce_training(plan.fold, quiet)
@@ -55,11 +45,14 @@ class Board:
     with a run, or None for all slices, and an event."""
 
     def __init__(self, plan: "Plan", quiet: bool):
+        from cunet.crossvalidation.protocol import VIEWS
+
         cv, self.clock = plan.cv, plan.clock()
         self.number = {run: f"{i} of {len(cv.runs)}" for i, run in enumerate(cv.runs, start=1)}
         self.steps = {run: cv.steps_done(run) for run in cv.runs}
         self.smooth = {run: Smooth() for run in cv.runs}
-        self.average, self.quiet, self.collecting = cv.average, quiet, False
+        self.average, self.views = cv.average, VIEWS[cv.average]
+        self.quiet, self.collecting = quiet, False
         total = len(cv.runs) * cv.config.steps
         self.bar = common.Progress(total, sum(self.steps.values()), quiet, text="steps")
 
@@ -89,34 +82,10 @@ class Board:
             scores = event["scores"][self.average]
             self.bar.line(
                 f"{run.name}  scored: pixel error {scores['pixel_error']:.4f}  "
-                f"Dice {scores['dice']:.4f}  ({VIEWS[self.average]}; trained for "
+                f"Dice {scores['dice']:.4f}  ({self.views}; trained for "
                 f"{duration(event['seconds'])})"
             )
 
     def close(self) -> None:
         """Leave the bar's line."""
         self.bar.close()
-
-
-def show(document: dict) -> None:
-    """Print the table of scores on stdout, averaged predictions last."""
-    runs, stack = document["runs"], document["stack"]
-    folds = [run for run in runs if run["seed"] == runs[0]["seed"]]
-    seeds = [run for run in runs if run["fold"] == 0] if document["seeds"] else []
-    slices = sum(len(run["held_out"]) for run in folds)
-    for average, together in stack.items():
-        keys = [key for key in TITLES if key in together]
-        rows = [(f"fold {run['fold']}, {plural(len(run['held_out']), 'slice')}", run)
-                for run in folds]  # fmt: skip
-        rows += [("mean of the folds", document["mean"])]
-        rows += [("standard deviation", document["sd"])]
-        rows += [(f"fold 0, seed {run['seed']}", run) for run in seeds]
-        if seeds:
-            rows += [("mean of the seeds", document["seeds"]["mean"])]
-            rows += [("standard deviation", document["seeds"]["sd"])]
-        rows += [(f"all {slices} slices", stack)]
-        common.show(f"{VIEWS[average]:<20}" + "".join(f"{TITLES[key]:>10}" for key in keys))
-        for name, scores in rows:
-            figures = (f"{scores[average][key]:>10.{DIGITS.get(key, 4)}f}" for key in keys)
-            common.show(f"{name:<20}" + "".join(figures))
-        common.show()

@@ -4,8 +4,9 @@
     python examples/paper.py runs/isbi2012-crossval-1    shows one that `cunet crossval` has made
 
 A folder as the first argument is shown; all other arguments go to `cunet crossval`: --preset paper
-on a GPU, --jobs 2, --seeds 3, --resume DIR. The labels of the challenge's test set were never
-published, so nobody can repeat the paper's measurement. The table is followed by what differs.
+on a GPU, --jobs 2, --seeds 2, --seeds-of first, --resume DIR. The labels of the challenge's test
+set were never published, so nobody can repeat the paper's measurement. The table is followed by
+what differs.
 """
 
 import json
@@ -17,6 +18,8 @@ from pathlib import Path
 
 from cunet.claims.differences import protocol
 from cunet.claims.facts import TABLE_1
+from cunet.crossvalidation.protocol import caption, scored
+from cunet.crossvalidation.spread import completed, rows
 
 SCORES = ("warping_error", "rand_error", "pixel_error", "v_rand", "v_info")
 COLUMNS = ("", "warping error", "Rand error", "pixel error", "V_Rand", "V_Info")
@@ -38,7 +41,7 @@ def main() -> None:
         document = cross_validate(arguments)
     if "limits" not in document:  # of an ordinary run
         sys.exit("this is not a finished cross-validation; nothing to put beside Table 1")
-    print(table(document))
+    print(table(completed(document)))
 
 
 def cross_validate(arguments: list[str]) -> dict:
@@ -64,18 +67,15 @@ def table(document: dict) -> str:
     lines = [row(COLUMNS), row(["---"] * len(COLUMNS))]
     lines += [row([name, f"{warping:.6f}", f"{rand:.4f}", f"{pixel:.4f}", "", ""])
               for name, warping, rand, pixel in TABLE_1]  # fmt: skip
-    folds = len({run["fold"] for run in document["runs"]})
     for average in dict.fromkeys((document["average"], "none")):
         views = "one view" if average == "none" else f"averaged ({average})"
-        mean, sd = document["mean"][average], document["sd"][average]
-        lines.append(row([f"**cunet, {folds} folds**, {views}", *with_spread(mean, sd)]))
+        for number, (name, mean, sd) in enumerate(rows(document)):
+            name = f"{name}, {views}" if number else f"**cunet, {name}**, {views}"
+            lines.append(row([name, *with_spread(mean and mean[average], sd[average])]))
         stack = document["stack"][average]
         lines.append(row([f"all held-out slices as one stack, {views}", *numbers(stack)]))
-        if document["seeds"]:
-            seeds = document["seeds"]
-            count = sum(run["fold"] == 0 for run in document["runs"])
-            spread = with_spread(seeds["mean"][average], seeds["sd"][average])
-            lines.append(row([f"fold 0, {count} seeds, {views}", *spread]))
+    text = f"{caption(document, document['average'])}. Scored: {scored(document['scored'])}."
+    lines += ["", textwrap.fill(text, 98)]
     differences = [textwrap.fill(f"- {text}", 98, subsequent_indent="  ")
             for text in protocol(document)]  # fmt: skip
     return "\n".join([*lines, "", "What differs from Table 1:", *differences])
@@ -87,12 +87,13 @@ def row(cells: Iterable[str]) -> str:
 
 
 def numbers(scores: dict) -> list[str]:
-    return [f"{scores[key]:.6f}" if key == "warping_error" else f"{scores[key]:.4f}"
+    return ["" if scores[key] is None else f"{scores[key]:.{6 if key == 'warping_error' else 4}f}"
             for key in SCORES]  # fmt: skip
 
 
-def with_spread(mean: dict, sd: dict) -> list[str]:
-    return [f"{a} ± {b}" for a, b in zip(numbers(mean), numbers(sd), strict=True)]
+def with_spread(mean: dict | None, sd: dict) -> list[str]:
+    means = numbers(mean) if mean else [""] * len(SCORES)
+    return [f"{a} ± {b}".strip() if b else a for a, b in zip(means, numbers(sd), strict=True)]
 
 
 if __name__ == "__main__":

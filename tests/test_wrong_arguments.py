@@ -364,6 +364,7 @@ CALLS = {
         'crossval("x", 5.0)': "folds.*5.0",
         'crossval("x", True)': "folds.*True",
         'crossval("x", average=["none"])': "average.*a list",
+        'crossval("x", seeds_of=0)': "seeds_of.*0",
         'crossval("x", jobs=0)': "jobs.*0",
         'crossval("x", config={"width": 3})': "config.*a dict",
         'crossval("x", widht=3)': "widht: no such setting",

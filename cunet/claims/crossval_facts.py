@@ -8,6 +8,7 @@ from cunet.claims import facts
 from cunet.crossvalidation import runs as crossvals
 from cunet.crossvalidation.runs import CrossValidation
 from cunet.crossvalidation.scores import SCORES
+from cunet.crossvalidation.spread import completed
 from cunet.data.dataset import sha256
 from cunet.errors import CunetError, DataError, of_system
 from cunet.files.json_file import read_json
@@ -24,7 +25,8 @@ NAN = float("nan")
 class Found:
     """A finished cross-validation.
 
-    metrics      metrics.json, its scores checked, NaN where it has null
+    metrics      metrics.json, its scores checked, NaN where it has null; where an older cunet wrote
+                 it, completed
     shape        that of its networks
     environment  of its first run, {} where it cannot be read
     problems     what is damaged or missing, a sentence each
@@ -92,15 +94,23 @@ def _checked(found: dict[str, Any], cv: CrossValidation) -> dict[str, Any]:
             raise TypeError(f"run {run['run']!r:.40} has no steps, slices or model")
         runs.append(run | scores(run))
     wanted = {"pixel_error", "dice"} if found["limits"] else set(SCORES)
-    seeds = found["seeds"] and {name: scores(found["seeds"][name]) for name in ("mean", "sd")}
     checked = {name: scores(found[name]) for name in ("mean", "sd", "stack")}
+    spreads = {
+        name: found[name] and {part: scores(found[name][part]) for part in ("mean", "sd")}
+        for name in ("folds", "seeds")
+        if name in found or name == "seeds"  # an older cunet has no folds
+    }
     of_runs = [{a: run[a] for a in averages} for run in runs]
-    of_seeds = [*seeds.values()] if seeds else []
-    for given in (*checked.values(), *of_runs, *of_seeds):
+    both = [one for spread in spreads.values() if spread for one in spread.values()]
+    for given in (*checked.values(), *of_runs, *both):
         if any(wanted - one.keys() for one in given.values()):
             raise KeyError(f"a score of {', '.join(sorted(wanted))} is missing")
-    own = {"average": found["average"], "limits": found["limits"]}
-    return own | {"runs": runs, "seeds": seeds} | checked
+    for counts in [one["scored"] for one in (found, *runs) if "scored" in one]:
+        numbers = [counts[name] for name in ("slices", "pixels", "objects")]
+        if any(type(one) is not int for one in numbers) or type(counts["objects_are"]) is not str:
+            raise TypeError("a number of slices, pixels or objects is missing")
+    own = {name: found[name] for name in ("average", "limits", "scored") if name in found}
+    return completed(own | {"runs": runs} | checked | spreads)
 
 
 def _number(value: Any) -> float:

@@ -92,7 +92,7 @@ def _scores(metrics: Mapping[str, Any]) -> list[str]:
         digits = DIGITS.get(key, 4)
         beside = "undefined" if mean != mean else f"{mean / value:.2g} times"
         lines.append(
-            f"Scores, {NAMES[key]}: {mean:.{digits}f} ± {sd:.{digits}f} over the folds, {beside} "
+            f"Scores, {NAMES[key]}: {mean:.{digits}f} ± {sd:.{digits}f} over the runs, {beside} "
             f"the paper's {value:.{digits}f}, on other slices."
         )
     warping, rand = (metrics["mean"][average][key] for key in ("warping_error", "rand_error"))

@@ -7,6 +7,8 @@ from typing import Any
 from cunet.claims import facts
 from cunet.claims.differences import DIGITS, NAMES
 from cunet.claims.recipe import DIFFERS
+from cunet.crossvalidation.protocol import VIEWS, scored
+from cunet.crossvalidation.spread import rows as spreads
 from cunet.reporting.page import (
     PAGE,
     cards,
@@ -19,7 +21,6 @@ from cunet.reporting.page import (
 )
 from cunet.terminal import plural
 
-VIEWS = {"none": "one view", "flips": "4 mirror images", "rotations": "8 views averaged"}
 TEST_SET = (
     "The paper's figures are those of the challenge's hidden test stack. Held-out slices of the "
     "training stack are not that test set: they come from the same tissue as the slices beside "
@@ -115,24 +116,23 @@ def _scores(found: Mapping[str, Any]) -> str:
     average, views = protocol["average"], [*scores["mean"]]
     keys = [key for key in NAMES if key in scores["mean"][average]]
 
-    def spread(given: Mapping[str, Any], view: str) -> list[str]:
-        mean, sd = given["mean"][view], given["sd"][view]
-        return [f"{_score(key, mean[key])} ± {_score(key, sd[key])}" for key in keys]
+    def spread(mean: Mapping[str, Any] | None, sd: Mapping[str, Any], view: str) -> list[str]:
+        means = [_score(key, mean[view][key]) if mean else "" for key in keys]
+        sds = [f"± {_score(key, sd[view][key])}" if sd[view][key] == sd[view][key] else ""
+               for key in keys]  # fmt: skip
+        return [" ".join(filter(None, both)) for both in zip(means, sds, strict=True)]
 
     rows: list[list[str]] = []
     for row in found["table_1"] or ():
         known = [_score(key, row[key]) if key in row else "" for key in keys]
         where = "paper" + ", test set" * (row["name"] != "human values")
         rows.append([f"{row['name']} ({where})", *known])
-    seeds = sum(run["fold"] == 0 for run in scores["runs"])
     for view in reversed(views):
-        rows.append([f"mean of {protocol['folds']} folds ± sd, {VIEWS[view]}",
-                     *spread(scores, view)])  # fmt: skip
-        if scores["seeds"]:
-            rows.append([f"fold 0, {seeds} seeds ± sd, {VIEWS[view]}",
-                         *spread(scores["seeds"], view)])  # fmt: skip
+        for name, mean, sd in spreads(scores):
+            rows.append([f"{name}, {VIEWS[view]}", *spread(mean, sd, view)])
         stack = scores["stack"][view]
-        rows.append([f"all {protocol['slices']} slices as one stack, {VIEWS[view]}",
+        first = f" of seed {scores['runs'][0]['seed']}" if scores["seeds"] else ""
+        rows.append([f"all {protocol['slices']} slices as one stack{first}, {VIEWS[view]}",
                      *(_score(key, stack[key]) for key in keys)])  # fmt: skip
     head = ("", *(NAMES[key] for key in keys))
     if found["table_1"]:
@@ -140,22 +140,32 @@ def _scores(found: Mapping[str, Any]) -> str:
     else:
         notes = [f"The paper's Table 1 is not shown: {found['why_no_table_1']}."]
     each = [
-        [name, ", ".join(map(str, slices)), *(_score(k, run[average][k]) for k in keys)]
-        for (name, slices), run in zip(
-            protocol["held_out"].items(), scores["runs"][: protocol["folds"]], strict=True
-        )
-    ]
-    held_out = table(each, ("Run", "Slices held out", *head[1:]), title="Every fold")
+        [run["run"], ", ".join(map(str, run["held_out"])), _objects(run.get("scored")),
+         *(_score(k, run[average][k]) for k in keys)]
+        for run in scores["runs"]
+    ]  # fmt: skip
+    held_out = table(each, ("Run", "Slices held out", "Objects", *head[1:]), title="Every run")
+    counts = protocol["scored"]
     text = (
-        f"{plural(protocol['slices'], 'slice')}, {protocol['folds']} folds: every slice was held "
-        "out once, and scored by the network of the last step, which had not seen it. Fold 0 was "
-        f"trained with {plural(protocol['seeds'], 'seed')}. Views: {protocol['views']}. Errors are "
-        "better low, V_Rand, V_Info and Dice better high."
+        f"{protocol['said'][average]}. Scored: {scored(counts)}{_counted(counts)}. No network had "
+        f"seen the slices that it is scored on. Views: {protocol['views']}. sd is the standard "
+        "deviation of a sample (n - 1). Errors are better low, V_Rand, V_Info and Dice better high."
     )
     parts = [f'<p class="alert">{escape(one)}</p>' for one in notes] + [f"<p>{escape(text)}</p>"]
     parts.append(f'<div class="plain">{table(rows, head, title="Scores")}</div>')
-    parts.append(folded(f"Every fold, {VIEWS[average]}", f'<div class="plain">{held_out}</div>'))
+    parts.append(folded(f"Every run, {VIEWS[average]}", f'<div class="plain">{held_out}</div>'))
     return "\n".join(parts)
+
+
+def _objects(counts: Mapping[str, Any] | None) -> str:
+    return f"{counts['objects']:,}" if counts else "not counted"
+
+
+def _counted(counts: Mapping[str, Any]) -> str:
+    """What an object is, in brackets."""
+    if counts["objects"] is None:
+        return " (objects were not counted; resume the cross-validation, which counts them)"
+    return f" ({counts['objects_are']})"
 
 
 def _cost(found: Mapping[str, Any]) -> str:

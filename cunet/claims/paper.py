@@ -8,9 +8,12 @@ from cunet.checks import arguments, flag, path
 from cunet.claims import architecture, crossval_facts, facts, page, recipe
 from cunet.claims.crossval_facts import Found
 from cunet.claims.differences import sentences
+from cunet.crossvalidation.protocol import caption
 from cunet.errors import CunetError
 from cunet.files.atomic import write_text
 from cunet.reporting.page import html_file
+
+SHOWN = ("n", "mean", "sd", "folds", "seeds", "seeds_of", "stack", "runs")  # of metrics.json
 
 
 @arguments(folder=path, out=path, overwrite=flag)
@@ -57,7 +60,7 @@ def document(folder: str | Path) -> dict[str, Any]:
         "architecture": [asdict(one) for one in checks],
         "recipe": [asdict(one) for one in choices],
         "protocol": _protocol(found),
-        "scores": {name: metrics[name] for name in ("mean", "sd", "seeds", "stack", "runs")},
+        "scores": {name: metrics[name] for name in SHOWN},
         "limits": metrics["limits"],
         "table_1": _table_1() if beside else None,
         "why_no_table_1": found.other_data or None,
@@ -81,6 +84,8 @@ def _protocol(found: Found) -> dict[str, Any]:
         "folds": found.cv.folds,
         "seeds": found.cv.seeds,
         "slices": sum(len(run["held_out"]) for run in folds),
+        "scored": found.metrics["scored"],
+        "said": {average: caption(found.metrics, average) for average in found.metrics["mean"]},
         "held_out": {run["run"]: run["held_out"] for run in folds},
         "average": found.cv.average,
         "views": recipe.VIEWS[found.cv.average],

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from cunet.crossvalidation.runs import CrossValidation, Run
+from cunet.crossvalidation.protocol import Run
+from cunet.crossvalidation.runs import CrossValidation
 from cunet.data.dataset import Dataset
 from cunet.segmentation.views import AVERAGES
 from cunet.training.config import Config

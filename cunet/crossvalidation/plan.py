@@ -8,13 +8,8 @@ from typing import Any
 
 from cunet.backend import resolve_device
 from cunet.crossvalidation.clock import Clock, expected_scoring
-from cunet.crossvalidation.runs import (
-    CrossValidation,
-    Run,
-    at_work,
-    load,
-    refuse_existing,
-)
+from cunet.crossvalidation.protocol import Run
+from cunet.crossvalidation.runs import OWN, CrossValidation, at_work, load, refuse_existing
 from cunet.crossvalidation.scores import scores_of
 from cunet.crossvalidation.summary import collect, prediction_files
 from cunet.crossvalidation.workers import Place, Progress, one_by_one, places, side_by_side
@@ -32,7 +27,7 @@ from cunet.training.config import Config
 from cunet.training.run_names import claimed, next_name
 
 INSTEAD = "Train one network for every fold: cunet train --fold 0/5, 1/5 ..."
-WITH_RESUME = ("data", "seeds", "average", "threads", "device")  # beside --jobs
+WITH_RESUME = ("data", "seeds", "seeds_of", "average", "threads", "device")  # beside --jobs
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,8 @@ class Plan:
     def summary(self) -> dict[str, Any]:
         """What `cunet crossval --dry-run --json` prints."""
         document: dict[str, Any] = {} if self.fold is None else self.fold.summary()
-        document |= {"folds": self.cv.folds, "runs": len(self.cv.runs)}
+        document |= {"folds": self.cv.folds, "seeds": self.cv.seeds, "seeds_of": self.cv.seeds_of}
+        document |= {"runs": len(self.cv.runs)}
         document |= {"runs_left": len(self.todo), "jobs": len(self.places)}
         if self.fold is not None:
             document["expected_seconds"] = self.expected_seconds
@@ -125,6 +121,7 @@ def make(
     folds: int | None = None,
     *,
     seeds: int | None = None,
+    seeds_of: str | None = None,
     average: str | None = None,
     jobs: int | None = None,
     preset: str | None = None,
@@ -134,7 +131,7 @@ def make(
 ) -> Plan:
     """The plan of a new cross-validation or, with resume, of one to continue: settings resolved,
     data checked, the speed of a new one measured. Nothing is written. Arguments: see crossval()."""
-    own = {"seeds": seeds, "average": average}
+    own = {"seeds": seeds, "seeds_of": seeds_of, "average": average}
     own = {name: value for name, value in own.items() if value is not None}
     fold, unnamed = None, False
     if resume is None:
@@ -142,7 +139,7 @@ def make(
         cv, dataset, fold, unnamed = _new(5 if folds is None else folds, own, jobs, options)
     else:
         named = {"data": data, "folds": folds, "preset": preset, "config": config} | options
-        allowed = "--data, --jobs, --threads, --device, --seeds and --average"
+        allowed = "--data, --jobs, --threads, --device, --seeds, --seeds-of and --average"
         training.refuse_with_resume(named, WITH_RESUME, "a cross-validation", allowed)
         cv, dataset = resumed(resume, data=data, **own, **options)
     refuse_on_disk(dataset.images, "a cross-validation", INSTEAD)
@@ -159,8 +156,8 @@ def stem(config: Config) -> str:
 def _new(
     folds: int, own: dict[str, Any], jobs: int | None, options: dict[str, Any]
 ) -> tuple[CrossValidation, Dataset, training.Plan, bool]:
-    """own: seeds and average, if given. options: those of cunet.training.plan.start. Returns also
-    whether the folder was given no name."""
+    """own: seeds, seeds_of and average, if given. options: those of cunet.training.plan.start.
+    Returns also whether the folder was given no name."""
     CrossValidation(Path(), Config(), folds, **own)  # raises its errors before anything is read
     if options.pop("fold", None) is not None:
         raise CunetError("fold: a cross-validation makes folds of all slices; remove it")
@@ -196,12 +193,12 @@ def _new(
 def resumed(path: str | Path, **changed: Any) -> tuple[CrossValidation, Dataset]:
     """The cross-validation in a folder, and its data, checked against those its runs trained on.
 
-    changed: seeds, average, device, threads, or data where the folder was moved; None leaves them
-    as they are.
+    changed: seeds, seeds_of, average, device, threads, or data where the folder was moved; None
+    leaves them as they are.
     """
     cv = load(path)
     changed = {name: value for name, value in changed.items() if value is not None}
-    own = {name: changed.pop(name) for name in ("seeds", "average") if name in changed}
+    own = {name: changed.pop(name) for name in OWN if name in changed}
     if "data" in changed:
         changed["data"] = os.path.realpath(changed["data"])
     config = replace(cv.config, **changed)

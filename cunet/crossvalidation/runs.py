@@ -1,8 +1,9 @@
 """Cross-validation: every fold of a data set held out once, in one folder that can be resumed.
 
 crossval.toml     the settings of all runs, the number of folds and seeds, the average
-fold<k>-seed<s>/  the ordinary run folder of a fold; fold 0 again for every further seed
-prediction.tif    the held-out probability of every slice (predictions/ where sizes differ)
+fold<k>-seed<s>/  the ordinary run folder of a fold and a seed; protocol.py says which there are
+prediction.tif    the held-out probability of every slice (predictions/ where sizes differ), of the
+                  first seed: a mean over seeds would be another method, an ensemble of networks
 metrics.json      the scores of every run, mean and deviation, and those of all slices at once
 
 Every run equals one of `cunet train --fold k/n --seed s`. Scores: cunet/crossvalidation/scores.py.
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from cunet.crossvalidation.protocol import SEEDS_OF, Run, kind_of, runs_of
 from cunet.data.dataset import Dataset
 from cunet.errors import CunetError, DataError, DeviceError, not_among
 from cunet.files.atomic import write_text
@@ -37,22 +39,10 @@ from cunet.training.run_folder import (
 )
 
 SETTINGS = "crossval.toml"
-MOST = 10_000  # folds, or seeds
+MOST = 10_000  # folds, seeds, or runs
+OWN = {"folds": int, "seeds": int, "average": str, "seeds_of": str}  # beside those of a training
 # These settings may differ between runs; the data are compared by their hashes.
 MAY_DIFFER = {"data", "dataset", "out", "device", "devices", "threads", "minutes"}
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training: the fold it holds out, and its seed."""
-
-    fold: int
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """The name of its folder."""
-        return f"fold{self.fold}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -62,8 +52,9 @@ class CrossValidation:
     path: Path
     config: Config
     folds: int = 5
-    seeds: int = 1  # of fold 0
+    seeds: int = 1
     average: str = "rotations"
+    seeds_of: str = "all"
 
     def __post_init__(self) -> None:
         for name, smallest in (("folds", 2), ("seeds", 1)):
@@ -77,13 +68,18 @@ class CrossValidation:
                 raise CunetError(f"{name}: a cross-validation makes folds of all slices; remove it")
         if self.average not in AVERAGES:
             raise not_among("average", self.average, AVERAGES)
+        if self.seeds_of not in SEEDS_OF:
+            raise not_among("seeds_of", self.seeds_of, SEEDS_OF)
+        if self.seeds_of == "all" and self.folds * self.seeds > MOST:
+            raise CunetError(
+                f"seeds: {self.folds} folds with {self.seeds} seeds each are more runs than "
+                f"{MOST:,}; give fewer"
+            )
 
     @property
     def runs(self) -> list[Run]:
-        """Every fold with the first seed, then fold 0 with the further seeds."""
-        first = self.config.seed
-        folds = [Run(k, first) for k in range(self.folds)]
-        return folds + [Run(0, first + i) for i in range(1, self.seeds)]
+        """All of them, the folds of the first seed first."""
+        return runs_of(self.folds, self.config.seed, self.seeds, self.seeds_of)
 
     @property
     def averages(self) -> list[str]:
@@ -110,7 +106,7 @@ class CrossValidation:
 
     def save(self) -> None:
         """Write crossval.toml."""
-        own = {"folds": self.folds, "seeds": self.seeds, "average": self.average}
+        own = {name: getattr(self, name) for name in OWN}
         config = replace(self.config, fold=None, out=str(self.path))
         write_text(self.path / SETTINGS, settings_file.text(asdict(config) | own))
 
@@ -182,10 +178,10 @@ def load(path: str | Path) -> CrossValidation:
         return _of_runs(path)
     types = {field.name: field.type for field in fields(Config)}
     try:
-        found = settings_file.read(
-            path / SETTINGS, types | {"folds": int, "seeds": int, "average": str}, own=True
-        )
-        own = {name: found.pop(name) for name in ("folds", "seeds", "average")}
+        found = settings_file.read(path / SETTINGS, types | OWN, own=True)
+        # an older cunet wrote no seeds_of: further seeds were for fold 0 alone
+        found.setdefault("seeds_of", "first" if found["seeds"] > 1 else "all")
+        own = {name: found.pop(name) for name in OWN}
         return CrossValidation(path, Config(**found), **own)
     except DeviceError:  # the disk, not the file
         raise
@@ -207,12 +203,13 @@ def _of_runs(path: Path) -> CrossValidation:
             "fold<k>-seed<s> of `cunet train --fold k/n --seed s`"
         )
     first = min(seed for _, seed in found)
-    seeds = max([seed for k, seed in found if k == 0], default=first) - first + 1
+    seeds_of = kind_of(list(found))
+    seeds = max(seed for _, seed in found) - first + 1
     config = next(iter(found.values()))
     device = config.device.partition(":")[0]  # no matter which GPU
     config = replace(config, fold=None, seed=first, device=device, devices=1)
     config = replace(config, threads=None, minutes=None)
-    return CrossValidation(path, config, fold[1], seeds)
+    return CrossValidation(path, config, fold[1], seeds, seeds_of=seeds_of)
 
 
 def train_run(

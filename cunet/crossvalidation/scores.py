@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from cunet.crossvalidation.runs import CrossValidation, Run
+from cunet.crossvalidation.protocol import Run
+from cunet.crossvalidation.runs import CrossValidation
 from cunet.crossvalidation.stored import (
     has_pages,
     read_scores,

@@ -1,13 +1,15 @@
-"""The results of a cross-validation: its runs, their mean and deviation, all slices as a stack."""
+"""The results of a cross-validation: its runs, means and deviations, all slices as a stack."""
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import label
 
+from cunet.crossvalidation.protocol import caption
 from cunet.crossvalidation.runs import CrossValidation
 from cunet.crossvalidation.scores import (
     SCORES,
@@ -18,8 +20,10 @@ from cunet.crossvalidation.scores import (
     scores_of,
     together,
 )
+from cunet.crossvalidation.spread import statistics
 from cunet.crossvalidation.stored import numbers, object_in, read_page, read_tallies
 from cunet.data.dataset import Dataset
+from cunet.data.labels import IGNORE, cells
 from cunet.errors import CunetError, DataError
 from cunet.files.atomic import write_text
 from cunet.files.display import Display
@@ -76,13 +80,16 @@ def known_tallies(runs: list[Any], average: str, slices: int) -> list[isbi2012.T
 
 def _summary(cv: CrossValidation, dataset: Dataset, scored: list[dict | None]) -> dict[str, Any]:
     """metrics.json without the scores of the whole stack; scored: the scores.json of every run."""
-    entries = []
+    entries: list[dict[str, Any]] = []
+    slices = len(dataset.images)
+    of_folds = [amounts(dataset, cv.held_out(run, slices)) for run in cv.runs[: cv.folds]]
     scores_wanted = {"pixel_error", "dice"} if limits(dataset) else set(SCORES)
     for run, found in zip(cv.runs, scored, strict=True):
         if found is None:
             raise DataError(f"run '{cv.folder(run)}' is not finished; resume '{cv.path}'")
         entry = {"fold": run.fold, "seed": run.seed, "run": run.name}
         entry |= {name: found[name] for name in ("model", "steps", "seconds", "held_out")}
+        entry["scored"] = of_folds[run.fold]
         for average in cv.averages:
             scores = found["scores"][average]
             if lacking := scores_wanted - scores.keys():
@@ -91,38 +98,32 @@ def _summary(cv: CrossValidation, dataset: Dataset, scored: list[dict | None]) -
                 raise DataError(f"'{path}' is damaged ({what}); remove it and resume '{cv.path}'")
             entry[average] = {key: scores[key] for key in (*SCORES, "thresholds") if key in scores}
         entries.append(entry)
-    folds = entries[: cv.folds]
-    seeds = [entry for entry in entries if entry["fold"] == 0]
-    return {
+    document = {
         "average": cv.average,
         "limits": limits(dataset),
+        "seeds_of": cv.seeds_of,
+        "scored": amounts(dataset, range(slices)),
         "runs": entries,
-        "mean": _over(folds, cv.averages, np.mean),
-        "sd": _over(folds, cv.averages, _deviation),
-        "seeds": {
-            "mean": _over(seeds, cv.averages, np.mean),
-            "sd": _over(seeds, cv.averages, _deviation),
-        }
-        if len(seeds) > 1
-        else None,
     }
+    document |= statistics(entries, cv.averages, SCORES, cv.seeds_of)
+    return document | {"protocol": caption(document, cv.average)}
 
 
-def _over(entries: list[dict], averages: list[str], statistic: Callable) -> dict:
-    """A statistic over runs, for every average and score."""
-    return {
-        average: {
-            key: float(statistic([entry[average][key] for entry in entries]))
-            for key in SCORES
-            if key in entries[0][average]
-        }
-        for average in averages
-    }
+def amounts(dataset: Dataset, slices: Sequence[int]) -> dict[str, Any]:
+    """How many slices, pixels and true objects are scored of these slices, and what an object is.
 
-
-def _deviation(values: list[float]) -> float:
-    """The standard deviation estimated from a sample."""
-    return float(np.std(values, ddof=1))
+    Pixels that are to be ignored do not count. Cells that no membrane parts are numbered.
+    """
+    pixels, objects, numbered = 0, 0, dataset.instances
+    for i in slices:
+        valid = dataset.labels[i] != IGNORE
+        pixels += int(valid.sum())
+        if numbered is None:
+            objects += label(cells(dataset.labels[i]))[1]
+        else:
+            objects += int((np.unique(numbered[i][valid]) > 0).sum())
+    what = "4-connected components of the true cells" if numbered is None else "numbered true cells"
+    return {"slices": len(slices), "pixels": pixels, "objects": objects, "objects_are": what}
 
 
 def _stack(cv: CrossValidation, average: str, dataset: Dataset) -> list[np.ndarray]:

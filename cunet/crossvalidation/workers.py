@@ -23,7 +23,8 @@ from typing import IO, Any, cast
 import numpy as np
 
 from cunet import backend, reporting
-from cunet.crossvalidation.runs import CrossValidation, Run, train_run
+from cunet.crossvalidation.protocol import Run
+from cunet.crossvalidation.runs import CrossValidation, train_run
 from cunet.crossvalidation.scores import Seen, score_run
 from cunet.data.dataset import Dataset
 from cunet.errors import CunetError

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from report_pages import Page
+from small_crossval import of_older_cunet
 
 import cunet
 from cunet.claims import crossval_facts, facts, recipe
@@ -32,7 +33,13 @@ def test_the_page_says_what_the_files_say(folder, run):
         assert f"{mean['pixel_error']:.4f} ± {sd['pixel_error']:.4f}" in words
         assert f"{metrics['stack'][average]['v_rand']:.4f}" in words
     assert "10 hours on an NVidia Titan GPU (6 GB)" in words and "10 steps" in words
-    assert "5 slices, 2 folds" in words and "preset cpu" in words
+    assert "2 folds x 2 seeds, every slice held out once a seed, last network, 8 views" in words
+    counts = metrics["scored"]
+    assert f"5 slices, {counts['pixels']:,} pixels, {counts['objects']} objects" in words
+    for name in ("folds", "seeds"):
+        sd = metrics[name]["sd"]["rotations"]["pixel_error"]
+        assert re.search(rf"sd of the 2 {name}' means, 8 views averaged.{{,99}}± {sd:.4f}", words)
+    assert "preset cpu" in words
     # synthetic membranes are not the challenge's
     assert "0.000353" not in words and "not the training stack of the ISBI 2012" in words
 
@@ -126,7 +133,7 @@ def test_a_cross_validation_that_is_not_finished_is_told_how_to_go_on(folder, ru
 def test_scores_of_other_settings_are_not_shown(folder):
     text = (folder / "crossval.toml").read_text()
     (folder / "crossval.toml").write_text(text.replace("seeds = 2", "seeds = 3"))
-    with pytest.raises(CunetError, match="scores of 3 runs.*ask for 4"):
+    with pytest.raises(CunetError, match="scores of 4 runs.*ask for 6"):
         document(folder)
 
 
@@ -144,6 +151,11 @@ def test_scores_of_other_settings_are_not_shown(folder):
         lambda m: m["runs"][0].pop("model"),
         lambda m: m["runs"][0]["rotations"].pop("v_info"),
         lambda m: m["seeds"]["sd"].pop("none"),
+        lambda m: m.pop("folds"),
+        lambda m: m["folds"]["sd"]["none"].pop("v_info"),
+        lambda m: m["scored"].update(objects="many"),
+        lambda m: m["scored"].pop("objects_are"),
+        lambda m: m["runs"][0]["scored"].pop("objects"),
         lambda m: m.update(runs={}),
     ],
 )
@@ -181,7 +193,9 @@ def test_data_without_all_scores_have_a_page_without_the_table(folder):
     def limit(metrics):
         metrics["limits"] = "the data have 3 classes"
         seeds = metrics["seeds"]
+        folds = metrics["folds"]
         groups = [metrics["mean"], metrics["sd"], metrics["stack"], seeds["mean"], seeds["sd"]]
+        groups += [folds["mean"], folds["sd"]]
         for given in (*groups, *metrics["runs"]):
             for average in ("none", "rotations"):
                 for key in ("rand_error", "warping_error", "v_rand", "v_info"):
@@ -191,6 +205,21 @@ def test_data_without_all_scores_have_a_page_without_the_table(folder):
     words = Page(cunet.paper(folder).read_text(encoding="utf-8")).words
     assert "the data have 3 classes" in words and "Rand error" not in words
     assert "pixel error" in words and "0.0382" not in words
+
+
+def test_a_folder_of_an_older_cunet_has_its_page_as_it_is(folder, run):
+    """Further seeds of fold 0 alone, no objects counted."""
+    of_older_cunet(folder)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    code, _, err = run("paper", folder)
+    assert code == 0 and "warning" not in err
+    words = Page((folder / "paper.html").read_text(encoding="utf-8")).words
+    assert "objects were not counted" in words and "2 folds, every slice held out once" in words
+    assert "fold 0 with 2 seeds" in words and "mean of 2 folds ± sd" in words
+    for given in (metrics, metrics["seeds"]):
+        mean, sd = given["mean"]["none"]["dice"], given["sd"]["none"]["dice"]
+        assert f"{mean:.4f} ± {sd:.4f}" in words
+    assert run("paper", folder, "--json")[0] == 0
 
 
 def test_undefined_scores_stay_undefined(folder):

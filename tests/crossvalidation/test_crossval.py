@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from run_folders import same_arrays
-from small_crossval import NAMES, TINY, command, figures
+from small_crossval import NAMES, STEPS, TINY, command, figures
 
 import cunet
 from cunet.crossvalidation import runs as crossval
@@ -60,7 +60,7 @@ def test_every_slice_is_predicted_by_the_run_that_held_it_out(data, straight):
         tile = tiling.whole_tile(image, net.shape)
         expected = cunet.segment(image, net, tile, "rotations")[..., 1]
         np.testing.assert_array_equal(stack[i], expected)
-    assert [f["held_out"] for f in figures(straight)["runs"]] == [[0, 2, 4], [1, 3], [0, 2, 4]]
+    assert [f["held_out"] for f in figures(straight)["runs"]] == [[0, 2, 4], [1, 3]] * 2
 
 
 def test_scores_mean_and_deviation_by_hand(data, straight):
@@ -79,11 +79,19 @@ def test_scores_mean_and_deviation_by_hand(data, straight):
         assert entry["none"] != entry["rotations"]
     for average in ("none", "rotations"):
         for key in crossval_scores.SCORES:
-            a, b, c = (entry[average][key] for entry in found["runs"])
-            assert found["mean"][average][key] == pytest.approx((a + b) / 2)
-            assert found["sd"][average][key] == pytest.approx(abs(a - b) / 2**0.5)
-            assert found["seeds"]["mean"][average][key] == pytest.approx((a + c) / 2)
-            assert found["seeds"]["sd"][average][key] == pytest.approx(abs(a - c) / 2**0.5)
+            a, b, c, d = (entry[average][key] for entry in found["runs"])
+            mean = (a + b + c + d) / 4
+            square = sum((one - mean) ** 2 for one in (a, b, c, d)) / 3
+            assert found["mean"][average][key] == pytest.approx(mean)
+            assert found["sd"][average][key] == pytest.approx(square**0.5)
+            for name, one, other in (
+                ("folds", (a + c) / 2, (b + d) / 2),
+                ("seeds", (a + b) / 2, (c + d) / 2),
+            ):
+                assert found[name]["mean"][average][key] == pytest.approx(mean)
+                sd = abs(one - other) / 2**0.5
+                assert found[name]["sd"][average][key] == pytest.approx(sd, abs=1e-12)
+    assert (found["n"], found["folds"]["n"], found["seeds"]["n"]) == (4, 2, 2)
     whole = isbi2012.evaluate(stack, truth)
     assert found["stack"]["rotations"]["v_info"] == whole["v_info"]
     assert [s["slice"] for s in found["stack"]["none"]["per_slice"]] == [0, 1, 2, 3, 4]
@@ -109,13 +117,16 @@ def test_the_table_and_the_next_command(data, straight, run):
     code, text, err = run("crossval", "--resume", straight)
     assert code == 0
     lines = text.splitlines()
-    assert lines[0].split() == "one view pixel err Rand err warp err V Rand V info Dice".split()
+    heads = [line.split() for line in lines if line.startswith("one view")]
+    assert heads == ["one view pixel err Rand err warp err V Rand V info Dice".split()]
     found = figures(straight)
     for name, scores in (
-        ("fold 1, 2 slices", found["runs"][1]),
-        ("mean of the folds", found["mean"]),
+        ("fold 1, seed 4", found["runs"][1]),
         ("fold 0, seed 5", found["runs"][2]),
-        ("mean of the seeds", found["seeds"]["mean"]),
+        ("mean of 4 runs", found["mean"]),
+        ("sd of 4 runs", found["sd"]),
+        ("sd of 2 folds", found["folds"]["sd"]),
+        ("sd of 2 seeds", found["seeds"]["sd"]),
         ("all 5 slices", found["stack"]),
     ):
         one, eight = (line for line in lines if line.startswith(name))
@@ -163,6 +174,16 @@ def test_finished_runs_of_train_are_taken_over(data, straight, run, tmp_path):
     assert (path / "prediction.tif").read_bytes() == (straight / "prediction.tif").read_bytes()
 
 
+def test_runs_of_train_say_which_folds_have_further_seeds(straight, tmp_path):
+    path = shutil.copytree(straight, tmp_path / "moved")
+    (path / "crossval.toml").unlink()
+    assert [run.name for run in crossval.load(path).runs] == NAMES
+    shutil.rmtree(path / "fold1-seed5")
+    assert [run.name for run in crossval.load(path).runs] == NAMES[:3]
+    shutil.rmtree(path / "fold0-seed5")
+    assert [run.name for run in crossval.load(path).runs] == NAMES[:2]
+
+
 def test_runs_that_do_not_belong_are_refused(straight, run, tmp_path):
     path = tmp_path / "whole"
     shutil.copytree(straight, path)
@@ -187,6 +208,13 @@ def test_a_dry_run_writes_nothing_and_fits_the_steps(data, run, tmp_path, monkey
     document = json.loads(text)
     assert document["steps"] == 240 and document["runs"] == document["runs_left"] == 5
     assert document["expected_seconds"] == 600
+    for more, runs in (([], 15), (["--seeds-of", "first"], 7)):
+        given = ["--seeds", 3, *more, "-n", "--json"]
+        code, text, err = run("crossval", "--data", data, *TINY, *given)
+        document = json.loads(text)
+        assert code == 0 and document["runs"] == document["runs_left"] == runs, err
+        assert document["expected_seconds"] == runs * STEPS * 0.5
+        assert f"seeds 0, 1, 2: {runs} runs, 1 at a time" in err
     assert "runs/isbi-crossval-1" in err and not any(tmp_path.iterdir())
 
 
@@ -207,6 +235,8 @@ def test_minutes_give_all_folds_the_same_steps(data, run, tmp_path, monkeypatch)
         (["--folds", 6], ["5 slices", "6 folds"]),
         (["--folds", 1], ["--folds"]),
         (["--average", "mirrors"], ["none, flips, rotations", "mirrors"]),
+        (["--seeds-of", "0"], ["all, first", "0"]),
+        (["--seeds", 5001, "--folds", 2], ["2 folds with 5001 seeds", "10,000; give fewer"]),
         (["--fold", "0/5"], ["--fold"]),
         (["--minutes", 1], ["--steps and --minutes"]),
         (["--out", "OLD"], ["exists", "--resume OLD"]),

@@ -87,6 +87,7 @@ def test_the_plan_says_what_the_dry_run_says(data, run, tmp_path, monkeypatch):
         ({"folds": 1}, "folds: expected 2 or more"),
         ({"folds": 0}, "folds: expected 2 or more"),
         ({"seeds": 0}, "seeds: expected 1 or more"),
+        ({"seeds_of": "0"}, "seeds_of.*all, first"),
         ({"fold": "0/5"}, "fold: a cross-validation makes folds of all slices"),
         ({"hold_out": "1"}, "fold and hold_out"),
         ({"steps": 5, "minutes": 1}, "steps and --minutes"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import small_crossval
-from small_crossval import NAMES, STEPS, command, figures, same_result
+from small_crossval import NAMES, STEPS, command, figures, of_older_cunet, same_result
 
 from cunet.crossvalidation import runs as crossval
 from cunet.engines import definition
@@ -56,10 +56,10 @@ def test_a_stop_saves_and_says_how_to_go_on(data, straight, run, tmp_path, monke
     assert code == 130
     assert err.splitlines()[-1].strip() == f"cunet crossval --resume {path}"
     document = json.loads(text)
-    assert document["steps"] == dict(zip(NAMES, (STEPS, 3, 0), strict=True))
+    assert document["steps"] == dict(zip(NAMES, (STEPS, 3, 0, 0), strict=True))
     assert not document["finished"] and not (path / "metrics.json").exists()
     code, text, err = run("crossval", "--resume", path, "--dry-run", "--json")
-    assert code == 0 and json.loads(text)["runs_left"] == 2
+    assert code == 0 and json.loads(text)["runs_left"] == 3
     assert "fold1-seed4 has done 3 of 10 steps" in err
     assert run("crossval", "--resume", path)[0] == 0
     same_result(straight, path, NAMES)
@@ -80,12 +80,49 @@ def test_scores_are_made_anew_where_they_are_missing_or_of_another_model(straigh
     assert before == {p: p.stat().st_mtime_ns for p in path.rglob("last.npz")}
 
 
+def test_what_is_done_is_summed_up_where_a_later_seed_is_not(straight, run, tmp_path):
+    """Stopped in the second seed: the first is whole, every slice held out once."""
+    path = tmp_path / "whole"
+    shutil.copytree(straight, path)
+    shutil.rmtree(path / "fold1-seed5")
+    (path / "metrics.json").unlink()
+    before = {p: p.stat().st_mtime_ns for p in path.rglob("last.npz")}
+    assert run("crossval", "--resume", path, "--seeds", 1)[0] == 0
+    found, runs = figures(path), figures(straight)["runs"]
+    assert found["runs"] == runs[:2] and found["n"] == 2 and found["seeds"] is None
+    assert found["stack"] == figures(straight)["stack"]
+    assert before == {p: p.stat().st_mtime_ns for p in path.rglob("last.npz")}
+    assert run("crossval", "--resume", path, "--seeds", 2)[0] == 0
+    same_result(straight, path, NAMES)
+
+
+def test_a_folder_whose_further_seeds_were_of_fold_0_stays_so(straight, run, tmp_path):
+    """As an older cunet left it; and it takes the other folds' seeds where they are asked for."""
+    path = of_older_cunet(shutil.copytree(straight, tmp_path / "whole"))
+    old = figures(path)
+    before = {p: p.stat().st_mtime_ns for p in path.rglob("last.npz")}
+    code, text, err = run("crossval", "--resume", path)
+    assert code == 0 and "and fold 0 with seeds 4, 5: 3 runs" in err
+    assert before == {p: p.stat().st_mtime_ns for p in path.rglob("last.npz")}
+    found = figures(path)
+    assert [entry["run"] for entry in found["runs"]] == NAMES[:3]
+    assert found["seeds"]["n"] == found["n"] == 2 and found["scored"]["slices"] == 5
+    for one, other in ((found, old), (found["seeds"], old["seeds"])):
+        for part in ("mean", "sd"):
+            for average in ("none", "rotations"):
+                assert one[part][average] == pytest.approx(other[part][average])
+    lines = {line[:20].strip() for line in text.splitlines()}
+    assert {"mean of 2 folds", "fold 0, seed 5", "mean of 2 seeds", "sd of 2 seeds"} <= lines
+    assert run("crossval", "--resume", path, "--seeds-of", "all")[0] == 0
+    same_result(straight, path, NAMES)
+
+
 def test_another_average_and_more_seeds_on_resume(straight, run, tmp_path):
     path = tmp_path / "whole"
     shutil.copytree(straight, path)
     assert run("crossval", "--resume", path, "--average", "flips", "--seeds", 3)[0] == 0
     found = figures(path)
     assert found["average"] == "flips" and found["stack"].keys() == {"none", "flips"}
-    assert [entry["run"] for entry in found["runs"]] == [*NAMES, "fold0-seed6"]
-    assert found["mean"]["none"] == figures(straight)["mean"]["none"]
+    assert [entry["run"] for entry in found["runs"]] == [*NAMES, "fold0-seed6", "fold1-seed6"]
+    assert found["runs"][0]["none"] == figures(straight)["runs"][0]["none"]
     assert crossval.load(path).average == "flips" and crossval.load(path).seeds == 3

@@ -146,11 +146,13 @@ def test_on_two_gpus_each_has_a_fold_at_a_time(tmp_path, monkeypatch):
     )
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
-    cv = crossval.CrossValidation(tmp_path, Config(device="cuda", threads=4), folds=3)
-    places = workers.places(cv.config, None, 3)
+    cv = crossval.CrossValidation(tmp_path, Config(device="cuda", threads=4), folds=3, seeds=2)
+    places = workers.places(cv.config, None, 6)
     assert workers.side_by_side(cv, cv.runs, places, None, lambda *event: None)
-    runs = dict(line.split() for line in (tmp_path / "given").read_text().splitlines())
-    assert sorted(runs) == ["fold0-seed0", "fold1-seed0", "fold2-seed0"]
+    lines = (tmp_path / "given").read_text().splitlines()
+    runs = dict(line.split() for line in lines)
+    assert sorted(runs) == sorted(f"fold{k}-seed{s}" for k in range(3) for s in range(2))
+    assert len(lines) == 6 and "fold2-seed1" in lines[-1] + lines[-2]
     assert runs["fold0-seed0"] == "cuda:0" and runs["fold1-seed0"] == "cuda:1"
 
 

@@ -54,16 +54,38 @@ def test_the_table_puts_ours_beside_theirs(document, tmp_path):
     assert len({len(row) for row in rows}) == 1
     found = {row[0].strip("*").replace("**", ""): row[1:] for row in rows}
     assert found["u-net"][:3] == ["0.000353", "0.0382", "0.0611"]
-    ours = found["cunet, 2 folds, averaged (rotations)"]
+    ours = found["cunet, mean of 2 folds ± sd, averaged (rotations)"]
     # columns: warping, Rand, pixel, V_Rand, V_Info; mean 0.4 ..., deviation 0.6 ...
     assert ours == ["0.420000 ± 0.620000", "0.4100 ± 0.6100", "0.4000 ± 0.6000",
                     "0.4300 ± 0.6300", "0.4400 ± 0.6400"]  # fmt: skip
-    assert found["cunet, 2 folds, one view"][2] == "0.3000 ± 0.5000"
+    assert found["cunet, mean of 2 folds ± sd, one view"][2] == "0.3000 ± 0.5000"
     assert found["all held-out slices as one stack, one view"][2] == "0.0500"
-    assert found["fold 0, 2 seeds, one view"][2] == "0.7000 ± 0.8000"
+    assert found["fold 0, mean of 2 seeds ± sd, one view"][2] == "0.7000 ± 0.8000"
     text = " ".join(out.split())
+    assert "2 folds, every slice held out once (fold 0 with 2 seeds), last network, 8 views" in text
+    assert "Scored: 4 slices." in text
     assert "2 of 4 labelled slices" in text
     assert "4,321 steps, 10 min 0 s to 11 min 0 s a run" in text
+
+
+def test_all_folds_with_all_seeds_have_spreads_apart(document, tmp_path):
+    document["runs"].append(document["runs"][1] | {"seed": 8})
+    document["folds"] = {"mean": document["mean"], "sd": document["seeds"]["sd"]}
+    document["mean"]["none"]["v_rand"] = document["sd"]["none"]["rand_error"] = None  # were NaN
+    document["scored"] = {"slices": 4, "pixels": 4096, "objects": 77}
+    (tmp_path / "metrics.json").write_text(json.dumps(document))
+    code, out, err = printed(tmp_path)
+    assert code == 0, err
+    found = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in out.splitlines()
+             if line.startswith("|")}  # fmt: skip
+    mean = [cell.strip() for cell in found["**cunet, mean of 4 runs ± sd**, one view"]]
+    assert mean[0] == "0.320000 ± 0.520000" and mean[1] == "0.3100" and mean[3] == "± 0.5300"
+    for name in ("folds", "seeds"):
+        spread = found[f"sd of the 2 {name}' means, one view"]
+        assert [cell.strip() for cell in spread][:2] == ["± 0.820000", "± 0.8100"]
+    text = " ".join(out.split())
+    assert "2 folds x 2 seeds, every slice held out once a seed" in text
+    assert "4 slices, 4,096 pixels, 77 objects" in text
 
 
 def test_without_a_cross_validation_it_says_what_to_do(document, tmp_path):
@@ -90,7 +112,9 @@ def test_it_runs_the_cross_validation_from_the_folder_of_the_source(tmp_path):
     assert (code, out) == (0, "") and not (tmp_path / "cv").exists()
     code, out, err = printed(*given)
     assert code == 0, err
-    assert "| **cunet, 2 folds**, one view |" in out and "2 of 4 labelled slices" in out
+    assert (
+        "| **cunet, mean of 2 folds ± sd**, one view |" in out and "2 of 4 labelled slices" in out
+    )
     code, _, err = printed("--data", tmp_path / "nothing")
     assert code == 2 and "nothing" in err
 
