@@ -8,11 +8,12 @@ classes of ISBI 2012, 0 membrane and 1 cell: a pixel is membrane
     where one of its 4 neighbours in the same section has another number that is not 0.
 
 So neurons that touch get a line of two pixels, one on either side, 12 nm at 6 nm a pixel: the
-border lies between two pixels, and a line of one pixel would have to take the side of one neuron.
-A border that is drawn in the labels as 0 stays as wide as it is drawn. No pixel of a cell then
-touches one of another neuron by a side, so that the 4-connected components of the cells are the
-pieces of the neurons. The volume is anisotropic, 6 x 6 x 30 nm: sections are used one by one, and
-there is no membrane between a section and the next.
+border lies between two pixels, and a line of one pixel would have to take the side of one neuron;
+two pixels leave no gap where sections of 1024 pixels are scaled to 512. A border that is drawn in
+the labels as 0 stays as wide as it is drawn. No pixel of a cell then touches one of another neuron
+by a side, so that the 4-connected components of the cells are the pieces of the neurons. The volume
+is anisotropic, 6 x 6 x 30 nm: sections are used one by one, and there is no membrane between a
+section and the next.
 """
 
 from dataclasses import replace

@@ -187,6 +187,16 @@ def test_without_figures_the_table_says_how_to_make_them(call, tmp_path, capsys)
     assert [c for c in commands if "--name" in c] == [f"--data ncmir/ --name ncmir --out {out}"]
 
 
+def test_a_score_that_is_undefined_is_said_to_be(call, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    scores = dict.fromkeys(student.SCORES) | {"kaggle_dsb2018_score": 0.0}
+    facts = {"share": 10, "trained_on": 3, "images": 6, "steps": 1000}
+    (tmp_path / "out" / "epfl-10.json").write_text(json.dumps(facts | scores))
+    out = call("out")
+    line = "| EPFL, mitochondria | 10 %: 3 images | 6 | 1,000 | undefined | undefined | 0.000 |"
+    assert line in capsys.readouterr().out and (out / "student_report.png").exists()
+
+
 @pytest.mark.parametrize("share", ["0", "81"])
 def test_a_share_that_leaves_nothing_to_score_is_refused(share, tmp_path, capsys):
     with pytest.raises(SystemExit):
