@@ -23,9 +23,11 @@ PAIRS = (
     "names, or such files side by side (a.tif and a_mask.tif)"
 )
 LAYOUTS = (
-    "expected the ISBI 2012 layout (train-volume.tif and train-labels.tif), the Cell Tracking "
-    "Challenge's (01/t000.tif and 01_GT/SEG/man_seg000.tif), the Data Science Bowl's of 2018 "
-    f"(<id>/images/<id>.png and <id>/masks/*.png), or {PAIRS}"
+    "expected the ISBI 2012 layout (train-volume.tif and train-labels.tif), that of ISBI 2013 "
+    "(train-input.tif and train-labels.tif), the EPFL's (training.tif and "
+    "training_groundtruth.tif), the Cell Tracking Challenge's (01/t000.tif and "
+    "01_GT/SEG/man_seg000.tif), the Data Science Bowl's of 2018 (<id>/images/<id>.png and "
+    f"<id>/masks/*.png), or {PAIRS}"
 )
 
 

@@ -5,19 +5,24 @@ In the labels 0 is membrane and 255 is cell interior (class 1); 73-83 % of a sec
 
 from pathlib import Path
 
-from cunet.data.dataset import Dataset, Slice, checked, listing, sha256, shares
-from cunet.data.labels import AS_INSTANCES, IGNORE, read_labels
-from cunet.errors import CunetError, DataError
-from cunet.files import open_image
+from cunet.data.dataset import Dataset, checked, shares
+from cunet.data.labels import AS_INSTANCES, IGNORE
+from cunet.data.stack import read_stack
+from cunet.errors import DataError
 from cunet.files.listing import is_file, tiff_named
 
 VOLUME, LABELS = "train-volume.tif", "train-labels.tif"
+VOLUME_2013 = "train-input.tif"  # that of ISBI 2013, whose labels have the same name
 CLASS_NAMES = ("membrane", "cell")
 
 
 def matches(folder: Path) -> bool:
-    """Whether the folder is meant to have this layout: one of the two files is enough."""
-    return any(is_file(tiff_named(folder, name)) for name in (VOLUME, LABELS))
+    """Whether the folder is meant to have this layout: one of the two files is enough, but labels
+    beside the volume of ISBI 2013 are not."""
+    volume, labels, other = (
+        is_file(tiff_named(folder, name)) for name in (VOLUME, LABELS, VOLUME_2013)
+    )
+    return volume or (labels and not other)
 
 
 def load(folder: str | Path, meaning: str | None = None) -> Dataset:
@@ -27,37 +32,14 @@ def load(folder: str | Path, meaning: str | None = None) -> Dataset:
     Raises CunetError if a file is missing, DataError if one is invalid or they do not fit together.
     """
     folder = Path(folder)
-    volume, truth = tiff_named(folder, VOLUME), tiff_named(folder, LABELS)
-    for path in (volume, truth):
-        if not is_file(path):
-            raise CunetError(
-                f"no file '{path}': the ISBI 2012 layout is {VOLUME} and {LABELS}; "
-                f"found {listing(folder)}."
-            )
-    with open_image(volume) as image:
-        images = [image.read(page) for page in range(image.pages)]
-        notes = [f"{VOLUME}: axes {image.axes}"]
-        for note in image.notes:
-            notes.append(f"{'warning: ' if note in image.doubts else ''}{VOLUME}: {note}")
-    raw, label_notes = read_labels(truth, meaning == "instances")
-    notes += [f"{LABELS}: {note}" for note in label_notes]
-    if len(raw) != len(images):
-        raise DataError(
-            f"'{truth}' and '{volume}' differ in pages, {len(raw)} against {len(images)}; expected "
-            "a page of labels for every page of the volume."
-        )
-    images, read, found = checked(
-        [
-            Slice(f"slice {i:02d}", x, y, f"'{volume}' page {i}", f"'{truth}' page {i}")
-            for i, (x, y) in enumerate(zip(images, raw, strict=True))
-        ],
-        meaning,
-    )
-    labels, notes = read.labels, notes + found
+    layout, objects = "the ISBI 2012 layout", meaning == "instances"
+    stack = read_stack(folder, (VOLUME, LABELS), layout, "slice {:02d}", objects)
+    images, read, found = checked(stack.slices, meaning)
+    labels, notes = read.labels, stack.notes + found
     if read.classes != 2:
         raise DataError(
-            f"'{truth}' holds {read.classes} classes; ISBI 2012 has two: 0 membrane, 255 (or 1) "
-            f"cell. {AS_INSTANCES}"
+            f"'{stack.truth}' holds {read.classes} classes; ISBI 2012 has two: 0 membrane, 255 "
+            f"(or 1) cell. {AS_INSTANCES}"
         )
     share = 100 * shares(labels, 2)[1]
     notes.append(f"class 0 is membrane, class 1 is cell: {share:.1f} % of the pixels are cell")
@@ -71,8 +53,8 @@ def load(folder: str | Path, meaning: str | None = None) -> Dataset:
         images=images,
         labels=labels,
         class_names=CLASS_NAMES,
-        slice_names=tuple(f"slice {i:02d}" for i in range(len(images))),
+        slice_names=tuple(one.name for one in stack.slices),
         notes=tuple(notes),
-        hashes={path.name: sha256(path) for path in (volume, truth)},
+        hashes=stack.hashes(),
         instances=read.instances,
     )

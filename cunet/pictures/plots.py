@@ -1,5 +1,6 @@
-"""Curves of scores as PNG files: over recall, over thresholds, over the IoU of objects."""
+"""Curves of scores as PNG files: over recall, thresholds, IoU of objects, share trained on."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,3 +102,33 @@ def iou_curves(thresholds: list[dict[str, float]], path: str | Path) -> None:
 
 def _number(value: float) -> str:
     return "undefined" if np.isnan(value) else f"{value:.4f}"
+
+
+def share_curves(
+    curves: dict[str, tuple[Sequence[float], ...]],
+    levels: dict[str, Sequence[float]],
+    titles: Sequence[str],
+    path: str | Path,
+) -> None:
+    """Draws scores over the share of the images that was trained on, a panel for each score.
+
+    curves: by data set the shares in per cent, then the values of every score. levels: by data set
+    a value of every score from elsewhere, as a dashed line. titles: of the panels. Undefined values
+    are left out. Raises DeviceError or CunetError if the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.8 * len(titles), 4.4), layout="constrained")
+    for panel, axis in enumerate(figure.subplots(1, len(titles))):
+        for number, (name, (shares, *values)) in enumerate(curves.items()):
+            y = [np.nan if value is None else value for value in values[panel]]
+            axis.plot(shares, y, "o-", color=f"C{number}", markersize=4, label=name)
+            if name in levels:
+                label = f"{name}, the report"
+                axis.axhline(levels[name][panel], ls="--", color=f"C{number}", lw=1, label=label)
+        axis.set(title=titles[panel], xlabel="trained on, % of the images")
+        axis.set(xlim=(0, 84), ylim=(-0.02, 1.02))
+        axis.grid(True, linewidth=0.4)
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", frameon=False, ncols=2)
+    save(figure, path)

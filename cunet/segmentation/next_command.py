@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cunet.data import ctc_files, dsb2018, layouts
+from cunet.data import ctc_files, dsb2018, epfl, layouts
 from cunet.data.dataset import sha256
 from cunet.errors import CunetError
 from cunet.files import listing, read_description
@@ -16,6 +16,8 @@ from cunet.net.checkpoint import model_file
 from cunet.segmentation.how import ENDINGS
 from cunet.segmentation.inputs import find_images
 from cunet.terminal import shell_line, without
+
+TRAINED_ON = ("train-volume", "train-input", "training")  # stacks whose pages may be held out
 
 
 def segment_command(
@@ -31,7 +33,8 @@ def segment_command(
         name = f"{Path(run).resolve().name}.ome.zarr"
         return shell_line(["cunet", "segment", data, "--model", run, "--out", name])
     chosen: list[str] = []
-    names = ("test-volume.tif", "train-volume.tif")
+    names = ["test-volume.tif", "train-volume.tif", "test-input.tif", "train-input.tif"]
+    names += ["testing.tif", "training.tif"] if epfl.matches(folder) else []
     found = [listing.tiff_named(folder, name) for name in names]
     found = [path for path in found if path.exists()]
     for way in layouts.readings(folder)[:1]:
@@ -47,7 +50,7 @@ def segment_command(
         products, out = ["ctc"], f"{sequence.name}_RES"
     elif folder.is_dir() and dsb2018.matches(folder):
         found, products, out = [_bowl_images(folder)], ["labels"], "labels"
-    elif found and found[0].name.lower().startswith("train-volume") and pages:
+    elif found and found[0].stem.lower() in TRAINED_ON and pages:
         chosen = ["--pages", ",".join(map(str, pages))]
     if not found:
         return "cunet segment --help"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # What a setting may be; a test compares with the code that uses it.
 CHOICES: dict[str, tuple[str | None, ...]] = {
-    "dataset": (None, "isbi2012", "ctc", "dsb2018", "folder"),  # and folder:NAME
+    "dataset": (None, "isbi2012", "isbi2013", "epfl", "ctc", "dsb2018", "folder"),  # folder:NAME
     "labels": (None, "classes", "instances"),
     "variant": ("paper", "release2015"),
     "padding": ("valid", "same"),

@@ -43,6 +43,7 @@ def everything(folder):
     write_volume(folder / "brain.ome.zarr", images)
     cells(folder / "DIC-C2DH-HeLa")
     nuclei(folder / "stage1_train", 5), nuclei(folder / "others", 2)
+    volumes(folder)
     cunet.export(cunet.UNet(width=2, depth=4), folder / "phseg_v5.caffemodel")
     return folder
 
@@ -54,6 +55,16 @@ def cells(folder):
             image, numbers = discs(frame)
             grey(folder / sequence / f"t{frame:03}.tif", image)
             grey(folder / f"{sequence}_GT" / "SEG" / f"man_seg{frame:03}.tif", numbers)
+
+
+def volumes(folder):
+    """Five sections with numbered neurons, as ISBI 2013 has them, and the EPFL's two volumes."""
+    images, numbers = (np.stack(pages) for pages in zip(*map(discs, range(5)), strict=True))
+    grey(folder / "snemi3d" / "train-input.tif", images)
+    grey(folder / "snemi3d" / "train-labels.tif", numbers)
+    for part in ("training", "testing"):
+        grey(folder / "epfl" / f"{part}.tif", images)
+        grey(folder / "epfl" / f"{part}_groundtruth.tif", np.uint8(255 * (numbers > 0)))
 
 
 def nuclei(folder, count):

@@ -8,12 +8,13 @@ from example_scripts import EXAMPLES, example
 PAPER = EXAMPLES / "paper"
 sliding_window = example("paper/sliding_window.py")
 skip_by_sum = example("paper/skip_by_sum.py")
+student_report = example("paper/student_report.py")
 
 
 @pytest.mark.parametrize(
     "example, command",
-    [(sliding_window, []), (sliding_window, ["train"]), (skip_by_sum, [])],
-    ids=["sliding_window", "sliding_window train", "skip_by_sum"],
+    [(sliding_window, []), (sliding_window, ["train"]), (skip_by_sum, []), (student_report, [])],
+    ids=["sliding_window", "sliding_window train", "skip_by_sum", "student_report"],
 )
 def test_help_shows_worked_examples(example, command, capsys):
     with pytest.raises(SystemExit) as end:

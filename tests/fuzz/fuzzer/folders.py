@@ -1,4 +1,4 @@
-"""The kind `folders`: data sets of all four layouts in which something is missing, odd or wrong."""
+"""The kind `folders`: data sets of all layouts in which something is missing, odd or wrong."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ class Folders(Kind):
             layout(folder / name, images)
 
     def make(self, rng: np.random.Generator, folder: Path) -> Case:
-        layout = list(LAYOUTS)[rng.integers(4)]
+        layout = list(LAYOUTS)[rng.integers(len(LAYOUTS))]
         data = folder / "data"
         shutil.copytree(self.shared / layout, data, symlinks=True)
         harmless = bool(rng.random() < 0.25)

@@ -1,4 +1,4 @@
-"""Good data sets of all four layouts, as small as cunet trains on."""
+"""Good data sets of all layouts, as small as cunet trains on."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +36,17 @@ def isbi(folder: Path, images: np.ndarray) -> None:
     write(folder / "train-labels.tif", labels_of(images))
 
 
+def snemi(folder: Path, images: np.ndarray) -> None:
+    write(folder / "train-input.tif", images)
+    write(folder / "train-labels.tif", np.stack([objects_of(image) for image in images]))
+
+
+def epfl(folder: Path, images: np.ndarray) -> None:
+    for part in ("training", "testing"):
+        write(folder / f"{part}.tif", images)
+        write(folder / f"{part}_groundtruth.tif", labels_of(images))
+
+
 def ctc(folder: Path, images: np.ndarray) -> None:
     for i, image in enumerate(images):
         write(folder / "01" / f"t{i:03}.tif", image)
@@ -59,5 +70,6 @@ def pairs(folder: Path, images: np.ndarray) -> None:
 
 
 LAYOUTS: dict[str, Callable[[Path, np.ndarray], None]] = {
-    "isbi2012": isbi, "ctc": ctc, "dsb2018": kaggle, "folder": pairs
+    "isbi2012": isbi, "isbi2013": snemi, "epfl": epfl, "ctc": ctc, "dsb2018": kaggle,
+    "folder": pairs,
 }  # fmt: skip

@@ -1,0 +1,250 @@
+"""How few images does a U-Net need? The table of a later student report, measured again.
+
+The report (UCSD) trained a U-Net with batch normalization on 10 to 80 % of the images of several
+data sets. Here the preset ucsd is trained on 10, 20, 40 and 80 % of a data set and scored on the
+other 20 %, the same for every share; a smaller share is part of a larger one. What is scored is the
+network of the last step, one view, at the images' own size:
+
+    pixel F1   of class 1 over all held-out images: cells between membranes, nuclei, mitochondria
+    mAP        the report's: mean over images and the IoU thresholds 0.50, 0.55 ... 1.00 of
+               TP / (TP + FP), in which missed objects do not count
+    Kaggle     mean over images and 0.50 ... 0.95 of TP / (TP + FP + FN)
+
+Objects are the 4-connected components of probability above 0.5; those of the truth are the
+annotated nuclei, or the components of class 1. The mAP on EM sections is therefore of the pieces
+into which membranes part a section.
+
+Every share leaves OUT/NAME-SHARE.json and its run in OUT/NAME-SHARE/. What is done is kept, so the
+same command continues, and without --data the table and the figure are made of what is there.
+"""
+
+import argparse
+import hashlib
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import cunet
+from cunet.data.dataset import Dataset
+from cunet.data.load import load
+from cunet.data.weight_map import components
+from cunet.errors import CunetError
+from cunet.files.atomic import write_text
+from cunet.files.json_file import json_text, read_json
+from cunet.metrics.dsb2018 import Tally, summary
+from cunet.pictures.plots import share_curves
+from cunet.terminal import shell_line
+from cunet.training.config import Config, make
+from cunet.training.held_out import split
+from cunet.training.prepared import prepare
+
+EXAMPLES = """examples:
+  python examples/paper/student_report.py --data isbi2012/ --out student
+  python examples/paper/student_report.py --data stage1_train/ --out student --shares 10 20
+  python examples/paper/student_report.py --data ncmir/ --name ncmir --out student
+  python examples/paper/student_report.py --out student     the table of what is there
+"""
+SHARES = (10, 20, 40, 80)  # per cent of the images
+MOST = 80  # the rest is held out
+SCORES = ("pixel_f1", "report_mean_average_precision", "kaggle_dsb2018_score")
+# Of the preset ucsd; for sections of EM 512 pixels as in the report, and as many pixels a step.
+SECTIONS = {"resize": 512, "tile": 256, "batch": 4, "elastic_sigma": 8.0}
+STEPS = 500
+
+
+@dataclass(frozen=True)
+class Row:
+    """A data set of the report: what the table calls it, its kind, where it may lie, settings of
+    its own, and the report's pixel F1 and mAP."""
+
+    title: str
+    kind: str
+    folder: str
+    settings: dict[str, Any]
+    report: tuple[float, float] | None = None
+
+
+ROWS = {
+    "isbi2012": Row("ISBI 2012", "isbi2012", "isbi2012/", SECTIONS, (0.93, 0.53)),
+    "isbi2013": Row("ISBI 2013 (SNEMI3D)", "isbi2013", "snemi3d/", SECTIONS),
+    "epfl": Row("EPFL, mitochondria", "epfl", "epfl/", SECTIONS),
+    "ncmir": Row("NCMIR, mitochondria", "epfl", "ncmir/", SECTIONS),
+    "dsb2018": Row("Data Science Bowl 2018", "dsb2018", "stage1_train/", {}, (0.89, 0.47)),
+}
+ABSTRACT = 0.96  # pixel F1 from 10 % of the images, as the report's abstract has it
+TITLES = ("data set", "trained on", "scored on", "steps", "pixel F1", "mAP", "Kaggle's score")
+
+
+def parts(names: tuple[str, ...], share: int, seed: int) -> tuple[list[int], list[int]]:
+    """Slices to train on and those that are scored, which are the same for every share: what
+    `--train-share 0.8` holds out, or the testing volume where there is one."""
+    testing = [i for i, name in enumerate(names) if name.startswith("testing/")]
+    drop = "testing" if testing else None
+    most = split(Config(train_share=MOST / 100, seed=seed, drop=drop), names)
+    training, _ = split(Config(train_share=share / 100, seed=seed, drop=drop), names)
+    return training, testing or most[1]
+
+
+def config_of(args: argparse.Namespace, row: Row, share: int, names: tuple[str, ...]) -> Config:
+    """The settings of one training."""
+    training, scored = (set(part) for part in parts(names, share, args.seed))
+    dropped = [name for i, name in enumerate(names) if i not in training | scored]
+    options: dict[str, Any] = {
+        "data": str(args.data.absolute()), "out": str(args.out / f"{args.name}-{share}"),
+        "hold_out": ",".join(names[i] for i in sorted(scored)), "drop": ",".join(dropped) or None,
+        "steps": args.steps, "seed": args.seed, "device": args.device, "threads": args.threads,
+    }  # fmt: skip
+    return make("ucsd", None, row.settings | options)
+
+
+def trained(config: Config, dataset: Dataset) -> float:
+    """Train the network, or the rest of it, in its run folder; returns the seconds it took."""
+    start, begun = time.perf_counter(), (Path(str(config.out)) / "last.npz").exists()
+    for record in cunet.train(config, prepare(config, dataset), resume=begun):
+        if record["step"] % 100 == 0:
+            print(f"{config.out}: step {record['step']}, {record['seconds']:.0f} s, loss "
+                  f"{record['loss']:.4f}", file=sys.stderr, flush=True)  # fmt: skip
+    return time.perf_counter() - start
+
+
+def scores(net: cunet.UNet, dataset: Dataset, scored: list[int]) -> dict[str, Any]:
+    """The counts and scores of these images together."""
+    tallies = []
+    for i in scored:
+        found = components(cunet.segment(dataset.images[i], net)[..., 1] > 0.5)
+        known = dataset.instances
+        truth = components(dataset.labels[i] == 1) if known is None else known[i]
+        tallies.append(Tally.of(truth, found))
+    return summary(tallies)
+
+
+def experiment(args: argparse.Namespace) -> None:
+    """Train and score the shares that are not done yet."""
+    dataset = load(args.data)
+    args.name = args.name or dataset.kind
+    row = ROWS.get(args.name)
+    if row is None or row.kind != dataset.kind:
+        known = ", ".join(f"{name} ({one.kind})" for name, one in ROWS.items())
+        raise CunetError(
+            f"data folder '{args.data}' is of the kind {dataset.kind}, name {args.name}; expected "
+            f"a data set of the report: {known}. Give its --name, or other data."
+        )
+    args.out.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(json_text(dataset.hashes).encode()).hexdigest()
+    for share in args.shares:
+        path, names = args.out / f"{args.name}-{share}.json", dataset.slice_names
+        config = config_of(args, row, share, names)
+        training, scored = parts(names, share, args.seed)
+        facts = {
+            "name": args.name, "share": share, "trained_on": len(training), "steps": config.steps,
+            "seed": config.seed, "data": digest, "held_out": [names[i] for i in scored],
+            "settings": row.settings,
+        }  # fmt: skip
+        if path.exists():
+            refuse_other(path, facts)
+            continue
+        seconds = trained(config, dataset)
+        net = cunet.load(Path(str(config.out)) / "last.npz", args.device)
+        found = facts | scores(net, dataset, scored)
+        made = {"training_seconds": round(seconds, 1), "cunet": cunet.__version__}
+        write_text(path, json_text(found | made) + "\n")
+
+
+def refuse_other(path: Path, facts: dict[str, Any]) -> None:
+    """CunetError where finished figures are of another experiment than the one asked for."""
+    before = read_json(path)
+    differ = [key for key, value in facts.items() if before.get(key) != value]
+    if differ:
+        key = differ[0]
+        said = f": {before.get(key)}, asked for {facts[key]}" if key in ("steps", "seed") else ""
+        raise CunetError(
+            f"'{path}' is of another experiment ({key}{said}); choose another --out, or move it."
+        )
+
+
+def finished(out: Path) -> dict[str, list[dict[str, Any]]]:
+    """The figures of every data set in OUT, by rising share."""
+    found = {}
+    for name in ROWS:
+        paths = [out / f"{name}-{share}.json" for share in range(1, MOST + 1)]
+        if there := [read_json(path) for path in paths if path.is_file()]:
+            found[name] = there
+    return found
+
+
+def table(done: dict[str, list[dict[str, Any]]], out: Path) -> str:
+    """The figures as Markdown, the report's beside them, and what has not been measured."""
+    lines = [line(*TITLES), line(*["---"] * len(TITLES))]
+    for name, row in ROWS.items():
+        for one in done.get(name, []):
+            images = f"{one['share']} %: {one['trained_on']} images", str(one["images"])
+            found = (number(one[key]) for key in SCORES)
+            lines.append(line(row.title, *images, f"{one['steps']:,}", *found))
+        if name not in done:
+            words = ["python", "examples/paper/student_report.py", "--data", row.folder]
+            words += [*(["--name", name] if name != row.kind else []), "--out", str(out)]
+            lines.append(line(row.title, f"not measured: `{shell_line(words)}`", *[""] * 5))
+        if row.report is not None:
+            theirs = (f"{score:.2f}" for score in row.report)
+            lines.append(line(row.title, "the report, a split of its own", "", "", *theirs, ""))
+    lines.append(line("", "the report's abstract, 10 %", "", "", f"{ABSTRACT}", "", ""))
+    return "\n".join(lines)
+
+
+def line(*cells: str) -> str:
+    """A row of a Markdown table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def number(score: float | None) -> str:
+    """A score; undefined ones, which JSON has as null, are said to be."""
+    return "undefined" if score is None or np.isnan(score) else f"{score:.3f}"
+
+
+def draw(done: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    """The scores over the share, with the report's as lines of their own."""
+    curves, levels = {}, {}
+    for name, figures in done.items():
+        shares = [one["share"] for one in figures]
+        values = [[one[key] for one in figures] for key in SCORES[:2]]
+        curves[ROWS[name].title] = (shares, *values)
+        if (report := ROWS[name].report) is not None:
+            levels[ROWS[name].title] = report
+    share_curves(curves, levels, ("pixel F1", "mAP as the report has it"), path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="folder of the data set; without it, the table")
+    parser.add_argument("--out", type=Path, required=True, help="folder for runs and figures")
+    parser.add_argument("--name", choices=ROWS, help="which data set it is (default: its kind)")
+    parser.add_argument("--shares", type=int, nargs="+", default=SHARES, metavar="PERCENT",
+                        help=f"to train on, 1 to {MOST} (10 20 40 80)")  # fmt: skip
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"of each training ({STEPS})")
+    parser.add_argument("--seed", type=int, default=0, help="of the shares and trainings (0)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    args = parser.parse_args(arguments)
+    if not all(1 <= share <= MOST for share in args.shares):
+        parser.error(f"--shares: expected 1 to {MOST} per cent, found {args.shares}")
+    try:
+        if args.data is not None:
+            experiment(args)
+        done = finished(args.out)
+        if done:
+            draw(done, args.out / "student_report.png")
+        print(table(done, args.out))
+    except CunetError as error:
+        sys.exit(f"Error: {error}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
