@@ -10,6 +10,7 @@ from cunet.data.labels import AS_INSTANCES, IGNORE, read_labels
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
 from cunet.files.listing import is_file, tiff_named
+from cunet.files.pixel_size import PixelSize
 
 VOLUME, LABELS = "train-volume.tif", "train-labels.tif"
 CLASS_NAMES = ("membrane", "cell")
@@ -36,7 +37,7 @@ def load(folder: str | Path, meaning: str | None = None) -> Dataset:
             )
     with open_image(volume) as image:
         images = [image.read(page) for page in range(image.pages)]
-        notes = [f"{VOLUME}: axes {image.axes}"]
+        notes, size = [f"{VOLUME}: axes {image.axes}"], PixelSize.of(image.calibration)
         for note in image.notes:
             notes.append(f"{'warning: ' if note in image.doubts else ''}{VOLUME}: {note}")
     raw, label_notes = read_labels(truth, meaning == "instances")
@@ -75,4 +76,5 @@ def load(folder: str | Path, meaning: str | None = None) -> Dataset:
         notes=tuple(notes),
         hashes={path.name: sha256(path) for path in (volume, truth)},
         instances=read.instances,
+        pixel_sizes=(size,) * len(images),
     )
