@@ -79,6 +79,12 @@ class PixelSize:
         return f"{height} {self.unit}" if square else f"{height} x {width} {self.unit}"
 
 
+def size_text(name: str, value: Any) -> str:
+    """A check of arguments: a text that is a size, unchanged."""
+    PixelSize.parse(value, name)
+    return value
+
+
 def is_size(calibration: Calibration) -> bool:
     """Whether its resolution is that of an image: plain TIFF in inches has that of a print."""
     return calibration.unit != "inch" or calibration.imagej

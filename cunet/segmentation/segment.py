@@ -24,6 +24,7 @@ from cunet.data.values import check_values
 from cunet.errors import CunetError, not_among
 from cunet.files.calibration import Calibration
 from cunet.files.inverted import inverted
+from cunet.files.pixel_size import size_text
 from cunet.net.memory import refuse_impossible, task_of
 from cunet.net.tiles import tile_for_output
 from cunet.net.unet import UNet
@@ -101,7 +102,7 @@ def _resized(image: np.ndarray, net: UNet, side: int, average: str, name: str) -
 
 @arguments(
     image=one_image, net=instance(UNet, NETS), tile=whole, average=text, stride=text,
-    progress=callback, pixel_size=text, rescale=flag, invert=flag,
+    progress=callback, pixel_size=size_text, rescale=flag, invert=flag,
 )  # fmt: skip
 def segment(
     image: np.ndarray,

@@ -53,7 +53,8 @@ def prepare(config: Config, dataset: Dataset | None = None) -> Prepared:
         dataset = resized(dataset, config.resize)
     training, held_out = split(config, dataset.slice_names)
     trained_on, notes = facts_of(config, dataset, training)
-    dataset = replace(dataset, notes=(*dataset.notes, *notes))
+    if new := [note for note in notes if note not in dataset.notes]:
+        dataset = replace(dataset, notes=(*dataset.notes, *new))
     images: list[Any] = [dataset.images[i] for i in training]
     on_disk = isinstance(images[0], OnDisk)
     labels, weights = (weigh_on_disk if on_disk else weigh)(config, dataset, training)

@@ -9,7 +9,7 @@ from typing import Any
 from cunet.backend import ALL_GPUS, check_device
 from cunet.checks import arguments, callback, flag, path, text, whole, whole_numbers
 from cunet.errors import CunetError, one_of
-from cunet.files.pixel_size import known_size
+from cunet.files.pixel_size import known_size, size_text
 from cunet.net.checkpoint import load, model_file
 from cunet.segmentation.objects import Instances
 from cunet.segmentation.segment_file import range_warnings
@@ -55,7 +55,7 @@ def prepared(
 @arguments(
     source=path, out=path, model=path, part=whole_numbers, cluster=text, device=text, pages=text,
     level=whole, channel=whole, time=whole, overwrite=flag, progress=callback,
-    pixel_size=text,
+    pixel_size=size_text,
 )  # fmt: skip
 def segment_volume(
     source: str | Path,
