@@ -13,6 +13,7 @@ from cunet.files.units import METRES, length
 
 SQUARE = 1e-4  # relative difference of the sides up to which a pixel counts as square
 ALIKE = 4 / 3  # how many times as large pixels may be that a network takes for its own
+LONGEST = 60  # characters of a text that may be a size
 _OWN_UNITS = (("mm", 1e-3), ("um", 1e-7), ("nm", 0.0))  # each with the length it begins at
 _NUMBER = r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)"
 _SIZE = re.compile(rf"\s*{_NUMBER}(?:\s*[x×*]\s*{_NUMBER})?\s*(\S(?:.*\S)?)?\s*")
@@ -30,7 +31,8 @@ class PixelSize:
     def parse(cls, value: Any, name: str = "pixel_size") -> "PixelSize":
         """From a text such as 8nm, 0.65 um or, height x width, 4x8nm. CunetError, which calls the
         value `name`, for a number without a unit and for all else that is no size."""
-        found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+        is_short = isinstance(value, str) and len(value) <= LONGEST
+        found = _SIZE.fullmatch(value) if is_short else None
         expected = f"{name}: expected a number and its unit, such as 8nm or 0.65um"
         if found is None:
             raise CunetError(f"{expected}; found {value!r:.40}")

@@ -40,6 +40,7 @@ def test_a_number_and_a_unit_are_a_size(text):
         ("nan nm", "'nan nm'"),
         ("4,5nm", "such as 8nm"),
         ("", "found ''"),
+        ("4" + " n" * 10**6, "found '4 n n"),
         (8, "found 8"),
     ],
 )
