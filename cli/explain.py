@@ -40,13 +40,15 @@ def command(model, tile, svg, overwrite, quiet, as_json, **given):
     from cunet.net.figure1 import explain
     from cunet.net.shape import Shape
     from cunet.net.tiles import usual_tile
-    from cunet.training.run_state import shape_and_tile
+    from cunet.training.run_state import pixel_size_of, shape_and_tile
 
     given = {name: value for name, value in given.items() if value is not None}
     shape, known = (Shape(**given), None) if model is None else shape_and_tile(model, given)
     if tile is None:
         tile = known or usual_tile(shape.depth, shape.padding)
     document = explain(shape, tile)
+    if model is not None:
+        document["pixel_size"] = pixel_size_of(model)
     if svg is not None:
         draw(document, Path(svg), overwrite)
     if as_json:
@@ -96,3 +98,5 @@ def show(document: dict) -> None:
         f"memory about {size(memory['training'])} to train (batch 1, SGD), "
         f"{size(memory['inference'])} to segment"
     )
+    if "pixel_size" in document:
+        common.show(f"pixel size of its training images: {document['pixel_size']}")

@@ -92,7 +92,7 @@ def info(model, index, quiet, as_json):
     if as_json:
         common.print_json(found)
     else:
-        common.show("\n".join(f"{key:<8}  {text}" for key, text in facts_of(found)))
+        common.show("\n".join(f"{key:<10}  {text}" for key, text in facts_of(found)))
         if card := found.get("card"):
             common.show(f"\n{card.rstrip()}")
         if not found.get("recorded", True):
@@ -147,11 +147,12 @@ def get(names, index, overwrite, quiet, as_json):
 @click.option("--name", help="What to call it (default: as the file or run folder).")
 @click.option("--license", default="", help="Its terms, such as CC-BY-4.0.")
 @click.option("--for", "made_for", default="", help="What it was made for, in a few words.")
+@click.option("--pixel-size", help="Of its training images, such as 4nm, if its file lacks it.")
 @click.option("--card", type=common.PATH, help="Its card, Markdown (default: one is made).")
 @common.overwrite_option
 @common.quiet_option
 @common.json_option
-def add(model, name, license, made_for, card, overwrite, quiet, as_json):
+def add(model, name, license, made_for, pixel_size, card, overwrite, quiet, as_json):
     """Copy a model file, or the best network of a run folder, into your folder under a name.
 
     Its hash is written down beside it, so that a changed file is refused later, and a card is made
@@ -163,7 +164,7 @@ def add(model, name, license, made_for, card, overwrite, quiet, as_json):
     """
     from cunet.net import named
 
-    name, path, notes = named.add(model, name, license, made_for, card, overwrite)
+    name, path, notes = named.add(model, name, license, made_for, card, overwrite, pixel_size)
     common.notes(notes, quiet)
     common.say(f"{name}: {path}, with its card (.md) and its record (.json)", quiet)
     if as_json:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cunet.cli import common
+from cunet.cli.image_options import OPTIONS as SEEN
+from cunet.cli.image_options import image_options
 from cunet.cli.object_options import object_options
 from cunet.cli.volume_options import OPTIONS, Command, volume_options
 from cunet.terminal import plural
@@ -48,6 +50,7 @@ BUNDLED_FOR = (
 )
 @click.option("--products", default="prob,mask", show_default=True,
               help="One or more of prob, mask, labels, overlay, ctc, table, rois.")  # fmt: skip
+@image_options
 @object_options
 @click.option("--pages", help="Pages of a stack, counted from 0: 0,5,10-12 (default: all).")
 @click.option("--stride", type=common.Choice(common.STRIDES), default="exact", show_default=True,
@@ -78,6 +81,7 @@ def command(
       cunet segment stack.tif --model runs/isbi2012-1 --average rotations --out results/
       cunet segment "plate*/*.png" --products mask,overlay --out masks/
       cunet segment cells.tif --products labels,table,rois --instances watershed
+      cunet segment fine.tif --pixel-size 2nm --rescale
       cunet segment volume.ome.zarr --out volume_cells.ome.zarr --products mask,labels
       cunet segment DIC-C2DH-HeLa/02 --products ctc --min-area 500 --out DIC-C2DH-HeLa/02_RES
     """
@@ -92,6 +96,7 @@ def command(
 
     wanted = inputs.parse_products(products)
     volume = {name: more.pop(name) for name in OPTIONS}
+    seen = {name: more.pop(name) for name in SEEN}
     objects = more
     instances = inputs.parse_instances(wanted, objects)
     if inputs.is_volume(images, out, stride, volume):
@@ -99,7 +104,7 @@ def command(
 
         how = dict(tile=tile, average=average, threshold=threshold, products=tuple(wanted),
                    precision=precision, instances=instances)  # fmt: skip
-        run(images, out, model, device, how, volume, pages, overwrite, quiet, as_json)
+        run(images, out, model, device, how, volume, seen, pages, overwrite, quiet, as_json)
         return
     files = inputs.find_images(images)
     images = [(file, inputs.target_paths(file, out, wanted, len(files))) for file in files]
@@ -109,7 +114,7 @@ def command(
     net, name = load(file, devices[0], precision), str(file)
     tile = jobs.fitting_tile(tile, net)
     distinct = bool(set(NUMBERED) & set(wanted) or any(v is not None for v in objects.values()))
-    how = How(tile, average, stride, threshold, instances, distinct)
+    how = How(tile, average, stride, threshold, instances, distinct, **seen)
     announce(net, name, quiet)
     with common.busy("reading the images", quiet):
         plans = jobs.prepared(images, net, name, how, pages, overwrite)
@@ -164,7 +169,8 @@ def one_image(job: "Job", net: "UNet", quiet: bool, several: "Several | None") -
             common.say(
                 "  its pages are single compressed strips, so a whole page is kept in memory", quiet
             )
-        common.say(f"  {job.said}", quiet or not job.said)
+        for said in filter(None, (job.said, job.seen)):
+            common.say(f"  {said}", quiet)
         with common.Progress(image.height * len(job.pages), quiet=quiet, text="rows") as progress:
             summary = segment_file(
                 image, net, job.left, job.how, job.pages,

@@ -10,18 +10,21 @@ from cunet.terminal import plural
 
 def run(
     images: tuple[str, ...], out: str, model: str | None, device: str, how: dict[str, Any],
-    volume: dict[str, Any], pages: str | None, overwrite: bool, quiet: bool, as_json: bool,
+    volume: dict[str, Any], seen: dict[str, Any], pages: str | None, overwrite: bool, quiet: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Segment one volume, or a part of it, and print how far it is."""
     from cunet.cli.segment import BUNDLED_FOR
     from cunet.net.checkpoint import BUNDLED
     from cunet.segmentation.next_command import after_volume
+    from cunet.segmentation.view import refuse_by_blocks
     from cunet.training.run_state import model_of
     from cunet.volumes.cluster import Cluster, check_cluster
     from cunet.volumes.segment_volume import check_part, engine_of, prepared
     from cunet.volumes.wanted import Wanted
     from cunet.volumes.work import go_on
 
+    refuse_by_blocks(seen["rescale"], seen["invert"])
     settings = ("prob", "block", "levels", "zarr", "skip_empty", "objects")
     wanted = Wanted(**how, **{n: volume[n] for n in settings if volume[n] is not None})
     check_cluster(volume["cluster"])
@@ -34,6 +37,7 @@ def run(
     with common.busy("reading the volume", quiet):
         begun = prepared(
             images[0], out, file, wanted, pages=pages, overwrite=overwrite,
+            pixel_size=seen["pixel_size"],
             level=volume["level"] or 0, channel=volume["channel"], time=volume["time"],
         )  # fmt: skip
     task = begun.task

@@ -19,6 +19,7 @@ SETTINGS: dict[str, dict[str, str]] = {
         "(default: found from the folder).",
         "labels": "What ids are (default: told by their shape).",
         "resize": "Scale every image to a square of this side first; 0: do not.",
+        "pixel_size": "Size of the images' pixels, such as 4nm (default: what their files say).",
         "normalization": "By mean and deviation of all images, or of each.",
     },
     "Network": {

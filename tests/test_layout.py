@@ -207,7 +207,7 @@ def test_the_command_line_stays_short():
     later = {"volume_options.py": 90, "segment_volume.py": 85, "plan.py": 80}
     later |= {"export.py": 90, "import_.py": 60, "verify_export.py": 80, "models.py": 200}
     later |= {"commands.py": 40, "lesson.py": 60, "trace.py": 90, "seams.py": 80, "paper.py": 60}
-    later |= {"explain.py": 110}
+    later |= {"explain.py": 110, "image_options.py": 30}
     for name, most in later.items():
         assert lines.pop(name, 0) <= most, name
     assert sum(lines.values()) <= 2200

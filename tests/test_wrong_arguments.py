@@ -79,6 +79,7 @@ CALLS = {
         'segment_volume("l.tif", "o.ome.zarr", products="mask")': r"products.*\("
         r'"prob", "mask"\)',
         'segment_volume("l.tif", "o.ome.zarr", levels=0)': "levels.*1 to 20.*0",
+        'segment_volume("l.tif", "o.ome.zarr", pixel_size=4)': "pixel_size: .*8nm",
         'segment_volume("l.tif", "o.ome.zarr", progress=3)': "progress.*function",
     },
     "segment_window": {
@@ -105,6 +106,11 @@ CALLS = {
         "segment(np.zeros((30, 40, 4)), colour)": "RGBA",
         "segment(image, colour)": "3 channels",
         "segment(np.zeros((30, 40, 3)), net)": "grey",
+        "segment(image, net, pixel_size=8)": "pixel_size: .*such as 8nm.*found 8",
+        'segment(image, net, pixel_size="8")': "pixel_size: .*without a unit",
+        'segment(image, net, pixel_size="8nm", rescale=True)': "rescale: the network does not know",
+        "segment(image, net, rescale=1)": "rescale: expected True or False",
+        "segment(image, net, invert=255)": "invert: expected True or False",
         "segment(np.zeros((5, 30, 40)), net)": "a stack: call it for each page",
         "segment(np.zeros((1, 30, 40, 1)), net)": "a stack",
         "segment(masked, net)": r"masked.*\.filled",
@@ -231,6 +237,8 @@ CALLS = {
         "Config(width=64.0)": "width.*64.0",
         "Config(depth=None)": "depth.*None",
         "Config(data=3)": "data.*text.*3",
+        "Config(pixel_size=4)": "pixel_size.*text.*4",
+        'Config(pixel_size="4")': "pixel_size.*8nm.*without a unit",
         "Config(data=image)": "data.*an array",
         "Config(tile=572.0)": "tile.*572.0",
         "Config(lr=True)": "lr.*True",

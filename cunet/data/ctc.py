@@ -31,6 +31,7 @@ from cunet.data.suspicion import many_pieces
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
 from cunet.files.listing import files_of
+from cunet.files.pixel_size import PixelSize
 from cunet.terminal import plural
 
 CLASS_NAMES = ("background", "cell")
@@ -76,6 +77,7 @@ def load(folder: str | Path) -> Dataset:
         notes=(*notes, *summary, f"class 1 is cell: {share:.1f} % of the pixels that count"),
         hashes={path.relative_to(found[0].parent).as_posix(): sha256(path) for path in files},
         instances=[cells for sequence in read for cells in sequence.cells],
+        pixel_sizes=tuple(s.pixel_size for s in slices),
     )
 
 
@@ -157,11 +159,13 @@ def _read(sequence: Path) -> _Sequence:
             if image.pages != 1:
                 raise DataError(f"'{image_path}' has {image.pages} pages; a frame is one page.")
             pixels, colours = image.read(0), colours_of(image, [np.zeros(1, np.uint8)])
+            size = PixelSize.of(image.calibration)
         labels = (page > 0).astype(np.uint8)
         skipped.append(unknown(page, None if marker is None else _markers(marker, page), usual))
         if skipped[-1].any():
             partial.append(name)
-        slices.append(Slice(name, pixels, labels, f"'{image_path}'", f"'{path}'", colours))
+        where = f"'{image_path}'", f"'{path}'"
+        slices.append(Slice(name, pixels, labels, *where, colours, pixel_size=size))
     rest = len(images) - len(frames)
     notes = [
         f"sequence {sequence.name}: {plural(len(frames), 'annotated frame')}, "

@@ -16,6 +16,7 @@ from cunet.data.meaning import Meaning, meaning_of
 from cunet.data.suspicion import refuse_stray
 from cunet.data.values import check_values, standing_apart
 from cunet.errors import DataError, of_system
+from cunet.files.pixel_size import PixelSize
 from cunet.terminal import plural
 
 PAIRS = (
@@ -40,6 +41,7 @@ class Dataset:
     notes      what was found and decided, one sentence each
     hashes     SHA-256 of every file read, by its path inside the folder
     instances  (H, W) integer cell numbers where the data set has them
+    pixel_sizes  of every slice, None where its file names none; () where no file does
     """
 
     name: str
@@ -51,6 +53,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     hashes: dict[str, str] = field(default_factory=dict)
     instances: list[np.ndarray] | None = None
+    pixel_sizes: tuple[PixelSize | None, ...] = ()
 
 
 def listing(folder: Path) -> str:
@@ -104,6 +107,7 @@ class Slice:
     label_name: str
     image_colours: Colours = field(default_factory=dict)
     label_colours: Colours = field(default_factory=dict)
+    pixel_size: PixelSize | None = None
 
 
 def checked(

@@ -69,5 +69,6 @@ def load(folder: str | Path, meaning: str | None = None) -> Dataset:
         slice_names=tuple(one.name for one in slices),
         notes=tuple(notes),
         hashes=hashes,
+        pixel_sizes=tuple(one.pixel_size for one in slices),
         instances=read.instances,
     )

@@ -17,6 +17,7 @@ from cunet.data.room import why_on_disk
 from cunet.data.slices import refuse_unlike_channels, slices_of
 from cunet.files import open_image
 from cunet.files.ome_zarr import is_node
+from cunet.files.pixel_size import PixelSize
 
 
 def matches(folder: Path) -> bool:
@@ -60,21 +61,25 @@ def load(folder: str | Path, meaning: str | None = None, choice: str | None = No
             for path in (*one.images, one.labels)
         },
         instances=read.instances,
+        pixel_sizes=tuple(s.pixel_size for s in slices),
     )
 
 
 def _slices(one: Files, objects: bool) -> tuple[list[Slice], list[tuple[str, str]]]:
     """The slices of one image and its label file; notes, each with a file's name or ""."""
-    images, colours, notes = _image(one)
+    images, colours, size, notes = _image(one)
     labels = read_label_file(one.labels, objects)
     place = places(one)[1]
     notes += [(f"{place}: {note}", "") for note in labels.notes]
     notes += [(f"{place}: {note}", one.labels.name) for note in labels.coded]
-    return slices_of(one, images, labels.pages, colours, labels.colours), notes
+    return slices_of(one, images, labels.pages, colours, labels.colours, size), notes
 
 
-def _image(one: Files) -> tuple[list[np.ndarray], Colours, list[tuple[str, str]]]:
-    """The pages (H, W, C) of an image, how viewers show its numbers, and notes as of _slices.
+def _image(
+    one: Files,
+) -> tuple[list[np.ndarray], Colours, PixelSize | None, list[tuple[str, str]]]:
+    """The pages (H, W, C) of an image, how viewers show its numbers, the size of its pixels, and
+    notes as of _slices.
 
     Several files are channels, one after the other.
     """
@@ -87,6 +92,7 @@ def _image(one: Files) -> tuple[list[np.ndarray], Colours, list[tuple[str, str]]
             notes += [(f"{place}: {note}", "") for note in plain]
             notes += [(f"warning: {place}: {note}", path.name) for note in image.doubts]
             colours = colours_of(image, [np.zeros(1, np.uint8)])
+            size = PixelSize.of(image.calibration)
     refuse_unlike_channels(one, channels)
     pages = [np.concatenate(planes, axis=2) for planes in zip(*channels, strict=True)]
-    return pages, colours, notes
+    return pages, colours, size, notes

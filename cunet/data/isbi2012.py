@@ -57,4 +57,5 @@ def load(folder: str | Path, meaning: str | None = None) -> Dataset:
         notes=tuple(notes),
         hashes=stack.hashes(),
         instances=read.instances,
+        pixel_sizes=tuple(one.pixel_size for one in stack.slices),
     )

@@ -82,6 +82,7 @@ def load(folder: str | Path) -> Dataset:
             *(note for note in notes[1:] if "single grey value" in note or "warning" in note),
         ),
         hashes=stack.hashes(),
+        pixel_sizes=tuple(one.pixel_size for one in slices),
     )
 
 

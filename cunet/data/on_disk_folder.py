@@ -30,6 +30,7 @@ from cunet.data.pages_on_disk import Page, Source
 from cunet.data.slices import refuse_unlike_channels, slices_of
 from cunet.files import open_image
 from cunet.files.ome_zarr import is_node
+from cunet.files.pixel_size import PixelSize
 
 DEEP = 8  # slices of a chunk; more slow the drawing of samples down
 Remarks = dict[str, list[str]]  # note -> the files that it is on
@@ -87,6 +88,7 @@ def load_on_disk(
         slice_names=tuple(s.name for s in slices),
         notes=tuple(notes),
         hashes=hashes,
+        pixel_sizes=tuple(s.pixel_size for s in slices),
         **arrays,
     )
 
@@ -108,6 +110,7 @@ def _slices(one: Files, remarks: Remarks) -> list[Slice]:
             remark(where, [n for n in image.notes if n not in image.doubts])
             remark(f"warning: {where}", image.doubts, path.name)
             colours = colours_of(image, [np.zeros(1, np.uint8)])
+            size = PixelSize.of(image.calibration)
             if (deep := source.chunk[0]) > DEEP:
                 remark(
                     where,
@@ -128,7 +131,7 @@ def _slices(one: Files, remarks: Remarks) -> list[Slice]:
         plain, coded = notes_of_labels(image)
         remark(where_labels, plain)
         remark(where_labels, coded, one.labels.name)
-    return slices_of(one, images, pages, colours, {})
+    return slices_of(one, images, pages, colours, {}, size)
 
 
 def _label_facts(one: Files, slices: Sequence[Slice]) -> tuple[list[LabelFacts], dict]:

@@ -15,16 +15,22 @@ from cunet.terminal import plural
 
 
 def resize_image(image: np.ndarray, side: int) -> np.ndarray:
-    """image (H, W, C) of any real dtype scaled to (side, side, C) float32, grey values kept; where
-    float32 has too few digits (whole numbers of 32 bits, float64) to float64.
+    """image (H, W, C) scaled to (side, side, C): see scale_image."""
+    return scale_image(image, side, side)
+
+
+def scale_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """image (H, W, C) of any real dtype scaled to (height, width, C) float32, grey values kept;
+    where float32 has too few digits (whole numbers of 32 bits, float64) to float64.
 
     Larger: bilinear. Smaller: a mean whose weights fall linearly to 0 at the centre of the next new
-    pixel, so that details finer than the new pixels do not alias.
+    pixel, so that details finer than the new pixels do not alias. Neither leaves the range of the
+    grey values, as cubic scaling does beside edges.
     """
     if image.dtype.itemsize <= (2 if image.dtype.kind in "iu" else 4):
-        return _scaled(image, side, side)
+        return _scaled(image, height, width)
     centre = image.mean(axis=(0, 1), dtype=np.float64)  # Pillow scales the small differences
-    return centre + _scaled(image.astype(np.float64) - centre, side, side)
+    return centre + _scaled(image.astype(np.float64) - centre, height, width)
 
 
 def resize_labels(labels: np.ndarray, side: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from cunet.data.coding import Colours
 from cunet.data.dataset import Slice
 from cunet.data.layouts import Files
 from cunet.errors import DataError
+from cunet.files.pixel_size import PixelSize
 
 
 def slices_of(
@@ -15,6 +16,7 @@ def slices_of(
     labels: Sequence[Any],
     image_colours: Colours,
     label_colours: Colours,
+    pixel_size: PixelSize | None = None,
 ) -> list[Slice]:
     """A slice of every page of images (H, W, C) and labels (H, W). DataError where there are not
     as many of both."""
@@ -33,6 +35,7 @@ def slices_of(
             f"'{one.labels}'" + (f" page {i}" if many else ""),
             image_colours,
             label_colours,
+            pixel_size,
         )
         for i, (x, y) in enumerate(zip(images, labels, strict=True))
     ]

@@ -11,6 +11,7 @@ from cunet.data.labels import read_labels
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
 from cunet.files.listing import is_file, tiff_named
+from cunet.files.pixel_size import PixelSize
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def read_stack(
             )
     with open_image(volume) as image:
         images = [image.read(page) for page in range(image.pages)]
-        notes = [f"{names[0]}: axes {image.axes}"]
+        notes, size = [f"{names[0]}: axes {image.axes}"], PixelSize.of(image.calibration)
         for note in image.notes:
             notes.append(f"{'warning: ' if note in image.doubts else ''}{names[0]}: {note}")
     raw, label_notes = read_labels(truth, objects)
@@ -62,7 +63,10 @@ def read_stack(
         )
     pages = enumerate(zip(images, raw, strict=True))
     slices = [
-        Slice(slice_name.format(i), x, y, f"'{volume}' page {i}", f"'{truth}' page {i}")
+        Slice(
+            slice_name.format(i), x, y, f"'{volume}' page {i}", f"'{truth}' page {i}",
+            pixel_size=size,
+        )
         for i, (x, y) in pages
-    ]
+    ]  # fmt: skip
     return Stack(volume, truth, slices, notes)

@@ -28,6 +28,7 @@ from cunet.errors import CunetError
 from cunet.exchange import onnx_file
 from cunet.exchange.about import PAPER, About, about_of, author, citation, spdx
 from cunet.files.atomic import Part
+from cunet.files.ome_zarr.sizes import UNITS
 from cunet.net.receptive_field import context
 from cunet.net.sizes import lattice, margin
 from cunet.net.unet import UNet
@@ -99,15 +100,24 @@ def notes(net: UNet) -> list[str]:
     return found
 
 
+def scales(net: UNet) -> dict[str, dict[str, Any]]:
+    """The unit and scale of the axes y and x; none where the pixel size is not known."""
+    known = net.trained_on.pixel_size
+    if known is None:
+        return {"y": {}, "x": {}}
+    sides = {"y": known.height, "x": known.width}
+    return {axis: {"unit": UNITS[known.unit], "scale": side} for axis, side in sides.items()}
+
+
 def description(net: UNet, about: About, files: dict[str, bytes]) -> dict:
     """What rdf.yaml says."""
     shape = net.shape
-    size = {"min": least_block(net), "step": lattice(shape.depth)}
+    size, own = {"min": least_block(net), "step": lattice(shape.depth)}, scales(net)
     channels = ["grey"] if shape.in_channels == 1 else names("channel", shape.in_channels)
     image_axes = [
         {"type": "batch"},
         {"type": "channel", "channel_names": channels},
-        *({"type": "space", "id": axis, "size": size} for axis in "yx"),
+        *({"type": "space", "id": axis, "size": size} | own[axis] for axis in "yx"),
     ]
     probability_axes = [
         {"type": "batch"},
@@ -116,7 +126,7 @@ def description(net: UNet, about: About, files: dict[str, bytes]) -> dict:
             {
                 "type": "space", "id": axis, "halo": halo(net),
                 "size": {"tensor_id": "image", "axis_id": axis, "offset": 0},
-            }
+            } | own[axis]
             for axis in "yx"
         ),
     ]  # fmt: skip

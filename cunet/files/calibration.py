@@ -17,7 +17,7 @@ _TAG_UNITS = {2: "inch", 3: "cm"}
 _PER_CM = {"nm": 1e7, "um": 1e4, "mm": 10.0, "cm": 1.0, "m": 0.01}
 # Metres that a pixel may measure. Smaller ones overflow the tags of plain TIFF, which has the
 # centimetre only, and an atom measures 1e-10.
-_SMALLEST, _LARGEST = 3e-12, 1e4
+SMALLEST, LARGEST = 3e-12, 1e4
 _MOST_PER_UNIT = 4e9  # of pixels; the tags are ratios of 32-bit numbers
 
 
@@ -178,7 +178,7 @@ def _metric(
         if factor != 1:
             value = value / factor if inverse else value * factor
         metres = METRES[unit] / value if inverse else METRES[unit] * value
-        if _SMALLEST <= metres <= _LARGEST:
+        if SMALLEST <= metres <= LARGEST:
             if inverse and not _writable(value):
                 unit = "nm" if value > 1 else "m"
                 value = METRES[unit] / metres

@@ -7,9 +7,9 @@ from numbers import Real
 
 from cunet.errors import CunetError
 from cunet.files.calibration import Calibration
+from cunet.files.pixel_size import SQUARE, is_size
 from cunet.files.units import length
 
-SQUARE = 1e-4  # relative difference of the sides up to which a pixel counts as square
 UM_PER_CM = 1e4
 
 
@@ -37,7 +37,7 @@ def scale_of(calibration: Calibration) -> Scale:
     which are those of a print (72 dpi), count as no size.
     """
     xres, yres, unit = calibration.xres, calibration.yres, calibration.unit
-    if not (xres and yres and unit) or (unit == "inch" and not calibration.imagej):
+    if not (xres and yres and unit and is_size(calibration)):
         return Scale()
     factor = 1.0
     if unit == "cm" and not calibration.imagej:

@@ -7,6 +7,8 @@ NAME.json, the record of NAME.npz, is an object with
     for      what it was made for
     authors  who made it, a list of "Name" or "Name (affiliation)"
     cite     what to cite, a list of "text, https://..."
+    pixel_size  of its training images, as 4 nm       } of a network whose file was written
+    skewness    of them, two numbers (net/trained_on) } before files said so themselves
 
 The record guards against damage and mistakes, not against someone who forges both files.
 """
@@ -21,6 +23,7 @@ from typing import Any
 
 from cunet.errors import CunetError, DataError, of_system
 from cunet.files.json_file import json_text, read_json
+from cunet.files.pixel_size import PixelSize
 
 MAX_TEXT = 500  # characters of a licence, a source or a purpose
 MAX_RECORD = 64 << 10  # bytes of a record itself
@@ -44,6 +47,14 @@ class Record:
     made_for: str = ""
     authors: tuple[str, ...] = ()
     cite: tuple[str, ...] = ()
+    pixel_size: str = ""
+    skewness: tuple[float, float] | None = None
+
+    @property
+    def images(self) -> dict[str, Any]:
+        """What it says of the training images, by the names of a file's header."""
+        known = {"pixel_size": self.pixel_size or None, "skewness": self.skewness}
+        return {name: value for name, value in known.items() if value is not None}
 
     @classmethod
     def of(cls, found: Any) -> "Record":
@@ -57,14 +68,27 @@ class Record:
             raise Wrong(f"bytes: expected a number from 1 to {MAX_BYTES:,}, found {size!r:.40}")
         license, source, made_for = (text_at(found, key) for key in ("license", "source", "for"))
         authors, cite = texts_at(found, "authors"), texts_at(found, "cite")
-        return cls(sha256.lower(), size, license, source, made_for, authors, cite)
+        pixel_size, skewness = text_at(found, "pixel_size"), found.get("skewness")
+        if pixel_size:
+            try:
+                PixelSize.parse(pixel_size)
+            except CunetError as error:
+                raise Wrong(str(error)) from None
+        if skewness is not None:
+            two = isinstance(skewness, list) and [type(v) in (int, float) for v in skewness]
+            if two != [True, True]:
+                raise Wrong(f"skewness: expected two numbers, found {skewness!r:.60}")
+            skewness = (float(skewness[0]), float(skewness[1]))
+        return cls(
+            sha256.lower(), size, license, source, made_for, authors, cite, pixel_size, skewness
+        )
 
     def text(self) -> str:
         """As JSON."""
         names = ("sha256", "bytes", "license", "source")
         lists = {n: list(getattr(self, n)) for n in ("authors", "cite") if getattr(self, n)}
         own = {n: getattr(self, n) for n in names} | {"for": self.made_for}
-        return json_text(own | lists) + "\n"
+        return json_text(own | lists | self.images) + "\n"
 
 
 def text_at(found: dict[str, Any], key: str) -> str:

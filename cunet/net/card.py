@@ -12,6 +12,7 @@ from cunet.files.json_file import read_json
 from cunet.net.array_shapes import parameter_shapes
 from cunet.net.checkpoint import normalization_of
 from cunet.net.model_input import shape_of
+from cunet.net.trained_on import trained_on
 from cunet.terminal import plural, shell_line
 
 NOT_STATED = "not stated"
@@ -47,6 +48,14 @@ def images(header: Mapping[str, Any]) -> str:
         f"{channels} of about {_list(normal.low)} to {_list(normal.high)} (0.1 and 99.9 % of the "
         f"training's); mean {_list(normal.mean)}, deviation {_list(normal.deviation)}"
     )
+
+
+def pixel_size(model: Path, header: Mapping[str, Any]) -> str:
+    """That of its training images, in a line. A network that scales every image has none."""
+    if header["net"].get("resize"):
+        return "none: images of any pixel size are scaled to one square"
+    known = trained_on(model, dict(header)).pixel_size
+    return NOT_STATED if known is None else str(known)
 
 
 def output(header: Mapping[str, Any]) -> str:
@@ -108,7 +117,7 @@ def make_card(
         "made for": made_for or NOT_STATED,
         "network": network(header),
         "input": images(header),
-        "pixel size": NOT_STATED,
+        "pixel size": pixel_size(model, header),
         "trained on": facts.pop("trained on", NOT_STATED),
         "training": NOT_STATED if step is None else f"{step:,} steps",
         **facts,

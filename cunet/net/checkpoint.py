@@ -24,6 +24,7 @@ from cunet.models.resolve import file_of
 from cunet.net import model_input
 from cunet.net.model_input import FORMAT, LATER
 from cunet.net.normalization import Normalization
+from cunet.net.trained_on import KEY, trained_on
 from cunet.net.unet import UNet
 
 BUNDLED = BUNDLED_FILE
@@ -39,11 +40,12 @@ def save(
 ) -> None:
     """Write the net to a .npz file, and with a solver all that a resumed training needs.
 
-    The file holds the parameters, the net's arguments and its normalisation; it appears complete or
-    not at all, and replaces an older one. progress: numbers and text to keep in its header. half
-    rounds the parameters to float16, for a file of half the size; a net loaded from it computes in
-    its own dtype as before. Raises DeviceError where the disk has no room, NumericError where an
-    array holds NaN or infinity, which no file should: an older one is kept.
+    The file holds the parameters, the net's arguments, its normalisation and what is known of its
+    training images; it appears complete or not at all, and replaces an older one. progress: numbers
+    and text to keep in its header. half rounds the parameters to float16, for a file of half the
+    size; a net loaded from it computes in its own dtype as before. Raises DeviceError where the
+    disk has no room, NumericError where an array holds NaN or infinity, which no file should: an
+    older one is kept.
 
         cunet.save("net.npz", net)
     """
@@ -67,6 +69,8 @@ def save(
         "normalization": {k: v for k, v in vars(net.normalization).items() if v is not False},
         "progress": progress or {},
     }
+    if images := net.trained_on.header():
+        header[KEY] = images
     if solver is not None:
         header["done"] = solver.done
         if getattr(solver, "scaling", None) is not None:
@@ -135,7 +139,7 @@ def build(
 ) -> UNet:
     """The network that a header and its arrays, from read(), describe."""
     net = UNet(**header["net"], device=resolve_device(device), precision=precision)
-    net.normalization = normalization_of(header)
+    net.normalization, net.trained_on = normalization_of(header), trained_on(path, header)
     put(path, learned(net), arrays)
     return net
 
@@ -155,7 +159,7 @@ def copy_of(net: UNet, engine: Any = None, dtype: str | None = None) -> UNet:
     values = learned(net)
     for name, target in learned(made).items():
         target[...] = values[name]
-    made.normalization = net.normalization
+    made.normalization, made.trained_on = net.normalization, net.trained_on
     return made
 
 

@@ -17,6 +17,7 @@ from cunet.models.record import refuse_changed
 from cunet.net.array_shapes import parameter_shapes, statistic_shapes
 from cunet.net.npz import Damaged, Head, NpzFile, damaged_model
 from cunet.net.shape import Shape
+from cunet.net.trained_on import KEY, TrainedOn
 from cunet.terminal import plural
 
 FORMAT = 1
@@ -86,6 +87,11 @@ def _header(path: Path, text: str) -> dict[str, Any]:
     shape = _net(header.get("net"))
     check_normalization(header.get("normalization"), shape.in_channels)
     check_progress(header.get("progress"))
+    if KEY in header:
+        try:
+            TrainedOn.of(header[KEY])
+        except ValueError as error:
+            raise Damaged(f"header: {error}") from error
     if "done" in header:
         _number("done", header["done"], int, 0, MAX_STEPS)
     if header.get("scaling") is not None:  # loss scale, updates since, updates left out

@@ -1,6 +1,7 @@
 """Networks by name, and what is known of them: adding one's own, describing, verifying."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,12 @@ from cunet.models.record import (
 )
 from cunet.net import card as cards
 from cunet.net import checkpoint
+from cunet.net.trained_on import KEY, with_size
 from cunet.terminal import size as in_words
 
-FACTS = "name place path for license network input output steps bytes sha256 source urls".split()
+FACTS = (
+    "name place path for license network input pixel_size output steps bytes sha256 source urls"
+).split()
 BLOCK = 1 << 20
 
 
@@ -32,9 +36,9 @@ def describe(model: str, where: str | None = None) -> dict[str, Any]:
     """What is known of a model, given by a name, a file or a run folder.
 
     Returns name ("" without one), here, place, path, recorded, sha256, bytes, license, source, for,
-    net (its arguments), network, input, output, parameters, normalization, steps and card (text).
-    One that is only in the index `where` (see cunet.models.index) has here = False, urls, and what
-    the index says. Errors as in cunet.load.
+    net (its arguments), network, input, pixel_size, output, parameters, normalization, steps and
+    card (text). One that is only in the index `where` (see cunet.models.index) has here = False,
+    urls, and what the index says. Errors as in cunet.load.
     """
     if checkpoint.could_be_name(model) and not Path(model).exists() and first(model) is None:
         entry = read_index(where).entries.get(model)
@@ -56,6 +60,7 @@ def describe(model: str, where: str | None = None) -> dict[str, Any]:
         "net": header["net"],
         "network": cards.network(header),
         "input": cards.images(header),
+        "pixel_size": cards.pixel_size(path, header),
         "output": cards.output(header),
         "parameters": cards.parameters_of(header),
         "normalization": header["normalization"],
@@ -117,7 +122,8 @@ def facts_of(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(value, list):
             value = " ".join(value)
         if value or key == "license":
-            yield key, f"{value:,}" if isinstance(value, int) else value or cards.NOT_STATED
+            text = f"{value:,}" if isinstance(value, int) else value
+            yield key.replace("_", " "), text or cards.NOT_STATED
 
 
 def add(
@@ -127,11 +133,13 @@ def add(
     made_for: str = "",
     card: str | Path | None = None,
     overwrite: bool = False,
+    pixel_size: str | None = None,
 ) -> tuple[str, Path, list[str]]:
     """Copy a model file, or the best of a run folder, into the user's folder under a name.
 
     name: by default that of the file or run. card: a file of Markdown, by default one made of what
-    the model and its run say. Returns the name, the copy, and notes for the user. Raises
+    the model and its run say. pixel_size: of its training images, where its file does not say it.
+    Returns the name, the copy, and notes for the user. Raises
     CunetError for a name that is taken, DataError for a file that is no model, DeviceError where
     the folder cannot be written to or the disk is full.
     """
@@ -141,7 +149,9 @@ def add(
     source = checkpoint.model_file(model)
     header, _ = checkpoint.read(source)
     name = check_name(_usual_name(source) if name is None else name, "; give one with --name")
-    path = store.own_path(name)
+    path, own = store.own_path(name), header.get(KEY, {})
+    header[KEY] = with_size(source, header, pixel_size).header()
+    beside: dict[str, Any] = {name: v for name, v in header[KEY].items() if name not in own}
     if card:
         text = text_of(Path(card), "card", MAX_CARD)
     else:
@@ -154,7 +164,8 @@ def add(
         )
 
     def record_of(sha256: str, size: int) -> Record:
-        return Record(sha256, size, license, _source(source), made_for)
+        known = Record(sha256, size, license, _source(source), made_for)
+        return replace(known, **beside)
 
     with store.claimed(path):
         if path.exists() and not overwrite:

@@ -5,15 +5,17 @@ from typing import Any
 
 from cunet.net.figure1 import explain
 from cunet.net.tiles import usual_tile
+from cunet.net.trained_on import UNKNOWN, TrainedOn
 
 USUAL = {"variant": "paper", "padding": "valid", "batch_norm": False, "sigmoid": False}
 STYLE = "text-align:left"  # colours, lines and fonts are the notebook's own, light or dark
 
 
 class ShownNet:
-    """A network in a line, and as the paper's Fig. 1 in a notebook."""
+    """A network in a line, and as the paper's Fig. 1 in a notebook; what it was trained on."""
 
     shape: Any
+    trained_on: TrainedOn = UNKNOWN
 
     def parameters(self) -> list[Any]:
         """Those of the network."""

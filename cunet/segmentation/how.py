@@ -8,6 +8,7 @@ import numpy as np
 
 from cunet.errors import CunetError
 from cunet.files.image_file import ImageFile
+from cunet.files.pixel_size import PixelSize
 from cunet.segmentation.made_by import without_threshold
 from cunet.segmentation.objects import Instances, find
 
@@ -26,12 +27,17 @@ class How:
     threshold: float = 0.5  # of class 1, where there are two classes
     instances: Instances = Instances()  # how a mask becomes objects, in NUMBERED and overlay
     distinct: bool = False  # overlay: outline every object, else the mask
+    pixel_size: str | None = None  # of the image; None: what its file says
+    rescale: bool = False  # to the pixel size of the network, see view.py
+    invert: bool = False  # exchange bright and dark first
     description: str = ""  # written into the files: what they were made from
     measured: str = ""  # added to it in the table: what intensities were measured in
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:  # NaN is among these
             raise CunetError(f"--threshold: expected a number from 0 to 1, found {self.threshold}")
+        if self.pixel_size is not None:
+            PixelSize.parse(self.pixel_size, "--pixel-size")
 
     def text(self, product: str) -> str:
         """What a file of this product was made from and how, as it is written into the file."""

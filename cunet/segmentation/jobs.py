@@ -23,7 +23,7 @@ from cunet.segmentation.how import ENDINGS, How
 from cunet.segmentation.inputs import one_name
 from cunet.segmentation.made_by import difference, how_made, without_threshold, written
 from cunet.segmentation.products import outputs
-from cunet.segmentation.segment_file import check_image
+from cunet.segmentation.segment_file import check_image, view_for
 from cunet.segmentation.stored import Stored, stored_probability
 from cunet.segmentation.tiling import plan
 
@@ -40,6 +40,7 @@ class Job:
     shape    of the image and the result: pages, height, width, classes
     stored   the probability of an earlier call, where it serves; `claimed` looks for it
     said     what to say about that
+    seen     how the network sees the image, where it is scaled
     """
 
     file: Path
@@ -51,6 +52,7 @@ class Job:
     shape: tuple[int, int, int, int] = (0, 0, 0, 0)
     stored: Stored | None = None
     said: str = ""
+    seen: str = ""
 
     def outputs(self) -> dict[str, list[Path]]:
         """The files that make up each product."""
@@ -83,14 +85,17 @@ def prepared(
             chosen = chosen_pages(pages, image)
             shape = image.pages, image.height, image.width, net.shape.classes
             how.instances.check_size(image.height, image.width, f"'{file}'")
-            for side in (image.height, image.width) if net.resize is None else ():
+            view = view_for(image, net, how)
+            sides = view.to or (image.height, image.width)
+            for side in sides if net.resize is None else ():
                 plan(side, net.shape.depth, how.tile, how.stride, net.shape.padding)
             if "ctc" in targets:
                 check_one_page(image)
         text = f"cunet segment {file.name}, image {sha256(file)[:16]}, "
-        own = replace(how, description=text + f"pages {written(chosen, shape[0])}, {made_by}")
+        text += f"pages {written(chosen, shape[0])}, {made_by}{view.made_by}"
+        own = replace(how, description=text)
         left = to_do(targets, chosen, own, overwrite)
-        plans.append(Job(file, targets, left, own, chosen, overwrite, shape))
+        plans.append(Job(file, targets, left, own, chosen, overwrite, shape, seen=view.said))
     return plans
 
 

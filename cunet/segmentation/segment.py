@@ -4,6 +4,7 @@ H W are the image's height and width, C its channels, K the classes.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from cunet.checks import (
     arguments,
     array_like,
     callback,
+    flag,
     instance,
     one_image,
     text,
@@ -20,12 +22,16 @@ from cunet.checks import (
 from cunet.data.resize import resize_image, resize_probability
 from cunet.data.values import check_values
 from cunet.errors import CunetError, not_among
+from cunet.files.calibration import Calibration
+from cunet.files.inverted import inverted
+from cunet.files.pixel_size import size_text
 from cunet.net.memory import refuse_impossible, task_of
 from cunet.net.tiles import tile_for_output
 from cunet.net.unet import UNet
 from cunet.segmentation.one_image import image_of_channels
 from cunet.segmentation.several import Several
 from cunet.segmentation.tiling import Cover
+from cunet.segmentation.view import view_of, warn
 from cunet.segmentation.views import AVERAGES
 from cunet.segmentation.window import Applied, Window
 
@@ -96,7 +102,7 @@ def _resized(image: np.ndarray, net: UNet, side: int, average: str, name: str) -
 
 @arguments(
     image=one_image, net=instance(UNet, NETS), tile=whole, average=text, stride=text,
-    progress=callback,
+    progress=callback, pixel_size=size_text, rescale=flag, invert=flag,
 )  # fmt: skip
 def segment(
     image: np.ndarray,
@@ -105,6 +111,9 @@ def segment(
     average: str = "none",
     stride: str = "exact",
     progress: Callable[[int, int], None] | None = None,
+    pixel_size: str | None = None,
+    rescale: bool = False,
+    invert: bool = False,
 ) -> np.ndarray:
     """Class probabilities (H, W, K) of an image (H, W) or (H, W, C) of any size from 1x1 up.
 
@@ -114,8 +123,14 @@ def segment(
     the 8 rotations and reflections). stride: "exact", or "paper" for tiles every 388 pixels as in
     2015, which leave seams. progress(rows done, rows) is called after every band of tiles.
 
+    pixel_size: that of the image, such as "8nm" or, height x width, "4x8nm"; where it differs from
+    that of the training images by more than a third, a warning says so. rescale: give the image
+    pixels of the network's size first, and the result those of the image. invert: exchange bright
+    and dark first, 255 - v of 8-bit values, min + max - v of others.
+
     Returns probabilities from 0 to 1 in the dtype of the net; they sum to 1 over the classes.
-    Raises CunetError for a shape, tile, average or stride that does not fit, DataError for NaN,
+    Raises CunetError for a shape, tile, average or stride that does not fit, and for rescale where
+    one of the two pixel sizes is not known, DataError for NaN,
     infinity and "no data" in the image, NumericError where the weights are so large that the result
     is no probability, DeviceError where the memory does not suffice.
 
@@ -124,9 +139,13 @@ def segment(
     """
     image = image_of_channels(image, net.shape.in_channels)
     height, width = image.shape[:2]
+    view = view_of(net, Calibration(), height, width, pixel_size, rescale, invert)
+    warn(view.warning)
+    if invert:
+        image = inverted(image, image.min(), image.max())
     probability = np.empty((height, width, net.shape.classes), net.dtype)
-    pieces = bands(lambda r0, r1: image[r0:r1], height, width, net, tile, average, stride)
-    for first, band in pieces:
+    applied = partial(bands, net=net, tile=tile, average=average, stride=stride)
+    for first, band in view.bands(applied, lambda r0, r1: image[r0:r1], height, width):
         probability[first : first + len(band)] = band
         if progress is not None:
             progress(first + len(band), height)

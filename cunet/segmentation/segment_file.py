@@ -18,6 +18,7 @@ import numpy as np
 from cunet.data.values import NO_INTENSITY, standing_apart
 from cunet.errors import DataError
 from cunet.files import as_grey, open_image
+from cunet.files.calibration import Calibration
 from cunet.files.frames import frames
 from cunet.files.image_file import ImageFile
 from cunet.metrics.pixel import ONE_CLASS
@@ -27,6 +28,7 @@ from cunet.segmentation.products import make_sink
 from cunet.segmentation.segment import bands
 from cunet.segmentation.several import Several
 from cunet.segmentation.stored import Stored
+from cunet.segmentation.view import INVERTS, View, inverted_warning, view_of
 from cunet.terminal import plural
 
 
@@ -117,14 +119,21 @@ def segment_file(
     chosen = frames(image, pages)
     said = [*image.doubts, *filter(None, [chosen.note])]
     warnings = [f"{image.path.name}: {text}" for text in said]
-    warnings += range_warnings(image, net, pages[0])  # reads some rows, before room is reserved
+    view = view_for(image, net, how)
+    seen = view.image(image)
+    warnings += [f"{image.path.name}: {view.warning}"] if view.warning else []
+    warnings += range_warnings(
+        seen, net, pages[0], view
+    )  # reads some rows, before room is reserved
 
     def computed(number: int) -> Iterator[tuple[int, np.ndarray]]:
-        page, rows = pages[number], partial(image.read_rows, pages[number])
-        return bands(
-            rows, image.height, image.width, net, how.tile, how.average, how.stride,
-            f"'{image.path}' page {page}", several,
+        name = f"'{image.path}' page {pages[number]}"
+        applied = partial(
+            bands, net=net, tile=how.tile, average=how.average, stride=how.stride, name=name,
+            several=several,
         )  # fmt: skip
+        rows = partial(seen.read_rows, pages[number])
+        return view.bands(applied, rows, image.height, image.width, name)
 
     with ExitStack() as stack:
         probability = computed
@@ -182,14 +191,27 @@ def classes(probability: np.ndarray, threshold: float) -> np.ndarray:
     return probability.argmax(axis=2).astype(np.uint8)
 
 
-def range_warnings(image: ImageFile, net: UNet, page: int) -> list[str]:
-    """Warnings where the image's intensities lie far from the training images', and where one value
-    lies far from all others."""
+def view_for(image: ImageFile, net: UNet, how: How) -> View:
+    """How the network sees an open image; errors as in view_of."""
+    return view_of(
+        net, getattr(image, "calibration", Calibration()), image.height, image.width,
+        how.pixel_size, how.rescale, how.invert, f"'{image.path}'",
+    )  # fmt: skip
+
+
+def range_warnings(
+    image: ImageFile, net: UNet, page: int, view: View | None = None, advice: str = INVERTS
+) -> list[str]:
+    """Warnings where the image looks inverted, else where its intensities lie far from the training
+    images', and where one value lies far from all others. image: as the network sees it; advice:
+    what to do about an inverted one."""
     sample = image.sample(page).astype(np.float64)
     if not (np.abs(sample) < NO_INTENSITY).all():  # NaN is not
         return []  # an error that names the rows follows
     low, high = np.percentile(sample.reshape(-1, image.channels), (0.1, 99.9), axis=0)
-    texts = [net.normalization.far_from_training(low, high), standing_apart(sample, "some pixels")]
+    other = inverted_warning(net, image, page, view, advice)  # whose range is another one as well
+    other = other or net.normalization.far_from_training(low, high) or ""
+    texts = [other, standing_apart(sample, "some pixels")]
     if image.no_data is not None and (sample == image.no_data).any():
         texts.append(f"its metadata call {image.no_data:g} 'no data', which here counts as grey")
     return [f"{image.path.name}: {text}" for text in texts if text]

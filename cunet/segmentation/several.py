@@ -117,7 +117,7 @@ def copied(net: UNet, device: str) -> UNet:
     """The same network on another device: its weights, statistics, normalisation and precision."""
     with working_on(device):
         copy = UNet(**net.settings(), device=device, precision=net.precision)
-        copy.normalization = net.normalization
+        copy.normalization, copy.trained_on = net.normalization, net.trained_on
         targets = learned(copy)
         for name, values in learned(net).items():
             targets[name][...] = to_device(to_host(values), device)

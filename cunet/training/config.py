@@ -69,6 +69,7 @@ class Config:
     dropout: float = 0.5
     normalization: str = "data"
     resize: int | None = None  # scale every image to a square of this side first; 0: do not
+    pixel_size: str | None = None  # of the images, as 4nm; None: what their files say
     tile: int = 572
     batch: int = 1
     steps: int = 30_000
@@ -122,11 +123,11 @@ class Config:
         from cunet.backend import check_device
         from cunet.checks import typed
         from cunet.net.tiles import check_tile
-        from cunet.training.limits import batches_of_update, check_numbers, check_rate, parse_fold
+        from cunet.training import limits
 
         typed(self)
-        check_numbers(vars(self))
-        object.__setattr__(self, "iter_size", batches_of_update(vars(self)))
+        limits.check_numbers(vars(self))
+        object.__setattr__(self, "iter_size", limits.batches_of_update(vars(self)))
         given: frozenset[str] = vars(self)["_given"]
         if self.from_model is not None and not given.issuperset(SHAPE):
             from cunet.training.from_model import merged
@@ -143,15 +144,14 @@ class Config:
         self.shape()
         check_device(self.device)
         check_tile(self.tile, self.depth, self.padding)
-        parse_fold(self.fold)
+        limits.parse_fold(self.fold)
         splits = [n for n in ("fold", "hold_out", "train_share") if getattr(self, n) is not None]
         if len(splits) > 1:
             raise CunetError(f"{' and '.join(splits)}: give one of them")
         if list(self.step_values) != sorted(set(self.step_values)):
             raise CunetError(f"step_values: expected rising steps, found {self.step_values}")
-        if self.resize and self.resize < 16:
-            raise CunetError(f"resize: expected 0 (off) or 16 or more, found {self.resize}")
-        check_rate(self.learning_rate(), self.steps)
+        limits.check_sizes(self.resize, self.pixel_size)
+        limits.check_rate(self.learning_rate(), self.steps)
         self.augmentation()
 
     @property

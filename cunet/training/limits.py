@@ -6,6 +6,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from cunet.errors import CunetError
+from cunet.files.pixel_size import PixelSize
 from cunet.net.model_input import MAX_RESIZE
 from cunet.net.tiles import LARGEST
 from cunet.solvers.rates import LearningRate
@@ -63,6 +64,21 @@ def check_numbers(settings: Mapping[str, Any]) -> None:
     for name, value in settings.items():
         if isinstance(value, str) and "\0" in value:
             raise CunetError(f"{name}: expected text without a NUL character, found {value!r:.40}")
+
+
+def check_sizes(resize: int | None, pixel_size: str | None) -> None:
+    """CunetError for a square too small to scale images to, for a text that is no pixel size, and
+    for both together."""
+    if resize and resize < 16:
+        raise CunetError(f"resize: expected 0 (off) or 16 or more, found {resize}")
+    if pixel_size is None:
+        return
+    PixelSize.parse(pixel_size)
+    if resize:
+        raise CunetError(
+            f"pixel_size: with resize {resize} the network sees images of any pixel size scaled to "
+            "one square; leave one of the two out"
+        )
 
 
 def batches_of_update(settings: Mapping[str, Any]) -> int:

@@ -48,7 +48,7 @@ def make_net(config: Config, prepared: Prepared) -> UNet:
         resize=config.resize or None,
         precision=config.precision,
     )
-    net.normalization = prepared.normalization
+    net.normalization, net.trained_on = prepared.normalization, prepared.trained_on
     if config.from_model is not None:
         model = Model.read(config.from_model)
         model.refuse_other_channels(prepared.dataset)

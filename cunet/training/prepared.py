@@ -12,8 +12,10 @@ from cunet.data.values import check_values
 from cunet.errors import CunetError
 from cunet.net.normalization import Normalization
 from cunet.net.sizes import output_size
+from cunet.net.trained_on import UNKNOWN, TrainedOn
 from cunet.training.config import Config
 from cunet.training.held_out import split
+from cunet.training.images import facts_of
 from cunet.training.on_disk import normalised, statistics, weigh_on_disk
 from cunet.training.weights import weigh
 
@@ -27,6 +29,7 @@ class Prepared:
     held_out: list[int]
     normalization: Normalization
     samples: Samples
+    trained_on: TrainedOn = UNKNOWN
 
 
 def prepare(config: Config, dataset: Dataset | None = None) -> Prepared:
@@ -49,6 +52,9 @@ def prepare(config: Config, dataset: Dataset | None = None) -> Prepared:
     if config.resize:
         dataset = resized(dataset, config.resize)
     training, held_out = split(config, dataset.slice_names)
+    trained_on, notes = facts_of(config, dataset, training)
+    if new := [note for note in notes if note not in dataset.notes]:
+        dataset = replace(dataset, notes=(*dataset.notes, *new))
     images: list[Any] = [dataset.images[i] for i in training]
     on_disk = isinstance(images[0], OnDisk)
     labels, weights = (weigh_on_disk if on_disk else weigh)(config, dataset, training)
@@ -67,7 +73,7 @@ def prepare(config: Config, dataset: Dataset | None = None) -> Prepared:
         config.seed,
         config.batch,
     )
-    return Prepared(dataset, training, held_out, normalization, samples)
+    return Prepared(dataset, training, held_out, normalization, samples, trained_on)
 
 
 def _normalised(image: Pixels, normalization: Normalization) -> Pixels:

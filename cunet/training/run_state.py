@@ -10,6 +10,7 @@ from cunet.errors import CunetError
 from cunet.files.json_file import read_json
 from cunet.files.listing import folders_of
 from cunet.net import checkpoint
+from cunet.net.card import pixel_size
 from cunet.net.model_input import shape_of
 from cunet.net.shape import Shape
 from cunet.net.terms import note_of
@@ -107,6 +108,12 @@ def shape_and_tile(model: str | Path, given: Mapping[str, Any]) -> tuple[Shape, 
     if path.name not in ("best.npz", "last.npz") or not (run / "run.toml").is_file():
         return shape, None
     return shape, read_settings(run)["tile"]
+
+
+def pixel_size_of(model: str | Path) -> str:
+    """That of the training images of a network, in a line, as its card has it."""
+    path = checkpoint.model_file(model)
+    return pixel_size(path, checkpoint.read_header(path))
 
 
 def newest(parent: str | Path = PARENT) -> tuple[Path | None, list[str]]:

@@ -9,9 +9,11 @@ from typing import Any
 from cunet.backend import ALL_GPUS, check_device
 from cunet.checks import arguments, callback, flag, path, text, whole, whole_numbers
 from cunet.errors import CunetError, one_of
+from cunet.files.pixel_size import known_size, size_text
 from cunet.net.checkpoint import load, model_file
 from cunet.segmentation.objects import Instances
 from cunet.segmentation.segment_file import range_warnings
+from cunet.segmentation.view import size_warning
 from cunet.volumes.begin import begin
 from cunet.volumes.books import Books
 from cunet.volumes.cluster import Cluster, check_cluster, dask_client
@@ -21,10 +23,15 @@ from cunet.volumes.task import output_of
 from cunet.volumes.wanted import Wanted
 from cunet.volumes.work import Begun, Here, go_on
 
+# What to do, as a volume is neither scaled nor inverted block by block.
+ANOTHER_SIZE = "give --level with a resolution nearer to that, or scale the volume first"
+INVERT_FIRST = "invert it first (Fiji: Edit > Invert)"
+
 
 def prepared(
     source: str | Path, out: str | Path, model: str | Path, wanted: Wanted,
-    pages: str | None = None, overwrite: bool = False, **selection: int | None,
+    pages: str | None = None, overwrite: bool = False, pixel_size: str | None = None,
+    **selection: int | None,
 ) -> Begun:  # fmt: skip
     """Check everything and begin the output, or find it begun. selection: level, channel, time."""
     books = Books(output_of(out))
@@ -35,16 +42,20 @@ def prepared(
         sections = sections_of(pages, whole)
     with open_source(source, **selection, sections=sections) as image:  # type: ignore[arg-type]
         checked = open_for(net, image)
+        own = known_size(pixel_size, checked.calibration)
         task = wanted.task(checked, net, file.resolve(), selection, sections)
         task = begin(books, task, wanted, checked, overwrite)
         warnings = [f"{checked.path.name}: {text}" for text in checked.doubts]
-        warnings += range_warnings(checked, net, checked.pages // 2)
+        if unlike := size_warning(net, own, pixel_size is not None, ANOTHER_SIZE):
+            warnings.append(f"{checked.path.name}: {unlike}")
+        warnings += range_warnings(checked, net, checked.pages // 2, advice=INVERT_FIRST)
     return Begun(task, books, warnings)
 
 
 @arguments(
     source=path, out=path, model=path, part=whole_numbers, cluster=text, device=text, pages=text,
     level=whole, channel=whole, time=whole, overwrite=flag, progress=callback,
+    pixel_size=size_text,
 )  # fmt: skip
 def segment_volume(
     source: str | Path,
@@ -59,6 +70,7 @@ def segment_volume(
     time: int | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int, str], None] | None = None,
+    pixel_size: str | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
     """Segment an OME-Zarr or a stack of any size into the OME-Zarr `out`, block by block.
@@ -76,7 +88,8 @@ def segment_volume(
     part: (i, n), from 1, does the i-th of n parts, and the last one to end joins them. cluster:
     "local", "local:4" or the address of a Dask scheduler (a script that has Dask start workers
     needs `if __name__ == "__main__":` around the call). Called again after an interruption, it
-    does what is left. progress(done, in all, of what) is called as it goes on.
+    does what is left. progress(done, in all, of what) is called as it goes on. pixel_size: that of
+    the source, such as "8nm", where it does not say it; it is compared with the network's alone.
 
     Returns a dict: image, shape, blocks, left, tiles, skipped_tiles, class_shares, objects,
     finished, warnings. Raises CunetError for settings that do not fit, or differ from those that
@@ -93,7 +106,7 @@ def segment_volume(
     wanted = wanted_of(settings)
     begun = prepared(
         source, out, model, wanted, pages=pages, overwrite=overwrite, level=level, channel=channel,
-        time=time,
+        time=time, pixel_size=pixel_size,
     )  # fmt: skip
     told = progress or (lambda done, total, what: None)
     with engine_of(cluster, device) as engine:

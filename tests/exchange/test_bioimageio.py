@@ -16,7 +16,9 @@ import cunet
 from cunet.errors import CunetError
 from cunet.exchange import bioimageio
 from cunet.exchange.about import About
+from cunet.files.pixel_size import PixelSize
 from cunet.net.normalization import Normalization
+from cunet.net.trained_on import UNKNOWN, TrainedOn
 
 ABOUT = About(
     name="test network",
@@ -40,6 +42,9 @@ def network(channels=1, mean=120.0, **shape):
     nan = (float("nan"),) * channels
     net.normalization = Normalization((mean,) * channels, (30.0,) * channels, nan, nan)
     return net
+
+
+SIZED = TrainedOn(PixelSize.parse("4 x 8nm"))
 
 
 def opened(path):
@@ -83,6 +88,19 @@ def test_sizes_and_halo_of_the_papers_network(path):
     for axis in described["outputs"][0]["axes"][2:]:
         assert axis["halo"] == 96 and axis["size"]["offset"] == 0
     assert described["inputs"][0]["pad"] == {"mode": "reflect"}
+
+
+def test_axes_have_the_pixel_size_where_it_is_known(path):
+    net = network(depth=2)
+    for known, expected in ((SIZED, [(4, "nanometer"), (8, "nanometer")]), (UNKNOWN, [()] * 2)):
+        net.trained_on = known
+        bioimageio.write(net, path, about=ABOUT)
+        described = json.loads(opened(path)["rdf.yaml"])
+        for tensor in (described["inputs"][0], described["outputs"][0]):
+            axes = [axis for axis in tensor["axes"] if axis["type"] == "space"]
+            assert [axis["id"] for axis in axes] == ["y", "x"]
+            found = [tuple(axis[k] for k in ("scale", "unit") if k in axis) for axis in axes]
+            assert found == expected
 
 
 def test_the_cover_shows_something(path):
@@ -169,6 +187,7 @@ def test_bioimageio_accepts_them_and_predicts_the_same(tmp_path):
     rng, paths, expected = np.random.default_rng(3), [], {}
     for name, (shape, _) in JUDGED.items():
         net = network(**shape)
+        net.trained_on = SIZED if name == "paper" else UNKNOWN
         paths.append(str(tmp_path / f"{name}.zip"))
         bioimageio.write(net, paths[-1], about=ABOUT)
         image = rng.integers(0, 255, (1, net.shape.in_channels, 96, 128)).astype(np.float32)

@@ -175,7 +175,7 @@ def test_info(own, net, run):
     assert "## How good it is\n" in out and "| output |" in out
     assert "75dc1b57475e890b" in out
     code, out, err = run("models", "info", net(Path("x.npz")))
-    assert code == 0 and "license   not stated" in out and "no record of its hash" in err
+    assert code == 0 and "license     not stated" in out and "no record of its hash" in err
     run("models", "add", "x.npz")
     code, out, err = run("models", "info", "x", "--json")
     document = json.loads(out)

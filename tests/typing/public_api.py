@@ -34,6 +34,7 @@ def a_file_and_an_image(net: cunet.UNet, folder: Path) -> np.ndarray:
     same = assert_type(cunet.load(folder / "net.npz"), cunet.UNet)
     image = np.random.default_rng(1).standard_normal((30, 40))
     probability = assert_type(cunet.segment(image, same, tile=20, average="flips"), np.ndarray)
+    cunet.segment(image, same, tile=20, pixel_size=None, rescale=False, invert=True)
     part = cunet.segment_window(image, same, (0, 10), columns=(5, 40), tile=20)
     assert_type(part, np.ndarray)
     seams = cunet.seams(image, same, tile=24, limit=1e-3)

@@ -3,7 +3,7 @@
 from cunet.files.calibration import Calibration, Found, checked
 
 # Units as NGFF spells them
-_NAMES = {
+UNITS = {
     "nm": "nanometer",
     "um": "micrometer",
     "mm": "millimeter",
@@ -37,7 +37,7 @@ def calibration_of(
 
 def scale_of(calibration: Calibration, axes: str) -> tuple[tuple[float, ...], tuple[str, ...]]:
     """Scale and units of these axes, 1 and "" for what is not known."""
-    unit = _NAMES.get(calibration.unit, "")
+    unit = UNITS.get(calibration.unit, "")
     known = {
         "y": (calibration.yres and 1 / calibration.yres, unit),
         "x": (calibration.xres and 1 / calibration.xres, unit),

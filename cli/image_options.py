@@ -1,0 +1,22 @@
+"""The options of `cunet segment` that say how the network is to see an image."""
+
+from collections.abc import Callable
+
+import click
+
+OPTIONS = {
+    "pixel_size": dict(metavar="SIZE", help="Size of the image's pixels, such as 8nm or 0.65um "
+                       "(default: what its file says)."),
+    "rescale": dict(is_flag=True, help="Give the image pixels of the size that the network was "
+                    "trained at, and the products those of the image."),
+    "invert": dict(is_flag=True, help="Exchange bright and dark first, as Fiji does: 255 - v of "
+                   "8-bit images, min + max - v of others, of each page."),
+}  # fmt: skip
+
+
+def image_options(command: Callable) -> Callable:
+    """Decorate a command with them."""
+    for name, settings in reversed(OPTIONS.items()):
+        flag = f"--{name.replace('_', '-')}"
+        command = click.option(flag, name, **settings)(command)  # type: ignore[arg-type]
+    return command

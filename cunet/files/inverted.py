@@ -1,0 +1,70 @@
+"""Images with bright and dark exchanged, as Fiji's Edit > Invert does it.
+
+8-bit values become 255 - v (of int8, -1 - v), truth its opposite; all others min + max - v, with
+the lowest and the highest value of the page.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+
+from cunet.files.image_file import ImageFile
+
+ROWS = 256  # of a page that are read at once
+
+
+def inverted(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Values of a page from `low` to `high` inverted, dtype kept; 8-bit ones need no range."""
+    if values.dtype.kind == "b":
+        return ~values
+    if values.dtype.itemsize == 1:
+        return ~values  # 255 - v, and -1 - v where they are signed
+    kind = values.dtype.type
+    with np.errstate(over="ignore", invalid="ignore"):  # whole numbers wrap, and come back
+        return kind(low) + (kind(high) - values)
+
+
+def ends(read_rows: Callable[[int, int], np.ndarray], height: int) -> tuple[float, float]:
+    """The lowest and the highest value of a page, which is read in parts."""
+    low, high = [], []
+    for first in range(0, height, ROWS):
+        rows = read_rows(first, min(height, first + ROWS))
+        low.append(rows.min())
+        high.append(rows.max())
+    return min(low), max(high)
+
+
+class InvertedImage(ImageFile):
+    """An open image, of which each page is read inverted."""
+
+    def __init__(self, image: ImageFile) -> None:
+        self.image = image
+        self.path, self.pages, self.height, self.width = (
+            image.path, image.pages, image.height, image.width
+        )  # fmt: skip
+        self.channels, self.dtype, self.axes = image.channels, image.dtype, image.axes
+        self.calibration = getattr(image, "calibration", None)  # type: ignore[assignment]
+        self.streamed, self.lossy, self.translation = (
+            image.streamed, image.lossy, image.translation
+        )  # fmt: skip
+        self.notes, self.doubts = image.notes, image.doubts
+        self._ends = lru_cache(maxsize=4)(self._ends_of)
+
+    @property
+    def page_axes(self) -> tuple[tuple[str, int], ...]:
+        return self.image.page_axes
+
+    def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
+        return inverted(self.image.read_rows(page, r0, r1), *self._ends(page))
+
+    def _window(self, page: int, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
+        return inverted(self.image.read_window(page, r0, r1, c0, c1), *self._ends(page))
+
+    def _ends_of(self, page: int) -> tuple[float, float]:
+        if self.dtype.itemsize == 1:
+            return 0, 255  # not asked for
+        return ends(lambda r0, r1: self.image.read_rows(page, r0, r1), self.height)
+
+    def close(self) -> None:
+        self.image.close()

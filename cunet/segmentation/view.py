@@ -1,0 +1,200 @@
+"""The image as the network is to see it: its pixels as large as those of the training, bright and
+dark exchanged; and what a user must hear where it looks like neither.
+
+Probabilities are scaled back, so that every product has the image's own pixels. H W C K: height,
+width, channels and classes.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from cunet.data.polarity import Read, skewness
+from cunet.data.resize import resize_probability, scale_image
+from cunet.data.room import machine_memory
+from cunet.data.values import check_values
+from cunet.errors import CunetError, DeviceError
+from cunet.files.calibration import Calibration
+from cunet.files.image_file import ImageFile
+from cunet.files.inverted import InvertedImage
+from cunet.files.pixel_size import PixelSize, known_size
+from cunet.net.unet import UNet
+from cunet.terminal import size as in_words
+
+FEWEST = 256 * 256  # pixels of an image: those of smaller ones have skewnesses of any sign
+SMALLEST = 16  # pixels a side: what is scaled to fewer has no structure left
+INVERTS = "cunet segment inverts it with --invert"  # what a user is told to do
+Bands = Callable[..., Iterator[tuple[int, np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class View:
+    """How an image is shown to a network.
+
+    to       (height, width) that it is scaled to; None: its own
+    invert   whether bright and dark are exchanged first
+    made_by  both, as a product's description has them
+    said     the first, for the user; "" where nothing is scaled
+    warning  what a user must hear of the pixel size, or ""
+    """
+
+    to: tuple[int, int] | None = None
+    invert: bool = False
+    made_by: str = ""
+    said: str = ""
+    warning: str = ""
+
+    def image(self, image: ImageFile) -> ImageFile:
+        """The image with its bright and dark as the network is to see them."""
+        return InvertedImage(image) if self.invert else image
+
+    def bands(
+        self, bands: Bands, read_rows: Callable[[int, int], np.ndarray], height: int, width: int,
+        name: str = "image",
+    ) -> Iterator[tuple[int, np.ndarray]]:  # fmt: skip
+        """(first row, probabilities (rows, W, K)) of an image of height x width, of which
+        bands(read_rows, height, width) gives those of what the network sees."""
+        if self.to is None:
+            yield from bands(read_rows, height, width)
+            return
+        image = read_rows(0, height)
+        check_values(image, name)
+        image = scale_image(image, *self.to)
+        parts = [part for _, part in bands(lambda r0, r1: image[r0:r1], *self.to)]
+        yield 0, resize_probability(np.concatenate(parts), height, width)
+
+    def skewness(self, image: ImageFile, page: int) -> float:
+        """That of the fine structure of what the network sees of a page."""
+        read: Read = partial(image.read_window, page)
+        if self.to is None:
+            return skewness(read, image.height, image.width)
+        down, across = image.height / self.to[0], image.width / self.to[1]
+
+        def scaled(r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
+            r, c = (int(r0 * down), int(c0 * across))
+            part = read(r, max(r + 1, int(r1 * down)), c, max(c + 1, int(c1 * across)))
+            return scale_image(part, r1 - r0, c1 - c0)
+
+        return skewness(scaled, *self.to)
+
+
+def view_of(
+    net: UNet, calibration: Calibration, height: int, width: int, pixel_size: str | None = None,
+    rescale: bool = False, invert: bool = False, name: str = "the image",
+) -> View:  # fmt: skip
+    """How the network sees an image of this calibration and size.
+
+    pixel_size: what a user says of its pixels. CunetError for rescale where a size is not known,
+    and to next to nothing; DeviceError to what no memory holds.
+    """
+    own, known = known_size(pixel_size, calibration), net.trained_on.pixel_size
+    inverts = ", inverted" if invert else ""
+    if rescale:
+        own, known = _both(net, own, known, name)
+        to = _scaled(own, known, height, width, net, name)
+        if to == (height, width):
+            return View(None, invert, inverts)
+        said = f"rescaled from {own} to {known} a pixel"
+        more = f": {to[0]:,} x {to[1]:,} pixels (height x width) for the network"
+        return View(to, invert, f"{inverts}, {said}", said + more)
+    return View(None, invert, inverts, warning=size_warning(net, own, pixel_size is not None))
+
+
+def size_warning(
+    net: UNet, own: PixelSize | None, given: bool = False, advice: str = "give --rescale"
+) -> str:
+    """What to say where an image's pixels are far larger or smaller than those of the training, or
+    where a size that was given cannot be compared; "" for nothing."""
+    known = net.trained_on.pixel_size
+    if net.resize is not None or known is None:
+        why = "does not know that of its training images"
+        if net.resize is not None:
+            why = f"scales every image to {net.resize} x {net.resize} pixels"
+        return f"the pixel size given changes nothing, as the network {why}" if given else ""
+    if own is None or own.is_like(known):
+        return ""
+    return f"its pixels measure {own}, those that the network was trained on {known}: {advice}"
+
+
+def inverted_warning(
+    net: UNet, image: ImageFile, page: int, view: View | None = None, advice: str = INVERTS
+) -> str:
+    """What to say where bright and dark look exchanged, "" where they do not. image: as it is shown
+    to the network."""
+    view = view or View()
+    height, width = view.to or (image.height, image.width)
+    if net.trained_on.skewness is None or height * width < FEWEST:
+        return ""
+    if not net.trained_on.looks_inverted(view.skewness(image, page)):
+        return ""
+    if view.invert:
+        return "looks inverted after --invert, but not before: leave --invert out"
+    return f"looks inverted, dark where the training images are bright: {advice}"
+
+
+def warn(text: str) -> None:
+    """Say it to a user of Python, who called a function of cunet."""
+    if text:
+        warnings.warn(f"the image: {text}", stacklevel=4)
+
+
+def refuse_by_blocks(rescale: bool, invert: bool) -> None:
+    """CunetError for what a volume is not segmented with."""
+    if rescale:
+        raise CunetError(
+            "--rescale: a volume is segmented block by block, as its pixels are; give --level with "
+            "the resolution of an OME-Zarr that is nearest to the network's, or --out a folder, "
+            "which segments the pages of a stack one by one"
+        )
+    if invert:
+        raise CunetError(
+            "--invert: a volume is segmented as it is stored; invert it first (Fiji: Edit > "
+            "Invert), or give --out a folder, which segments the pages of a stack one by one"
+        )
+
+
+def _both(
+    net: UNet, own: PixelSize | None, known: PixelSize | None, name: str
+) -> tuple[PixelSize, PixelSize]:
+    """Both sizes; CunetError where one is not known."""
+    if net.resize is not None:
+        raise CunetError(
+            f"--rescale: this network scales every image to {net.resize} x {net.resize} pixels, "
+            "whatever their size is; leave it out"
+        )
+    if known is None:
+        raise CunetError(
+            "--rescale: the network does not know the pixel size of its training images; train it "
+            "with --pixel-size, or add it to your networks with its size: cunet models add MODEL "
+            "--pixel-size 4nm"
+        )
+    if own is None:
+        raise CunetError(
+            f"--rescale: {name} does not say how large its pixels are; give --pixel-size, such as "
+            "--pixel-size 8nm"
+        )
+    return own, known
+
+
+def _scaled(
+    own: PixelSize, known: PixelSize, height: int, width: int, net: UNet, name: str
+) -> tuple[int, int]:
+    """The (height, width) of an image with pixels of the network's size."""
+    down, across = own.times(known)
+    to = max(1, round(height * down)), max(1, round(width * across))
+    said = f"{name}: rescaled from {own} to {known} a pixel it has {to[0]:,} x {to[1]:,} pixels"
+    if min(to) < min(SMALLEST, height, width):
+        raise CunetError(f"{said}, too few to segment; is the pixel size right?")
+    channels, classes = net.shape.in_channels, net.shape.classes
+    need = 4 * (
+        to[0] * to[1] * (2 * channels + 2 * classes) + height * width * (channels + classes)
+    )
+    if need > machine_memory():
+        raise DeviceError(
+            f"{said}, about {in_words(need)} with its probabilities, and this machine has "
+            f"{in_words(int(machine_memory()))}; is the pixel size right? Else segment parts of it"
+        )
+    return to
