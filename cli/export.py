@@ -47,9 +47,9 @@ def command(model, out, mirror, size, float16, caffe, overwrite, quiet, as_json,
 
     \b
     Examples:
-      cunet export bundled membranes.onnx --mirror
+      cunet export em membranes.onnx --mirror
       cunet export runs/isbi2012-1 net.onnx --mirror --size 512 --float16
-      cunet export bundled membranes.bioimageio.zip
+      cunet export em membranes.bioimageio.zip
     """
     from cunet.exchange.export import FORMATS, ending_of, export
     from cunet.training.run_state import model_of

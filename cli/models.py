@@ -26,8 +26,9 @@ def command():
     """Networks by name: what is here, what can be got, and your own.
 
     A name stands for a network wherever --model or --from takes one. It is looked for among those
-    that come with cunet (isbi2012, also called bundled), in installed wheels, in the folders of
-    CUNET_MODELS, and in your own folder, in this order. Nothing but `get` uses the network.
+    that come with cunet (em, for which bundled and isbi2012 stand too, and nuclei), in installed
+    wheels, in the folders of CUNET_MODELS, and in your own folder, in this order. Nothing but `get`
+    uses the network.
 
     \b
     Example:
@@ -63,7 +64,7 @@ def list_(index, quiet, as_json):
         for row in table:
             padded = [f"{cell:<{w}}" for cell, w in zip(row, wide, strict=False)]
             common.show("  ".join([*padded, row[4]]).rstrip())
-        common.say(f"isbi2012 is also called bundled; your folder: {own_folder()}", quiet)
+        common.say(f"em is also called bundled and isbi2012; your folder: {own_folder()}", quiet)
     common.notes(f"warning: '{r['name']}': {r['problem']}" for r in found if r["problem"])
     common.notes(f"warning: folder '{folder}' of CUNET_MODELS is not there" for folder in gone)
     absent = [row["name"] for row in found if not row["here"]]
@@ -83,7 +84,7 @@ def info(model, index, quiet, as_json):
 
     \b
     Example:
-      cunet models info bundled
+      cunet models info em
     """
     from cunet.models.places import OWN
     from cunet.net.named import describe, facts_of, files_of

@@ -45,11 +45,13 @@ def command(
     from cunet.training.run_state import model_of
     from cunet.volumes.plan import plan_volume
     from cunet.volumes.plan_lines import plan_lines
+    from cunet.volumes.source import network_for
     from cunet.volumes.wanted import Wanted
 
     given = {name: value for name, value in settings.items() if value is not None}
     wanted = Wanted(**given, products=tuple(parse_products(products)))
-    file, doubts = model_of(model)
+    look = partial(network_for, image, level=level or 0, channel=channel, time=time)
+    file, doubts = model_of(model, look)
     common.notes(doubts, quiet)
     with common.Bars(quiet) as progress:
         plan = plan_volume(image, file, wanted, device, pages, level or 0, channel, time, progress)

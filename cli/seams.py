@@ -1,5 +1,6 @@
 """`cunet seams`: tiled against whole, as numbers and a picture."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from cunet.cli import common
 @click.command()
 @click.argument("image", type=common.PATH)
 @click.option("--model", type=common.PATH, help="Model file, run folder or name (default: the "
-              "newest run below runs/, else bundled).")  # fmt: skip
+              "newest run below runs/, else em or nuclei, by the look of the image).")  # fmt: skip
 @click.option("-o", "--out", default="seams.png", show_default=True, help="PNG file to write.",
               type=click.Path(path_type=Path))  # fmt: skip
 @click.option("--tile", type=int, help="Side of the tiles (default: the largest up to 572 with "
@@ -41,6 +42,7 @@ def command(image, model, out, tile, page, limit, device, precision, overwrite, 
     from cunet.backend import resolve_devices
     from cunet.errors import CheckError, CunetError
     from cunet.net.checkpoint import load
+    from cunet.segmentation.looks import for_files
     from cunet.segmentation.seams import LIMITS, seams
     from cunet.segmentation.seams_lines import lines
     from cunet.segmentation.segment_file import read_page
@@ -49,7 +51,7 @@ def command(image, model, out, tile, page, limit, device, precision, overwrite, 
     if out.suffix.lower() != ".png":
         raise CunetError(f"'{out}': the picture is a PNG; name a file that ends in .png")
     common.refuse_existing(out, overwrite, image, model)
-    file, doubts = model_of(model)
+    file, doubts = model_of(model, partial(for_files, [image]))
     common.notes(doubts, quiet)
     net = load(file, resolve_devices(device)[0], precision)
     read = read_page(Path(image), page, net)
@@ -60,7 +62,7 @@ def command(image, model, out, tile, page, limit, device, precision, overwrite, 
         found.save(out)
     common.notes([f"{image}, page {page}: {note}" for note in found.notes], quiet)
     if as_json:
-        facts = {"image": str(image), "page": page, "model": str(file), "out": str(out)}
+        facts = {"image": image, "page": page, "model": str(file), "out": str(out)}
         common.print_json(facts | found.document())
     elif not quiet:
         common.show("\n".join(lines(found)))
@@ -77,4 +79,4 @@ def command(image, model, out, tile, page, limit, device, precision, overwrite, 
         )
     common.say(f"{out}: no seam, exact tiles give the whole but for rounding (limit "
                f"{found.limit:g})", quiet)  # fmt: skip
-    common.next_command(["segment", str(image), "--model", str(file)], quiet)
+    common.next_command(["segment", image, "--model", str(file)], quiet)

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,16 +19,12 @@ if TYPE_CHECKING:
     from cunet.segmentation.jobs import Job
     from cunet.segmentation.several import Several
 
-BUNDLED_FOR = (
-    "cell membranes in serial-section EM at 4 nm a pixel (ISBI 2012); for non-commercial use only, "
-    "like the data it was trained on. Train your own for other images."
-)
-
 
 @click.command(cls=Command)
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=common.PATH)
 @click.option("--model", type=common.PATH, help="Model file, run folder, or a name that cunet "
-              "models list shows (default: the newest run below runs/, else bundled, for EM)."
+              "models list shows (default: the newest run below runs/, else em or nuclei, "
+              "by the look of the images)."
               )  # fmt: skip
 @click.option(
     "--tile", type=int, help="Side of the input tile (572), for speed: results do not depend on it."
@@ -90,6 +86,7 @@ def command(
     from cunet.net.checkpoint import load
     from cunet.segmentation import inputs, jobs
     from cunet.segmentation.how import NUMBERED, How
+    from cunet.segmentation.looks import for_files
     from cunet.segmentation.next_command import after_segment
     from cunet.segmentation.several import sharing
     from cunet.training.run_state import model_of
@@ -109,7 +106,7 @@ def command(
     files = inputs.find_images(images)
     images = [(file, inputs.target_paths(file, out, wanted, len(files))) for file in files]
     devices = resolve_devices(device)
-    file, doubts = model_of(model)
+    file, doubts = model_of(model, partial(for_files, files))
     common.notes(doubts, quiet)
     net, name = load(file, devices[0], precision), str(file)
     tile = jobs.fitting_tile(tile, net)
@@ -139,10 +136,7 @@ def command(
 def announce(net: "UNet", name: str, quiet: bool) -> None:
     """Print which network segments, and on which device."""
     from cunet.engines import TENSOR_CORES, describe
-    from cunet.net.checkpoint import BUNDLED
 
-    if Path(name) == BUNDLED:
-        common.say(f"the bundled network: {BUNDLED_FOR}", quiet)
     device = describe(net.device, net.precision)
     common.say(f"model {name}: width {net.shape.width}, {net.shape.classes} classes; device "
                f"{device}", quiet)  # fmt: skip

@@ -1,6 +1,7 @@
 """`cunet segment VOL --out OUT.ome.zarr`: a volume, block by block."""
 
 import sys
+from functools import partial
 from typing import Any
 
 from cunet.cli import common
@@ -14,13 +15,12 @@ def run(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Segment one volume, or a part of it, and print how far it is."""
-    from cunet.cli.segment import BUNDLED_FOR
-    from cunet.net.checkpoint import BUNDLED
     from cunet.segmentation.next_command import after_volume
     from cunet.segmentation.view import refuse_by_blocks
     from cunet.training.run_state import model_of
     from cunet.volumes.cluster import Cluster, check_cluster
     from cunet.volumes.segment_volume import check_part, engine_of, prepared
+    from cunet.volumes.source import network_for
     from cunet.volumes.wanted import Wanted
     from cunet.volumes.work import go_on
 
@@ -32,7 +32,8 @@ def run(
     if len(images) != 1:
         raise CunetError(f"--out {out}: one volume goes into one OME-Zarr, found {len(images)}")
     check_part(part, overwrite, cluster, only_finish)
-    file, doubts = model_of(model)
+    chosen = {name: volume[name] for name in ("channel", "time")} | {"level": volume["level"] or 0}
+    file, doubts = model_of(model, partial(network_for, images[0], **chosen))
     common.notes(doubts, quiet)
     with common.busy("reading the volume", quiet):
         begun = prepared(
@@ -46,7 +47,7 @@ def run(
     blocks = f"{plural(len(task.grid), 'block')} of {' x '.join(map(str, task.block))}"
     for warning in begun.warnings:  # before hours of work
         common.say(f"warning: {warning}")
-    say(f"model {task.model}" + f": {BUNDLED_FOR}" * (file == BUNDLED))
+    say(f"model {task.model}")
     say(f"{task.source}: {plural(z, 'section')} of {y} x {x}; {blocks}, tile {task.tile}"
         + (f", part {part[0]} of {part[1]}" if part else ""))  # fmt: skip
     with common.Bars(quiet) as progress:

@@ -54,9 +54,9 @@ def command(model, image, out, device, overwrite, quiet, as_json, **given):
 
     \b
     Examples:
-      cunet trace bundled slices.tif
+      cunet trace em slices.tif
       cunet trace runs/isbi2012-1 slice.png --truth labels.png --pixel 100,200 -o pass.html
-      cunet trace bundled stack.tif --page 3 --json
+      cunet trace em stack.tif --page 3 --json
     """
     from cunet.reporting.page import html_file
     from cunet.tracing.trace import trace

@@ -38,7 +38,7 @@ def command(data, preset, config_file, resume, stop_after, dry_run, quiet, as_js
       cunet train --data isbi2012/ --minutes 60 --width 32
       cunet train --data DIC-C2DH-HeLa/ --hold-out 02 --weight-map paper
       cunet train --data stage1_train/ --train-share 0.8 --preset ucsd
-      cunet train --data mine/ --from bundled
+      cunet train --data mine/ --from em
       cunet train --resume runs/isbi2012-1
     """
     from cunet.errors import CunetError

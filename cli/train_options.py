@@ -23,7 +23,7 @@ SETTINGS: dict[str, dict[str, str]] = {
         "normalization": "By mean and deviation of all images, or of each.",
     },
     "Network": {
-        "from_model": "Start from a model file, a run or a name such as bundled (key: from_model).",
+        "from_model": "Start from a model file, a run or a name such as em (key: from_model).",
         "width": "Channels of the first level.",
         "depth": "Number of poolings.",
         "variant": "The paper's, or that of the authors' release.",

@@ -27,7 +27,7 @@ def command(file, model, image, limit, tiles, quiet, as_json):
 
     \b
     Examples:
-      cunet verify-export membranes.onnx --model bundled
+      cunet verify-export membranes.onnx --model em
       cunet verify-export net.onnx --model runs/isbi2012-1 --image big.tif --json
     """
     from cunet.errors import CheckError

@@ -33,8 +33,8 @@ SETTINGS = {
 # What shows the network, and the command that makes it of a synthetic section
 DRAWN = {
     "fig1.svg": ["explain", "--svg", "fig1.svg"],
-    "trace.html": ["trace", "bundled", "section.tif", "--tile", "412", "--device", "cpu"],
-    "seams.png": ["seams", "section.tif", "--model", "bundled", "--device", "cpu"],
+    "trace.html": ["trace", "em", "section.tif", "--tile", "412", "--device", "cpu"],
+    "seams.png": ["seams", "section.tif", "--model", "em", "--device", "cpu"],
 }
 
 

@@ -1,13 +1,17 @@
-"""Make a small model file of a finished run, as the network that comes with cunet was made.
+"""Make a small model file of a finished run, as the networks that come with cunet were made.
 
 The parameters of last.npz are rounded to float16, which halves the file; of the training only the
-normalisation of the images is kept. Prints the size, the SHA-256 for the model card, and what the
-rounding changes on the slices of the run's data (all of which the network may have seen).
+normalisation of the images is kept, and the running statistics where it has batch normalisation.
+Where a record (.json), a card (.md) and an index name the file already, its size and SHA-256 are
+put there. Prints both, and what the rounding changes on some slices of the run's data (all of which
+the network may have seen).
 
-    python examples/bundle.py runs/isbi2012-1 cunet/models/isbi2012.npz
+    python examples/bundle.py runs/isbi2012-1 cunet/models/em.npz
+    python examples/bundle.py runs/nuclei-1 cunet/models/nuclei.npz
 """
 
 import hashlib
+import json
 import sys
 from pathlib import Path
 
@@ -36,6 +40,7 @@ def main() -> None:
     cunet.save(path, net, progress={"step": config.steps}, half=True)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     print(f"{path}: {path.stat().st_size:,} bytes, SHA-256 {digest}")
+    written_down(path, digest)
     dataset, rounded = load_data(config.data, config.dataset), cunet.load(path)
     counts, largest = (PixelCounts(), PixelCounts()), 0.0
     for i in range(0, len(dataset.images), -(-len(dataset.images) // COMPARED_SLICES)):
@@ -47,6 +52,24 @@ def main() -> None:
     before, after = (count.pixel_error() for count in counts)
     print(f"rounding: probabilities differ by at most {largest:.4f}, pixel error {before:.6f} "
           f"before and {after:.6f} after")  # fmt: skip
+
+
+def written_down(path: Path, digest: str) -> None:
+    """Put the size and hash of a file in its record, its card and the index, where they are."""
+    record, card = path.with_suffix(".json"), path.with_suffix(".md")
+    index = path.parent / "index.json"
+    if not record.exists():
+        return
+    known = json.loads(record.read_text(encoding="utf-8"))
+    old, known["sha256"], known["bytes"] = known["sha256"], digest, path.stat().st_size
+    record.write_text(json.dumps(known, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if card.exists():
+        card.write_text(card.read_text(encoding="utf-8").replace(old, digest), encoding="utf-8")
+    if index.exists():
+        entries = json.loads(index.read_text(encoding="utf-8"))
+        entries[path.stem] |= {"sha256": digest, "bytes": path.stat().st_size}
+        index.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+    print(f"{record.name}, and the card and index beside it: the SHA-256 and size are put in")
 
 
 if __name__ == "__main__":

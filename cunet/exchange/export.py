@@ -94,7 +94,7 @@ def export(
     (unless overwrite), DataError for a damaged model, NumericError for weights that the format
     cannot hold, DeviceError for a full disk.
 
-        cunet.export("bundled", "membranes.onnx", mirror=True)
+        cunet.export("em", "membranes.onnx", mirror=True)
     """
     given = {"mirror": mirror, "size": size, "float16": float16, "about": about}
     path = Path(path)

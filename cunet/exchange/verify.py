@@ -87,7 +87,7 @@ def verify_export(
     shape, DataError where it is damaged or cunet did not write it, CunetError where onnxruntime,
     which runs .onnx files and packages, is not installed.
 
-        assert cunet.verify_export("membranes.onnx", "bundled")["passed"]
+        assert cunet.verify_export("membranes.onnx", "em")["passed"]
     """
     ending = ending_of(path, (*BY_ONNXRUNTIME, *BY_CUNET))
     net, source = model, None

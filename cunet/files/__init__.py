@@ -15,7 +15,7 @@ from cunet.errors import CunetError, DataError, of_system
 from cunet.files.atomic import Part
 from cunet.files.calibration import Calibration
 from cunet.files.descriptions import KEYWORD, read_description, stored_text, writable
-from cunet.files.grey import as_grey
+from cunet.files.grey import as_colour, as_grey
 from cunet.files.image_file import ImageFile
 from cunet.files.ome_zarr import OmeZarrImage, is_node
 from cunet.files.picture_input import MAGIC, PictureImage
@@ -28,6 +28,7 @@ __all__ = [
     "Calibration",
     "ImageFile",
     "TiffOutput",
+    "as_colour",
     "as_grey",
     "open_image",
     "read_description",

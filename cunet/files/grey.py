@@ -1,4 +1,5 @@
-"""Grey pictures and masks that a program saved as RGB or RGBA, read as the one channel they are."""
+"""Grey pictures and masks that a program saved as RGB or RGBA, read as the one channel they are;
+and grey ones read as three equal channels, for a network that was made for colours."""
 
 import numpy as np
 
@@ -19,6 +20,11 @@ def as_grey(image: ImageFile, blank: bool = True) -> ImageFile:
     if not _equal(rows).all() or not (blank or rows.min() != rows.max()):
         return image
     return GreyImage(image)
+
+
+def as_colour(image: ImageFile) -> ImageFile:
+    """The image itself, or one that reads its one channel as three equal ones."""
+    return ColourImage(image) if image.channels == 1 else image
 
 
 class GreyImage(ImageFile):
@@ -52,6 +58,37 @@ class GreyImage(ImageFile):
                 f"{page} has colours in row {row}. Save it in grey."
             )
         return rows[..., :1]
+
+    def close(self) -> None:
+        self.image.close()
+
+
+class ColourImage(ImageFile):
+    """An open image of one channel, read as three equal ones."""
+
+    def __init__(self, image: ImageFile) -> None:
+        self.image = image
+        self.path, self.pages, self.height, self.width = (
+            image.path, image.pages, image.height, image.width
+        )  # fmt: skip
+        self.channels, self.dtype, self.streamed = 3, image.dtype, image.streamed
+        self.axes = f"{image.axes}S"
+        self.calibration, self.doubts = image.calibration, image.doubts
+        self.translation, self.lossy, self.no_data = image.translation, image.lossy, image.no_data
+        self.notes = (*image.notes, "grey: read as three equal channels, as the model wants")
+
+    @property
+    def page_axes(self) -> tuple[tuple[str, int], ...]:
+        return self.image.page_axes
+
+    def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
+        return self.image.read_rows(page, r0, r1).repeat(3, axis=-1)
+
+    def _window(self, page: int, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
+        return self.image.read_window(page, r0, r1, c0, c1).repeat(3, axis=-1)
+
+    def _block(self, p0: int, p1: int, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
+        return self.image.read_block(p0, p1, r0, r1, c0, c1).repeat(3, axis=-1)
 
     def close(self) -> None:
         self.image.close()

@@ -8,6 +8,7 @@ from cunet.errors import CunetError, DataError
 from cunet.files.atomic import write_text
 from cunet.models import fetch, store
 from cunet.models.index import Entry, Index
+from cunet.models.names import full_name
 from cunet.models.places import OWN, Found, find, first, own_folder, unknown
 from cunet.models.record import MAX_CARD, Record, differs, read_record, record_path
 
@@ -39,6 +40,7 @@ def get(
     overwrite), DataError where what comes is not what the index says, DeviceError where nothing
     comes or the disk is full. Then nothing is kept, and the error says what to do by hand.
     """
+    name = full_name(name)
     entry, found = index.entries.get(name), first(name)
     if entry is None:
         path = find(name)

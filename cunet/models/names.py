@@ -9,13 +9,18 @@ import re
 
 from cunet.errors import CunetError
 
-BUNDLED = "isbi2012"  # the network that comes with cunet
-ALIAS = "bundled"  # what it is called as well
+IN_THE_BOX = ("em", "nuclei")  # the networks that come with cunet
+ALIASES = {"bundled": "em", "isbi2012": "em"}  # earlier names, which stay
 SPELLING = "letters, digits, '.', '-' and '_', with a letter or digit at both ends, at most 64"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 _ENDINGS = (".npz", ".md", ".json")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{n}{i}" for n in ("com", "lpt") for i in range(10))}
-_TAKEN = {ALIAS, "index"}  # index.json is no record of a network
+_TAKEN = {"bundled", "index"}  # index.json is no record of a network
+
+
+def full_name(name: str) -> str:
+    """The name that a network of an earlier name has now; any other name as it is."""
+    return ALIASES.get(name, name)
 
 
 def is_name(text: object) -> bool:

@@ -1,6 +1,6 @@
 """Where the network of a name is looked for: the first place that has the name decides.
 
-1. cunet itself: isbi2012, which is also called bundled
+1. cunet itself: em, whose earlier names are bundled and isbi2012, and nuclei
 2. installed wheels: entry points of the group "cunet.models". `name = "package"` says that the
    package holds name.npz, `name = "package:other"` that it holds other.npz. It is found without
    running the code of a package at the top.
@@ -19,12 +19,12 @@ from typing import Any
 
 from cunet.errors import CunetError, did_you_mean, of_system
 from cunet.files.listing import files_of
-from cunet.models.names import ALIAS, BUNDLED, is_name
+from cunet.models.names import ALIASES, IN_THE_BOX, full_name, is_name
 from cunet.models.record import refuse_changed
 
 GROUP = "cunet.models"
 HERE = Path(__file__).parent
-BUNDLED_FILE = HERE / f"{BUNDLED}.npz"
+BOX = {name: HERE / f"{name}.npz" for name in IN_THE_BOX}
 OWN = "your folder"
 
 
@@ -65,7 +65,8 @@ def given_folders() -> list[Path]:
 def everything() -> Iterator[Found]:
     """Every network of every place, in the order in which names are looked for; a later one of the
     same name is never used. CunetError where a folder cannot be read."""
-    yield Found(BUNDLED, BUNDLED_FILE, "comes with cunet")
+    for name, path in BOX.items():
+        yield Found(name, path, "comes with cunet")
     yield from _in_wheels()
     for folder in given_folders():
         yield from _in_folder(folder, "CUNET_MODELS")
@@ -78,8 +79,13 @@ def everything() -> Iterator[Found]:
 
 def first(name: str) -> Found | None:
     """What a name means, or None."""
-    name = BUNDLED if name == ALIAS else name
-    return next((found for found in everything() if found.name == name), None)
+    meant = full_name(name)
+    return next((found for found in everything() if found.name == meant), None)
+
+
+def name_in_box(path: Path) -> str | None:
+    """The name of the network in a file that comes with cunet; None for another file."""
+    return next((name for name, file in BOX.items() if file == path), None)
 
 
 def find(name: str) -> Path | None:
@@ -96,7 +102,7 @@ def find(name: str) -> Path | None:
 
 def unknown(name: str, more: dict[str, Any]) -> CunetError:
     """The error to raise for a name that no place has. more: the index, by its names."""
-    known = {found.name for found in everything()} | more.keys() | {ALIAS}
+    known = {found.name for found in everything()} | more.keys() | ALIASES.keys()
     absent = [str(folder) for folder in given_folders() if not folder.is_dir()]
     where = f" (of CUNET_MODELS, {', '.join(absent)} is not there)" if absent else ""
     return CunetError(

@@ -16,7 +16,7 @@ from cunet.files.atomic import Part, write_text
 from cunet.files.disk import free_bytes, no_room, write_error
 from cunet.files.lock import InUse, held, lock_of
 from cunet.interrupts import uninterrupted
-from cunet.models.names import ALIAS, BUNDLED
+from cunet.models.names import IN_THE_BOX, full_name
 from cunet.models.places import OWN, everything, first, own_folder
 from cunet.models.record import Record, card_path, record_path
 
@@ -27,8 +27,8 @@ LOOK = 0.2  # seconds until the next attempt
 def own_path(name: str) -> Path:
     """The file of a name in the user's folder. CunetError where an earlier place has the name, so
     that it would never mean this file, and where it differs from another name only in capitals."""
-    if name in (BUNDLED, ALIAS):
-        raise CunetError(f"name: '{name}' is the network that comes with cunet; take another name")
+    if full_name(name) in IN_THE_BOX:
+        raise CunetError(f"name: '{name}' is a network that comes with cunet; take another name")
     found = first(name)
     if found is not None and found.place != OWN:
         raise CunetError(

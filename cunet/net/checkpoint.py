@@ -2,7 +2,7 @@
 
 A model file holds the parameters, the arguments of the network and its normalization. The file a
 training leaves to be resumed holds the solver's arrays and its position as well. Networks are
-also found by name, see cunet/models/; BUNDLED comes with cunet.
+also found by name, see cunet/models/.
 """
 
 import json
@@ -18,16 +18,14 @@ from cunet.engines import check_precision
 from cunet.errors import CunetError, DataError, NumericError
 from cunet.files.atomic import write_npz
 from cunet.files.listing import one_within
-from cunet.models.names import ALIAS, is_name
-from cunet.models.places import BUNDLED_FILE, first
+from cunet.models.names import ALIASES, is_name
+from cunet.models.places import first
 from cunet.models.resolve import file_of
 from cunet.net import model_input
 from cunet.net.model_input import FORMAT, LATER
 from cunet.net.normalization import Normalization
 from cunet.net.trained_on import KEY, trained_on
 from cunet.net.unet import UNet
-
-BUNDLED = BUNDLED_FILE
 
 
 @arguments(path=path, net=instance(UNet, "as in save('net.npz', net)"), half=flag)
@@ -114,7 +112,7 @@ def progress_of(path: str | Path, header: dict[str, Any]) -> dict[str, Any]:
 @arguments(path=path, device=text, precision=text)
 def load(path: str | Path, device: str = "cpu", precision: str | None = None) -> UNet:
     """The network in a model file, the best one of a run folder, or that of a name, such as
-    "bundled", cunet's own (`cunet models list` shows all).
+    "em" or "nuclei", which come with cunet (`cunet models list` shows all).
 
     device: "cpu", "cuda", "cuda:1" or "auto". precision: see UNet; a model file fixes only the
     precision of the weights. Raises CunetError where the file is missing, DataError where it is
@@ -220,4 +218,4 @@ def model_file(path: str | Path) -> Path:
 
 def could_be_name(model: object) -> bool:
     """Whether this could be a name, as it leads into no folder and has no ending of a file."""
-    return model == ALIAS or is_name(model)
+    return model in [*ALIASES] or is_name(model)

@@ -46,7 +46,7 @@ def read(path: Path, with_arrays: bool) -> tuple[dict[str, Any], Arrays]:
     if not path.exists() or path.is_dir():
         raise CunetError(
             f"model '{path}' does not exist; expected a .npz file, a run folder that `cunet train` "
-            "wrote, or a name that `cunet models list` shows, such as bundled"
+            "wrote, or a name that `cunet models list` shows, such as em"
         )
     if path.suffix.lower() in FOREIGN:
         raise CunetError(

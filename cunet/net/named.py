@@ -9,7 +9,7 @@ from cunet.errors import CunetError, of_system
 from cunet.files.json_file import text_of
 from cunet.models import store
 from cunet.models.index import Index, read_index
-from cunet.models.names import check_name
+from cunet.models.names import ALIASES, check_name
 from cunet.models.places import everything, first, unknown
 from cunet.models.record import (
     MAX_CARD,
@@ -80,7 +80,7 @@ def rows(index: Index) -> list[dict[str, Any]]:
 
     used: whether its name means it, and not an earlier one; problem: why it cannot be used.
     """
-    found, seen = [], set()
+    found, hidden = [], {*ALIASES}
     for one in everything():
         problem, record, size = one.problem, None, 0
         try:
@@ -93,12 +93,12 @@ def rows(index: Index) -> list[dict[str, Any]]:
         except OSError as error:
             problem = str(of_system(error))
         facts = record_facts(record) if record else {"license": "", "for": "", "sha256": None}
-        row = {"name": one.name, "here": True, "used": one.name not in seen, "place": one.place}
+        row = {"name": one.name, "here": True, "used": one.name not in hidden, "place": one.place}
         found.append(row | {"path": str(one.path)} | facts | {"bytes": size, "problem": problem})
-        seen.add(one.name)
+        hidden.add(one.name)
     place = f"index {index.where}".strip()
     for entry in index.entries.values():
-        if entry.name not in seen:
+        if entry.name not in hidden:
             row = {"name": entry.name, "here": False, "used": False, "place": place, "path": None}
             found.append(row | record_facts(entry.record) | {"problem": ""})
     return found

@@ -2,7 +2,7 @@
 
 from cunet.models.places import first
 from cunet.models.record import read_record
-from cunet.net.checkpoint import BUNDLED, could_be_name, model_file
+from cunet.net.checkpoint import could_be_name, model_file
 
 
 def note_of(model: str | None) -> list[str]:
@@ -17,7 +17,7 @@ def note_of(model: str | None) -> list[str]:
             f"name ({found.place}: '{found.path}')"
         ]
     record = read_record(path, strict=False)
-    if record is None or path == BUNDLED:  # `cunet segment` says more of that
+    if record is None:
         return []
     made_for = f"; for {record.made_for}" if record.made_for else ""
     return [f"model '{model}': license: {record.license or 'not stated'}{made_for}"]

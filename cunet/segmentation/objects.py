@@ -182,7 +182,7 @@ def objects(
     Raises CunetError for another shape or option, DataError for values that are no probability or
     label, and for NaN or infinity in the image.
 
-        probability = cunet.segment(image, cunet.load("bundled"))
+        probability = cunet.segment(image, cunet.load("em"))
         labels, table = cunet.objects(probability, image, pixel_size=0.004, min_area=20)
         print(table["area_um2"].mean())
     """

@@ -6,12 +6,17 @@ from cunet.checks import refused
 
 
 def image_of_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """The image (H, W) or (H, W, channels) as (H, W, channels); CunetError for any other array."""
+    """The image (H, W) or (H, W, channels) as (H, W, channels); CunetError for any other array.
+
+    A grey one (H, W) becomes three equal channels where the network was made for colours.
+    """
     if image.dtype.kind not in "buif":
         raise refused("image", "an array of real numbers", image)
     given = image[..., None] if image.ndim == 2 else image
+    if image.ndim == 2 and channels == 3:
+        given = np.broadcast_to(given, (*image.shape, 3))
     if given.ndim != 3 or given.shape[2] != channels or 0 in given.shape:
-        expected = "(H, W) or " * (channels == 1) + f"(H, W, {channels})"
+        expected = "(H, W) or " * (channels in (1, 3)) + f"(H, W, {channels})"
         raise refused("image", f"an array {expected}", image, _advice(image.shape, channels))
     return given
 

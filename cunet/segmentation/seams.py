@@ -144,7 +144,7 @@ def seams(
     exact tiles leave no seam, and `save("seams.png")` draws it. Raises CunetError for an image that
     is too small for two tiles, and for a network that scales images to one tile; else as `segment`.
 
-        found = cunet.seams(image, cunet.load("bundled"))
+        found = cunet.seams(image, cunet.load("em"))
         print(found.exact.largest, found.paper.largest)
     """
     if net.resize is not None:

@@ -134,7 +134,7 @@ def segment(
     infinity and "no data" in the image, NumericError where the weights are so large that the result
     is no probability, DeviceError where the memory does not suffice.
 
-        net = cunet.load("bundled")
+        net = cunet.load("em")
         cells = cunet.segment(image, net, average="rotations")[..., 1] > 0.5
     """
     image = image_of_channels(image, net.shape.in_channels)

@@ -17,7 +17,7 @@ import numpy as np
 
 from cunet.data.values import NO_INTENSITY, standing_apart
 from cunet.errors import DataError
-from cunet.files import as_grey, open_image
+from cunet.files import as_colour, as_grey, open_image
 from cunet.files.calibration import Calibration
 from cunet.files.frames import frames
 from cunet.files.image_file import ImageFile
@@ -43,18 +43,19 @@ class Summary:
 
 
 def check_image(image: ImageFile, net: UNet) -> ImageFile:
-    """The image as the network takes it: three equal channels become one where it wants one.
+    """The image as the network takes it: three equal channels become one where it wants one,
+    and one channel becomes three equal ones where it wants colours.
 
     DataError where it does not have the channels that the network was made for.
     """
     wanted = net.shape.in_channels
     if wanted == 1:
         image = as_grey(image, blank=False)
+    elif wanted == 3:
+        image = as_colour(image)
     if image.channels == wanted:
         return image
-    if image.channels == 1 and wanted == 3:
-        fix = "save it in colour, with three equal channels"
-    elif image.channels == 1 and image.axes.endswith("YX"):
+    if image.channels == 1 and image.axes.endswith("YX"):
         fix = f"save its {wanted} channels in one TIFF (axes CYX)"
     elif "S" not in image.axes:
         fix = f"save {wanted} of its channels, or pages instead of channels (axes ZYX)"
@@ -114,7 +115,9 @@ def segment_file(
     called after every band. `stored` is the probability of an earlier call, which the network then
     does not compute again; `several` is the same network on the devices that share the tiles.
     """
+    given = image
     image = check_image(image, net)
+    shown = given if given.channels == 1 else image  # in products: grey stays grey
     pages = list(range(image.pages)) if pages is None else pages
     chosen = frames(image, pages)
     said = [*image.doubts, *filter(None, [chosen.note])]
@@ -142,7 +145,7 @@ def segment_file(
         found = Found(image.height, image.width, how.instances)
         sinks = [
             stack.enter_context(
-                make_sink(product, path, image, found, net.shape.classes, chosen, how, image)
+                make_sink(product, path, shown, found, net.shape.classes, chosen, how, shown)
             )
             for product, path in targets.items()
         ]

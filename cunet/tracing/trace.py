@@ -130,7 +130,7 @@ def trace(
     CunetError for arguments that do not fit, DataError for images and labels that do not,
     DeviceError where the memory does not suffice, NumericError where the network returns NaN.
 
-        traced = cunet.trace("bundled", "slices.tif", pixel=(100, 200))
+        traced = cunet.trace("em", "slices.tif", pixel=(100, 200))
         traced["contract0.conv1"].gradient  # (H, W, C)
         traced.save("trace.html")
     """

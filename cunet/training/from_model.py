@@ -13,6 +13,7 @@ from typing import Any
 from cunet.data.dataset import Dataset, sha256
 from cunet.data.on_disk import OnDisk
 from cunet.errors import CunetError, DataError
+from cunet.models.places import name_in_box
 from cunet.net import checkpoint
 from cunet.net.model_input import shape_of
 from cunet.net.normalization import Normalization
@@ -21,7 +22,6 @@ from cunet.net.tiles import smallest_tile, valid_tiles
 from cunet.net.unet import UNet
 from cunet.training.given import SHAPE
 
-BUNDLED = "bundled"
 USUAL = ("sigmoid", "dropout", "resize", "normalization")  # the model's unless given
 HEAD = "head."  # how the names of its arrays begin
 
@@ -30,7 +30,8 @@ HEAD = "head."  # how the names of its arrays begin
 class Model:
     """What the header of a model file says of the network that a training starts from.
 
-    name    "bundled", or the full path of the file: it means the same from every folder
+    name    that of a network which comes with cunet, or the full path of the file: it means the
+            same from every folder
     resize  the side of the square that its images were scaled to, or None
     """
 
@@ -194,12 +195,12 @@ def _tile_that_fits(settings: Mapping[str, Any]) -> int:
 
 
 def full_name(model: str | None) -> str | None:
-    """A name of the same model file that means it from every folder: its full path, or "bundled";
-    None for None."""
+    """A name of the same model file that means it from every folder: its full path, or the
+    name of one that comes with cunet; None for None."""
     if model is None:
         return None
     path = checkpoint.model_file(model)
-    return BUNDLED if path == checkpoint.BUNDLED else str(path.absolute())
+    return name_in_box(path) or str(path.absolute())
 
 
 def facts_of(model: str | None) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def chosen(preset: str | None, on_cpu: bool, model: str | None) -> tuple[str, st
     if preset == "finetune" and model is None:
         raise CunetError(
             "preset finetune starts from a trained network: name it with --from, as in "
-            "--from bundled (or a model file, or a run folder)"
+            "--from em (or a model file, or a run folder)"
         )
     if preset is not None:
         return preset, f"preset {preset}" + (f", starts from {model}" if model is not None else "")

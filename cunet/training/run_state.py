@@ -1,7 +1,7 @@
 """How far a run came, so that nobody applies a bad network unawares: which run is the newest that
 is of use, and what must be said of the one that is taken."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from cunet.net.card import pixel_size
 from cunet.net.model_input import shape_of
 from cunet.net.shape import Shape
 from cunet.net.terms import note_of
+from cunet.segmentation.looks import Choice
 from cunet.training.config import Config
 from cunet.training.run_folder import FAILURE, read_settings
 
@@ -84,11 +85,16 @@ def doubts_of(model: Path) -> list[str]:
     return [f"warning: run '{run}' is {doubt}"] if doubt else []
 
 
-def model_of(model: str | None) -> tuple[Path, list[str]]:
-    """The model file that is meant, by default that of the newest run, else the bundled one; and
-    what must be said of it, or is worth saying: warnings begin so."""
+def model_of(model: str | None, look: Callable[[], Choice] | None = None) -> tuple[Path, list[str]]:
+    """The model file that is meant, and what must be said of it, or is worth saying: warnings begin
+    so. By default it is that of the newest run; without one the network that comes with cunet which
+    look() finds to be made for the images, or, where no images are looked at, em."""
     run, notes = newest() if model is None else (None, [])
-    path = checkpoint.model_file((run or "bundled") if model is None else model)
+    if model is None and run is None and look is not None:
+        choice = look()
+        path, said = checkpoint.model_file(choice.model), [choice.said]
+        return path, [*notes, *said]
+    path = checkpoint.model_file((run or "em") if model is None else model)
     return path, [*notes, *note_of(model), *doubts_of(path)]
 
 

@@ -23,7 +23,7 @@ from cunet.threads import get_threads
 from cunet.volumes.counts import Counts
 from cunet.volumes.finish import AT_ONCE
 from cunet.volumes.grid import step_of
-from cunet.volumes.source import open_for, open_source, sections_of
+from cunet.volumes.source import network_for, open_for, open_source, sections_of
 from cunet.volumes.task import written
 from cunet.volumes.trial import Trial, try_out
 from cunet.volumes.wanted import FLOAT_BYTES, Wanted, float_bytes
@@ -37,7 +37,7 @@ HOUR = 3600
 )  # fmt: skip
 def plan_volume(
     source: str | Path,
-    model: str | Path = "bundled",
+    model: str | Path | None = None,
     wanted: Wanted | None = None,
     device: str = "auto",
     pages: str | None = None,
@@ -47,7 +47,8 @@ def plan_volume(
     progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:
     """What `cunet segment source --out out.ome.zarr` will take with these settings. Nothing is
-    made; a sample of at most 64 tiles is read, and four of them are computed.
+    made; a sample of at most 64 tiles is read, and four of them are computed. model: by default the
+    network that comes with cunet which is made for such images, see segmentation/looks.py.
 
     Where float32 probabilities would have to be asked for, the plan is that of uint8 ones.
     progress(done, in all, of what) is called as it goes on.
@@ -58,7 +59,7 @@ def plan_volume(
     """
     wanted, selection = wanted or Wanted(), {"level": level, "channel": channel, "time": time}
     devices = resolve_devices(device)
-    file = model_file(model)
+    file = model_file(model or network_for(source, **selection).model)
     net = load(file, devices[0], wanted.precision)
     with ExitStack() as stack:
         with open_source(source, level, channel, time) as every:

@@ -18,7 +18,7 @@ from cunet.volumes.begin import begin
 from cunet.volumes.books import Books
 from cunet.volumes.cluster import Cluster, check_cluster, dask_client
 from cunet.volumes.replacing import apart
-from cunet.volumes.source import open_for, open_source, sections_of
+from cunet.volumes.source import network_for, open_for, open_source, sections_of
 from cunet.volumes.task import output_of
 from cunet.volumes.wanted import Wanted
 from cunet.volumes.work import Begun, Here, go_on
@@ -29,14 +29,14 @@ INVERT_FIRST = "invert it first (Fiji: Edit > Invert)"
 
 
 def prepared(
-    source: str | Path, out: str | Path, model: str | Path, wanted: Wanted,
+    source: str | Path, out: str | Path, model: str | Path | None, wanted: Wanted,
     pages: str | None = None, overwrite: bool = False, pixel_size: str | None = None,
     **selection: int | None,
 ) -> Begun:  # fmt: skip
     """Check everything and begin the output, or find it begun. selection: level, channel, time."""
     books = Books(output_of(out))
     apart(Path(source), books)
-    file = model_file(model)
+    file = model_file(model or network_for(source, **selection).model)
     net = load(file, precision=wanted.precision)
     with open_source(source, **selection) as whole:  # type: ignore[arg-type]
         sections = sections_of(pages, whole)
@@ -60,7 +60,7 @@ def prepared(
 def segment_volume(
     source: str | Path,
     out: str | Path,
-    model: str | Path = "bundled",
+    model: str | Path | None = None,
     part: tuple[int, int] | None = None,
     cluster: str | None = None,
     device: str = "auto",
@@ -81,7 +81,9 @@ def segment_volume(
     connectivity, min_area and precision. The image of `out` is the probability of class 1, or the
     mask as 0 and 255 where "prob" is not wanted; mask and labels are label images of it. Every
     voxel is that of `cunet.segment` of its section with the same tile, bit for bit, whatever the
-    blocks, parts and workers are; but a tile of nothing but 0 is class 0, not computed. The source
+    blocks, parts and workers are; but a tile of nothing but 0 is class 0, not computed. model: by
+    default the network that comes with cunet which is made for such images, by a few windows of the
+    volume; CunetError where none is. The source
     is known by its metadata and the ends of its files: where its pixels have changed since,
     overwrite.
 

@@ -15,6 +15,7 @@ from cunet.files.ome_zarr import OmeZarrImage, is_node, open_ome_zarr
 from cunet.files.pages import chosen_pages
 from cunet.files.some_pages import SomePages
 from cunet.net.unet import UNet
+from cunet.segmentation.looks import Choice, choice, kinds_in
 from cunet.segmentation.segment_file import check_image
 
 _SAMPLE = 1 << 20  # bytes at each end of a file that is identified
@@ -36,6 +37,13 @@ def open_source(
         raise CunetError(f"--{named}: '{path}' is no OME-Zarr; leave it out")
     image = open_image(path)
     return image if sections is None else SomePages(image, *sections)
+
+
+def network_for(path: str | Path, **selection: Any) -> Choice:
+    """The network that comes with cunet for a volume, from a few windows of it; selection: as in
+    open_source. CunetError where there is none."""
+    with open_source(path, **selection) as image:
+        return choice({str(path): kinds_in(image)})
 
 
 def open_for(net: UNet, image: ImageFile) -> ImageFile:

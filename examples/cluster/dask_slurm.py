@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source")
     parser.add_argument("out")
-    parser.add_argument("--model", default="bundled")
+    parser.add_argument("--model", default="em")
     parser.add_argument("--workers", type=int, default=20)
     arguments = parser.parse_args()
     cluster = SLURMCluster(

@@ -15,7 +15,7 @@ if (arguments != "") {
     title = getTitle();  // tells the user where there is no image
     cunet = call("ij.Prefs.get", "cunet.path", "cunet");
     Dialog.create("Segment with cunet");
-    Dialog.addString("Model (a file, a run folder; empty: bundled)",
+    Dialog.addString("Model (a file, a run folder, a name; empty: em)",
         call("ij.Prefs.get", "cunet.model", ""), 30);
     Dialog.addChoice("Average", newArray("none", "flips", "rotations"),
         call("ij.Prefs.get", "cunet.average", "none"));
@@ -63,7 +63,7 @@ if (arguments != "") {
 
 // What cunet prints: a JSON document with "outputs", or its error.
 function segment(cunet, image, model, average, products, folder) {
-    if (model == "") model = "bundled";
+    if (model == "") model = "em";
     if (startsWith(getInfo("os.name"), "Windows")) {
         answer = exec(cunet, "segment", image, "--model", model, "--average", average,
             "--products", products, "--out", folder, "--overwrite", "--quiet", "--json");

@@ -29,7 +29,7 @@ def arguments(image, folder, settings):
     line = [settings["path"], "segment", image, "--out", folder, "--json"]
     line += ["--products", settings["products"], "--average", settings["average"]]
     line += ["--threshold", settings["threshold"]]
-    line += ["--model", settings["model"].strip() or "bundled"]
+    line += ["--model", settings["model"].strip() or "em"]
     if int(settings["min_area"]) > 0:
         line += ["--min-area", settings["min_area"]]
     if settings["overwrite"] == "true":
@@ -162,7 +162,7 @@ def ask(settings):
     from ij.gui import GenericDialog
 
     dialog = GenericDialog("Segment with cunet")
-    dialog.addFileField("Model (a file, a run folder; empty: bundled)", settings["model"], 30)
+    dialog.addFileField("Model (a file, a run folder, a name; empty: em)", settings["model"], 30)
     dialog.addChoice("Average", list(AVERAGES), settings["average"])
     dialog.addNumericField("Threshold", float(settings["threshold"]), 2)
     dialog.addNumericField("Smallest object (pixels)", float(settings["min_area"]), 0)

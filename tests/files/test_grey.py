@@ -7,7 +7,7 @@ from inputs import noise
 from PIL import Image
 
 from cunet.errors import DataError
-from cunet.files import as_grey, open_image
+from cunet.files import as_colour, as_grey, open_image
 
 GREY = noise((2, 90, 30), "uint8")
 ALPHA = np.full((90, 30, 1), 255, np.uint8)
@@ -69,3 +69,17 @@ def test_an_image_of_one_value_shows_nothing(tmp_path):
     with open_image(saved(tmp_path / "a.png", GREY[0] * 0)) as image:
         assert as_grey(image).channels == 1
         assert as_grey(image, blank=False) is image
+
+
+def test_one_channel_read_as_three_equal_ones(tmp_path, save):
+    with open_image(save("g.tif", GREY)) as image:
+        colours = as_colour(image)
+        assert (colours.channels, colours.pages, colours.axes) == (3, 2, f"{image.axes}S")
+        expected = np.stack([GREY[1]] * 3, axis=-1)
+        np.testing.assert_array_equal(colours.read(1), expected)
+        np.testing.assert_array_equal(colours.read_window(1, 5, 9, 2, 7), expected[5:9, 2:7])
+        block = colours.read_block(0, 2, 5, 9, 2, 7)
+        np.testing.assert_array_equal(block[1], expected[5:9, 2:7])
+        assert any("read as three equal channels" in note for note in colours.notes)
+        np.testing.assert_array_equal(as_grey(colours).read(0)[..., 0], GREY[0])
+        assert as_colour(colours) is colours

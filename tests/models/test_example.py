@@ -47,7 +47,7 @@ def test_the_index_of_the_page():
 
 def test_its_commands_are_there(run):
     lines = re.findall(r"^cunet ((?:models|segment).*?)(?:  +#.*)?$", PAGE, re.M)
-    assert len(lines) == 6
+    assert len(lines) == 8
     for line in lines:
         words = line.split()
         code, out, _ = run(*words[: 2 if words[0] == "models" else 1], "--help")

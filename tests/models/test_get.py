@@ -154,13 +154,13 @@ def test_another_file_of_that_name(own, data, server, known, net, monkeypatch, t
 
 
 def test_names_that_no_index_has(own, net):
-    with pytest.raises(CunetError, match="no model 'isbi2013'.*'isbi2012'"):
-        get.get("isbi2013", index.read_index())
+    with pytest.raises(CunetError, match="no model 'nuclej'.*'nuclei'"):
+        get.get("nuclej", index.read_index())
     net(own / "mine.npz")
     found = get.get("mine", index.read_index())
     assert found.url == "" and "nothing was fetched" in found.notes[0]
-    assert get.get("isbi2012", index.read_index()).path == places.BUNDLED_FILE
-    assert get.get("bundled", index.read_index()).path == places.BUNDLED_FILE
+    assert get.get("isbi2012", index.read_index()).path == places.BOX["em"]
+    assert get.get("bundled", index.read_index()).path == places.BOX["em"]
 
 
 def test_a_card_that_cannot_be_had_is_a_warning(own, data, server, known):

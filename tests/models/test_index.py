@@ -96,11 +96,11 @@ def test_files_that_are_no_text(tmp_path):
 
 
 def test_where_an_index_comes_from(monkeypatch, entry, index_file):
-    assert list(index.read_index().entries) == ["isbi2012"]
+    assert list(index.read_index().entries) == ["em", "nuclei"]
     path = index_file({"mito": entry()})
     monkeypatch.setenv("CUNET_INDEX", path)
-    assert list(index.read_index().entries) == ["isbi2012", "mito"]
-    assert list(index.read_index("").entries) == ["isbi2012"]
+    assert list(index.read_index().entries) == ["em", "nuclei", "mito"]
+    assert list(index.read_index("").entries) == ["em", "nuclei"]
     assert "mito" in index.read_index(f"file://{path}").entries
     assert not index.is_address("C:\\index.json") and not index.is_address("index.json")
 
@@ -122,7 +122,7 @@ def test_only_get_fetches_an_index(server, entry, run):
         assert code == 2 and "cunet models get --index" in err and not server.asked
     server.pages["/index.json"] = json.dumps({"mito": entry("mito.npz")}).encode()
     code, _, err = run("models", "get", "--index", url)
-    assert code == 0 and "isbi2012, mito" in err and server.asked == ["/index.json"]
+    assert code == 0 and "em, nuclei, mito" in err and server.asked == ["/index.json"]
     code, out, _ = run("models", "list", "--index", url)
     assert code == 0 and "mito" in out and "not here" in out and len(server.asked) == 1
     server.pages["/index.json"] = b"[]"  # what is damaged does not replace the copy

@@ -110,10 +110,21 @@ def test_names_that_are_taken_or_none(own, net, run, monkeypatch, tmp_path):
     assert run("models", "add", "mito.npz", "--overwrite")[0] == 0
     assert (own / "mito.npz").read_bytes() == Path("mito.npz").read_bytes()
     assert not record.differs(own / "mito.npz", record.read_record(own / "mito.npz"))
-    for name in ("isbi2012", "bundled", "../x", "a/b", "nul", "a.npz", "C:x", "index"):
+    for name in (
+        "em",
+        "nuclei",
+        "isbi2012",
+        "bundled",
+        "../x",
+        "a/b",
+        "nul",
+        "a.npz",
+        "C:x",
+        "index",
+    ):
         code, _, err = run("models", "add", "mito.npz", "--name", name)
         assert code == 2 and "name: " in err, name
-    for name in ("Mito", "ISBI2012"):
+    for name in ("Mito", "EM"):
         code, _, err = run("models", "add", "mito.npz", "--name", name, "--overwrite")
         assert code == 2 and "in capitals alone" in err
     shutil.copy("mito.npz", "two words.npz")
@@ -143,15 +154,16 @@ def test_the_list(own, net, run, monkeypatch, tmp_path, entry, index_file):
     code, out, err = run("models", "list", "--index", path)
     assert code == 0
     lines = out.splitlines()
-    assert [line.split()[0] for line in lines] == ["name", "isbi2012", "mito", "mito", "er"]
-    assert "hidden by the one above" in lines[3] and "CUNET_MODELS" in lines[2]
-    assert "not here: get it" in lines[4] and "mitochondria" in lines[4]
+    assert [line.split()[0] for line in lines] == ["name", "em", "nuclei", "mito", "mito", "er"]
+    assert "hidden by the one above" in lines[4] and "CUNET_MODELS" in lines[3]
+    assert "not here: get it" in lines[5] and "mitochondria" in lines[5]
     assert str(tmp_path / "gone") in err and "bundled" in err
     assert err.splitlines()[-1] == f"  cunet models get er --index {path}"
     code, out, err = run("models", "list", "--index", path, "--json", "-q")
     document = json.loads(out)
     assert [(m["name"], m["here"], m["used"]) for m in document["models"]] == [
-        ("isbi2012", True, True), ("mito", True, True), ("mito", True, False), ("er", False, False)
+        ("em", True, True), ("nuclei", True, True), ("mito", True, True), ("mito", True, False),
+        ("er", False, False),
     ]  # fmt: skip
     assert document["your_folder"] == str(own) and len(document["missing_folders"]) == 1
     code, out, err = run("models", "info", "er", "--index", path)
@@ -199,7 +211,7 @@ def test_verify(own, net, run):
     code, out, err = run("models", "verify", "--json")
     assert code == 0 and json.loads(out)["wrong"] == []
     states = {m["name"]: m["recorded"] for m in json.loads(out)["models"]}
-    assert states == {"isbi2012": True, "bare": False, "copy": True, "good": False}
+    assert states == {"em": True, "nuclei": True, "bare": False, "copy": True, "good": False}
     data = bytearray((own / "bare.npz").read_bytes())
     data[len(data) // 2] ^= 255
     (own / "bare.npz").write_bytes(data)

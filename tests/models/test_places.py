@@ -28,9 +28,9 @@ def test_what_is_a_name_and_what_is_not():
 
 
 def test_the_record_that_comes_with_cunet_is_of_its_network():
-    known = record.read_record(places.BUNDLED_FILE)
-    assert not record.differs(places.BUNDLED_FILE, known) and "non-commercial" in known.license
-    entry = json.loads((places.HERE / "index.json").read_text())["isbi2012"]
+    known = record.read_record(places.BOX["em"])
+    assert not record.differs(places.BOX["em"], known) and "non-commercial" in known.license
+    entry = json.loads((places.HERE / "index.json").read_text())["em"]
     assert (entry["sha256"], entry["bytes"]) == (known.sha256, known.bytes)
     assert entry["license"] == known.license and entry["for"] == known.made_for
     assert (places.HERE / entry["card"]).is_file() and entry["urls"] == []
@@ -49,14 +49,14 @@ def test_the_order_of_places(monkeypatch, tmp_path, net, wheel, own):
         places.find("mito")
     net(folder / "mito.npz")
     assert checkpoint.model_file("mito") == folder / "mito.npz"
-    for name in ("isbi2012", "bundled"):
-        net(own / "isbi2012.npz")
-        assert checkpoint.model_file(name) == checkpoint.BUNDLED
+    for name in ("em", "isbi2012", "bundled"):
+        net(own / "em.npz"), net(own / "isbi2012.npz")
+        assert checkpoint.model_file(name) == places.BOX["em"]
     here = [(one.name, one.place) for one in places.everything()]
     assert here == [
-        ("isbi2012", "comes with cunet"), ("mito", "wheel lab-nets 1.2"),
-        ("mito", "CUNET_MODELS"), ("mito", "CUNET_MODELS"),
-        ("isbi2012", "your folder"), ("mito", "your folder"),
+        ("em", "comes with cunet"), ("nuclei", "comes with cunet"),
+        ("mito", "wheel lab-nets 1.2"), ("mito", "CUNET_MODELS"), ("mito", "CUNET_MODELS"),
+        ("em", "your folder"), ("isbi2012", "your folder"), ("mito", "your folder"),
     ]  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_a_wheel_is_found_without_being_run(wheel, net):
     folder = wheel(points=["mito = lab_nets", "er-4nm = lab_nets:er", "bad/name = lab_nets"])
     net(folder / "mito.npz"), net(folder / "er.npz", seed=8)
     assert cunet.load("er-4nm").shape.width == 2 and "lab_nets" not in sys.modules
-    assert [one.name for one in places.everything()] == ["isbi2012", "mito", "er-4nm"]
+    assert [one.name for one in places.everything()] == ["em", "nuclei", "mito", "er-4nm"]
 
 
 def test_a_wheel_that_is_broken_is_told_and_breaks_nothing_else(wheel, run):
@@ -74,7 +74,7 @@ def test_a_wheel_that_is_broken_is_told_and_breaks_nothing_else(wheel, run):
     with pytest.raises(CunetError, match="model 'er'"):
         cunet.load("er")
     code, out, err = run("models", "list")
-    assert code == 0 and "unusable" in out and "isbi2012" in out and "reinstall" in err
+    assert code == 0 and "unusable" in out and "nuclei" in out and "reinstall" in err
     code, _, err = run("models", "verify")
     assert code == 6 and "gone" in err
 
@@ -94,13 +94,13 @@ def test_where_the_users_folder_is(monkeypatch, tmp_path):
     assert places.own_folder() == tmp_path / "local" / "cunet" / "models"
 
 
-def test_without_a_home_the_bundled_network_is_there(monkeypatch, run):
+def test_without_a_home_the_networks_of_the_box_are_there(monkeypatch, run):
     def no_home():
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv("CUNET_CACHE")
     monkeypatch.setattr(Path, "home", no_home)
-    assert checkpoint.model_file("isbi2012") == checkpoint.BUNDLED
+    assert checkpoint.model_file("isbi2012") == places.BOX["em"]
     code, _, err = run("models", "add", "bundled", "--name", "x")
     assert code == 2 and "CUNET_CACHE" in err
 

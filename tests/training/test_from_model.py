@@ -20,6 +20,7 @@ import cunet
 from cunet.crossvalidation import plan as crossvals
 from cunet.crossvalidation.runs import train_run
 from cunet.errors import CunetError, DataError
+from cunet.models.places import BOX
 from cunet.net.normalization import Normalization
 from cunet.reporting import setup
 from cunet.reporting.facts import Facts, Log
@@ -101,7 +102,7 @@ def test_the_shape_is_the_models(trained, tmp_path):
     release = model(tmp_path / "release.npz", variant="release2015")
     assert Config(from_model=str(release), tile=34).variant == "release2015"
     bundled = Config(from_model="bundled")
-    assert (bundled.width, bundled.depth, bundled.from_model) == (16, 4, "bundled")
+    assert (bundled.width, bundled.depth, bundled.from_model) == (16, 4, "em")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,7 @@ def test_every_array_is_the_models(data, tmp_path):
 
 def test_the_bundled_networks_halves_are_widened(data):
     arrays, _, _ = start_of(data, from_model="bundled", tile=188)
-    for name, array in np.load(cunet.net.checkpoint.BUNDLED).items():
+    for name, array in np.load(BOX["em"]).items():
         if name != "header":
             assert array.dtype == np.float16 and arrays[name].dtype == np.float32
             np.testing.assert_array_equal(arrays[name], array.astype(np.float32))

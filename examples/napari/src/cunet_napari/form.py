@@ -71,7 +71,7 @@ class Form(QWidget):
             tooltip="An image layer: grey or RGB, a stack, multiscale, also from dask or zarr.",
         )  # fmt: skip
         self.model = ComboBox(
-            label="Model", choices=[models.NEWEST, models.CUNETS_OWN, models.OTHER],
+            label="Model", choices=[models.NEWEST, *models.CUNETS_OWN, models.OTHER],
             value=models.NEWEST,
             tooltip="Newest run: below runs/ in the folder that napari was started in.\n"
             "A model dropped onto the window is taken as well.",

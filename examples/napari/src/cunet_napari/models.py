@@ -3,19 +3,21 @@
 from pathlib import Path
 
 from cunet import CunetError, UNet, load
+from cunet.models.places import name_in_box
 from cunet.models.record import read_record
-from cunet.net.checkpoint import BUNDLED, model_file, read_header
+from cunet.net.checkpoint import model_file, read_header
 from cunet.terminal import plural
 from cunet.training.run_state import model_of
 
-NEWEST, CUNETS_OWN, OTHER = "newest run", "bundled (EM membranes)", "file, run folder or name:"
+NEWEST, OTHER = "newest run", "file, run folder or name:"
+CUNETS_OWN = {"em (EM membranes)": "em", "nuclei (cell nuclei)": "nuclei"}
 
 
 def meant(choice: str, text: str) -> str | None:
     """What `cunet.load` and `model_of` take for a choice of the form; None is the newest run."""
     if choice == NEWEST:
         return None
-    return "bundled" if choice == CUNETS_OWN else text.strip()
+    return CUNETS_OWN.get(choice, text.strip())
 
 
 def loaded(model: str | None, device: str) -> tuple[UNet, str, list[str]]:
@@ -36,10 +38,10 @@ def described(model: str | None) -> str:
     except CunetError as error:
         return str(error)
     about = str(path.resolve())
-    if path == BUNDLED and (record := read_record(path)) is not None:
+    if (own := name_in_box(path)) and (record := read_record(path)) is not None:
         about = f"{record.made_for}; {record.license}"
         if model is None:
-            about = f"no run below this folder, so the bundled one: {about}"
+            about = f"no run below this folder, so model {own}: {about}"
     shape = f"width {net['width']}, depth {net['depth']}, {net['classes']} classes, "
     return "\n".join([about, shape + plural(net["in_channels"], "channel"), *doubts])
 
