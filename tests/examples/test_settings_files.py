@@ -54,6 +54,10 @@ def test_settings_file_is_the_preset(preset, tmp_path):
                 with pytest.raises(CunetError, match="keeps its shape"):
                     make(file=one)
                 continue
+            if "pixel_size" in line and make(preset).resize:
+                with pytest.raises(CunetError, match="leave one of the two out"):
+                    make(file=one)
+                continue
             more = {"tile": 400} if line == '# padding = "same"' else {}  # 412 is for valid
             assert make(file=one, options=more) != make(preset), line
 

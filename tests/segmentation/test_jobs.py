@@ -66,8 +66,8 @@ def test_what_is_made_already_is_left_out(folder):
         prepared(jobs, net, model, how, "2")
     with pytest.raises(CunetError, match="a frame of a sequence has one"):
         prepared([(file, {"ctc": folder / "mask000.tif"})], net, model, how)
-    with pytest.raises(DataError, match="made for 3"):
-        prepared(jobs, cunet.UNet(width=1, depth=1, in_channels=3), model, how)
+    with pytest.raises(DataError, match="made for 2"):
+        prepared(jobs, cunet.UNet(width=1, depth=1, in_channels=2), model, how)
     for wrong in (-0.1, 1.5, np.nan):
         with pytest.raises(CunetError, match="--threshold"):
             How(threshold=wrong)
