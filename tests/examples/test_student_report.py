@@ -124,6 +124,9 @@ def test_an_interrupted_training_goes_on(call, tmp_path, capsys, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             call("parted", *given)
     assert not (tmp_path / "parted" / "isbi2012-10.json").exists()
+    for other, why in (("--seed 1", "hold_out|seed"), ("--steps 5", "steps 4, asked for 5")):
+        with pytest.raises(SystemExit, match=f"begun with ({why})"):
+            call("parted", *given, *other.split())
     call("parted", *given)
     call("whole", *given)
     same_arrays(*(tmp_path / out / "isbi2012-10" / "last.npz" for out in ("parted", "whole")))
