@@ -55,6 +55,7 @@ SCORES = ("pixel_f1", "report_mean_average_precision", "kaggle_dsb2018_score")
 # Of the preset ucsd; for sections of EM 512 pixels as in the report, and as many pixels a step.
 SECTIONS = {"resize": 512, "tile": 256, "batch": 4, "elastic_sigma": 8.0}
 STEPS = 500
+COMMON = ("seed", "data", "held_out", "settings")  # facts in which all shares agree
 MAY_DIFFER = ("data", "out", "device", "threads", "precision")  # where a run goes on
 
 
@@ -158,8 +159,9 @@ def experiment(args: argparse.Namespace) -> None:
             "seed": config.seed, "data": digest, "held_out": [names[i] for i in scored],
             "settings": row.settings,
         }  # fmt: skip
+        for other in sorted(args.out.glob(f"{args.name}-*.json")):  # rows of one table
+            refuse_other(other, facts if other == path else {key: facts[key] for key in COMMON})
         if path.exists():
-            refuse_other(path, facts)
             continue
         seconds = trained(config, dataset)
         net = cunet.load(Path(str(config.out)) / "last.npz", args.device)

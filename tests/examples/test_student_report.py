@@ -104,6 +104,9 @@ def test_shares_are_trained_scored_and_kept(call, tmp_path, capsys, monkeypatch)
     assert capsys.readouterr().out == first
     with pytest.raises(SystemExit, match=re.escape("another experiment (steps: 3, asked for 4)")):
         call("out", *given[:-1], "4")
+    with pytest.raises(SystemExit, match=r"another experiment \(seed: 0, asked for 1\)"):
+        call("out", "--data", data, "--shares", "40", "--steps", "3", "--seed", "1")
+    assert not (out / "isbi2012-40").exists()  # its row would be scored on other images
 
 
 def test_an_interrupted_training_goes_on(call, tmp_path, capsys, monkeypatch):
