@@ -5,8 +5,8 @@ from collections.abc import Callable
 import click
 
 OPTIONS = {
-    "pixel_size": dict(metavar="SIZE", help="Size of the image's pixels, such as 8nm or 0.65um "
-                       "(default: what its file says)."),
+    "pixel_size": dict(metavar="SIZE", help="Size of the image's pixels, and of those of the "
+                       "products: 8nm or, height x width, 4x8nm (default: what its file says)."),
     "rescale": dict(is_flag=True, help="Give the image pixels of the size that the network was "
                     "trained at, and the products those of the image."),
     "invert": dict(is_flag=True, help="Exchange bright and dark first, as Fiji does: 255 - v of "

@@ -25,6 +25,7 @@ from cunet.net.model_input import MAX_RESIZE, check_normalization
 from cunet.net.normalization import Normalization
 from cunet.net.npz import Damaged
 from cunet.net.shape import Shape
+from cunet.net.trained_on import KEY, TrainedOn
 from cunet.net.unet import UNet
 
 OWN = "cunet"  # the name in a file's metadata of how cunet treats images
@@ -72,6 +73,7 @@ def imported(path: str | Path, white: float | None = None) -> Imported:
     own = _stored(path, metadata, shape.in_channels) if white is None else {}
     if own:
         net.normalization, net.resize = normalization_of(own), own.get("resize")
+        net.trained_on = TrainedOn.of(own.get(KEY, {}))
         notes.insert(0, "input: grey values as of the network that cunet wrote into this file")
     else:
         notes.insert(0, takes_0_to_1(net, white))
@@ -157,6 +159,7 @@ def _stored(path: str | Path, metadata: dict[str, Any], channels: int) -> dict[s
         side = own.get("resize")
         if side is not None and not (type(side) is int and 1 <= side <= MAX_RESIZE):
             raise Damaged(f"resize is {side!r:.20}")
+        TrainedOn.of(own.get(KEY, {}))
     except (Damaged, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise damaged(path, ".safetensors", f"its '{OWN}': {error!s:.100}") from error
     return own
@@ -165,10 +168,10 @@ def _stored(path: str | Path, metadata: dict[str, Any], channels: int) -> dict[s
 def write(net: UNet, path: str | Path, source: str | Path | None = None) -> dict[str, Any]:
     """Write a network as .safetensors with milesial's names, for load_state_dict(strict=True).
 
-    The weights are unchanged; how images are normalised stands in the file's metadata, from which
-    cunet reads it again. The file appears whole or not at all. Returns {"notes": lines for the
-    user}. Raises CunetError where that network cannot hold this one, NumericError where the weights
-    are no numbers, DeviceError where the disk has no room.
+    The weights are unchanged; how images are normalised, and what is known of the training images,
+    stands in the file's metadata, from which cunet reads it again. The file appears whole or not at
+    all. Returns {"notes": lines for the user}. Raises CunetError where that network cannot hold
+    this one, NumericError where the weights are no numbers, DeviceError where the disk has no room.
     """
     shape, wrong = net.shape, ""
     if not shape.batch_norm:
@@ -190,6 +193,7 @@ def write(net: UNet, path: str | Path, source: str | Path | None = None) -> dict
             counter = source.replace("running_var", "num_batches_tracked")
             state[counter] = np.zeros((), np.int64)
     own = {"normalization": vars(net.normalization), "resize": net.resize}
+    own[KEY] = net.trained_on.header()
     safetensors.write(path, state, {"format": "pt", OWN: json.dumps(own)})
     kind = f"n_channels={shape.in_channels}, n_classes={shape.outputs}, bilinear=False"
     notes = [_input(net.normalization), f"made for UNet({kind})"]

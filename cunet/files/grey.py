@@ -38,7 +38,8 @@ class GreyImage(ImageFile):
         self.channels, self.dtype, self.streamed = 1, image.dtype, image.streamed
         self.axes = image.axes.replace("S", "")
         self.calibration, self.doubts = image.calibration, image.doubts
-        self.translation = image.translation
+        self.translation, self.white = image.translation, image.white
+        self.no_data = image.no_data
         self.notes = (*image.notes, "three equal channels: read as one, grey")
 
     @property

@@ -17,6 +17,7 @@ class ImageFile:
     pages        number of slices, >= 1
     height, width, channels
     dtype        of the pixels as stored, in the machine's byte order
+    white        the largest value of whole numbers of 8 bits or fewer: 1 where pixels are bits
     axes         as the metadata names them, such as 'ZYX' or 'YXS'
     calibration  the pixel size
     streamed     whether rows can be read without the whole page in memory
@@ -33,6 +34,7 @@ class ImageFile:
     width: int
     channels: int
     dtype: np.dtype
+    white: int = 255
     axes: str
     calibration: Calibration
     streamed: bool

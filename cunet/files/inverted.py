@@ -1,7 +1,7 @@
 """Images with bright and dark exchanged, as Fiji's Edit > Invert does it.
 
-8-bit values become 255 - v (of int8, -1 - v), truth its opposite; all others min + max - v, with
-the lowest and the highest value of the page.
+8-bit values become 255 - v (of int8, -1 - v), 4-bit ones 15 - v, truth its opposite; all others
+min + max - v, with the lowest and the highest value of the page.
 """
 
 from collections.abc import Callable
@@ -26,13 +26,16 @@ def inverted(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def ends(read_rows: Callable[[int, int], np.ndarray], height: int) -> tuple[float, float]:
-    """The lowest and the highest value of a page, which is read in parts."""
+    """The lowest and the highest finite value of a page, which is read in parts; an error about
+    others is to name their rows alone."""
     low, high = [], []
     for first in range(0, height, ROWS):
         rows = read_rows(first, min(height, first + ROWS))
-        low.append(rows.min())
-        high.append(rows.max())
-    return min(low), max(high)
+        finite = rows if rows.dtype.kind != "f" else rows[np.isfinite(rows)]
+        if finite.size:
+            low.append(finite.min())
+            high.append(finite.max())
+    return (min(low), max(high)) if low else (0, 0)
 
 
 class InvertedImage(ImageFile):
@@ -45,6 +48,7 @@ class InvertedImage(ImageFile):
         )  # fmt: skip
         self.channels, self.dtype, self.axes = image.channels, image.dtype, image.axes
         self.calibration = getattr(image, "calibration", None)  # type: ignore[assignment]
+        self.white, self.no_data = image.white, image.no_data
         self.streamed, self.lossy, self.translation = (
             image.streamed, image.lossy, image.translation
         )  # fmt: skip
@@ -56,10 +60,15 @@ class InvertedImage(ImageFile):
         return self.image.page_axes
 
     def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
-        return inverted(self.image.read_rows(page, r0, r1), *self._ends(page))
+        return self._inverted(self.image.read_rows(page, r0, r1), page)
 
     def _window(self, page: int, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
-        return inverted(self.image.read_window(page, r0, r1, c0, c1), *self._ends(page))
+        return self._inverted(self.image.read_window(page, r0, r1, c0, c1), page)
+
+    def _inverted(self, values: np.ndarray, page: int) -> np.ndarray:
+        if self.white < 255:  # pixels of 1, 2 or 4 bits, which are read as stored
+            return self.dtype.type(self.white) - values
+        return inverted(values, *self._ends(page))
 
     def _ends_of(self, page: int) -> tuple[float, float]:
         if self.dtype.itemsize == 1:

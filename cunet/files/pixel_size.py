@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cunet.errors import CunetError
-from cunet.files.calibration import LARGEST, SMALLEST, Calibration
+from cunet.files.calibration import LARGEST, SMALLEST, Calibration, Found, checked
 from cunet.files.units import METRES, length
 
 SQUARE = 1e-4  # relative difference of the sides up to which a pixel counts as square
@@ -43,7 +43,8 @@ class PixelSize:
             raise CunetError(f"{expected}; found the unit {found[3]!r:.20} in {value!r:.40}")
         unit, factor = known
         sides = [float(text) * factor for text in (found[1], found[2] or found[1])]
-        if not all(SMALLEST <= side * METRES[unit] <= LARGEST for side in sides):
+        metres = [float(f"{side * METRES[unit]:.6g}") for side in sides]  # as files have it
+        if not all(SMALLEST <= side <= LARGEST for side in metres):
             raise CunetError(f"{name}: no pixel measures {value!r:.40}; such as 8nm or 0.65um")
         return cls(sides[0], sides[1], unit)
 
@@ -58,6 +59,17 @@ class PixelSize:
         if unit not in dict(_OWN_UNITS):  # cm of plain TIFF, which knows no smaller unit
             unit = next(name for name, least in _OWN_UNITS if min(height, width) >= least)
         return cls(height / METRES[unit], width / METRES[unit], unit)
+
+    def put_into(self, calibration: Calibration) -> tuple[Calibration, list[str]]:
+        """The calibration with this size in place of its own, in units that every file can hold,
+        and notes on what else of it had to be left out."""
+        unit, factor = ("um", 25400.0) if self.unit == "inch" else (self.unit, 1.0)  # no print's
+        sides = self.width * factor, self.height * factor
+        x, y = ((1 / side, unit) for side in sides)
+        z, t = calibration.spacing, calibration.interval
+        notes: list[str] = []
+        found = Found(x, y, z and (z, calibration.unit), t and (t, "s"))  # type: ignore[arg-type]
+        return checked(found, calibration.imagej, notes), notes
 
     @property
     def metres(self) -> tuple[float, float]:

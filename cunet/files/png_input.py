@@ -69,6 +69,7 @@ class PngImage(WholeImage):
         self.channels = _CHANNELS[kind]
         self.axes = "YX" if self.channels == 1 else "YXS"
         self.dtype = np.dtype(np.uint16 if self._bits == 16 else np.uint8)
+        self.white = 2 ** min(8, self._bits) - 1
         notes = ["PNG: the whole image is held in memory"]
         if kind in (_GREY_ALPHA, _RGBA):
             notes.append(f"alpha channel dropped, {plural(self.channels, 'channel')} kept")

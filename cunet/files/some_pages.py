@@ -16,6 +16,7 @@ class SomePages(ImageFile):
         self.channels, self.dtype, self.axes = image.channels, image.dtype, image.axes
         self.calibration, self.streamed, self.lossy = image.calibration, image.streamed, image.lossy
         self.notes, self.doubts, self.no_data = image.notes, image.doubts, image.no_data
+        self.white = image.white
         z, y, x = image.translation
         self.translation = z + first * (image.calibration.spacing or 1.0), y, x
 

@@ -79,6 +79,7 @@ class TiffImage(ImageFile):
             )
         self.axes = axes
         self.dtype = np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("=")
+        self.white = 2 ** min(8, key.bitspersample) - 1
         self.height, self.width = shape[axes.index("Y")], shape[axes.index("X")]
         self._outer = {a: n for a, n in zip(outer, shape, strict=False)}
         self.pages = math.prod(n for a, n in self._outer.items() if a != "C")

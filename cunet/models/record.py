@@ -75,8 +75,8 @@ class Record:
             except CunetError as error:
                 raise Wrong(str(error)) from None
         if skewness is not None:
-            two = isinstance(skewness, list) and [type(v) in (int, float) for v in skewness]
-            if two != [True, True]:
+            two = isinstance(skewness, list) and len(skewness) == 2
+            if not two or not all(type(v) in (int, float) and abs(v) < 1e6 for v in skewness):
                 raise Wrong(f"skewness: expected two numbers, found {skewness!r:.60}")
             skewness = (float(skewness[0]), float(skewness[1]))
         return cls(

@@ -23,7 +23,7 @@ from cunet.data.resize import resize_image, resize_probability
 from cunet.data.values import check_values
 from cunet.errors import CunetError, not_among
 from cunet.files.calibration import Calibration
-from cunet.files.inverted import inverted
+from cunet.files.inverted import ends, inverted
 from cunet.files.pixel_size import size_text
 from cunet.net.memory import refuse_impossible, task_of
 from cunet.net.tiles import tile_for_output
@@ -142,7 +142,7 @@ def segment(
     view = view_of(net, Calibration(), height, width, pixel_size, rescale, invert)
     warn(view.warning)
     if invert:
-        image = inverted(image, image.min(), image.max())
+        image = inverted(image, *ends(lambda r0, r1: image[r0:r1], height))
     probability = np.empty((height, width, net.shape.classes), net.dtype)
     applied = partial(bands, net=net, tile=tile, average=average, stride=stride)
     for first, band in view.bands(applied, lambda r0, r1: image[r0:r1], height, width):

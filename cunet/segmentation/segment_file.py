@@ -21,6 +21,7 @@ from cunet.files import as_colour, as_grey, open_image
 from cunet.files.calibration import Calibration
 from cunet.files.frames import frames
 from cunet.files.image_file import ImageFile
+from cunet.files.inverted import InvertedImage
 from cunet.metrics.pixel import ONE_CLASS
 from cunet.net.unet import UNet
 from cunet.segmentation.how import Found, How, Sink
@@ -119,12 +120,12 @@ def segment_file(
     image = check_image(image, net)
     shown = given if given.channels == 1 else image  # in products: grey stays grey
     pages = list(range(image.pages)) if pages is None else pages
-    chosen = frames(image, pages)
-    said = [*image.doubts, *filter(None, [chosen.note])]
-    warnings = [f"{image.path.name}: {text}" for text in said]
     view = view_for(image, net, how)
     seen = view.image(image)
-    warnings += [f"{image.path.name}: {view.warning}"] if view.warning else []
+    chosen, left_out = view.frames(frames(image, pages))
+    said = [*image.doubts, *filter(None, [chosen.note]), *left_out]
+    said += filter(None, [view.warning])
+    warnings = [f"{image.path.name}: {text}" for text in said]
     warnings += range_warnings(
         seen, net, pages[0], view
     )  # reads some rows, before room is reserved
@@ -215,8 +216,9 @@ def range_warnings(
     other = inverted_warning(net, image, page, view, advice)  # whose range is another one as well
     other = other or net.normalization.far_from_training(low, high) or ""
     texts = [other, standing_apart(sample, "some pixels")]
-    if image.no_data is not None and (sample == image.no_data).any():
-        texts.append(f"its metadata call {image.no_data:g} 'no data', which here counts as grey")
+    stored = image.image if isinstance(image, InvertedImage) else image
+    if stored.no_data is not None and (stored.sample(page) == stored.no_data).any():
+        texts.append(f"its metadata call {stored.no_data:g} 'no data', which here counts as grey")
     return [f"{image.path.name}: {text}" for text in texts if text]
 
 

@@ -7,7 +7,7 @@ width, channels and classes.
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -18,13 +18,15 @@ from cunet.data.room import machine_memory
 from cunet.data.values import check_values
 from cunet.errors import CunetError, DeviceError
 from cunet.files.calibration import Calibration
+from cunet.files.frames import Frames
 from cunet.files.image_file import ImageFile
 from cunet.files.inverted import InvertedImage
-from cunet.files.pixel_size import PixelSize, known_size
+from cunet.files.pixel_size import SQUARE, PixelSize, known_size
 from cunet.net.unet import UNet
 from cunet.terminal import size as in_words
 
 FEWEST = 256 * 256  # pixels of an image: those of smaller ones have skewnesses of any sign
+ROUNDED = 1.01  # times: sizes that differ by less are the same one, rounded
 SMALLEST = 16  # pixels a side: what is scaled to fewer has no structure left
 INVERTS = "cunet segment inverts it with --invert"  # what a user is told to do
 Bands = Callable[..., Iterator[tuple[int, np.ndarray]]]
@@ -36,7 +38,8 @@ class View:
 
     to       (height, width) that it is scaled to; None: its own
     invert   whether bright and dark are exchanged first
-    made_by  both, as a product's description has them
+    given    the size of its pixels that a user gave, where its file does not say the same
+    made_by  all three, as a product's description has them
     said     the first, for the user; "" where nothing is scaled
     warning  what a user must hear of the pixel size, or ""
     """
@@ -46,6 +49,14 @@ class View:
     made_by: str = ""
     said: str = ""
     warning: str = ""
+    given: PixelSize | None = None
+
+    def frames(self, frames: Frames) -> tuple[Frames, list[str]]:
+        """Pages with the pixel size that products are to have, and what had to be left out."""
+        if self.given is None:
+            return frames, []
+        calibration, notes = self.given.put_into(frames.calibration)
+        return replace(frames, calibration=calibration), notes
 
     def image(self, image: ImageFile) -> ImageFile:
         """The image with its bright and dark as the network is to see them."""
@@ -91,16 +102,30 @@ def view_of(
     and to next to nothing; DeviceError to what no memory holds.
     """
     own, known = known_size(pixel_size, calibration), net.trained_on.pixel_size
+    given, other = given_size(own if pixel_size else None, PixelSize.of(calibration))
     inverts = ", inverted" if invert else ""
+    inverts += f", pixel size {given}" if given else ""
     if rescale:
         own, known = _both(net, own, known, name)
         to = _scaled(own, known, height, width, net, name)
         if to == (height, width):
-            return View(None, invert, inverts)
+            return View(None, invert, inverts, warning=other, given=given)
         said = f"rescaled from {own} to {known} a pixel"
         more = f": {to[0]:,} x {to[1]:,} pixels (height x width) for the network"
-        return View(to, invert, f"{inverts}, {said}", said + more)
-    return View(None, invert, inverts, warning=size_warning(net, own, pixel_size is not None))
+        return View(to, invert, f"{inverts}, {said}", said + more, other, given)
+    unlike = size_warning(net, own, pixel_size is not None)
+    warning = "; ".join(filter(None, (other, unlike)))
+    return View(None, invert, inverts, warning=warning, given=given)
+
+
+def given_size(given: PixelSize | None, filed: PixelSize | None) -> tuple[PixelSize | None, str]:
+    """The size that a user gives, None where the file says the same; a warning where it says
+    another one."""
+    if given is None or (filed is not None and given.is_like(filed, 1 + SQUARE)):
+        return None, ""
+    if filed is None or given.is_like(filed, ROUNDED):
+        return given, ""
+    return given, f"its file says that its pixels measure {filed}; {given} counts, as given"
 
 
 def size_warning(
@@ -113,7 +138,7 @@ def size_warning(
         why = "does not know that of its training images"
         if net.resize is not None:
             why = f"scales every image to {net.resize} x {net.resize} pixels"
-        return f"the pixel size given changes nothing, as the network {why}" if given else ""
+        return f"the pixel size given changes no probability, as the network {why}" if given else ""
     if own is None or own.is_like(known):
         return ""
     return f"its pixels measure {own}, those that the network was trained on {known}: {advice}"

@@ -22,7 +22,7 @@ import argparse
 import hashlib
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from cunet.terminal import shell_line
 from cunet.training.config import Config, make
 from cunet.training.held_out import split
 from cunet.training.prepared import prepare
+from cunet.training.run_folder import read_settings
 
 EXAMPLES = """examples:
   python examples/paper/student_report.py --data isbi2012/ --out student
@@ -54,6 +55,8 @@ SCORES = ("pixel_f1", "report_mean_average_precision", "kaggle_dsb2018_score")
 # Of the preset ucsd; for sections of EM 512 pixels as in the report, and as many pixels a step.
 SECTIONS = {"resize": 512, "tile": 256, "batch": 4, "elastic_sigma": 8.0}
 STEPS = 500
+COMMON = ("seed", "data", "held_out", "settings")  # facts in which all shares agree
+MAY_DIFFER = ("data", "out", "device", "threads", "precision")  # where a run goes on
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,20 @@ def config_of(args: argparse.Namespace, row: Row, share: int, names: tuple[str, 
 
 
 def trained(config: Config, dataset: Dataset) -> float:
-    """Train the network, or the rest of it, in its run folder; returns the seconds it took."""
-    start, begun = time.perf_counter(), (Path(str(config.out)) / "last.npz").exists()
+    """Train the network, or the rest of it, in its run folder; returns the seconds it took.
+
+    CunetError for a run that was begun with other settings: another seed holds out other images.
+    """
+    start, folder = time.perf_counter(), Path(str(config.out))
+    begun = (folder / "last.npz").exists()
+    if begun:
+        before, now = asdict(Config(**read_settings(folder))), asdict(config)
+        differ = [name for name in now if name not in MAY_DIFFER and before[name] != now[name]]
+        if differ:
+            raise CunetError(
+                f"run '{folder}' was begun with {differ[0]} {before[differ[0]]}, asked for "
+                f"{now[differ[0]]}; choose another --out, or move it."
+            )
     for record in cunet.train(config, prepare(config, dataset), resume=begun):
         if record["step"] % 100 == 0:
             print(f"{config.out}: step {record['step']}, {record['seconds']:.0f} s, loss "
@@ -144,8 +159,9 @@ def experiment(args: argparse.Namespace) -> None:
             "seed": config.seed, "data": digest, "held_out": [names[i] for i in scored],
             "settings": row.settings,
         }  # fmt: skip
+        for other in sorted(args.out.glob(f"{args.name}-*.json")):  # rows of one table
+            refuse_other(other, facts if other == path else {key: facts[key] for key in COMMON})
         if path.exists():
-            refuse_other(path, facts)
             continue
         seconds = trained(config, dataset)
         net = cunet.load(Path(str(config.out)) / "last.npz", args.device)

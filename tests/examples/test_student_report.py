@@ -104,6 +104,9 @@ def test_shares_are_trained_scored_and_kept(call, tmp_path, capsys, monkeypatch)
     assert capsys.readouterr().out == first
     with pytest.raises(SystemExit, match=re.escape("another experiment (steps: 3, asked for 4)")):
         call("out", *given[:-1], "4")
+    with pytest.raises(SystemExit, match=r"another experiment \(seed: 0, asked for 1\)"):
+        call("out", "--data", data, "--shares", "40", "--steps", "3", "--seed", "1")
+    assert not (out / "isbi2012-40").exists()  # its row would be scored on other images
 
 
 def test_an_interrupted_training_goes_on(call, tmp_path, capsys, monkeypatch):
@@ -124,6 +127,9 @@ def test_an_interrupted_training_goes_on(call, tmp_path, capsys, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             call("parted", *given)
     assert not (tmp_path / "parted" / "isbi2012-10.json").exists()
+    for other, why in (("--seed 1", "hold_out|seed"), ("--steps 5", "steps 4, asked for 5")):
+        with pytest.raises(SystemExit, match=f"begun with ({why})"):
+            call("parted", *given, *other.split())
     call("parted", *given)
     call("whole", *given)
     same_arrays(*(tmp_path / out / "isbi2012-10" / "last.npz" for out in ("parted", "whole")))

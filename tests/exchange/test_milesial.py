@@ -1,6 +1,7 @@
 """Milesial's U-Net for PyTorch: its files give the outputs that PyTorch computed from them
 (torch_files/), whatever a checkpoint does to the names; and what is no such network is refused."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from foreign_files import normalised, pt_of, small_net
 import cunet
 from cunet.errors import CunetError, DataError
 from cunet.exchange import milesial, safetensors, torch_file
+from cunet.files.pixel_size import PixelSize
+from cunet.net.trained_on import TrainedOn
 
 theirs = pytest.importorskip("safetensors.numpy")
 
@@ -105,14 +108,14 @@ def test_what_is_written_has_the_names_and_numbers_of_pytorch_s_file(tmp_path, n
 )
 def test_written_and_read_again(tmp_path, shape):
     net = normalised(small_net(padding="same", batch_norm=True, **shape), 97.5, 31.25)
-    net.resize = 64
+    net.resize, net.trained_on = 64, TrainedOn(PixelSize(4, 8, "nm"), (-0.5, -0.25))
     path = tmp_path / "net.safetensors"
     notes = milesial.write(net, path)["notes"]
     assert "97.5" in notes[0] and any("depth 4 and width 64" in note for note in notes)
     found = milesial.imported(path)
     again = found.net
     assert again.shape == net.shape and again.resize == 64
-    assert again.normalization == net.normalization
+    assert again.normalization == net.normalization and again.trained_on == net.trained_on
     for one, other in zip(net.parameters(), again.parameters(), strict=True):
         assert np.array_equal(one.value, other.value), one.name
     for name, value in net.statistics().items():
@@ -161,6 +164,17 @@ def test_metadata_that_are_not_ours_are_refused(tmp_path, state, text):
     path = tmp_path / "net.safetensors"
     safetensors.write(path, state, {"cunet": text})
     with pytest.raises(DataError, match="its 'cunet'"):
+        milesial.imported(path)
+
+
+def test_a_pixel_size_that_is_none_is_refused(tmp_path):
+    net, path = small_net(padding="same", batch_norm=True), tmp_path / "net.safetensors"
+    milesial.write(net, path)
+    state, metadata = safetensors.read(path)
+    own = json.loads(metadata["cunet"]) | {"images": {"pixel_size": "8"}}
+    arrays = {name: tensor.read() for name, tensor in state.items()}
+    safetensors.write(path, arrays, metadata | {"cunet": json.dumps(own)})
+    with pytest.raises(DataError, match="its 'cunet'.*pixel_size"):
         milesial.imported(path)
 
 

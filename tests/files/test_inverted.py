@@ -1,8 +1,14 @@
 """Bright and dark exchanged, in every type, against Python's own whole numbers."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
+from cunet.files import as_grey, open_image
 from cunet.files.image_file import ArrayImage
 from cunet.files.inverted import InvertedImage, inverted
 
@@ -43,3 +49,33 @@ def test_each_page_of_a_file_has_its_own_range_whatever_part_is_read():
         whole = page.min() + page.max() - page
         assert np.array_equal(image.read(number), whole)
         assert np.array_equal(image.read_window(number, 3, 8, 2, 5), whole[3:8, 2:5])
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_pixels_of_one_bit_stay_0_and_1(tmp_path, name):
+    bits = np.random.default_rng(0).random((20, 30)) > 0.4
+    if name == "a.png":
+        Image.fromarray(bits).save(tmp_path / name)
+    else:
+        tifffile.imwrite(tmp_path / name, bits, photometric="minisblack")
+    with InvertedImage(as_grey(open_image(tmp_path / name))) as image:
+        assert np.array_equal(image.read(0)[..., 0], 1 - bits.astype(int))
+        assert np.array_equal(image.read_window(0, 3, 8, 2, 5)[..., 0], 1 - bits[3:8, 2:5])
+
+
+def test_pixels_of_four_bits_are_15_less_the_value(tmp_path):
+    values = np.random.default_rng(0).integers(0, 16, (20, 30)).astype(np.uint8)
+    path = tmp_path / "a.png"
+    rows = b"".join(b"\0" + (row[::2] << 4 | row[1::2]).tobytes() for row in values)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", struct.pack(">IIBBBBB", 30, 20, 4, 0, 0, 0, 0))
+        + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
+    )  # fmt: skip
+    with open_image(path) as image:
+        assert np.array_equal(image.read(0)[..., 0], values)
+        assert np.array_equal(InvertedImage(image).read(0)[..., 0], 15 - values.astype(int))
+
+
+def _chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -99,3 +99,9 @@ def test_a_third_more_or_less_is_still_alike():
         assert four.is_like(PixelSize.parse(text)) is alike, text
     assert PixelSize.parse("4x8nm").is_like(four) is False
     assert PixelSize.parse("0.004um").is_like(four, 1.0)
+
+
+@pytest.mark.parametrize("text", ["9999.9998m", "393700.787inch", "0.0030000001nm", "3pm"])
+def test_the_largest_and_smallest_sizes_can_be_read_again(text):
+    written = str(PixelSize.parse(text))
+    assert str(PixelSize.parse(written)) == written

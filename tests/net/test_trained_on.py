@@ -73,7 +73,13 @@ def test_a_record_says_what_the_file_does_not(saved):
     assert cunet.load(saved).trained_on == TrainedOn(PixelSize(6, 6, "nm"), (-0.3, -0.2))
 
 
-@pytest.mark.parametrize("fields", [{"pixel_size": "6"}, {"skewness": [1]}, {"skewness": "a"}])
+FIELDS = [
+    {"pixel_size": "6"}, {"skewness": [1]}, {"skewness": "a"}, {"skewness": [float("nan"), 1]},
+    {"skewness": [1e9, 1]}, {"skewness": [10**400, 1]}, {"skewness": [True, 1]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", FIELDS)
 def test_a_record_of_something_else_is_refused(saved, fields):
     text = json.dumps({"sha256": digest(saved), "bytes": saved.stat().st_size} | fields)
     record_path(saved).write_text(text)

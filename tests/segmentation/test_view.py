@@ -1,6 +1,7 @@
 """An image shown to a network at the network's pixel size and polarity: products as of the image
 that the network knows, and a warning where it is neither."""
 
+import csv
 import re
 import warnings
 
@@ -10,7 +11,8 @@ import tifffile
 
 import cunet
 from cunet.data.synthetic import membranes
-from cunet.errors import CunetError, DeviceError
+from cunet.errors import CunetError, DataError, DeviceError
+from cunet.files import open_image
 from cunet.files.calibration import Calibration
 from cunet.files.pixel_size import PixelSize
 from cunet.net.trained_on import TrainedOn
@@ -32,7 +34,7 @@ def em():
 
 def small(size="4nm", **more):
     """A network of random weights that knows a pixel size."""
-    net = cunet.UNet(width=1, depth=1, **more)
+    net = cunet.UNet(**{"width": 1, "depth": 1} | more)
     net.trained_on = TrainedOn(None if size is None else PixelSize.parse(size), (-0.3, -0.2))
     return net
 
@@ -118,12 +120,14 @@ def test_an_image_that_no_memory_holds_is_refused_before_it_is_made():
     [
         (small(), "8nm", None, "measure 8 nm, those that the network was trained on 4 nm"),
         (small(), None, Calibration(0.125, 0.125, "nm"), "measure 8 nm.*give --rescale"),
-        (small(), "5nm", Calibration(0.125, 0.125, "nm"), ""),  # what a person says counts
+        (small(), "5nm", Calibration(0.125, 0.125, "nm"), "^its file says.* 8 nm; 5 nm counts.*n$"),
+        (small(), "4.02nm", Calibration(0.25, 0.25, "nm"), ""),
+        (small(), "8nm", Calibration(0.25, 0.25, "nm"), "8 nm counts.*; its pixels measure"),
         (small(), None, Calibration(0.25, 0.125, "nm"), "measure 8 x 4 nm"),
         (small(), None, Calibration(), ""),
         (small(None), None, Calibration(0.125, 0.125, "nm"), ""),
-        (small(None), "8nm", None, "changes nothing"),
-        (small(resize=64), "8nm", None, "changes nothing.*64 x 64"),
+        (small(None), "8nm", None, "changes no probability"),
+        (small(resize=64), "8nm", None, "changes no probability.*64 x 64"),
     ],
 )
 def test_another_pixel_size_is_a_warning_that_names_both(net, given, file, warning):
@@ -188,6 +192,76 @@ def test_products_have_the_size_and_calibration_of_the_image(tmp_path, run):
     assert code == 2 and "made with other settings" in err
 
 
+@pytest.mark.parametrize("unit", ["um", "inch"])
+def test_products_have_the_pixel_size_that_is_given(tmp_path, run, unit):
+    net = small(width=4)
+    cunet.save(tmp_path / "net.npz", net)
+    image = np.random.default_rng(0).integers(0, 255, (2, 60, 90)).astype(np.uint8)
+    calibrated(tmp_path / "a.tif", image, (4, 4))  # wrong, and the next says nothing
+    tifffile.imwrite(tmp_path / "b.tif", image, photometric="minisblack")
+    at = ["segment", tmp_path / "a.tif", tmp_path / "b.tif", "--model", tmp_path / "net.npz"]
+    at += ["--device", "cpu", "--out", tmp_path / "out", "--products", "table,mask"]
+    at += ["--threshold", f"{cunet.segment(image[0], net)[..., 1].mean():.6f}"]
+    factor = {"um": 1.0, "inch": 25400.0}[unit]
+    size = ["--pixel-size", f"{0.5 / factor!r} x {0.25 / factor!r} {unit}"]
+    code, _, err = run(*at, *size)
+    assert code == 0 and err.count("its file says") == 1 and "a.tif: its file says" in err, err
+    for name in "ab":
+        with open(tmp_path / "out" / f"{name}_table.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert rows
+        for row in rows:
+            assert float(row["area_um2"]) == pytest.approx(0.125 * int(row["area"]), rel=1e-5)
+            assert float(row["x_um"]) == pytest.approx(0.25 * float(row["x"]), rel=1e-5)
+            assert float(row["y_um"]) == pytest.approx(0.5 * float(row["y"]), rel=1e-5)
+        with open_image(tmp_path / "out" / f"{name}_mask.tif") as mask:
+            sides = PixelSize.of(mask.calibration)
+        assert sides is not None and sides.metres == pytest.approx((5e-7, 2.5e-7), rel=1e-5)
+    code, _, err = run(*at, *size)
+    assert code == 0 and err.count("already done") == 2
+    for other in ([], ["--pixel-size", "8nm"]):  # a table of other units is not up to date
+        code, _, err = run(*at, *other)
+        assert code == 2 and "made with other settings" in err
+
+
+def test_a_size_that_the_file_says_itself_changes_nothing(tmp_path, run):
+    cunet.save(tmp_path / "net.npz", small())
+    calibrated(tmp_path / "a.tif", np.arange(3600, dtype=np.uint16).reshape(60, 60), (4, 4))
+    at = ["segment", tmp_path / "a.tif", "--model", tmp_path / "net.npz", "--device", "cpu"]
+    at += ["--out", tmp_path / "out", "--products", "prob"]
+    assert run(*at)[0] == 0
+    code, _, err = run(*at, "--pixel-size", "0.004um")
+    assert code == 0 and "already done" in err and "warning" not in err
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_value_that_is_no_number_is_named_by_its_row_where_the_image_is_inverted(
+    tmp_path, run, value
+):
+    net = small()
+    cunet.save(tmp_path / "net.npz", net)
+    image = np.random.default_rng(0).random((60, 60)).astype(np.float32)
+    image[3, 5] = value
+    with pytest.raises(DataError, match=r"in 1 pixel \(row 3\)"):
+        cunet.segment(image, net, invert=True)
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    at = ["--model", tmp_path / "net.npz", "--device", "cpu", "--out", tmp_path / "out"]
+    code, _, err = run("segment", tmp_path / "a.tif", *at, "--invert")
+    assert code != 0 and "in 1 pixel (row 3)" in err, err
+
+
+def test_no_data_is_told_of_an_inverted_image_too(tmp_path, run):
+    cunet.save(tmp_path / "net.npz", small())
+    image = np.random.default_rng(0).integers(100, 200, (60, 60)).astype(np.int16)
+    image[:20] = -9999
+    tifffile.imwrite(tmp_path / "a.tif", image, extratags=[(42113, "s", 0, "-9999", True)])
+    at = ["segment", tmp_path / "a.tif", "--model", tmp_path / "net.npz", "--device", "cpu"]
+    at += ["--out", tmp_path / "out", "--products", "prob"]
+    for options in ([], ["--invert", "--overwrite"]):
+        code, _, err = run(*at, *options)
+        assert code == 0 and "call -9999 'no data'" in err, err
+
+
 def test_a_volume_is_compared_but_not_changed(tmp_path, run):
     cunet.save(tmp_path / "net.npz", small())
     calibrated(tmp_path / "v.tif", np.zeros((3, 40, 40), np.uint8) + 7, (8, 8))
@@ -200,3 +274,6 @@ def test_a_volume_is_compared_but_not_changed(tmp_path, run):
     assert code == 0 and "measure 8 nm, those that the network was trained on 4 nm" in err, err
     code, _, err = run(*at, "--pixel-size", "4nm", "--overwrite")
     assert code == 0 and "measure" not in err
+    assert "that of the output is that of its source, 8 nm" in err
+    code, _, err = run(*at, "--pixel-size", "8nm")
+    assert code == 0 and "that of the output" not in err
