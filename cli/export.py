@@ -60,7 +60,7 @@ def command(model, out, mirror, size, float16, caffe, overwrite, quiet, as_json,
         out += ".caffemodel"
     ending_of(out)
     file, doubts = model_of(model)
-    common.notes(doubts)
+    common.notes(doubts, quiet)
     options = {"mirror": mirror, "size": size, "float16": float16, "overwrite": overwrite}
     options["about"] = {name: value for name, value in about.items() if value}
     with common.busy("exporting", quiet):

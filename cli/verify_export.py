@@ -35,7 +35,7 @@ def command(file, model, image, limit, tiles, quiet, as_json):
     from cunet.training.run_state import model_of
 
     model_file, doubts = model_of(model)
-    common.notes(doubts)
+    common.notes(doubts, quiet)
     with common.Progress(quiet=quiet, text="comparing") as bar:
 
         def show(done: int, of: int) -> None:

@@ -78,7 +78,9 @@ def test_the_command_line(run, save):
     image = save("x.tif", np.zeros((1, 20, 20), np.uint8))
     wrong = {"tf31": (2, "expected one of"), "tf32": (4, "needs tensor cores: the CPU")}
     for name, (expected, words) in wrong.items():
-        code, _, err = run("segment", image, "--precision", name, "--device", "cpu")
+        code, _, err = run(
+            "segment", image, "--model", "em", "--precision", name, "--device", "cpu"
+        )
         assert code == expected and words in err
     code, _, err = run("train", "--data", image.parent, "--precision", "tf31")
     assert code == 2 and "'--precision': expected one of float32" in err
