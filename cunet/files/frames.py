@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def frames(image: ImageFile, pages: Sequence[int]) -> Frames:
     for page in pages:
         image.check_page(page)
     axes = _named(image.page_axes)
-    found = getattr(image, "calibration", Calibration())
+    found = image.calibration
     places = np.unravel_index(np.asarray(pages), [size for _, size in axes])
     chosen = [list(dict.fromkeys(place.tolist())) for place in places]
     grid = np.meshgrid(*chosen, indexing="ij")
@@ -60,7 +61,8 @@ def frames(image: ImageFile, pages: Sequence[int]) -> Frames:
         value, steps = getattr(found, name), {int(s) for s in np.diff(numbers)}
         if value is not None and steps and steps != {1}:
             step = steps.pop() if len(steps) == 1 else 0
-            found = replace(found, **{name: value * step if step > 0 else None})
+            changed: dict[str, Any] = {name: value * step if step > 0 else None}
+            found = replace(found, **changed)
             if step < 1:
                 note = f"the chosen pages are not evenly spaced: {name} left out"
     lengths = tuple((axis, len(numbers)) for (axis, _), numbers in zip(axes, chosen, strict=True))

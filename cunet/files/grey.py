@@ -4,7 +4,7 @@ and grey ones read as three equal channels, for a network that was made for colo
 import numpy as np
 
 from cunet.errors import DataError
-from cunet.files.image_file import ImageFile
+from cunet.files.image_file import ImageFile, ImageReadAs
 
 
 def as_grey(image: ImageFile, blank: bool = True) -> ImageFile:
@@ -27,24 +27,13 @@ def as_colour(image: ImageFile) -> ImageFile:
     return ColourImage(image) if image.channels == 1 else image
 
 
-class GreyImage(ImageFile):
+class GreyImage(ImageReadAs):
     """An open image of three equal channels, read as one channel."""
 
     def __init__(self, image: ImageFile) -> None:
-        self.image = image
-        self.path, self.pages, self.height, self.width = (
-            image.path, image.pages, image.height, image.width
-        )  # fmt: skip
-        self.channels, self.dtype, self.streamed = 1, image.dtype, image.streamed
-        self.axes = image.axes.replace("S", "")
-        self.calibration, self.doubts = image.calibration, image.doubts
-        self.translation, self.white = image.translation, image.white
-        self.no_data = image.no_data
+        super().__init__(image)
+        self.channels, self.axes = 1, image.axes.replace("S", "")
         self.notes = (*image.notes, "three equal channels: read as one, grey")
-
-    @property
-    def page_axes(self) -> tuple[tuple[str, int], ...]:
-        return self.image.page_axes
 
     def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
         return self._window(page, r0, r1, 0, self.width)
@@ -60,27 +49,14 @@ class GreyImage(ImageFile):
             )
         return rows[..., :1]
 
-    def close(self) -> None:
-        self.image.close()
 
-
-class ColourImage(ImageFile):
+class ColourImage(ImageReadAs):
     """An open image of one channel, read as three equal ones."""
 
     def __init__(self, image: ImageFile) -> None:
-        self.image = image
-        self.path, self.pages, self.height, self.width = (
-            image.path, image.pages, image.height, image.width
-        )  # fmt: skip
-        self.channels, self.dtype, self.streamed = 3, image.dtype, image.streamed
-        self.axes = f"{image.axes}S"
-        self.calibration, self.doubts = image.calibration, image.doubts
-        self.translation, self.lossy, self.no_data = image.translation, image.lossy, image.no_data
+        super().__init__(image)
+        self.channels, self.axes = 3, f"{image.axes}S"
         self.notes = (*image.notes, "grey: read as three equal channels, as the model wants")
-
-    @property
-    def page_axes(self) -> tuple[tuple[str, int], ...]:
-        return self.image.page_axes
 
     def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
         return self.image.read_rows(page, r0, r1).repeat(3, axis=-1)
@@ -90,9 +66,6 @@ class ColourImage(ImageFile):
 
     def _block(self, p0: int, p1: int, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
         return self.image.read_block(p0, p1, r0, r1, c0, c1).repeat(3, axis=-1)
-
-    def close(self) -> None:
-        self.image.close()
 
 
 def _equal(rows: np.ndarray) -> np.ndarray:

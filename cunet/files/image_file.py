@@ -36,7 +36,7 @@ class ImageFile:
     dtype: np.dtype
     white: int = 255
     axes: str
-    calibration: Calibration
+    calibration: Calibration = Calibration()
     streamed: bool
     notes: tuple[str, ...]
     doubts: tuple[str, ...] = ()
@@ -113,6 +113,10 @@ class ImageFile:
             block[page - p0] = self._window(page, r0, r1, c0, c1)
         return block
 
+    def shows_no_data(self, page: int) -> bool:
+        """Whether a sample of a page holds the value of no_data, as the file has it."""
+        return self.no_data is not None and bool((self.sample(page) == self.no_data).any())
+
     @property
     def white_is_zero(self) -> bool:
         """Whether viewers show 0 as white; the values are read as they are stored."""
@@ -136,6 +140,33 @@ class ImageFile:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class ImageReadAs(ImageFile):
+    """An open image that is read as another one; it is like the other one in all that whoever
+    derives from this does not say otherwise."""
+
+    def __init__(self, image: ImageFile) -> None:
+        self.image = image
+        self.path, self.pages, self.height, self.width = (
+            image.path, image.pages, image.height, image.width
+        )  # fmt: skip
+        self.channels, self.dtype, self.white, self.axes = (
+            image.channels, image.dtype, image.white, image.axes
+        )  # fmt: skip
+        self.calibration, self.translation = image.calibration, image.translation
+        self.streamed, self.lossy, self.no_data = image.streamed, image.lossy, image.no_data
+        self.notes, self.doubts = image.notes, image.doubts
+
+    @property
+    def page_axes(self) -> tuple[tuple[str, int], ...]:
+        return self.image.page_axes
+
+    def shows_no_data(self, page: int) -> bool:
+        return self.image.shows_no_data(page)
+
+    def close(self) -> None:
+        self.image.close()
 
 
 class ArrayImage(ImageFile):

@@ -9,17 +9,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from cunet.files.image_file import ImageFile
+from cunet.files.image_file import ImageFile, ImageReadAs
 
 ROWS = 256  # of a page that are read at once
 
 
 def inverted(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Values of a page from `low` to `high` inverted, dtype kept; 8-bit ones need no range."""
-    if values.dtype.kind == "b":
-        return ~values
     if values.dtype.itemsize == 1:
-        return ~values  # 255 - v, and -1 - v where they are signed
+        return ~values  # 255 - v, -1 - v where they are signed, and of truth its opposite
     kind = values.dtype.type
     with np.errstate(over="ignore", invalid="ignore"):  # whole numbers wrap, and come back
         return kind(low) + (kind(high) - values)
@@ -38,26 +36,12 @@ def ends(read_rows: Callable[[int, int], np.ndarray], height: int) -> tuple[floa
     return (min(low), max(high)) if low else (0, 0)
 
 
-class InvertedImage(ImageFile):
+class InvertedImage(ImageReadAs):
     """An open image, of which each page is read inverted."""
 
     def __init__(self, image: ImageFile) -> None:
-        self.image = image
-        self.path, self.pages, self.height, self.width = (
-            image.path, image.pages, image.height, image.width
-        )  # fmt: skip
-        self.channels, self.dtype, self.axes = image.channels, image.dtype, image.axes
-        self.calibration = getattr(image, "calibration", None)  # type: ignore[assignment]
-        self.white, self.no_data = image.white, image.no_data
-        self.streamed, self.lossy, self.translation = (
-            image.streamed, image.lossy, image.translation
-        )  # fmt: skip
-        self.notes, self.doubts = image.notes, image.doubts
+        super().__init__(image)
         self._ends = lru_cache(maxsize=4)(self._ends_of)
-
-    @property
-    def page_axes(self) -> tuple[tuple[str, int], ...]:
-        return self.image.page_axes
 
     def _rows(self, page: int, r0: int, r1: int) -> np.ndarray:
         return self._inverted(self.image.read_rows(page, r0, r1), page)
@@ -74,6 +58,3 @@ class InvertedImage(ImageFile):
         if self.dtype.itemsize == 1:
             return 0, 255  # not asked for
         return ends(lambda r0, r1: self.image.read_rows(page, r0, r1), self.height)
-
-    def close(self) -> None:
-        self.image.close()

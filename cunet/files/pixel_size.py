@@ -102,8 +102,3 @@ def size_text(name: str, value: Any) -> str:
 def is_size(calibration: Calibration) -> bool:
     """Whether its resolution is that of an image: plain TIFF in inches has that of a print."""
     return calibration.unit != "inch" or calibration.imagej
-
-
-def known_size(value: Any, calibration: Calibration) -> PixelSize | None:
-    """What a person says of an image's pixels or, without, what its metadata say."""
-    return PixelSize.of(calibration) if value is None else PixelSize.parse(value)

@@ -2,21 +2,17 @@
 
 import numpy as np
 
-from cunet.files.image_file import ImageFile
+from cunet.files.image_file import ImageFile, ImageReadAs
 
 
-class SomePages(ImageFile):
+class SomePages(ImageReadAs):
     """Pages first ... last-1 of an open image, counted from 0 again."""
 
     def __init__(self, image: ImageFile, first: int, last: int) -> None:
         if not 0 <= first < last <= image.pages:
             raise ValueError(f"'{image.path}' has {image.pages} pages, not pages {first} to {last}")
-        self.image, self.first, self.pages = image, first, last - first
-        self.path, self.height, self.width = image.path, image.height, image.width
-        self.channels, self.dtype, self.axes = image.channels, image.dtype, image.axes
-        self.calibration, self.streamed, self.lossy = image.calibration, image.streamed, image.lossy
-        self.notes, self.doubts, self.no_data = image.notes, image.doubts, image.no_data
-        self.white = image.white
+        super().__init__(image)
+        self.first, self.pages = first, last - first
         z, y, x = image.translation
         self.translation = z + first * (image.calibration.spacing or 1.0), y, x
 
@@ -34,12 +30,12 @@ class SomePages(ImageFile):
     def _block(self, p0: int, p1: int, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
         return self.image.read_block(self.first + p0, self.first + p1, r0, r1, c0, c1)
 
+    def shows_no_data(self, page: int) -> bool:
+        return self.image.shows_no_data(self.first + page)
+
     @property
     def white_is_zero(self) -> bool:
         return self.image.white_is_zero
 
     def colour_table(self) -> np.ndarray | None:
         return self.image.colour_table()
-
-    def close(self) -> None:
-        self.image.close()

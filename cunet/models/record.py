@@ -68,17 +68,12 @@ class Record:
             raise Wrong(f"bytes: expected a number from 1 to {MAX_BYTES:,}, found {size!r:.40}")
         license, source, made_for = (text_at(found, key) for key in ("license", "source", "for"))
         authors, cite = texts_at(found, "authors"), texts_at(found, "cite")
-        pixel_size, skewness = text_at(found, "pixel_size"), found.get("skewness")
+        pixel_size, skewness = text_at(found, "pixel_size"), skewness_at(found)
         if pixel_size:
             try:
                 PixelSize.parse(pixel_size)
             except CunetError as error:
                 raise Wrong(str(error)) from None
-        if skewness is not None:
-            two = isinstance(skewness, list) and len(skewness) == 2
-            if not two or not all(type(v) in (int, float) and abs(v) < 1e6 for v in skewness):
-                raise Wrong(f"skewness: expected two numbers, found {skewness!r:.60}")
-            skewness = (float(skewness[0]), float(skewness[1]))
         return cls(
             sha256.lower(), size, license, source, made_for, authors, cite, pixel_size, skewness
         )
@@ -97,6 +92,17 @@ def text_at(found: dict[str, Any], key: str) -> str:
     if not isinstance(text, str) or len(text) > MAX_TEXT:
         raise Wrong(f"{key}: expected a text of at most {MAX_TEXT} characters, found {text!r:.60}")
     return text
+
+
+def skewness_at(found: dict[str, Any]) -> tuple[float, float] | None:
+    """The two skewnesses in an object, None where they are not there; raises Wrong."""
+    values = found.get("skewness")
+    if values is None:
+        return None
+    two = isinstance(values, list | tuple) and len(values) == 2
+    if not two or not all(type(v) in (int, float) and abs(v) < 1e6 for v in values):
+        raise Wrong(f"skewness: expected two numbers, found {values!r:.60}")
+    return float(values[0]), float(values[1])
 
 
 def texts_at(found: dict[str, Any], key: str) -> tuple[str, ...]:

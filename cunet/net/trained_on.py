@@ -43,20 +43,16 @@ class TrainedOn:
     def of(cls, found: Any) -> "TrainedOn":
         """From what a header or a record holds; ValueError where that is something else."""
         from cunet.files.pixel_size import PixelSize
+        from cunet.models.record import skewness_at
 
         if not isinstance(found, dict):
             raise ValueError("'images' is no table")
-        size, skewness = found.get("pixel_size"), found.get("skewness")
+        size = found.get("pixel_size")
         try:
             known = None if size is None else PixelSize.parse(size)
         except CunetError as error:
             raise ValueError(str(error)) from None
-        if skewness is None:
-            return cls(known)
-        good = isinstance(skewness, list | tuple) and len(skewness) == 2
-        if not good or not all(type(v) in (int, float) and abs(v) < 1e6 for v in skewness):
-            raise ValueError(f"skewness is {skewness!r:.40}, expected two numbers")
-        return cls(known, (float(skewness[0]), float(skewness[1])))
+        return cls(known, skewness_at(found))
 
     def looks_inverted(self, skewness: float) -> bool:
         """Whether an image of this skewness has dark where the training images have bright.

@@ -18,10 +18,8 @@ import numpy as np
 from cunet.data.values import NO_INTENSITY, standing_apart
 from cunet.errors import DataError
 from cunet.files import as_colour, as_grey, open_image
-from cunet.files.calibration import Calibration
 from cunet.files.frames import frames
 from cunet.files.image_file import ImageFile
-from cunet.files.inverted import InvertedImage
 from cunet.metrics.pixel import ONE_CLASS
 from cunet.net.unet import UNet
 from cunet.segmentation.how import Found, How, Sink
@@ -126,9 +124,7 @@ def segment_file(
     said = [*image.doubts, *filter(None, [chosen.note]), *left_out]
     said += filter(None, [view.warning])
     warnings = [f"{image.path.name}: {text}" for text in said]
-    warnings += range_warnings(
-        seen, net, pages[0], view
-    )  # reads some rows, before room is reserved
+    warnings += range_warnings(seen, net, pages[0], view)  # reads some rows, before room is taken
 
     def computed(number: int) -> Iterator[tuple[int, np.ndarray]]:
         name = f"'{image.path}' page {pages[number]}"
@@ -198,8 +194,8 @@ def classes(probability: np.ndarray, threshold: float) -> np.ndarray:
 def view_for(image: ImageFile, net: UNet, how: How) -> View:
     """How the network sees an open image; errors as in view_of."""
     return view_of(
-        net, getattr(image, "calibration", Calibration()), image.height, image.width,
-        how.pixel_size, how.rescale, how.invert, f"'{image.path}'",
+        net, image.calibration, image.height, image.width, how.pixel_size, how.rescale, how.invert,
+        f"'{image.path}'",
     )  # fmt: skip
 
 
@@ -216,9 +212,8 @@ def range_warnings(
     other = inverted_warning(net, image, page, view, advice)  # whose range is another one as well
     other = other or net.normalization.far_from_training(low, high) or ""
     texts = [other, standing_apart(sample, "some pixels")]
-    stored = image.image if isinstance(image, InvertedImage) else image
-    if stored.no_data is not None and (stored.sample(page) == stored.no_data).any():
-        texts.append(f"its metadata call {stored.no_data:g} 'no data', which here counts as grey")
+    if image.shows_no_data(page):
+        texts.append(f"its metadata call {image.no_data:g} 'no data', which here counts as grey")
     return [f"{image.path.name}: {text}" for text in texts if text]
 
 

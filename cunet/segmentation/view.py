@@ -21,7 +21,7 @@ from cunet.files.calibration import Calibration
 from cunet.files.frames import Frames
 from cunet.files.image_file import ImageFile
 from cunet.files.inverted import InvertedImage
-from cunet.files.pixel_size import SQUARE, PixelSize, known_size
+from cunet.files.pixel_size import SQUARE, PixelSize
 from cunet.net.unet import UNet
 from cunet.terminal import size as in_words
 
@@ -101,8 +101,8 @@ def view_of(
     pixel_size: what a user says of its pixels. CunetError for rescale where a size is not known,
     and to next to nothing; DeviceError to what no memory holds.
     """
-    own, known = known_size(pixel_size, calibration), net.trained_on.pixel_size
-    given, other = given_size(own if pixel_size else None, PixelSize.of(calibration))
+    own, given, other = own_size(pixel_size, calibration)
+    known = net.trained_on.pixel_size
     inverts = ", inverted" if invert else ""
     inverts += f", pixel size {given}" if given else ""
     if rescale:
@@ -118,14 +118,20 @@ def view_of(
     return View(None, invert, inverts, warning=warning, given=given)
 
 
-def given_size(given: PixelSize | None, filed: PixelSize | None) -> tuple[PixelSize | None, str]:
-    """The size that a user gives, None where the file says the same; a warning where it says
-    another one."""
-    if given is None or (filed is not None and given.is_like(filed, 1 + SQUARE)):
-        return None, ""
+def own_size(
+    pixel_size: str | None, calibration: Calibration
+) -> tuple[PixelSize | None, PixelSize | None, str]:
+    """The size of an image's pixels: as a user gives it or, without, as its file has it; the one
+    given again, None where the file says the same; a warning where it says another one."""
+    filed = PixelSize.of(calibration)
+    if pixel_size is None:
+        return filed, None, ""
+    given = PixelSize.parse(pixel_size)
+    if filed is not None and given.is_like(filed, 1 + SQUARE):
+        return given, None, ""
     if filed is None or given.is_like(filed, ROUNDED):
-        return given, ""
-    return given, f"its file says that its pixels measure {filed}; {given} counts, as given"
+        return given, given, ""
+    return given, given, f"its file says that its pixels measure {filed}; {given} counts, as given"
 
 
 def size_warning(

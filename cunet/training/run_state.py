@@ -92,8 +92,7 @@ def model_of(model: str | None, look: Callable[[], Choice] | None = None) -> tup
     run, notes = newest() if model is None else (None, [])
     if model is None and run is None and look is not None:
         choice = look()
-        path, said = checkpoint.model_file(choice.model), [choice.said]
-        return path, [*notes, *said]
+        return checkpoint.model_file(choice.model), [*notes, choice.said]
     path = checkpoint.model_file((run or "em") if model is None else model)
     return path, [*notes, *note_of(model), *doubts_of(path)]
 

@@ -9,11 +9,11 @@ from typing import Any
 from cunet.backend import ALL_GPUS, check_device
 from cunet.checks import arguments, callback, flag, path, text, whole, whole_numbers
 from cunet.errors import CunetError, one_of
-from cunet.files.pixel_size import PixelSize, known_size, size_text
+from cunet.files.pixel_size import PixelSize, size_text
 from cunet.net.checkpoint import load, model_file
 from cunet.segmentation.objects import Instances
 from cunet.segmentation.segment_file import range_warnings
-from cunet.segmentation.view import given_size, size_warning
+from cunet.segmentation.view import own_size, size_warning
 from cunet.volumes.begin import begin
 from cunet.volumes.books import Books
 from cunet.volumes.cluster import Cluster, check_cluster, dask_client
@@ -42,15 +42,14 @@ def prepared(
         sections = sections_of(pages, whole)
     with open_source(source, **selection, sections=sections) as image:  # type: ignore[arg-type]
         checked = open_for(net, image)
-        filed = PixelSize.of(checked.calibration)
-        own = known_size(pixel_size, checked.calibration)
-        given, _ = given_size(own if pixel_size else None, filed)
+        own, given, _ = own_size(pixel_size, checked.calibration)
         task = wanted.task(checked, net, file.resolve(), selection, sections)
         task = begin(books, task, wanted, checked, overwrite)
         warnings = [f"{checked.path.name}: {text}" for text in checked.doubts]
         if unlike := size_warning(net, own, pixel_size is not None, ANOTHER_SIZE):
             warnings.append(f"{checked.path.name}: {unlike}")
         if given is not None:
+            filed = PixelSize.of(checked.calibration)
             kept = f"that of its source, {filed}" if filed else "none, as its source"
             warnings.append(
                 f"{checked.path.name}: {given} is compared with the network's pixel size; that of "
