@@ -24,7 +24,7 @@ from cunet.net.shape import Shape
 from cunet.segmentation.segment import segment
 
 ALL = pytest.mark.parametrize("name", IN_THE_BOX)
-SHAPES = {"em": Shape(width=16), "nuclei": Shape(width=8, in_channels=3)}
+SHAPES = {"em": Shape(width=16), "nuclei": Shape(width=16, in_channels=3)}
 WORDS = {
     "em": ("non-commercial", "Cardona", "Arganda-Carreras", "held out"),
     "nuclei": ("CC0", "Caicedo", "held out", "pixel size", "stained"),
