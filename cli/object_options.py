@@ -15,6 +15,9 @@ def object_options(command: Callable) -> Callable:
         click.option("--instances", type=common.Choice(common.METHODS),
                      help="Objects: connected components of the mask (default), cut at their necks "
                      "(watershed), or cut by K-means."),
+        click.option("--neck", type=click.FloatRange(0, 1), metavar="SHARE",
+                     help="watershed: cut where a clump is narrower than this share of its parts "
+                     "(0.9); 0.5 keeps what is merely bent or uneven whole."),
         click.option("--connectivity", type=click.Choice(["4", "8"]),
                      help="Objects: 8 joins pixels that touch at a corner (4)."),
         click.option("--min-area", type=click.IntRange(0), metavar="N",

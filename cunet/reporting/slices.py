@@ -11,7 +11,8 @@ from cunet.metrics import ctc, dsb2018
 from cunet.metrics.classes import confusion, mean_iou
 from cunet.metrics.curves import Counts
 from cunet.metrics.pixel import PixelCounts
-from cunet.segmentation.objects import Instances, find
+from cunet.segmentation.instances import Instances
+from cunet.segmentation.objects import find
 
 
 @dataclass(frozen=True)

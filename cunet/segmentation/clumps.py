@@ -35,30 +35,36 @@ from cunet.compiled import compiled
 
 HEIGHTS_PER_PIXEL = 8  # distances are whole multiples of 1/8 pixel: smaller differences are noise
 SMOOTHING = 1.0  # pixels, standard deviation: the outline's stairs make no peaks
-# Two peaks are two objects where the distance falls between them, from the lower peak, by more than
-# a pixel and by more than a tenth.
-MAX_PASS_TO_PEAK, MIN_DROP = 0.9, 1.0
+# Two peaks are two objects where the distance between them falls below this share of the lower
+# peak, and by more than a pixel.
+NECK, MIN_DROP = 0.9, 1.0
 MAX_CONVEXITY = 0.9  # a component that fills more of its convex hull is one object to K-means
 MAX_CENTRES = 8  # objects that K-means looks for in a component
 MIN_PIXELS_PER_CENTRE = 20  # K-means looks for no more objects than the pixels allow
 MAX_POINTS = 5000  # pixels that K-means is run on; a larger component gives every second, third ...
 
 
-def split_at_necks(numbered: np.ndarray, structure: np.ndarray) -> np.ndarray:
+def split_at_necks(
+    numbered: np.ndarray, structure: np.ndarray, neck: float | None = None
+) -> np.ndarray:
     """Objects (H, W) int32 from components, each cut at its necks; numbered in no special order.
 
     structure (3, 3) bool: which pixels are neighbours. A neck is where two peaks of the distance
-    to the background are parted by a stretch lower than both, by MAX_PASS_TO_PEAK and MIN_DROP.
-    Convex objects, long thin ones and bent ones of even width stay whole.
+    to the background are parted by a stretch lower than both: lower than the share `neck` of the
+    lower peak (None: NECK), and by MIN_DROP. Convex objects, long thin ones and bent ones of even
+    width stay whole.
     """
+    neck = NECK if neck is None else neck
     height = heights(numbered)
     peaks = (ndimage.maximum_filter(height, footprint=structure) == height) & (numbered > 0)
     basins = ndimage.label(peaks, structure)[0].astype(np.int32, copy=False)
     _flood(basins, height, neighbours(structure))
-    return joined(basins, height, structure)[basins]
+    return joined(basins, height, structure, neck)[basins]
 
 
-def joined(basins: np.ndarray, height: np.ndarray, structure: np.ndarray) -> np.ndarray:
+def joined(
+    basins: np.ndarray, height: np.ndarray, structure: np.ndarray, neck: float
+) -> np.ndarray:
     """For each basin number the number of the object that the basin belongs to.
 
     Passes are taken from the highest down. Two basins become one, with the higher of their peaks,
@@ -77,7 +83,7 @@ def joined(basins: np.ndarray, height: np.ndarray, structure: np.ndarray) -> np.
     for level, one, other in passes(basins, height, structure):
         low, high = sorted((top(one), top(other)), key=lambda basin: (peak[basin], -basin))
         drop = peak[low] - level
-        if level >= MAX_PASS_TO_PEAK * peak[low] or drop <= MIN_DROP * HEIGHTS_PER_PIXEL:
+        if level >= neck * peak[low] or drop <= MIN_DROP * HEIGHTS_PER_PIXEL:
             owner[low] = high
     return np.array([top(basin) for basin in range(count + 1)], np.int32)
 

@@ -9,8 +9,9 @@ import numpy as np
 from cunet.errors import CunetError
 from cunet.files.image_file import ImageFile
 from cunet.files.pixel_size import PixelSize
+from cunet.segmentation.instances import Instances
 from cunet.segmentation.made_by import without_threshold
-from cunet.segmentation.objects import Instances, find
+from cunet.segmentation.objects import find
 
 PRODUCTS = ("prob", "mask", "labels", "overlay", "ctc", "table", "rois")
 ENDINGS = dict.fromkeys(PRODUCTS, ".tif") | {"overlay": ".png", "table": ".csv", "rois": ".zip"}

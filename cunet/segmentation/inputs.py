@@ -12,7 +12,7 @@ from cunet.files import FORMATS, read_description
 from cunet.files.listing import WRITTEN, folders_of, images_of, is_image, visible
 from cunet.files.ome_zarr import is_node
 from cunet.segmentation.how import ENDINGS, NUMBERED, PRODUCTS
-from cunet.segmentation.objects import Instances
+from cunet.segmentation.instances import Instances
 
 LONGEST_NAME = 255  # bytes of a file's name
 OURS = ("cunet segment ", "cunet objects ")  # how the description of a product begins

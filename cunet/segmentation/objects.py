@@ -5,72 +5,17 @@ pixel; 0 is no object.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from cunet.checks import arguments, array, flag, number, text, whole
 from cunet.data.values import check_values
-from cunet.errors import CunetError, DataError, not_among
+from cunet.errors import CunetError, DataError
 from cunet.measuring.scale import Scale, scale_from
 from cunet.measuring.table import Table, measure
 from cunet.segmentation.clumps import split_at_necks, split_by_kmeans
-
-METHODS = ("components", "watershed", "kmeans")
-
-
-@dataclass(frozen=True)
-class Instances:
-    """How a mask becomes objects; by default all of its 4-connected components are objects.
-
-    method        components; watershed: clumps are cut at their necks; kmeans: K-means and the
-                  elbow of its errors place the markers of a watershed (see clumps.py)
-    connectivity  4: pixels that touch by a side belong together; 8: also those at a corner
-    min_area      pixels; smaller objects are dropped (0 and 1 keep all)
-    fill_holes    whether holes are filled: what one object encloses. The background is 4-connected
-                  here, so a gap at a corner does not open a hole. An object in a hole becomes part
-                  of the object around it
-    border        pixels; objects that lie entirely within this many pixels of the image's border,
-                  outside the field of interest, are dropped (0 keeps all)
-
-    Raises CunetError for any other value.
-    """
-
-    method: str = "components"
-    connectivity: int = 4
-    min_area: int = 0
-    fill_holes: bool = False
-    border: int = 0
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise not_among("instances", self.method, METHODS)
-        if self.connectivity not in (4, 8):
-            raise CunetError(f"connectivity: expected 4 or 8, found {self.connectivity}")
-        for name in ("min_area", "border"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise CunetError(f"{name}: expected a whole number from 0 up, found {value}")
-
-    def check_size(self, height: int, width: int, name: str = "mask") -> None:
-        """CunetError where the border leaves nothing of `name`, an image of this size."""
-        if 2 * self.border >= min(height, width):
-            raise CunetError(
-                f"{name} has {height} x {width} pixels, of which a border of {self.border} leaves "
-                f"nothing; give at most {(min(height, width) - 1) // 2}"
-            )
-
-    def text(self) -> str:
-        """What differs from the defaults, in words: "" or "watershed, min area 20"."""
-        parts = [
-            self.method if self.method != "components" else "",
-            f"connectivity {self.connectivity}" if self.connectivity != 4 else "",
-            f"min area {self.min_area}" if self.min_area > 1 else "",
-            "holes filled" if self.fill_holes else "",
-            f"border {self.border}" if self.border else "",
-        ]
-        return ", ".join(filter(None, parts))
+from cunet.segmentation.instances import Instances
 
 
 def find(mask: np.ndarray, how: Instances = Instances()) -> np.ndarray:
@@ -89,7 +34,7 @@ def find(mask: np.ndarray, how: Instances = Instances()) -> np.ndarray:
     if how.fill_holes:
         numbered = _components(_filled(numbered), structure)
     if how.method == "watershed":
-        numbered = _in_reading_order(split_at_necks(numbered, structure))
+        numbered = _in_reading_order(split_at_necks(numbered, structure, how.neck))
     elif how.method == "kmeans":
         numbered = _in_reading_order(split_by_kmeans(numbered, structure))
     return _sifted(numbered, how.min_area, how.border)
@@ -147,7 +92,7 @@ def _sifted(numbered: np.ndarray, min_area: int, border: int) -> np.ndarray:
 
 @arguments(
     found=array, image=array, threshold=number, unit=text, instances=text, connectivity=whole,
-    min_area=whole, fill_holes=flag, border=whole,
+    min_area=whole, fill_holes=flag, border=whole, neck=number,
 )  # fmt: skip
 def objects(
     found: np.ndarray,
@@ -160,6 +105,7 @@ def objects(
     min_area: int = 0,
     fill_holes: bool = False,
     border: int = 0,
+    neck: float | None = None,
 ) -> tuple[np.ndarray, Table]:
     """The objects of a page as numbers (H, W) int32, and a table of their measures.
 
@@ -171,7 +117,7 @@ def objects(
         labels          (H, W) integers: objects that have numbers already, 0 is none. They are
                         measured as they are, so the options below `unit` are not for them
 
-    The options that make objects are those of `cunet segment`: see Instances in this module. image
+    The options that make objects are those of `cunet segment`: see Instances in instances.py. image
     (H, W) or (H, W, C) adds the brightness of the objects. pixel_size, the side of a pixel or its
     (height, width) in `unit`, adds columns in that unit.
 
@@ -187,7 +133,7 @@ def objects(
         print(table["area_um2"].mean())
     """
     scale = scale_from(pixel_size, unit)
-    how = Instances(instances, connectivity, min_area, fill_holes, border)
+    how = Instances(instances, connectivity, min_area, fill_holes, border, neck)
     two = found.ndim == 3 and found.shape[2] == 2 and found.dtype.kind == "f"
     if (found.ndim != 2 and not two) or not found.size or found.dtype.kind not in "buif":
         raise CunetError(

@@ -32,7 +32,7 @@ from scipy import ndimage
 
 from cunet.errors import CunetError, DataError, of_system
 from cunet.files.atomic import Part
-from cunet.segmentation.objects import Instances
+from cunet.segmentation.instances import Instances
 from cunet.volumes.grid import Index
 
 MAX_VOXELS = 2**31 - 1  # voxels of a window: pieces are counted in 32 bits

@@ -11,7 +11,7 @@ from cunet.checks import arguments, callback, flag, path, text, whole, whole_num
 from cunet.errors import CunetError, one_of
 from cunet.files.pixel_size import PixelSize, size_text
 from cunet.net.checkpoint import load, model_file
-from cunet.segmentation.objects import Instances
+from cunet.segmentation.instances import Instances
 from cunet.segmentation.segment_file import range_warnings
 from cunet.segmentation.view import own_size, size_warning
 from cunet.volumes.begin import begin

@@ -10,7 +10,7 @@ from cunet.errors import CunetError, not_among
 from cunet.files.image_file import ImageFile
 from cunet.files.ome_zarr.multiscales import VERSIONS
 from cunet.net.unet import UNet
-from cunet.segmentation.objects import Instances
+from cunet.segmentation.instances import Instances
 from cunet.segmentation.segment import check_average
 from cunet.volumes.grid import Index, block_of, chunk_of, step_of, tile_of_volume
 from cunet.volumes.objects import check_by_blocks

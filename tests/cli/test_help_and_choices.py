@@ -15,7 +15,7 @@ from cunet.data import load, meaning, weight_map
 from cunet.errors import CunetError
 from cunet.net import shape
 from cunet.ops import softmax_loss
-from cunet.segmentation import objects, tiling, views
+from cunet.segmentation import instances, tiling, views
 from cunet.solvers import rates
 from cunet.terminal import plural
 from cunet.training import config as configs
@@ -84,7 +84,7 @@ def test_choices_are_those_of_the_code_that_uses_them():
     assert CHOICES["precision"] == (None, *engines.PRECISIONS)
     assert common.TENSOR_CORES == engines.TENSOR_CORES
     assert common.AVERAGES == tuple(views.AVERAGES) and common.STRIDES == tiling.STRIDES
-    assert common.METHODS == objects.METHODS
+    assert common.METHODS == instances.METHODS
 
 
 @pytest.mark.parametrize("name", CHOICES)

@@ -16,7 +16,7 @@ from cunet.segmentation.inputs import (
     probabilities_of,
     target_paths,
 )
-from cunet.segmentation.objects import Instances
+from cunet.segmentation.instances import Instances
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from cunet.pictures.colours import CLASSES, class_colours, object_colours
 from cunet.pictures.outlines import outline
 from cunet.segmentation.clumps import convexity, heights
 from cunet.segmentation.how import numbers
-from cunet.segmentation.objects import METHODS, Instances, find
+from cunet.segmentation.instances import METHODS, Instances
+from cunet.segmentation.objects import find
 from cunet.threads import set_threads
 
 
@@ -366,3 +367,37 @@ def test_kmeans_takes_thin_objects_of_any_place():
     mask[2999], mask[:, 2999] = True, True  # in rows and columns that a grid would miss
     found = find(mask, Instances(method="kmeans"))
     assert np.array_equal(found > 0, mask)
+
+
+@pytest.mark.parametrize("connectivity", [4, 8])
+@pytest.mark.parametrize("apart", [24, 30, 36])
+def test_two_discs_are_cut_where_their_neck_is_narrower_than_asked(connectivity, apart):
+    y, x = np.mgrid[:61, :121]
+    radius = 20.25
+    discs = [(y - 30) ** 2 + (x - centre) ** 2 <= radius**2 for centre in (35, 35 + apart)]
+    half = np.sqrt(radius**2 - (apart / 2) ** 2) / radius  # of the chord that both discs share
+    for neck, count in ((half - 0.1, 1), (half + 0.1, 2), (0, 1)):
+        how = Instances("watershed", connectivity, neck=float(min(neck, 1)))
+        assert find(discs[0] | discs[1], how).max() == count, (half, neck)
+
+
+def test_a_neck_that_is_not_given_is_nine_tenths():
+    noise = ndimage.gaussian_filter(np.random.default_rng(4).standard_normal((150, 160)), 3) > 0
+    usual = find(noise, Instances("watershed"))
+    assert np.array_equal(usual, find(noise, Instances("watershed", neck=0.9)))
+    counts = [find(noise, Instances("watershed", neck=n)).max() for n in (0.0, 0.5, 0.9)]
+    assert counts[0] == find(noise).max() < counts[1] < counts[2] == usual.max()
+
+
+@pytest.mark.parametrize(
+    ("method", "neck", "words"),
+    [
+        ("watershed", 1.1, "neck: expected a number from 0 to 1, found 1.1"),
+        ("watershed", float("nan"), "neck: expected a number from 0 to 1"),
+        ("components", 0.9, "neck 0.9: the way to objects is components"),
+        ("kmeans", 0.5, "give instances watershed"),
+    ],
+)
+def test_a_neck_that_says_nothing_is_refused(method, neck, words):
+    with pytest.raises(CunetError, match=words):
+        Instances(method, neck=neck)

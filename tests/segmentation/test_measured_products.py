@@ -13,7 +13,8 @@ from cunet.errors import CunetError, DataError
 from cunet.files import open_image, read_description
 from cunet.segmentation.how import How
 from cunet.segmentation.inputs import target_paths
-from cunet.segmentation.objects import Instances, find
+from cunet.segmentation.instances import Instances
+from cunet.segmentation.objects import find
 from cunet.segmentation.segment_file import segment_file
 
 PIXELS = {"imagej": True, "resolution": (4, 4), "metadata": {"axes": "ZYX", "unit": "um"}}

@@ -11,7 +11,8 @@ from bright_net import bright
 from PIL import Image
 
 import cunet
-from cunet.segmentation.objects import Instances, find
+from cunet.segmentation.instances import Instances
+from cunet.segmentation.objects import find
 
 
 def probability(pages=1, seed=0):

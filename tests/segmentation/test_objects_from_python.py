@@ -11,7 +11,8 @@ from skimage.measure import label, regionprops_table
 
 import cunet
 from cunet.errors import DataError
-from cunet.segmentation.objects import Instances, find
+from cunet.segmentation.instances import Instances
+from cunet.segmentation.objects import find
 
 
 def test_a_probability_gives_what_segment_writes(run, tmp_path):

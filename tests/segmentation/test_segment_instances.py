@@ -11,7 +11,8 @@ from PIL import Image
 
 import cunet
 from cunet.pictures.colours import CLASSES, GOLD, object_colours
-from cunet.segmentation.objects import Instances, find
+from cunet.segmentation.instances import Instances
+from cunet.segmentation.objects import find
 
 CLUMP = np.hypot(*np.mgrid[-12:13, -12:13]) <= 9.5
 
@@ -70,6 +71,7 @@ def test_the_networks_follow_the_brightness(models, run, tmp_path):
     [
         ("", Instances(), 3),
         ("--instances watershed", Instances("watershed"), 4),
+        ("--instances watershed --neck 0", Instances("watershed", neck=0.0), 3),
         ("--instances kmeans --connectivity 8 --fill-holes", Instances("kmeans", 8, 0, True), 4),
         ("--min-area 4", Instances(min_area=4), 2),
         ("--fill-holes", Instances(fill_holes=True), 3),
@@ -167,6 +169,7 @@ def test_an_outline_of_the_mask_is_not_taken_for_one_of_objects(models, run, tmp
         (["--min-area", "0"], ["--min-area", "labels, ctc, table, rois and overlay"]),
         (["--fill-holes", "--products", "prob"], ["--fill-holes"]),
         (["--products", "labels", "--instances", "voronoi"], ["voronoi", "watershed"]),
+        (["--products", "labels", "--neck", "0.5"], ["neck 0.5", "watershed"]),
         (["--products", "labels", "--connectivity", "6"], ["--connectivity", "6"]),
         (["--products", "labels", "--min-area", "-1"], ["--min-area", "-1"]),
         (["--products", "labels", "--border", "28"], ["t000.tif", "border of 28", "at most 27"]),

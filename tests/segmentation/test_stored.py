@@ -12,8 +12,8 @@ from cunet.errors import DataError
 from cunet.files import open_image, read_description
 from cunet.segmentation.how import How
 from cunet.segmentation.inputs import target_paths
+from cunet.segmentation.instances import Instances
 from cunet.segmentation.jobs import claimed, not_made, prepared
-from cunet.segmentation.objects import Instances
 from cunet.segmentation.segment_file import segment_file
 
 OTHERS = ["mask", "labels", "table", "rois", "overlay", "ctc"]

@@ -12,7 +12,7 @@ from skimage.segmentation import relabel_sequential
 
 from cunet.errors import CunetError, DataError
 from cunet.segmentation.how import numbers
-from cunet.segmentation.objects import Instances
+from cunet.segmentation.instances import Instances
 from cunet.volumes.join import join
 from cunet.volumes.objects import Block, Scan, check_by_blocks, relabel, scan
 

@@ -8,7 +8,7 @@ from napari.layers import Image
 
 import cunet
 from cunet import CunetError
-from cunet.segmentation.objects import Instances
+from cunet.segmentation.instances import Instances
 
 
 def result(steps):

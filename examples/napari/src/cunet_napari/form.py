@@ -17,7 +17,7 @@ from magicgui.widgets import (
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from cunet.segmentation.objects import METHODS, Instances
+from cunet.segmentation.instances import METHODS, Instances
 from cunet.segmentation.views import AVERAGES
 from cunet_napari import models
 

@@ -18,8 +18,8 @@ from cunet.errors import DeviceError
 from cunet.files.image_file import ArrayImage
 from cunet.net.memory import room
 from cunet.segmentation.how import numbers
+from cunet.segmentation.instances import Instances
 from cunet.segmentation.jobs import fitting_tile
-from cunet.segmentation.objects import Instances
 from cunet.segmentation.segment import cover_of
 from cunet.segmentation.segment_file import classes, one_class_warning, range_warnings
 from cunet_napari.stack import Page, Stack, grey
