@@ -41,18 +41,19 @@ def everything(folder):
         grey(folder / "my-images" / "labels" / f"{name}.tif", truth[i])
         grey(folder / "new-images" / f"{name}.tif", images[i])
     write_volume(folder / "brain.ome.zarr", images)
-    cells(folder / "DIC-C2DH-HeLa")
+    cells(folder / "DIC-C2DH-HeLa", frames=(0, 1))
+    cells(folder / "PhC-C2DH-U373", frames=(0, 1, 67), margin=40)
     nuclei(folder / "stage1_train", 5), nuclei(folder / "others", 2)
     volumes(folder)
     cunet.export(cunet.UNet(width=2, depth=4), folder / "phseg_v5.caffemodel")
     return folder
 
 
-def cells(folder):
-    """Two sequences of two annotated frames, as the Cell Tracking Challenge has them."""
+def cells(folder, frames, margin=0):
+    """Two sequences of annotated frames, as the Cell Tracking Challenge has them."""
     for sequence in ("01", "02"):
-        for frame in range(2):
-            image, numbers = discs(frame)
+        for frame in frames:
+            image, numbers = (np.pad(page, margin) for page in discs(frame))
             grey(folder / sequence / f"t{frame:03}.tif", image)
             grey(folder / f"{sequence}_GT" / "SEG" / f"man_seg{frame:03}.tif", numbers)
 
