@@ -377,7 +377,7 @@ def test_two_discs_are_cut_where_their_neck_is_narrower_than_asked(connectivity,
     discs = [(y - 30) ** 2 + (x - centre) ** 2 <= radius**2 for centre in (35, 35 + apart)]
     half = np.sqrt(radius**2 - (apart / 2) ** 2) / radius  # of the chord that both discs share
     for neck, count in ((half - 0.1, 1), (half + 0.1, 2), (0, 1)):
-        how = Instances("watershed", connectivity, neck=float(min(neck, 1)))
+        how = Instances("watershed", connectivity, neck=float(neck))
         assert find(discs[0] | discs[1], how).max() == count, (half, neck)
 
 
