@@ -40,6 +40,7 @@ SETTINGS: dict[str, dict[str, str]] = {
         "solver": "Caffe's SGD, or Adam.",
         "lr": "Learning rate.",
         "lr_policy": "How the learning rate changes.",
+        "warmup": "Updates over which the learning rate rises to its value; 0: none.",
         "gamma": "Factor of the policies step, exp, inv, multistep and sigmoid.",
         "power": "Exponent of the policies inv and poly.",
         "step_size": "Steps between drops (policy step), or the middle (sigmoid).",

@@ -52,7 +52,11 @@ def choices(config: Config, average: str) -> list[Choice]:
             VIEWS[average] + ", one reading of it" * (average == "rotations"),
             average == "rotations",
         ),
-        "rate": (f"{config.lr:g}, {config.lr_policy}", True),
+        "rate": (
+            f"{config.lr:g}, {config.lr_policy}"
+            + f", rising over {config.warmup:,} updates" * bool(config.warmup),
+            True,
+        ),
         "steps": (f"{config.steps:,}", True),
         "decay": (f"{config.weight_decay:g}", True),
         "clip": (f"at norm {config.clip:g}" if config.clip else "off", True),

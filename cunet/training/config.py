@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from cunet.net.layers import Parameter
     from cunet.net.shape import Shape
     from cunet.solvers.adam import Adam
-    from cunet.solvers.rates import LearningRate
     from cunet.solvers.sgd import SGD
+    from cunet.training.warmup import LinearWarmup
 
 # What a setting may be; a test compares with the code that uses it.
 CHOICES: dict[str, tuple[str | None, ...]] = {
@@ -77,6 +77,7 @@ class Config:
     solver: str = "sgd"
     lr: float = 1e-3
     lr_policy: str = "cosine"
+    warmup: int = 0  # updates over which the rate rises to its value
     gamma: float = 0.1
     power: float = 1.0
     step_size: int = 10_000
@@ -164,19 +165,14 @@ class Config:
         """The dtype of the weights."""
         return "float64" if self.precision == "float64" else "float32"
 
-    def learning_rate(self) -> "LearningRate":
+    def learning_rate(self) -> "LinearWarmup":
         """The learning rate as a function of the step."""
-        from cunet.solvers.rates import LearningRate
+        from cunet.training.warmup import LinearWarmup
 
-        return LearningRate(
-            base=self.lr,
-            policy=self.lr_policy,
-            gamma=self.gamma,
-            power=self.power,
-            stepsize=self.step_size,
-            stepvalues=tuple(self.step_values),
-            max_iter=self.steps,
-        )
+        return LinearWarmup(
+            self.lr, self.lr_policy, self.gamma, self.power, self.step_size,
+            tuple(self.step_values), self.steps, self.warmup,
+        )  # fmt: skip
 
     def augmentation(self) -> "Augmentation":
         """How samples vary."""

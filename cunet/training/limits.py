@@ -9,10 +9,10 @@ from cunet.errors import CunetError
 from cunet.files.pixel_size import PixelSize
 from cunet.net.model_input import MAX_RESIZE
 from cunet.net.tiles import LARGEST
-from cunet.solvers.rates import LearningRate
+from cunet.training.warmup import LinearWarmup
 
 COUNTS = ("batch", "steps", "step_size", "iter_size", "validate_every", "threads")
-WHOLE_NUMBERS = (*COUNTS, "devices", "tile", "seed", "resize")
+WHOLE_NUMBERS = (*COUNTS, "devices", "tile", "seed", "resize", "warmup")
 KINDS: tuple[Any, Any] = (Real, Integral)
 MAX_STEP_VALUES = 1000
 MAX_SAMPLES = 4096  # of an update
@@ -24,6 +24,7 @@ LIMITS = {  # the smallest value, and the first that is too large
     "threads": (1, 1025),
     "devices": (1, 65),
     "seed": (0, 2**63),
+    "warmup": (0, 10**9),
     "resize": (0, MAX_RESIZE + 1),
     "minutes": (0, 10**7),
     **dict.fromkeys(("weight_decay", "clip", "w0"), (0, 1e6)),
@@ -107,8 +108,14 @@ def batches_of_update(settings: Mapping[str, Any]) -> int:
     return count
 
 
-def check_rate(rate: LearningRate, steps: int) -> None:
-    """CunetError where the learning rate becomes negative, infinite or no number in these steps."""
+def check_rate(rate: LinearWarmup, steps: int) -> None:
+    """CunetError where the learning rate becomes negative, infinite or no number in these steps, or
+    would not have risen to its value when they end."""
+    if rate.warmup >= steps:
+        raise CunetError(
+            f"warmup: expected fewer updates than the {steps:,} of the training, found "
+            f"{rate.warmup:,}; the rate would never reach its value"
+        )
     if rate.gamma < 0 and rate.policy in ("step", "multistep", "exp", "inv"):
         raise CunetError(f"gamma: expected 0 or more for {rate.policy}, found {rate.gamma}")
     for step in (0, steps - 1):  # in between it only rises or only falls

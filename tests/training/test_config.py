@@ -196,6 +196,7 @@ WRONG = {
     "iter_size": [BIG, 10**5],
     "threads": [10**9],
     "seed": [2**63, BIG, 0.5],
+    "warmup": [-1, 0.5, BIG, True],
     "resize": [4097, BIG],
     "lr": [INF, NAN],
     "momentum": [NAN, BIG],
@@ -244,6 +245,12 @@ def test_learning_rates_that_leave_the_numbers(policy, more):
 def test_an_update_of_too_many_samples():
     with pytest.raises(CunetError, match="batch x iter_size.*4,096.*found 5,000"):
         Config(batch=100, iter_size=50)
+
+
+def test_a_rate_that_would_never_have_risen():
+    assert Config(steps=200, warmup=199).warmup == 199
+    with pytest.raises(CunetError, match="warmup: .*the 200 of the training, found 200"):
+        Config(steps=200, warmup=200)
 
 
 def test_learning_rates_that_do_not():

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("threads_as_before")
     "more",
     [
         {"solver": "sgd", "batch": 2, "lr_policy": "multistep", "step_values": (12, 22)},
-        {"solver": "adam", "iter_size": 2, "lr_policy": "poly", "weight_decay": 0.01},
+        {"solver": "adam", "iter_size": 2, "lr_policy": "poly", "weight_decay": 0.01, "warmup": 20},
     ],
     ids=["sgd", "adam"],
 )
