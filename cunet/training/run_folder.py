@@ -31,7 +31,7 @@ from cunet.training.log_file import COLUMNS
 
 FLUSH_EVERY = 20  # steps between writes of the log
 LOCK, FAILURE = ".lock", "failure.json"
-LATER = {"devices"}  # settings that the runs of cunet 0.1.0 do not name
+LATER = {"devices", "warmup"}  # settings that the runs of cunet 0.1.0 do not name
 BEFORE_THE_FIRST_MODEL = {"env.json", "log.csv", "run.toml"}
 
 

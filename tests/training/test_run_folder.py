@@ -248,6 +248,16 @@ def test_a_run_killed_before_its_first_model_starts_again(data, tmp_path, writte
         shutil.rmtree(killed)
 
 
+def test_a_run_of_cunet_0_1_0_has_what_later_settings_are_when_off(tmp_path):
+    RunFolder.create(tmp_path / "run", Config(steps=9), {}).close()
+    path = tmp_path / "run" / "run.toml"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if line.split(" = ")[0] not in ("devices", "warmup")]
+    assert len(kept) == len(lines) - 2
+    path.write_text("\n".join(kept), encoding="utf-8")
+    assert Config(**read_settings(tmp_path / "run")) == Config(steps=9)
+
+
 def test_a_folder_of_somebody_else_is_no_run_that_may_start_again(data, tmp_path):
     for name in ("env.json", "thesis.docx"):
         (tmp_path / name).write_text("{}")
