@@ -96,10 +96,11 @@ def here(prepared, tmp_path, monkeypatch):
 
 def smallest(words):
     """What is added to a command of cunet."""
+    warmup = ["--warmup", "1"] * ("--warmup" in words)  # not longer than the two steps
     for option in ("--from", "--preset", "--resume"):
         if option in words and f"{words[0]} {option}" in SMALLEST:
-            return SMALLEST[f"{words[0]} {option}"]
-    return SMALLEST.get(words[0], [])
+            return SMALLEST[f"{words[0]} {option}"] + warmup
+    return SMALLEST.get(words[0], []) + warmup
 
 
 def compared(words):
