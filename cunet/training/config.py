@@ -170,8 +170,9 @@ class Config:
         from cunet.training.warmup import LinearWarmup
 
         return LinearWarmup(
-            self.lr, self.lr_policy, self.gamma, self.power, self.step_size,
-            tuple(self.step_values), self.steps, self.warmup,
+            base=self.lr, policy=self.lr_policy, gamma=self.gamma, power=self.power,
+            stepsize=self.step_size, stepvalues=tuple(self.step_values), max_iter=self.steps,
+            warmup=self.warmup,
         )  # fmt: skip
 
     def augmentation(self) -> "Augmentation":
