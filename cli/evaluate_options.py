@@ -13,8 +13,8 @@ pages_option = click.option(
 )
 labels_option = click.option(
     "--labels",
-    type=click.Choice(["instances", "classes"]),
-    help="What the numbers in TRUTH are (default: told by their shape).",
+    type=click.Choice(["instances", "classes", "neurons"]),
+    help="What the numbers in TRUTH are (default: told by their shape); neurons: as in ISBI 2013.",
 )
 plot_option = click.option(
     "--plot", type=click.Path(path_type=Path), help="PNG file for a picture of the curves."

@@ -14,7 +14,15 @@ from cunet.data.meaning import told
 from cunet.data.probability import largest_integer
 from cunet.errors import CunetError, DataError
 from cunet.evaluation.probability import check_sizes, matching_pages, nothing_counts
-from cunet.evaluation.sources import Source, coded_alike, label_pages, name_of, open_pair
+from cunet.evaluation.sources import (
+    NEURONS,
+    Source,
+    coded_alike,
+    label_pages,
+    meaning_asked,
+    name_of,
+    open_pair,
+)
 from cunet.files.image_file import ImageFile
 from cunet.files.pages import chosen_pages, page_text
 from cunet.metrics.classes import accuracy, class_scores, confusion, mean_iou
@@ -53,7 +61,7 @@ def number_of_classes(
 
     `given`, if it is; else the number of channels of prob, if there are several; else the number of
     classes in truth, if prob holds integers that can be their ids. Objects in truth are one class
-    beside the background; labels, "instances" or "classes", says what its numbers are. Raises
+    beside the background; labels says what its numbers are, see probability.read_truth. Raises
     DataError where both can only be class ids but do not tell how many classes there are.
     """
     if given is not None:
@@ -65,6 +73,9 @@ def number_of_classes(
             check_classes(image, image.channels)
             return image.channels
         if image.dtype.kind == "f" or largest_integer(image) == 1:
+            return 2
+        labels = meaning_asked(truth, labels)
+        if labels == NEURONS:
             return 2
         pages, _ = label_pages(truth, "truth", labels == "instances")
         names = [f"'{name_of(truth, 'truth')}' page {number}" for number in range(len(pages))]

@@ -24,12 +24,12 @@ def evaluate_isbi(
     prob is the probability of cell interior (white): a TIFF or PNG file, an array (H, W) or
     (pages, H, W), or the result of cunet.segment (H, W, 2), of which class 1 is taken. Floating
     point values are from 0 to 1; integers are divided by the largest of their type. truth is a file
-    or an array, 0 for membrane and 255 (or 1) for interior, or numbered cells; labels, "instances"
-    or "classes", says which where their shape does not tell. pages: the pages of truth to score,
-    counted from 0, such as [0, 5] or "0,5,10-12" (default: all); prob has just these pages, or as
-    many as truth. radius, in pixels: splits are looked for in a window of 2 radius + 1 (default:
-    in the whole image, as the challenge does). progress(slices done, slices) is called after every
-    slice.
+    or an array, 0 for membrane and 255 (or 1) for interior, or numbered cells; labels, "instances",
+    "classes" or "neurons" (ISBI 2013), says which where it is not plain. pages: the pages of truth
+    to score, counted from 0, such as [0, 5] or "0,5,10-12" (default: all); prob has just these
+    pages, or as many as truth. radius, in pixels: splits are looked for in a window of 2 radius + 1
+    (default: in the whole image, as the challenge does). progress(slices done, slices) is called
+    after every slice.
 
     Returns "pixel_error", "rand_error", "warping_error", "v_rand" and "v_info", each at its best
     threshold of 0, 0.1 ... 1; "thresholds", the best one for each; "curves", each score at every

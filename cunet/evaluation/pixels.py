@@ -25,10 +25,10 @@ def evaluate_pixels(
     result of cunet.segment (H, W, K). Floating point values are from 0 to 1; integers are divided
     by the largest of their type. truth is a file or an array of 0 and 255, or of class ids, where
     white is every class but 0, and 255 is ignored, or of numbered objects, all of which are white;
-    labels, "instances" or "classes", says which where their shape does not tell. A pixel with a
-    higher probability than threshold is found white. pages: the pages of truth to score, counted
-    from 0, such as [0, 5] or "0,5,10-12" (default: all); prob has just these pages, or as many as
-    truth.
+    labels, "instances", "classes" or "neurons" (ISBI 2013), says which where it is not plain. A
+    pixel with a higher probability than threshold is found white. pages: the pages of truth to
+    score, counted from 0, such as [0, 5] or "0,5,10-12" (default: all); prob has just these pages,
+    or as many as truth.
 
     Returns "precision", "recall", "f1", "iou", "accuracy", "auc_roc" and "average_precision", from
     0 to 1; "threshold"; "pr_curve" and "roc_curve", lists of points. An undefined score, such as

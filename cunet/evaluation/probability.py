@@ -4,17 +4,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cunet.data.labels import IGNORE
+from cunet.data.isbi2013 import cells_of
+from cunet.data.labels import IGNORE, refuse_negative
 from cunet.data.meaning import meaning_of
 from cunet.data.probability import FAINT, divided_by, object_numbers, probabilities
 from cunet.data.suspicion import stray
 from cunet.data.weight_map import open_gaps
 from cunet.errors import CunetError, DataError
 from cunet.evaluation.sources import (
+    NEURONS,
     WARNING,
     Source,
     coded_alike,
     label_pages,
+    meaning_asked,
     name_of,
     open_pair,
 )
@@ -156,12 +159,13 @@ def read_truth(
     """The white pixels (n, H, W), the pixels that count (None: all), and how labels were read.
 
     labels: "instances" or "classes", see meaning.meaning_of. White are all objects, but for the gap
-    that a training opens between touching ones.
+    that a training opens between touching ones. "neurons" are numbered as those of ISBI 2013, and
+    white is what a training takes for their cells; in a folder of that layout no word is needed.
 
     The whole file decides how its labels are coded, so that a page means the same whichever pages
     are chosen.
     """
-    path = name_of(truth, "truth")
+    path, labels = name_of(truth, "truth"), meaning_asked(truth, labels)
     pages, found = label_pages(truth, "truth", labels == "instances")
     notes = [*found]
     first = pages[0].flat[0]
@@ -169,6 +173,13 @@ def read_truth(
         # useless for training, but a picture without cells can be scored
         ids = [np.full(page.shape, first > 0, np.uint8) for page in pages]
         notes.append(f"every label is {first}: {'every' if first else 'no'} pixel is white")
+    elif labels == NEURONS:
+        refuse_negative(pages, [f"'{path}' page {number}" for number in range(len(pages))])
+        ids = [cells_of(page) for page in pages]
+        notes.append(
+            "labels number neurons, as in ISBI 2013: white is all but 0 and a line of two pixels "
+            "where neurons touch; --labels instances and classes read them otherwise"
+        )
     else:
         names = [f"'{path}' page {number}" for number in range(len(pages))]
         read = meaning_of(pages, names, labels)

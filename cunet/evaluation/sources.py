@@ -12,16 +12,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cunet.data import isbi2013
 from cunet.data.coding import colours_of, exchanged
+from cunet.data.isbi2012 import LABELS
 from cunet.data.labels import read_labels
-from cunet.errors import CunetError, DataError
+from cunet.data.meaning import MEANINGS
+from cunet.errors import CunetError, DataError, not_among
 from cunet.files import open_image
 from cunet.files.image_file import ArrayImage, ImageFile
+from cunet.files.listing import tiff_named
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs  # typing's own from Python 3.13 on
 
 Source = str | os.PathLike[str] | np.ndarray
+NEURONS = "neurons"
 WARNING = "warning: "  # a note that must not be missed begins so
 
 
@@ -100,6 +105,18 @@ def coded_alike(pred: Source, truth: Source) -> list[str]:
         "a colour table). The stored numbers are compared, which may be the opposite of what "
         "viewers show"
     ]
+
+
+def meaning_asked(truth: Source, labels: str | None) -> str | None:
+    """What the numbers of a truth mean where a person or the layout of its folder says so: one of
+    MEANINGS or NEURONS, those of ISBI 2013; else None. CunetError for another word."""
+    if labels not in (None, *MEANINGS, NEURONS):
+        raise not_among("labels", labels, (*MEANINGS, NEURONS))
+    if labels is None and is_path(truth):
+        folder = Path(truth).parent
+        if isbi2013.matches(folder) and Path(truth) == tiff_named(folder, LABELS):
+            return NEURONS
+    return labels
 
 
 def label_pages(

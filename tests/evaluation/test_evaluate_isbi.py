@@ -4,8 +4,13 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 from golden_cases import CASES, read
 from PIL import Image
+
+import cunet
+from cunet.data import isbi2013
+from cunet.errors import CunetError
 
 KEYS = ["pixel_error", "rand_error", "warping_error", "v_rand", "v_info"]
 
@@ -47,6 +52,33 @@ def test_the_scores_are_the_organisers(run, golden, name, radius):
         assert list(one) == ["slice", *KEYS] and one["slice"] == i
         assert one["v_rand"] == pytest.approx(CASES[name][f"slice{i}"]["v_rand_thinned_max"])
     assert err.splitlines()[-1].strip().startswith("cunet evaluate pixels")
+
+
+def test_neurons_by_number_are_scored_as_they_are_trained_on(run, save, tmp_path):
+    """A truth in the layout of ISBI 2013 is the mask that a training makes of it; the same file
+    elsewhere needs the word."""
+    numbers = np.repeat(np.repeat(np.arange(1, 13).reshape(3, 4), 8, 0), 9, 1).astype(np.uint16)
+    numbers = np.stack([numbers, numbers.T[:24].repeat(2, 1)[:, :36]])
+    numbers[0, 5:9, 20:25] = 0
+    folder = tmp_path / "snemi"
+    folder.mkdir()
+    tifffile.imwrite(folder / "train-labels.tif", numbers)
+    tifffile.imwrite(folder / "train-input.tif", (numbers * 20 % 251).astype(np.uint8))
+    mask = 255 * np.stack(isbi2013.load(folder).labels)
+    assert 0.2 < (mask == 0).mean() < 0.6
+    prob = save("prob.tif", np.random.default_rng(1).random(numbers.shape, np.float32))
+    elsewhere, expected = save("numbers.tif", numbers), save("mask.tif", mask.astype(np.uint8))
+    for command in ("isbi", "pixels"):
+        want = json.loads(run(command, prob, expected, "--json")[1])
+        code, out, err = run(command, prob, folder / "train-labels.tif", "--json")
+        assert code == 0 and json.loads(out) == want and "a line of two pixels" in err, err
+        code, out, err = run(command, prob, elsewhere, "--labels", "neurons", "--json")
+        assert code == 0 and json.loads(out) == want, err
+        assert (
+            json.loads(run(command, prob, elsewhere, "--labels", "instances", "--json")[1]) != want
+        )
+    with pytest.raises(CunetError, match="labels.*neurons"):
+        cunet.evaluate_isbi(prob, elsewhere, labels="neuron")
 
 
 def test_pages_are_named_as_in_the_truth(run, golden, save):
