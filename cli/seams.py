@@ -42,10 +42,10 @@ def command(image, model, out, tile, page, limit, device, precision, overwrite, 
     from cunet.backend import resolve_devices
     from cunet.errors import CheckError, CunetError
     from cunet.net.checkpoint import load
-    from cunet.segmentation.looks import for_files
     from cunet.segmentation.seams import LIMITS, seams
     from cunet.segmentation.seams_lines import lines
     from cunet.segmentation.segment_file import read_page
+    from cunet.segmentation.which_network import for_files
     from cunet.training.run_state import model_of
 
     if out.suffix.lower() != ".png":

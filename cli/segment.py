@@ -86,9 +86,9 @@ def command(
     from cunet.net.checkpoint import load
     from cunet.segmentation import inputs, jobs
     from cunet.segmentation.how import NUMBERED, How
-    from cunet.segmentation.looks import for_files
     from cunet.segmentation.next_command import after_segment
     from cunet.segmentation.several import sharing
+    from cunet.segmentation.which_network import for_files
     from cunet.training.run_state import model_of
 
     wanted = inputs.parse_products(products)
@@ -106,7 +106,7 @@ def command(
     files = inputs.find_images(images)
     images = [(file, inputs.target_paths(file, out, wanted, len(files))) for file in files]
     devices = resolve_devices(device)
-    file, doubts = model_of(model, partial(for_files, files))
+    file, doubts = model_of(model, partial(for_files, files, **seen))
     common.notes(doubts, quiet)
     net, name = load(file, devices[0], precision), str(file)
     tile = jobs.fitting_tile(tile, net)

@@ -58,7 +58,10 @@ def resized(dataset: Dataset, side: int) -> Dataset:
     Slices on disk are read one by one, and held small. A note says so, and how many cells of which
     slices were too small to keep a pixel.
     """
-    notes = [f"scaled to {side} x {side} pixels: images averaged, labels taken from nearest pixels"]
+    notes = [
+        f"scaled to {side} x {side} pixels: grey values averaged or interpolated, labels "
+        "taken from nearest pixels"
+    ]
     instances = None
     if dataset.instances is not None:
         instances, lost = [], []

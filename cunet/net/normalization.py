@@ -7,6 +7,10 @@ import numpy as np
 
 SAMPLED_PIXELS = 4_000_000  # about, for percentiles
 ROWS_AT_ONCE = 256  # of an image that are read
+# An image's range of grey values may be WIDER times as wide as that of the training images, or as
+# narrow, and its middle MOVED by this share of their width: slices of ISBI 2012 and frames of U373
+# and HeLa keep within 1.35 and 0.13. At half the brightness the pixel error of em is doubled.
+WIDER, MOVED = 1.67, 0.2
 LOST = 1e-6  # of the squared mean: a smaller variance drowns in the rounding of large numbers
 
 
@@ -97,13 +101,14 @@ class Normalization:
 
     def far_from_training(self, low: np.ndarray, high: np.ndarray) -> str | None:
         """One line of warning where an image's 0.1 and 99.9 percentiles (per channel) lie far from
-        the training images': the ranges do not meet, or their widths differ five-fold."""
+        the training images': the width of the range is another one, or its middle elsewhere."""
         for c, (seen_low, seen_high) in enumerate(zip(self.low, self.high, strict=True)):
             if not seen_low < seen_high:
                 continue
-            width, apart = high[c] - low[c], high[c] < seen_low or low[c] > seen_high
-            ratio = width / (seen_high - seen_low)
-            if apart or not 0.2 <= ratio <= 5:
+            seen = seen_high - seen_low
+            ratio = (high[c] - low[c]) / seen
+            moved = abs(high[c] + low[c] - seen_high - seen_low) / (2 * seen)
+            if moved > MOVED or not 1 / WIDER <= ratio <= WIDER:
                 return (
                     f"intensities {low[c]:g} ... {high[c]:g} (channel {c}) lie far from the "
                     f"training images' {seen_low:g} ... {seen_high:g}: expect a poor result; "

@@ -1,4 +1,4 @@
-"""Which network that comes with cunet is made for an image, by the look of the image.
+"""Of which kind an image is, by its look: a kind that a network comes with cunet for, or none.
 
 A few windows of an image are looked at, each at the scale of its own grey values. H W C are the
 height, width and channels of a window; g is its grey picture, from 0 (the darkest hundredth of the
@@ -14,23 +14,22 @@ The limits lie in the gaps that were found between the 60 slices of ISBI 2012, t
 Data Science Bowl 2018, and the sequences DIC-C2DH-HeLa and PhC-C2DH-U373 of the Cell Tracking
 Challenge, which are none of the three. What lies outside them is of no kind, such as the few images
 in bright field of the Data Science Bowl, in which the network fails: a wrong network, taken without
-a word, is worse than a question.
+a word, is worse than a question. What is to be inverted or rescaled is looked at as the network
+will see it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
-from cunet.errors import CunetError, DataError
-from cunet.files import as_grey, open_image
+from cunet.data.resize import scale_image
+from cunet.errors import DataError
+from cunet.files import as_grey
 from cunet.files.image_file import ImageFile
-from cunet.models.places import BOX
-from cunet.models.record import read_record
+from cunet.files.inverted import InvertedImage
 
 SIDE = 512  # pixels of a window
 SMALLEST = 32  # pixels of a side; less shows too little
@@ -38,8 +37,11 @@ PAGES = 3  # of a stack, evenly spread
 LINE = 9  # pixels; what is narrower is filled by closing
 COLOURED = 0.06  # mean difference of the channels
 STAINED = "a stained section"
-MODELS = {"electron microscopy": "em", "fluorescence": "nuclei", STAINED: "nuclei"}
+EM = "electron microscopy"
+FLUORESCENCE = "fluorescence"
+KINDS = (EM, FLUORESCENCE, STAINED)
 UNKNOWN = ""
+INVERTED_EM = "inverted electron microscopy"  # of no network until it is inverted
 
 
 class Look(NamedTuple):
@@ -68,26 +70,18 @@ class Look(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """One of MODELS, or UNKNOWN."""
+        """One of KINDS, or UNKNOWN."""
         if self.colour > COLOURED:
             stained = self.green < 0.01 and self.light > 0.75 and self.median > 0.4
             return STAINED if stained and self.noise < 0.3 else UNKNOWN
         if self.noise > 0.6:
             return UNKNOWN
         if self.median < 0.25 and self.dark > 0.5 and self.skew > 0.4:
-            return "fluorescence"
+            return FLUORESCENCE
         thin_dark_lines = self.lines > 0.35 and self.sign > 1.02 and 0.3 < self.fine < 0.75
         if 0.4 < self.median < 0.75 and abs(self.skew) < 0.9 and thin_dark_lines:
-            return "electron microscopy"
+            return EM
         return UNKNOWN
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The network for some images, by its name, and a line for the user that says why."""
-
-    model: str
-    said: str
 
 
 def look_at(window: np.ndarray) -> Look | None:
@@ -128,10 +122,14 @@ def look_at(window: np.ndarray) -> Look | None:
     )
 
 
-def kinds_in(image: ImageFile) -> Counter[str]:
+def kinds_in(
+    image: ImageFile, invert: bool = False, times: tuple[float, float] | None = None
+) -> Counter[str]:
     """How many windows of an open image are of which kind; those that show nothing do not count.
 
-    DataError where it has channels that are neither grey nor colours.
+    invert: bright and dark are exchanged first. times: how many times as high and wide the image
+    will be to the network for electron microscopy, where it is rescaled. DataError where it has
+    channels that are neither grey nor colours.
     """
     image = as_grey(image, blank=False)
     if image.channels not in (1, 3):
@@ -140,64 +138,27 @@ def kinds_in(image: ImageFile) -> Counter[str]:
             "come with cunet take grey images, nuclei also colours; save one of the channels, or "
             "give a --model made for them"
         )
-    looks = (look_at(image.read_window(*place)) for place in _places(image))
-    return Counter(look.kind for look in looks if look is not None)
+    shown = InvertedImage(image) if invert else image
+    kinds = (_kind(shown.read_window(*place), times) for place in _places(shown))
+    return Counter(kind for kind in kinds if kind is not None)
 
 
-def for_files(files: Iterable[str | Path]) -> Choice:
-    """The network for image files; errors as in `choice`, and where one cannot be read."""
-    found = {}
-    for file in files:
-        with open_image(file) as image:
-            found[str(file)] = kinds_in(image)
-    return choice(found)
-
-
-def choice(found: Mapping[str, Counter[str]]) -> Choice:
-    """The network for images, from the kinds of their windows by the name of each image.
-
-    CunetError where half of the windows or more are of no kind, and where images are of several.
-    """
-    all_kinds = sum(found.values(), Counter[str]())
-    known = Counter({kind: n for kind, n in all_kinds.items() if kind != UNKNOWN})
-    first = dict[str, tuple[str, str]]()
-    for name, kinds in found.items():
-        for kind in filter(None, kinds):
-            first.setdefault(MODELS[kind], (name, kind))
-    if len(first) > 1:
-        both = " and ".join(f"'{name}' looks like {kind}" for name, kind in first.values())
-        raise CunetError(
-            f"{both}: no network that comes with cunet is for both, and no run of use is below "
-            f"runs/. {_ways()}"
-        )
-    if 2 * known.total() <= all_kinds.total():
-        first_odd = next((name for name, seen in found.items() if UNKNOWN in seen or not seen), "")
-        raise CunetError(
-            f"'{first_odd}' looks like neither EM nor nuclei, and no run of use is below runs/. "
-            f"{_ways()}"
-        )
-    (model,) = first
-    others = " or ".join(name for name in BOX if name != model)
-    what = " and ".join(sorted(known))
-    record = read_record(BOX[model])
-    terms = f" ({record.license})" if record else ""
-    said = f"taken for {what}: model {_purpose(model)}{terms}; another: --model {others}"
-    odd = sum(set(seen) == {UNKNOWN} for seen in found.values() if seen)
-    said += f"; {odd} of {len(found)} images look like neither" if odd else ""
-    said += "; expect errors in stained sections, see its card" if STAINED in known else ""
-    return Choice(model, said)
-
-
-def _ways() -> str:
-    """What to type instead."""
-    given = "; ".join(f"--model {_purpose(name)}" for name in BOX)
-    return f"Say which to use: {given}; or train your own: cunet train --data FOLDER"
-
-
-def _purpose(name: str) -> str:
-    """The name of a network that comes with cunet, and what it is for."""
-    record = read_record(BOX[name])
-    return f"{name}, for {record.made_for}" if record else name
+def _kind(window: np.ndarray, times: tuple[float, float] | None) -> str | None:
+    """That of a window (H, W, C); None where there is nothing to see."""
+    look = look_at(window)
+    if look is None or look.kind != UNKNOWN:
+        return look and look.kind
+    if times is not None:
+        # as much as gives a window of the usual size; EM alone has a size to be rescaled to
+        sides = zip(window.shape[:2], times, strict=True)
+        spans = [_span(size, 0.5, max(1, round(SIDE / ratio))) for size, ratio in sides]
+        part = window[slice(*spans[0]), slice(*spans[1])]
+        sides = zip(part.shape[:2], times, strict=True)
+        seen = look_at(scale_image(part, *(max(1, round(n * ratio)) for n, ratio in sides)))
+        if seen is not None and seen.kind == EM:
+            return EM
+    negative = look_at(-window.astype(np.float32))
+    return INVERTED_EM if negative is not None and negative.kind == EM else UNKNOWN
 
 
 def _places(image: ImageFile) -> Iterator[tuple[int, int, int, int, int]]:
@@ -211,10 +172,10 @@ def _places(image: ImageFile) -> Iterator[tuple[int, int, int, int, int]]:
             yield page, r0, r1, c0, c1
 
 
-def _span(size: int, middle: float) -> tuple[int, int]:
+def _span(size: int, middle: float, most: int = SIDE) -> tuple[int, int]:
     """First and last + 1 of the pixels of a window around a place, from 0 to 1, of a side."""
-    first = min(max(round(size * middle) - SIDE // 2, 0), max(size - SIDE, 0))
-    return first, min(first + SIDE, size)
+    first = min(max(round(size * middle) - most // 2, 0), max(size - most, 0))
+    return first, min(first + most, size)
 
 
 def _stretched(x: np.ndarray) -> np.ndarray | None:

@@ -31,7 +31,7 @@ from cunet.net.unet import UNet
 from cunet.segmentation.one_image import image_of_channels
 from cunet.segmentation.several import Several
 from cunet.segmentation.tiling import Cover
-from cunet.segmentation.view import view_of, warn
+from cunet.segmentation.view import inverted_warning, view_of, warn
 from cunet.segmentation.views import AVERAGES
 from cunet.segmentation.window import Applied, Window
 
@@ -124,9 +124,10 @@ def segment(
     2015, which leave seams. progress(rows done, rows) is called after every band of tiles.
 
     pixel_size: that of the image, such as "8nm" or, height x width, "4x8nm"; where it differs from
-    that of the training images by more than a third, a warning says so. rescale: give the image
-    pixels of the network's size first, and the result those of the image. invert: exchange bright
-    and dark first, 255 - v of 8-bit values, min + max - v of others.
+    that of the training images by a factor of more than 4/3, a warning says so. rescale: give the
+    image pixels of the network's size first, and the result those of the image. invert: exchange
+    bright and dark first, 255 - v of 8-bit values, min + max - v of others; a warning says where an
+    image looks inverted beside those of the training.
 
     Returns probabilities from 0 to 1 in the dtype of the net; they sum to 1 over the classes.
     Raises CunetError for a shape, tile, average or stride that does not fit, and for rescale where
@@ -139,10 +140,17 @@ def segment(
     """
     image = image_of_channels(image, net.shape.in_channels)
     height, width = image.shape[:2]
-    view = view_of(net, Calibration(), height, width, pixel_size, rescale, invert)
+    view = view_of(
+        net, Calibration(), height, width, pixel_size, rescale, invert, advice="give rescale=True"
+    )
     warn(view.warning)
     if invert:
         image = inverted(image, *ends(lambda r0, r1: image[r0:r1], height))
+
+    def read(r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
+        return image[r0:r1, c0:c1]
+
+    warn(inverted_warning(net, read, height, width, view, "give invert=True", "invert"))
     probability = np.empty((height, width, net.shape.classes), net.dtype)
     applied = partial(bands, net=net, tile=tile, average=average, stride=stride)
     for first, band in view.bands(applied, lambda r0, r1: image[r0:r1], height, width):

@@ -209,7 +209,9 @@ def range_warnings(
     if not (np.abs(sample) < NO_INTENSITY).all():  # NaN is not
         return []  # an error that names the rows follows
     low, high = np.percentile(sample.reshape(-1, image.channels), (0.1, 99.9), axis=0)
-    other = inverted_warning(net, image, page, view, advice)  # whose range is another one as well
+    read = partial(image.read_window, page)
+    # an inverted image has another range as well
+    other = inverted_warning(net, read, image.height, image.width, view, advice)
     other = other or net.normalization.far_from_training(low, high) or ""
     texts = [other, standing_apart(sample, "some pixels")]
     if image.shows_no_data(page):

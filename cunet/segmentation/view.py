@@ -8,7 +8,6 @@ width, channels and classes.
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
@@ -29,6 +28,7 @@ FEWEST = 256 * 256  # pixels of an image: those of smaller ones have skewnesses 
 ROUNDED = 1.01  # times: sizes that differ by less are the same one, rounded
 SMALLEST = 16  # pixels a side: what is scaled to fewer has no structure left
 INVERTS = "cunet segment inverts it with --invert"  # what a user is told to do
+RESCALE = "give --rescale"
 Bands = Callable[..., Iterator[tuple[int, np.ndarray]]]
 
 
@@ -77,12 +77,12 @@ class View:
         parts = [part for _, part in bands(lambda r0, r1: image[r0:r1], *self.to)]
         yield 0, resize_probability(np.concatenate(parts), height, width)
 
-    def skewness(self, image: ImageFile, page: int) -> float:
-        """That of the fine structure of what the network sees of a page."""
-        read: Read = partial(image.read_window, page)
+    def skewness(self, read: Read, height: int, width: int) -> float:
+        """That of the fine structure of what the network sees of an image of this size, of which
+        read(r0, r1, c0, c1) returns the pixels."""
         if self.to is None:
-            return skewness(read, image.height, image.width)
-        down, across = image.height / self.to[0], image.width / self.to[1]
+            return skewness(read, height, width)
+        down, across = height / self.to[0], width / self.to[1]
 
         def scaled(r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
             r, c = (int(r0 * down), int(c0 * across))
@@ -94,12 +94,13 @@ class View:
 
 def view_of(
     net: UNet, calibration: Calibration, height: int, width: int, pixel_size: str | None = None,
-    rescale: bool = False, invert: bool = False, name: str = "the image",
+    rescale: bool = False, invert: bool = False, name: str = "the image", advice: str = RESCALE,
 ) -> View:  # fmt: skip
     """How the network sees an image of this calibration and size.
 
-    pixel_size: what a user says of its pixels. CunetError for rescale where a size is not known,
-    and to next to nothing; DeviceError to what no memory holds.
+    pixel_size: what a user says of its pixels; advice: what to do where the network's are others.
+    CunetError for rescale where a size is not known, and to next to nothing; DeviceError to what no
+    memory holds.
     """
     own, given, other = own_size(pixel_size, calibration)
     known = net.trained_on.pixel_size
@@ -113,7 +114,7 @@ def view_of(
         said = f"rescaled from {own} to {known} a pixel"
         more = f": {to[0]:,} x {to[1]:,} pixels (height x width) for the network"
         return View(to, invert, f"{inverts}, {said}", said + more, other, given)
-    unlike = size_warning(net, own, pixel_size is not None)
+    unlike = size_warning(net, own, pixel_size is not None, advice)
     warning = "; ".join(filter(None, (other, unlike)))
     return View(None, invert, inverts, warning=warning, given=given)
 
@@ -135,7 +136,7 @@ def own_size(
 
 
 def size_warning(
-    net: UNet, own: PixelSize | None, given: bool = False, advice: str = "give --rescale"
+    net: UNet, own: PixelSize | None, given: bool = False, advice: str = RESCALE
 ) -> str:
     """What to say where an image's pixels are far larger or smaller than those of the training, or
     where a size that was given cannot be compared; "" for nothing."""
@@ -151,18 +152,21 @@ def size_warning(
 
 
 def inverted_warning(
-    net: UNet, image: ImageFile, page: int, view: View | None = None, advice: str = INVERTS
-) -> str:
-    """What to say where bright and dark look exchanged, "" where they do not. image: as it is shown
-    to the network."""
+    net: UNet, read: Read, height: int, width: int, view: View | None = None,
+    advice: str = INVERTS, option: str = "--invert",
+) -> str:  # fmt: skip
+    """What to say where bright and dark look exchanged, "" where they do not.
+
+    read(r0, r1, c0, c1): pixels of the image of this size, as they are shown to the network.
+    """
     view = view or View()
-    height, width = view.to or (image.height, image.width)
-    if net.trained_on.skewness is None or height * width < FEWEST:
+    seen_height, seen_width = view.to or (height, width)
+    if net.trained_on.skewness is None or seen_height * seen_width < FEWEST:
         return ""
-    if not net.trained_on.looks_inverted(view.skewness(image, page)):
+    if not net.trained_on.looks_inverted(view.skewness(read, height, width)):
         return ""
     if view.invert:
-        return "looks inverted after --invert, but not before: leave --invert out"
+        return f"looks inverted after {option}, but not before: leave {option} out"
     return f"looks inverted, dark where the training images are bright: {advice}"
 
 

@@ -14,7 +14,7 @@ from cunet.net.card import pixel_size
 from cunet.net.model_input import shape_of
 from cunet.net.shape import Shape
 from cunet.net.terms import note_of
-from cunet.segmentation.looks import Choice
+from cunet.segmentation.which_network import Choice
 from cunet.training.config import Config
 from cunet.training.run_folder import FAILURE, read_settings
 

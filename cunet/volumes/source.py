@@ -15,8 +15,9 @@ from cunet.files.ome_zarr import OmeZarrImage, is_node, open_ome_zarr
 from cunet.files.pages import chosen_pages
 from cunet.files.some_pages import SomePages
 from cunet.net.unet import UNet
-from cunet.segmentation.looks import Choice, choice, kinds_in
+from cunet.segmentation.looks import kinds_in
 from cunet.segmentation.segment_file import check_image
+from cunet.segmentation.which_network import Choice, choice
 
 _SAMPLE = 1 << 20  # bytes at each end of a file that is identified
 

@@ -65,3 +65,28 @@ def test_a_constant_image_stays_constant(make, value):
     made = make(image)
     assert made.deviation == (1.0,)
     assert np.abs(made.apply(image)).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: x, False),
+        (lambda x: 20 + 0.85 * x, False),  # as slices of one stack differ
+        (lambda x: x / 2, True),
+        (lambda x: np.minimum(x + 100, 255), True),
+        (lambda x: x - 128, True),
+        (lambda x: x / 255, True),
+        (lambda x: 257 * x, True),
+        (lambda x: 0.3 * x + 85, True),  # at its place, but flat
+    ],
+)
+def test_another_range_of_grey_values_is_far_from_training(change, said):
+    image = np.random.default_rng(0).uniform(10, 240, (64, 64, 2))
+    made = Normalization.of([image])
+    other = image.copy()
+    other[..., 1] = change(other[..., 1])
+    low, high = np.percentile(other.reshape(-1, 2), (0.1, 99.9), axis=0)
+    found = made.far_from_training(low, high)
+    assert (found is not None) == said
+    assert not said or ("channel 1" in found and "expect a poor result" in found)
+    assert Normalization.identity(2).far_from_training(low, high) is None

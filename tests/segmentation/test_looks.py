@@ -14,7 +14,7 @@ import cunet
 from cunet.data.synthetic import membranes
 from cunet.errors import CunetError, DataError
 from cunet.files import open_image
-from cunet.segmentation import looks
+from cunet.segmentation import looks, which_network
 from cunet.volumes.source import network_for
 
 DATA = pytest.mark.skipif("CUNET_DATA" not in os.environ, reason="CUNET_DATA is not set")
@@ -104,31 +104,32 @@ def written(folder, **images):
 
 def test_files_are_decided_together(tmp_path):
     em = written(tmp_path, a=electrons(), b=np.stack([electrons(1)] * 5), empty=np.zeros((99, 99)))
-    choice = looks.for_files(em)
+    choice = which_network.for_files(em)
     assert choice.model == "em" and "another: --model nuclei" in choice.said
     nuclei = written(tmp_path, c=fluorescence(), d=stained(), grey=255 - electrons())
-    choice = looks.for_files(nuclei)
+    choice = which_network.for_files(nuclei)
     assert choice.model == "nuclei" and "a stained section and fluorescence" in choice.said
     assert "1 of 3 images look like neither" in choice.said
     with pytest.raises(CunetError, match=r"a.tif' looks like electron.*c.tif' looks like fluo"):
-        looks.for_files([em[0], nuclei[0]])
+        which_network.for_files([em[0], nuclei[0]])
     mixed = written(tmp_path, m=np.stack([electrons()] * 3 + [fluorescence() // 256] * 3))
     with pytest.raises(CunetError, match="no network that comes with cunet is for both"):
-        looks.for_files(mixed)
-    with pytest.raises(CunetError, match=r"grey.tif' looks like neither") as error:
-        looks.for_files([nuclei[2], em[0]])
+        which_network.for_files(mixed)
+    odd = written(tmp_path, odd=electrons().T[::-1] // 2 + 90 * (np.indices((200, 200)).sum(0) % 2))
+    with pytest.raises(CunetError, match=r"odd.tif' looks like neither") as error:
+        which_network.for_files([*odd, em[0]])
     assert all(f"--model {name}, for " in str(error.value) for name in ("em", "nuclei"))
     with pytest.raises(CunetError, match=r"empty.tif' looks like neither"):
-        looks.for_files(em[2:])
+        which_network.for_files(em[2:])
 
 
 def test_three_equal_channels_are_grey_and_two_are_no_colours(tmp_path):
     grey = np.repeat((electrons())[..., None], 3, axis=2)
-    assert looks.for_files(written(tmp_path, rgb=grey)).model == "em"
+    assert which_network.for_files(written(tmp_path, rgb=grey)).model == "em"
     two = np.stack([fluorescence()] * 2)
     tifffile.imwrite(tmp_path / "two.tif", two, imagej=True, metadata={"axes": "CYX"})
     with pytest.raises(DataError, match="has 2 channels"):
-        looks.for_files([tmp_path / "two.tif"])
+        which_network.for_files([tmp_path / "two.tif"])
 
 
 def test_of_a_large_image_a_few_windows_are_read(tmp_path):
@@ -169,8 +170,35 @@ def test_segment_takes_nuclei_for_fluorescence_and_stains(run, empty_folder):
     np.testing.assert_array_equal(cunet.segment(image, net)[..., 1], expected)
 
 
-def test_segment_stops_at_what_it_does_not_know(run, empty_folder):
+def test_what_is_inverted_is_looked_at_as_the_network_sees_it(run, empty_folder):
     Image.fromarray(255 - electrons()).save("a.png")
+    code, _, err = run("segment", "a.png")
+    assert code == 2 and "looks like inverted electron microscopy" in err and "--invert" in err
+    assert os.listdir() == ["a.png"]
+    code, _, err = run("segment", "a.png", "--invert", "--products", "prob")
+    assert code == 0 and "model em" in err, err
+    expected = cunet.segment(electrons(), cunet.load("em"))[..., 1]
+    np.testing.assert_allclose(tifffile.imread("a_prob.tif"), expected, atol=1e-6)
+
+
+def test_what_is_rescaled_is_looked_at_at_the_size_of_the_network(tmp_path):
+    """Membranes of 4 nm pixels, enlarged to pixels of 1 nm, have no thin lines any more."""
+    size = {"resolution": (1000, 1000), "imagej": True, "metadata": {"unit": "um", "axes": "YX"}}
+    fine = ndimage.zoom(electrons().astype(np.float32), 4, order=1).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "fine.tif", fine, **size)
+    with pytest.raises(CunetError, match="looks like neither"):
+        which_network.for_files([tmp_path / "fine.tif"])
+    assert which_network.for_files([tmp_path / "fine.tif"], rescale=True).model == "em"
+    for given in ("4nm", "40nm"):
+        with pytest.raises(CunetError, match="looks like neither"):
+            which_network.for_files([tmp_path / "fine.tif"], given, rescale=True)
+    grey = written(tmp_path, grey=fluorescence())
+    assert which_network.for_files(grey, "0.65um", rescale=True).model == "nuclei"
+
+
+def test_segment_stops_at_what_it_does_not_know(run, empty_folder):
+    striped = electrons() // 2 + 90 * (np.indices((200, 200)).sum(0) % 2)
+    Image.fromarray(striped.astype(np.uint8)).save("a.png")
     code, _, err = run("segment", "a.png")
     assert code == 2 and "looks like neither" in err
     assert "--model em" in err and "--model nuclei" in err
@@ -206,7 +234,7 @@ def test_real_images():
             assert kind(tifffile.imread(path)) == ""
     folders = sorted((data / "dsb2018" / "stage1_train").iterdir())[::6]
     files = [file for folder in folders for file in folder.glob("images/*.png")]
-    assert looks.for_files(files).model == "nuclei"
+    assert which_network.for_files(files).model == "nuclei"
     kinds = []
     for file in files:
         with open_image(file) as image:

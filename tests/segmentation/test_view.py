@@ -140,7 +140,7 @@ def test_another_pixel_size_is_a_warning_that_names_both(net, given, file, warni
 
 def test_python_is_warned_too():
     image = np.random.default_rng(1).random((50, 50))
-    with pytest.warns(UserWarning, match="8 nm.*4 nm") as caught:
+    with pytest.warns(UserWarning, match="8 nm.*4 nm.*rescale=True") as caught:
         cunet.segment(image, small(), pixel_size="8nm")
     assert caught[0].filename == __file__
 
@@ -166,6 +166,11 @@ def test_an_inverted_image_is_told_and_inverted(bundled, em, tmp_path, run):
     np.testing.assert_array_equal(
         cunet.segment(255 - em, bundled, invert=True), cunet.segment(em, bundled)
     )
+    with pytest.warns(UserWarning, match="looks inverted.*give invert=True") as caught:
+        cunet.segment(255 - image, bundled)
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="leave invert out"):
+        cunet.segment(image, bundled, invert=True)
 
 
 def test_products_have_the_size_and_calibration_of_the_image(tmp_path, run):
