@@ -48,15 +48,18 @@ def load(folder: str | Path, kind: str | None = None, meaning: str | None = None
 
 def _load(path: Path, kind: str | None, meaning: str | None) -> Dataset:
     if not path.is_dir():
-        found = "a file" if path.exists() else "nothing there"
-        raise CunetError(f"data folder '{path}': expected a folder, found {found}. Check the path.")
+        found, do = ("a file" if path.exists() else "nothing there"), "Check the path"
+        if path.suffix.lower() == ".zip" and path.exists():
+            do = "Unzip it, and give the folder that is in it"
+        raise CunetError(f"data folder '{path}': expected a folder, found {found}. {do}.")
     if kind is not None and kind.startswith("folder:"):
         return pairs.load(path, meaning, kind.removeprefix("folder:"))
     if kind is None:
         _refuse_two_stacks(path)
         kind = kind_of(path)
     if kind is None:
-        raise CunetError(f"data folder '{path}': {LAYOUTS}; found {listing(path)}.")
+        zipped = ". Unzip what is zipped" if any(path.glob("*.zip")) else ""
+        raise CunetError(f"data folder '{path}': {LAYOUTS}; found {listing(path)}{zipped}.")
     if kind not in KINDS:
         raise not_among("dataset", kind, [*KINDS, "folder:LABELS"])
     if kind in ("isbi2012", "epfl", "folder"):

@@ -202,9 +202,10 @@ def _both(
         )
     if known is None:
         raise CunetError(
-            "--rescale: the network does not know the pixel size of its training images; train it "
-            "with --pixel-size, or add it to your networks with its size: cunet models add MODEL "
-            "--pixel-size 4nm"
+            "--rescale: the network does not know the pixel size of its training images, or had "
+            "several. Train one of yours with --pixel-size, or add it to your networks with its "
+            "size: cunet models add MODEL --pixel-size 4nm. Or leave --rescale out, and scale the "
+            "image until its objects are as large as those of the training"
         )
     if own is None:
         raise CunetError(

@@ -15,7 +15,7 @@ if (arguments != "") {
     title = getTitle();  // tells the user where there is no image
     cunet = call("ij.Prefs.get", "cunet.path", "cunet");
     Dialog.create("Segment with cunet");
-    Dialog.addString("Model (a file, a run folder, a name; empty: em)",
+    Dialog.addString("Model (a file, a run folder, a name; empty: by its look)",
         call("ij.Prefs.get", "cunet.model", ""), 30);
     Dialog.addChoice("Average", newArray("none", "flips", "rotations"),
         call("ij.Prefs.get", "cunet.average", "none"));
@@ -63,17 +63,18 @@ if (arguments != "") {
 
 // What cunet prints: a JSON document with "outputs", or its error.
 function segment(cunet, image, model, average, products, folder) {
-    if (model == "") model = "em";
+    option = "--model";
+    if (model == "") { option = "--stride"; model = "exact"; }  // as without: cunet looks at it
     if (startsWith(getInfo("os.name"), "Windows")) {
-        answer = exec(cunet, "segment", image, "--model", model, "--average", average,
+        answer = exec(cunet, "segment", image, option, model, "--average", average,
             "--products", products, "--out", folder, "--overwrite", "--quiet", "--json");
         if (indexOf(answer, "\"outputs\"") >= 0) return answer;
         // once more, to hear why not; "call" since cmd takes away the outermost quotes
-        return exec("cmd", "/c", "call", cunet, "segment", image, "--model", model, "--average",
+        return exec("cmd", "/c", "call", cunet, "segment", image, option, model, "--average",
             average, "--products", products, "--out", folder, "--overwrite", "--quiet", "--json",
             "2>&1");
     }
-    return exec("sh", "-c", "exec \"$0\" \"$@\" 2>&1", cunet, "segment", image, "--model", model,
+    return exec("sh", "-c", "exec \"$0\" \"$@\" 2>&1", cunet, "segment", image, option, model,
         "--average", average, "--products", products, "--out", folder, "--overwrite", "--quiet",
         "--json");
 }

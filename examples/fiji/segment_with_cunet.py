@@ -29,7 +29,8 @@ def arguments(image, folder, settings):
     line = [settings["path"], "segment", image, "--out", folder, "--json"]
     line += ["--products", settings["products"], "--average", settings["average"]]
     line += ["--threshold", settings["threshold"]]
-    line += ["--model", settings["model"].strip() or "em"]
+    if settings["model"].strip():  # else cunet looks at the image
+        line += ["--model", settings["model"].strip()]
     if int(settings["min_area"]) > 0:
         line += ["--min-area", settings["min_area"]]
     if settings["overwrite"] == "true":
@@ -162,7 +163,8 @@ def ask(settings):
     from ij.gui import GenericDialog
 
     dialog = GenericDialog("Segment with cunet")
-    dialog.addFileField("Model (a file, a run folder, a name; empty: em)", settings["model"], 30)
+    model = "Model (a file, a run folder, a name; empty: by its look)"
+    dialog.addFileField(model, settings["model"], 30)
     dialog.addChoice("Average", list(AVERAGES), settings["average"])
     dialog.addNumericField("Threshold", float(settings["threshold"]), 2)
     dialog.addNumericField("Smallest object (pixels)", float(settings["min_area"]), 0)

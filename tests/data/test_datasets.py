@@ -304,13 +304,18 @@ def test_links_to_nothing_are_not_left_out(tmp_path):
 def test_a_data_folder_that_is_none(run, tmp_path):
     (tmp_path / "circle").symlink_to("circle")
     write(tmp_path / "scan.tif", grey(9, 9))
+    (tmp_path / "zipped").mkdir()
+    (tmp_path / "zipped" / "train.zip").write_bytes(b"PK")
     for name, found in (
-        ("circle", "nothing there"),
+        ("circle", "nothing there. Check the path"),
         ("none", "nothing there"),
-        ("scan.tif", "a file"),
+        ("scan.tif", "a file. Check the path"),
+        ("zipped/train.zip", "a file. Unzip it"),
     ):
         code, _, err = run("train", "--data", tmp_path / name, "--dry-run")
         assert code == 2 and f"{name}': expected a folder, found {found}" in err
+    code, _, err = run("train", "--data", tmp_path / "zipped", "--dry-run")
+    assert code == 2 and "found train.zip. Unzip what is zipped" in err
 
 
 def test_what_is_not_used_is_counted(tmp_path):

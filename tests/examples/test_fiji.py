@@ -174,6 +174,14 @@ def test_what_cunet_prints_is_understood(script):
     assert script.own_words("Killed") == "Killed" and script.own_words(" ") != ""
 
 
+@pytest.mark.parametrize(("given", "expected"), [("", []), (" em ", ["--model", "em"])])
+def test_without_a_model_cunet_looks_at_the_image(script, given, expected):
+    settings = script.USUAL | {"path": "cunet", "model": given}
+    line = script.arguments("a.tif", "out", settings)
+    found = line[line.index("--model") :][:2] if "--model" in line else []
+    assert found == expected
+
+
 def test_what_both_ask_cunet_for_is_there(script):
     known = {name for option in command.params for name in option.opts}
     for path in (SCRIPT, MACRO):
