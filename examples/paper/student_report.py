@@ -111,9 +111,11 @@ def scores(net: cunet.UNet, dataset: Dataset, scored: list[int]) -> dict[str, An
 def experiment(args: argparse.Namespace) -> None:
     """Train and score the shares that are not done yet."""
     dataset = load(args.data)
-    args.name = args.name or dataset.kind
+    named, args.name = args.name is not None, args.name or dataset.kind
     row = ROWS.get(args.name)
-    if row is None or row.kind != dataset.kind:
+    # pairs of images and masks may be of any set, where it is named
+    fits = row is not None and (dataset.kind == row.kind or (named and dataset.kind == "folder"))
+    if row is None or not fits:
         known = ", ".join(f"{name} ({one.kind})" for name, one in ROWS.items())
         raise CunetError(
             f"data folder '{args.data}' is of the kind {dataset.kind}, name {args.name}; expected "

@@ -184,6 +184,16 @@ def test_a_set_in_the_layout_of_another_is_named(call, tmp_path, capsys):
     assert "| NCMIR, mitochondria | 80 %: 5 images | 1 | 1 |" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="is of the kind epfl, name dsb2018; expected"):
         call("out", *given, "--name", "dsb2018")
+    pairs = tmp_path / "pairs"
+    for kind, array in (("images", 255 - masks), ("masks", masks)):
+        (pairs / kind).mkdir(parents=True)
+        for number, page in enumerate(array):
+            tifffile.imwrite(pairs / kind / f"{number}.tif", page, photometric="minisblack")
+    given = ("--data", pairs, *given[2:])
+    with pytest.raises(SystemExit, match="is of the kind folder, name folder; expected"):
+        call("pairs", *given)
+    out = call("pairs", *given, "--name", "ncmir")
+    assert json.loads((out / "ncmir-80.json").read_text())["images"] == 1
 
 
 def test_without_figures_the_table_says_how_to_make_them(call, tmp_path, capsys):
