@@ -65,22 +65,54 @@ def test_all_folds_of_a_seed_come_before_the_next_seed(seeds_of):
     assert protocol.kind_of(runs) == seeds_of and protocol.kind_of(runs[:3]) == "all"
 
 
-def test_what_an_older_cunet_published_is_read():
-    """The figures of examples/paper/README.md: five folds, and fold 0 with three seeds."""
+def published():
+    """The figures of examples/paper/README.md: five folds with two seeds each."""
     path = ROOT / "examples" / "benchmarks" / "isbi2012-crossval.json"
-    found = spread.completed(json.loads(path.read_text()))
-    assert found["seeds_of"] == "first"
-    assert (found["n"], found["folds"]["n"], found["seeds"]["n"]) == (5, 5, 3)
-    assert found["scored"] == {"slices": 30, "pixels": None, "objects": None}
-    names = [name for name, _, _ in spread.rows(found)]
-    assert names == ["mean of 5 folds ± sd", "fold 0, mean of 3 seeds ± sd"]
-    assert protocol.caption(found, "rotations") == (
-        "5 folds, every slice held out once (fold 0 with 3 seeds), last network, 8 views, each "
-        "score at its own best threshold, Dice at 0.5"
-    )
-    again = spread.statistics(found["runs"], ["none", "rotations"], found["mean"]["none"], "first")
+    return json.loads(path.read_text())
+
+
+def test_what_is_published_follows_from_its_runs():
+    found = published()
+    runs = [(run["fold"], run["seed"]) for run in found["runs"]]
+    assert runs == [(fold, seed) for seed in (0, 1) for fold in range(5)]
+    again = spread.statistics(found["runs"], ["none", "rotations"], found["mean"]["none"], "all")
     for name in ("mean", "sd"):
         for average in ("none", "rotations"):
+            for of, theirs in ((again, found), *((again[k], found[k]) for k in ("folds", "seeds"))):
+                assert of[name][average] == pytest.approx(theirs[name][average], rel=1e-12)
+    assert found["protocol"] == protocol.caption(found, "rotations")
+    counts = [run["scored"]["objects"] for run in found["runs"][:5]]
+    assert found["scored"]["objects"] == sum(counts) and found["n"] == 10
+
+
+def test_what_an_older_cunet_wrote_is_read():
+    """Five folds, and fold 0 with a second seed: mean and sd over folds, and over seeds of fold 0,
+    and no count of what was scored."""
+    later = published()
+    runs = [{k: v for k, v in run.items() if k != "scored"} for run in later["runs"][:6]]
+    averages, keys = ("none", "rotations"), later["mean"]["none"]
+
+    def over(runs):
+        values = {a: {k: [run[a][k] for run in runs] for k in keys} for a in averages}
+        return {
+            "mean": {a: {k: np.mean(v) for k, v in of.items()} for a, of in values.items()},
+            "sd": {a: {k: np.std(v, ddof=1) for k, v in of.items()} for a, of in values.items()},
+        }
+
+    older = {k: later[k] for k in ("average", "limits", "stack")} | {"runs": runs} | over(runs[:5])
+    found = spread.completed(older | {"seeds": over([runs[0], runs[5]])})
+    assert found["seeds_of"] == "first"
+    assert (found["n"], found["folds"]["n"], found["seeds"]["n"]) == (5, 5, 2)
+    assert found["scored"] == {"slices": 30, "pixels": None, "objects": None}
+    names = [name for name, _, _ in spread.rows(found)]
+    assert names == ["mean of 5 folds ± sd", "fold 0, mean of 2 seeds ± sd"]
+    assert protocol.caption(found, "rotations") == (
+        "5 folds, every slice held out once (fold 0 with 2 seeds), last network, 8 views, each "
+        "score at its own best threshold, Dice at 0.5"
+    )
+    again = spread.statistics(found["runs"], averages, keys, "first")
+    for name in ("mean", "sd"):
+        for average in averages:
             assert again[name][average] == pytest.approx(found[name][average], rel=1e-12)
             theirs = found["seeds"][name][average]
             assert again["seeds"][name][average] == pytest.approx(theirs, rel=1e-12)
