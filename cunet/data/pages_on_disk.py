@@ -61,11 +61,13 @@ class Source:
         with Source._list:
             Source._open[self] = None
             Source._open.move_to_end(self)
-            longest = next(iter(Source._open))
-            if len(Source._open) > MAX_OPEN and longest._lock.acquire(blocking=False):
-                del Source._open[longest]
-                longest.close()
-                longest._lock.release()
+            for longest in [*Source._open][: len(Source._open) - 1]:
+                if len(Source._open) <= MAX_OPEN:
+                    break
+                if longest._lock.acquire(blocking=False):  # else it is being read: the next one
+                    del Source._open[longest]
+                    longest.close()
+                    longest._lock.release()
 
     def close(self) -> None:
         """Close the file until it is read again."""

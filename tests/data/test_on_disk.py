@@ -84,6 +84,28 @@ def test_many_files_are_read_by_many_threads_and_few_stay_open(tmp_path, monkeyp
     assert len(set(Source._open) - before) <= 2 and len(held) <= 2
 
 
+def test_a_file_that_is_being_read_stays_open_and_another_is_closed(tmp_path, monkeypatch):
+    """What could not be closed in its turn is closed by the next read of any file."""
+    monkeypatch.setattr(pages_on_disk, "MAX_OPEN", 2)
+    monkeypatch.setattr(Source, "_open", type(Source._open)())
+    tiffs(tmp_path, images(5, 30, 20), masks(5, 30, 20))
+    pages = [pages_of(tmp_path / "images" / f"a{i}.tif")[0] for i in range(5)]
+    sources = [page.sources[0] for page in pages]
+    pages[0][:1]
+    with sources[0]._lock:  # as if another thread were reading
+        pages[1][:1]
+        pages[2][:1]
+        assert list(Source._open) == [sources[0], sources[2]]
+        with sources[2]._lock:
+            pages[3][:1]
+            assert len(Source._open) == 3  # both others are being read
+    pages[3][:1]
+    assert list(Source._open) == [sources[2], sources[3]]
+    assert sources[0]._image is None and sources[3]._image is not None
+    for source in sources:
+        source.close()
+
+
 def test_what_is_computed_of_parts_is_right_at_their_edges(tmp_path):
     page = discs(70, 75)
     ome_zarr(tmp_path / "a.ome.zarr", images(1, 70, 75), page[None])
