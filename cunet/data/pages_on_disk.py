@@ -61,7 +61,7 @@ class Source:
         with Source._list:
             Source._open[self] = None
             Source._open.move_to_end(self)
-            for longest in [*Source._open][: len(Source._open) - 1]:
+            for longest in [*Source._open][:-1] if len(Source._open) > MAX_OPEN else ():
                 if len(Source._open) <= MAX_OPEN:
                     break
                 if longest._lock.acquire(blocking=False):  # else it is being read: the next one

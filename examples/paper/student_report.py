@@ -114,8 +114,7 @@ def experiment(args: argparse.Namespace) -> None:
     named, args.name = args.name is not None, args.name or dataset.kind
     row = ROWS.get(args.name)
     # pairs of images and masks may be of any set, where it is named
-    fits = row is not None and (dataset.kind == row.kind or (named and dataset.kind == "folder"))
-    if row is None or not fits:
+    if row is None or (dataset.kind != row.kind and not (named and dataset.kind == "folder")):
         known = ", ".join(f"{name} ({one.kind})" for name, one in ROWS.items())
         raise CunetError(
             f"data folder '{args.data}' is of the kind {dataset.kind}, name {args.name}; expected "
